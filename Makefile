@@ -1,0 +1,40 @@
+# Every target installs what it needs into .venv first; the second call starts at once.
+PYTHON ?= $(shell for p in python3 python3.11 python3.10 python3.9 python3.8; do \
+	$$p -c 'import sys; sys.exit(not (3, 8) <= sys.version_info[:2] < (3, 12))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+STAMP := .venv/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: demo test lint bench clean install
+
+demo: $(STAMP)
+	$(BIN)/gluon-ssd demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q -ra
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(STAMP) .venv/.bench
+	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/inference.py
+
+install: $(STAMP)
+
+$(STAMP): setup.py gluon_ssd/version.py
+	@test -n "$(strip $(PYTHON))" || { echo "error: no Python 3.8 to 3.11 found; set PYTHON=/path/to/python3.11"; exit 2; }
+	@echo "Installing into .venv (once, about a minute) ..."
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install -e '.[cpu,dev]'
+	@touch $@
+
+# GluonCV is only the peer that the benchmarks compare with.
+.venv/.bench: $(STAMP)
+	@$(PIP) install -e '.[gluoncv]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

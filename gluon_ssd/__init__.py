@@ -1,0 +1,37 @@
+"""Single-shot object detection for Gluon/MXNet.
+
+Importing the package loads nothing heavy: MXNet, OpenCV and the rest are imported when a name that needs
+them is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .errors import UserError, import_problem
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .detector import Detections, Detector, load
+    from .model_zoo import get_model, list_models
+
+__all__ = ["Detections", "Detector", "UserError", "__version__", "get_model", "list_models", "load"]
+
+_WHERE = {
+    "Detections": ".detector",
+    "Detector": ".detector",
+    "get_model": ".model_zoo",
+    "list_models": ".model_zoo",
+    "load": ".detector",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = importlib.import_module(_WHERE[name], __name__)
+    except (ImportError, AttributeError) as error:
+        raise (import_problem(error) or error) from None
+    return getattr(module, name)

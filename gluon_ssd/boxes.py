@@ -1,0 +1,78 @@
+"""Box conversions, intersection over union, and the box coder, in NumPy.
+
+Formats: ``ltrb`` is (left, top, right, bottom); ``xywh`` is (centre x, centre y, width, height); ``coco`` is
+(left, top, width, height). Units are whatever the caller uses, pixels or fractions of the image; nothing here
+adds one to a width. Arrays are (..., 4) floating point and keep their dtype.
+"""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import numpy as np
+
+# SSD's "variances": box codes are divided by them, so that all four targets have a similar spread.
+SSD_VARIANCES = (0.1, 0.1, 0.2, 0.2)
+
+
+def ltrb_to_xywh(boxes: np.ndarray) -> np.ndarray:
+    """(..., 4) ltrb to (..., 4) centre, width, height."""
+    left_top, right_bottom = boxes[..., :2], boxes[..., 2:]
+    return np.concatenate([(left_top + right_bottom) / 2, right_bottom - left_top], axis=-1)
+
+
+def xywh_to_ltrb(boxes: np.ndarray) -> np.ndarray:
+    """(..., 4) centre, width, height to (..., 4) ltrb."""
+    centre, half = boxes[..., :2], boxes[..., 2:] / 2
+    return np.concatenate([centre - half, centre + half], axis=-1)
+
+
+def coco_to_ltrb(boxes: np.ndarray) -> np.ndarray:
+    """(..., 4) left, top, width, height to (..., 4) ltrb."""
+    return np.concatenate([boxes[..., :2], boxes[..., :2] + boxes[..., 2:]], axis=-1)
+
+
+def ltrb_to_coco(boxes: np.ndarray) -> np.ndarray:
+    """(..., 4) ltrb to (..., 4) left, top, width, height."""
+    return np.concatenate([boxes[..., :2], boxes[..., 2:] - boxes[..., :2]], axis=-1)
+
+
+def area(boxes: np.ndarray) -> np.ndarray:
+    """(..., 4) ltrb to (...) area; 0 where a side is negative."""
+    return np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1)
+
+
+def pairwise_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union of every pair: (..., n, 4) and (m, 4) ltrb give (..., n, m).
+
+    A pair of boxes whose union has no area has IoU 0.
+    """
+    a, b = first[..., :, None, :], second[..., None, :, :]
+    width = np.minimum(a[..., 2], b[..., 2])
+    width -= np.maximum(a[..., 0], b[..., 0])
+    np.maximum(width, 0, out=width)
+    height = np.minimum(a[..., 3], b[..., 3])
+    height -= np.maximum(a[..., 1], b[..., 1])
+    np.maximum(height, 0, out=height)
+    intersection = np.multiply(width, height, out=width)
+    union = area(first)[..., :, None] + area(second)[..., None, :] - intersection
+    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+
+
+def encode(boxes: np.ndarray, anchors: np.ndarray, variances: Sequence[float] = SSD_VARIANCES) -> np.ndarray:
+    """Box codes of ``boxes`` relative to ``anchors``.
+
+    Both (..., 4) xywh; returns (..., 4): ((x - ax) / aw, (y - ay) / ah, log(w / aw), log(h / ah)) /
+    variances. Source: Girshick et al., "Rich feature hierarchies" (2014), with SSD's variances (Liu et al.,
+    2016).
+    """
+    offset = (boxes[..., :2] - anchors[..., :2]) / anchors[..., 2:]
+    scale = np.log(boxes[..., 2:] / anchors[..., 2:])
+    return np.concatenate([offset, scale], axis=-1) / np.asarray(variances, dtype=boxes.dtype)
+
+
+def decode(codes: np.ndarray, anchors: np.ndarray, variances: Sequence[float] = SSD_VARIANCES) -> np.ndarray:
+    """Inverse of `encode`: (..., 4) codes and (..., 4) xywh anchors give (..., 4) ltrb, not clipped."""
+    scaled = codes * np.asarray(variances, dtype=codes.dtype)
+    centre = scaled[..., :2] * anchors[..., 2:] + anchors[..., :2]
+    return xywh_to_ltrb(np.concatenate([centre, np.exp(scaled[..., 2:]) * anchors[..., 2:]], axis=-1))

@@ -1,0 +1,75 @@
+"""``gluon-ssd doctor``: what is installed, what a missing piece costs, and a quick check of the network."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .. import environment
+from ..environment import ABSENT, BROKEN, OK, Fact
+from .parsing import Parser, example
+
+MARKS = {OK: ("ok", "green"), ABSENT: ("-", "yellow"), BROKEN: ("BROKEN", "bold red")}
+
+
+def add_parser(subparsers: Any) -> Parser:
+    """Add this verb to the command line."""
+    return subparsers.add_parser(
+        "doctor",
+        help="check the installation",
+        description="Show versions, what is installed and what each missing piece costs; check the network.",
+        epilog=example("gluon-ssd doctor"),
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report; the status is 1 when something required is broken."""
+    del args
+    needed = environment.required()
+    broken = [fact for fact in needed if fact.status == BROKEN]
+    # Asked after the imports above, which settle how many threads MXNet uses.
+    facts = environment.machine()
+    broken += [fact for fact in facts if fact.status == BROKEN]
+    facts += needed
+    if not broken:
+        facts.append(environment.mxnet_features())
+        check = self_check()
+        facts.append(check)
+        broken += [check] if check.status == BROKEN else []
+    show("required", facts)
+    show("optional", environment.optional())
+    verb = "piece is" if len(broken) == 1 else "pieces are"
+    print(f"{len(broken)} required {verb} broken" if broken else "everything required works")
+    return 1 if broken else 0
+
+
+def self_check() -> Fact:
+    """Run the network's self-check and put its outcome into one line."""
+    try:
+        from ..selfcheck import run_selfcheck
+
+        result = run_selfcheck()
+    except Exception as error:  # whatever it is, it is what the user came to learn
+        return Fact(
+            "self-check", "failed", BROKEN, f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"
+        )
+    text = (
+        f"{result.model}: forward {result.forward_ms:.0f} ms, "
+        f"training step {result.step_ms:.0f} ms, loss {result.loss:.3f}"
+    )
+    return Fact("self-check", text, BROKEN if result.problem else OK, result.problem or "")
+
+
+def show(title: str, facts: list[Fact]) -> None:
+    """Print a table of facts."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
+    for _ in range(4):
+        table.add_column()
+    for fact in facts:
+        mark, style = MARKS[fact.status]
+        table.add_row(f"[{style}]{mark}[/]", fact.name, fact.value, fact.advice.replace("[", r"\["))
+    Console().print(table)
+    print()

@@ -1,0 +1,82 @@
+"""Entry point: finds the verb, runs it, turns a user's mistake into one line and exit status 2."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import Sequence
+
+from ..errors import UserError, import_problem, nearest
+from ..version import __version__
+from . import demo, doctor, models, predict, train, val
+from .parsing import Parser, example
+
+# A place that cannot be written is the user's to change, wherever in the program it shows.
+DISK_PROBLEMS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+VERBS = {"train": train, "val": val, "predict": predict, "demo": demo, "models": models, "doctor": doctor}
+
+
+def build_parser() -> Parser:
+    """Return the parser of the whole command line. Needs neither MXNet nor OpenCV."""
+    parser = Parser(
+        prog="gluon-ssd",
+        description="Object detection with SSD on Apache MXNet: train, evaluate, predict.",
+        epilog=example("gluon-ssd demo"),
+    )
+    parser.add_argument("--version", action="version", version=f"gluon_ssd {__version__}")
+    subparsers = parser.add_subparsers(title="verbs", metavar="VERB", parser_class=Parser)
+    for module in VERBS.values():
+        verb = module.add_parser(subparsers)
+        verb.set_defaults(run=module.run, parser=verb)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0 done, 1 found something broken, 2 user's mistake."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = bool(os.environ.get("GLUON_SSD_DEBUG"))
+    try:
+        try:
+            status = _dispatch(arguments)
+        except SystemExit as done:  # argparse has printed help or version
+            status = int(done.code or 0)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Python flushes stdout again at exit; a closed pipe would print an error there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        problem = error if isinstance(error, UserError) else import_problem(error) or _disk_problem(error)
+        if debug or problem is None:
+            raise
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+
+
+def _disk_problem(error: Exception) -> UserError | None:
+    if isinstance(error, OSError) and error.errno in DISK_PROBLEMS:
+        return UserError(f"{error.filename or 'cannot write'}: {error.strerror}")
+    return None
+
+
+def _dispatch(arguments: list[str]) -> int:
+    parser = build_parser()
+    if not arguments:
+        parser.print_help()
+        return 0
+    verb = arguments[0]
+    if not verb.startswith("-") and verb not in VERBS:
+        close = nearest(verb, VERBS)
+        advice = f"did you mean {', '.join(close)}?" if close else f"verbs: {', '.join(VERBS)}"
+        raise UserError(f"unknown verb {verb!r}; {advice}")
+    args, extras = parser.parse_known_args(arguments)
+    if extras or not hasattr(args, "run"):
+        getattr(args, "parser", parser).reject(extras or arguments)
+    return args.run(args)

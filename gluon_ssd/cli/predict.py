@@ -1,0 +1,179 @@
+"""``gluon-ssd predict``: draw detections on images and write them as COCO results."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Iterable, Sequence
+
+from ..errors import UserError
+from ..runs import next_run_dir
+from .parsing import Parser, bounded, example
+from .val import add_detection_flags
+
+if TYPE_CHECKING:
+    from ..detector import Detections, Detector
+
+# COCO numbers its 80 classes 1 to 90; these numbers belong to none.
+COCO_GAPS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+
+
+def add_parser(subparsers: Any) -> Parser:
+    """Add this verb to the command line."""
+    parser = subparsers.add_parser(
+        "predict",
+        help="detect objects in images",
+        description="Detect objects: annotated images, one detections.json (COCO results), a line per image.",
+        epilog=example(
+            "gluon-ssd predict photos/ --weights runs/ssd_resnet34-1",
+            "gluon-ssd predict 'photos/*.jpg' --weights runs/demo --score-threshold 0.4",
+        ),
+    )
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="image, folder or quoted glob")
+    parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint or run folder")
+    parser.add_argument("--output", metavar="FOLDER", help="default: the next runs/predict-<N>")
+    parser.add_argument("--batch-size", type=bounded("int", low=1), default=8, metavar="N", help="default: 8")
+    add_detection_flags(parser, score_threshold=0.3)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Detect, draw, write. Unreadable images are reported and left out; they make the exit status 2."""
+    paths = expand_sources(args.sources)
+
+    from ..detector import Detector, load
+
+    net = load(args.weights, device=args.device)
+    detector = Detector(
+        net,
+        score_threshold=args.score_threshold,
+        iou_threshold=args.iou_threshold,
+        max_detections=args.max_detections,
+    )
+    output = Path(args.output).expanduser() if args.output else next_run_dir("predict")
+    images = output / "images"
+    try:
+        images.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{output}: cannot write there: {error.strerror}") from None
+
+    results: list[dict[str, Any]] = []
+    names = output_names(paths)
+    categories = category_ids(net.classes)
+    failed = 0
+    for index, (path, found) in enumerate(detect_all(detector, paths, args.batch_size)):
+        if isinstance(found, UserError):
+            failed += 1
+            print(f"error: {found}", file=sys.stderr)
+            continue
+        found.save(images / names[index])
+        results.extend(coco_results(found, path, index, categories))
+        print(f"{path}: {summary(found)}", flush=True)
+    (output / "detections.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    print(f"{len(paths) - failed} images, {len(results)} detections in {output}/")
+    return 2 if failed else 0
+
+
+def expand_sources(sources: Sequence[str]) -> list[Path]:
+    """Return the image files that files, folders (searched through) and globs name, each once, in order.
+
+    A file that is named itself is taken whatever its suffix. Raises :class:`UserError` when a source matches
+    nothing.
+    """
+    paths: dict[Path, None] = {}
+    for source in sources:
+        path = Path(source).expanduser()
+        if path.is_dir():
+            found: Iterable[Path] = _images(path.rglob("*"))
+            missing = f"no image in this folder ({', '.join(sorted(IMAGE_SUFFIXES))})"
+        elif path.exists():
+            found, missing = [path], ""
+        else:
+            found = _images(Path(match) for match in glob.glob(str(path), recursive=True))
+            missing = "no image matches" if glob.has_magic(source) else "no such file or folder"
+        matches = dict.fromkeys(found)
+        if not matches:
+            raise UserError(f"{source}: {missing}")
+        paths.update(matches)
+    return list(paths)
+
+
+def detect_all(
+    detector: Detector, paths: Sequence[Path], batch_size: int
+) -> Iterable[tuple[Path, Detections | UserError]]:
+    """Yield each path with its detections, or with the error that tells why it has none."""
+    for start in range(0, len(paths), batch_size):
+        batch = paths[start : start + batch_size]
+        try:
+            yield from zip(batch, detector(batch))
+        except UserError:
+            # One of them cannot be read; one by one the others still get their detections.
+            for path in batch:
+                yield path, _detect_one(detector, path)
+
+
+def _detect_one(detector: Detector, path: Path) -> Detections | UserError:
+    try:
+        return detector([path])[0]
+    except UserError as error:
+        return error
+
+
+def category_ids(classes: Sequence[str]) -> list[int]:
+    """Return the COCO category id of each class: COCO's own for its 80 classes, else 1, 2, 3, ..."""
+    from ..data.coco_names import COCO_CLASSES
+
+    if tuple(classes) == tuple(COCO_CLASSES):
+        return [number for number in range(1, 91) if number not in COCO_GAPS]
+    return list(range(1, len(classes) + 1))
+
+
+def coco_results(
+    found: Detections, path: Path, index: int, categories: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Return detections in COCO's results format: ``bbox`` is x, y, width, height in pixels of the file.
+
+    ``image_id`` is the number that the file is named by (as COCO's are), else ``index``; ``categories`` holds
+    the category id of each class.
+    """
+    image_id = int(path.stem) if path.stem.isdecimal() else index
+    return [
+        {
+            "image_id": image_id,
+            "file_name": path.name,
+            "category_id": categories[int(class_id)],
+            "bbox": [round(float(x), 2) for x in (x0, y0, x1 - x0, y1 - y0)],
+            "score": round(float(score), 5),
+        }
+        for (x0, y0, x1, y1), score, class_id in zip(found.xyxy, found.scores, found.class_ids)
+    ]
+
+
+def summary(found: Detections) -> str:
+    """Return what was found in a few words: ``2 dog, 1 cat``, the most frequent first."""
+    names = list(found.names)
+    counts = sorted({name: names.count(name) for name in names}.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count} {name}" for name, count in counts) or "nothing found"
+
+
+def output_names(paths: Sequence[Path]) -> list[str]:
+    """Return a file name for each annotated image; one that comes twice gets a number."""
+    taken: set[str] = set()
+    names = []
+    for path in paths:
+        suffix = path.suffix if path.suffix.lower() in IMAGE_SUFFIXES else ".png"
+        name, count = path.stem + suffix, 1
+        while name in taken:
+            count += 1
+            name = f"{path.stem}-{count}{suffix}"
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def _images(paths: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())

@@ -1,0 +1,85 @@
+"""``gluon-ssd val``: score a checkpoint on a data set with pycocotools."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .parsing import Parser, bounded, example
+
+
+def add_parser(subparsers: Any) -> Parser:
+    """Add this verb to the command line."""
+    parser = subparsers.add_parser(
+        "val",
+        help="score a checkpoint",
+        description="Score a checkpoint on a data set: the 12 COCO numbers and a table per class.",
+        epilog=example("gluon-ssd val runs/ssd_resnet34-1 --data /datasets/coco2017"),
+    )
+    parser.add_argument("checkpoint", help="checkpoint, or run folder (its best checkpoint)")
+    parser.add_argument("--data", metavar="FOLDER", help="data set folder (default: the one of its recipe)")
+    parser.add_argument(
+        "--split", default="val", choices=("train", "val"), help="which images (default: val)"
+    )
+    parser.add_argument("--annotation", metavar="FILE", help="annotations, if not where COCO has them")
+    parser.add_argument("--images", metavar="FOLDER", help="images, if not where COCO has them")
+    parser.add_argument(
+        "--output", metavar="FOLDER", help="where the results go (default: beside the checkpoint)"
+    )
+    parser.add_argument("--batch-size", type=bounded("int", low=1), default=8, metavar="N", help="default: 8")
+    parser.add_argument(
+        "--workers", type=bounded("int", low=1), default=2, metavar="N", help="loader threads"
+    )
+    parser.add_argument("--limit", type=bounded("int", low=1), metavar="N", help="only the first N images")
+    parser.add_argument("--on-bad-image", choices=("fail", "skip"), default="fail", help="default: fail")
+    add_detection_flags(parser)
+    return parser
+
+
+def add_detection_flags(parser: argparse.ArgumentParser, score_threshold: float = 0.05) -> None:
+    """Add what turns raw outputs into detections, for the verbs that detect."""
+    parser.add_argument(
+        "--score-threshold",
+        type=bounded("float", low=0, below=1),
+        default=score_threshold,
+        metavar="X",
+        help=f"drop what scores less (default: {score_threshold})",
+    )
+    parser.add_argument(
+        "--iou-threshold",
+        type=bounded("float", above=0, high=1),
+        default=0.5,
+        metavar="X",
+        help="default: 0.5",
+    )
+    parser.add_argument(
+        "--max-detections",
+        type=bounded("int", low=1),
+        default=200,
+        metavar="N",
+        help="per image (default: 200)",
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and print the scores."""
+    from ..engine.evaluate import validate
+
+    validate(
+        args.checkpoint,
+        data=args.data,
+        split=args.split,
+        annotation=args.annotation,
+        images=args.images,
+        output=args.output,
+        batch_size=args.batch_size,
+        workers=args.workers,
+        limit=args.limit,
+        on_bad_image=args.on_bad_image,
+        score_threshold=args.score_threshold,
+        iou_threshold=args.iou_threshold,
+        max_detections=args.max_detections,
+        device=args.device,
+    )
+    return 0

@@ -1,0 +1,236 @@
+"""Parsing and checking one COCO annotation file into columns."""
+
+from __future__ import annotations
+
+import gc
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gluon_ssd.errors import UserError
+
+
+@dataclass(frozen=True)
+class CocoFile:
+    """A checked annotation file, one array per field.
+
+    Images (n): ``image_ids`` int64, ``file_names``, ``widths``, ``heights`` int64. Categories by ascending
+    id: ``category_ids`` and ``names``. Annotations (m), in the file's order and none left out: ``ids`` int64,
+    ``image_index`` and ``category_index`` int64 into the lists above, ``xywh`` float64 (m, 4) pixels,
+    ``area`` float64 (width x height where the file has none), ``crowd`` bool.
+    """
+
+    path: Path
+    image_ids: np.ndarray
+    file_names: list[str]
+    widths: np.ndarray
+    heights: np.ndarray
+    category_ids: tuple[int, ...]
+    names: tuple[str, ...]
+    ids: np.ndarray
+    image_index: np.ndarray
+    category_index: np.ndarray
+    xywh: np.ndarray
+    area: np.ndarray
+    crowd: np.ndarray
+
+
+def read_coco(path: Path) -> CocoFile:
+    """Read and check a COCO detection file; segmentations are not kept.
+
+    Raises UserError, one line with file, place and remedy, for anything a COCO file must not have: no JSON,
+    missing keys, ids that are duplicate, unknown or no integers, boxes with NaN or without four numbers, no
+    images or no categories. Boxes of no size are left to the caller.
+    """
+    content = _load_json(path)
+    images, annotations, categories = (
+        _section(content, key, path) for key in ("images", "annotations", "categories")
+    )
+    for section, rows in (("images", images), ("categories", categories)):
+        if not rows:
+            raise UserError(f"{path}: '{section}' is empty; a data set needs at least one entry there")
+
+    image_ids = _integers(images, "id", "images", path)
+    _refuse_duplicates(image_ids, "images", path)
+    widths, heights = (_integers(images, key, "images", path) for key in ("width", "height"))
+    for name, sides in (("width", widths), ("height", heights)):
+        if (sides <= 0).any():
+            row = int(np.argmax(sides <= 0))
+            raise UserError(
+                f"{path}: images[{row}] (id {image_ids[row]}) has {name} {sides[row]}; give its pixels"
+            )
+    category_ids, names = _categories(categories, path)
+
+    ids = _integers(annotations, "id", "annotations", path)
+    _refuse_duplicates(ids, "annotations", path)
+    image_index = _look_up(annotations, "image_id", image_ids, "images", ids, path)
+    category_index = _look_up(
+        annotations, "category_id", np.array(category_ids, np.int64), "categories", ids, path
+    )
+    xywh = _boxes(annotations, ids, path)
+    return CocoFile(
+        path=path,
+        image_ids=image_ids,
+        file_names=_strings(images, "file_name", "images", path),
+        widths=widths,
+        heights=heights,
+        category_ids=category_ids,
+        names=names,
+        ids=ids,
+        image_index=image_index,
+        category_index=category_index,
+        xywh=xywh,
+        area=_areas(annotations, xywh, ids, path),
+        crowd=np.array([bool(row.get("iscrowd")) for row in annotations], dtype=bool),
+    )
+
+
+def _load_json(path: Path) -> Any:
+    # Millions of small objects are made, none garbage: the collector would walk them again and again.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with open(path, "rb") as stream:
+            return json.loads(stream.read(), object_hook=_without_outline)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg}); is it complete?"
+        ) from None
+    except (UnicodeDecodeError, RecursionError):
+        raise UserError(f"{path}: not JSON (not text); is it a COCO annotation file?") from None
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _without_outline(row: dict[str, Any]) -> dict[str, Any]:
+    """Forget segmentations while parsing: they are nine tenths of the numbers in COCO's files."""
+    row.pop("segmentation", None)
+    return row
+
+
+def _section(content: Any, key: str, path: Path) -> list[Any]:
+    if not isinstance(content, dict) or key not in content:
+        raise UserError(
+            f"{path}: lacks the key '{key}'; a COCO file has 'images', 'annotations' and 'categories'"
+        )
+    rows = content[key]
+    if not isinstance(rows, list):
+        raise UserError(f"{path}: '{key}' must be a list, not {type(rows).__name__}")
+    for index, row in enumerate(rows):
+        if type(row) is not dict:
+            raise UserError(f"{path}: {key}[{index}] must be an object with keys, not {type(row).__name__}")
+    return rows
+
+
+def _column(rows: list[Any], key: str, section: str, path: Path) -> list[Any]:
+    try:
+        return [row[key] for row in rows]
+    except KeyError:
+        index = next(number for number, row in enumerate(rows) if key not in row)
+        known = f" (id {rows[index]['id']})" if "id" in rows[index] else ""
+        raise UserError(f"{path}: {section}[{index}]{known} lacks the key '{key}'; add it") from None
+
+
+def _integers(rows: list[Any], key: str, section: str, path: Path) -> np.ndarray:
+    values = _column(rows, key, section, path)
+    for index, value in enumerate(values):
+        if type(value) is not int and not (type(value) is float and value.is_integer()):
+            raise UserError(f"{path}: {section}[{index}] has {key} {value!r}; it must be an integer")
+    try:
+        return np.array(values, dtype=np.int64)
+    except OverflowError:
+        raise UserError(f"{path}: a value of '{key}' in '{section}' does not fit 64 bits; renumber") from None
+
+
+def _strings(rows: list[Any], key: str, section: str, path: Path) -> list[str]:
+    values = _column(rows, key, section, path)
+    for index, value in enumerate(values):
+        if type(value) is not str or not value:
+            raise UserError(f"{path}: {section}[{index}] has {key} {value!r}; it must be a name")
+    return values
+
+
+def _refuse_duplicates(ids: np.ndarray, section: str, path: Path) -> None:
+    unique, counts = np.unique(ids, return_counts=True)
+    if len(unique) < len(ids):
+        first, repeated = int(unique[np.argmax(counts > 1)]), int((counts > 1).sum())
+        raise UserError(
+            f"{path}: {repeated} id(s) occur more than once in '{section}', first {first}; make ids unique"
+        )
+
+
+def _categories(rows: list[Any], path: Path) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    ids = _integers(rows, "id", "categories", path)
+    _refuse_duplicates(ids, "categories", path)
+    names = _strings(rows, "name", "categories", path)
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{path}: two categories are called '{name}'; give each its own name")
+    order = np.argsort(ids)
+    return tuple(int(ids[k]) for k in order), tuple(names[k] for k in order)
+
+
+def _look_up(
+    rows: list[Any], key: str, known: np.ndarray, section: str, ids: np.ndarray, path: Path
+) -> np.ndarray:
+    """Index of each annotation's ``key`` among the ``known`` ids."""
+    values = _integers(rows, key, "annotations", path)
+    order = np.argsort(known)
+    place = np.minimum(np.searchsorted(known[order], values), len(known) - 1)
+    index: np.ndarray = order[place]
+    wrong = known[index] != values
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise UserError(
+            f"{path}: annotation {ids[first]} has {key} {values[first]}, which is not in '{section}' "
+            f"({int(wrong.sum())} such annotation(s)); add it there or remove them"
+        )
+    return index
+
+
+def _boxes(rows: list[Any], ids: np.ndarray, path: Path) -> np.ndarray:
+    values = _column(rows, "bbox", "annotations", path)
+    if not values:
+        return np.zeros((0, 4))
+    for number, value in enumerate(values):
+        if type(value) is not list or len(value) != 4:
+            raise UserError(
+                f"{path}: annotation {ids[number]} has bbox {value!r}; it must be [x, y, width, height]"
+            )
+    boxes = np.array(values)
+    if boxes.dtype.kind not in "iuf":
+        number = next(
+            k for k, box in enumerate(values) if not all(type(side) in (int, float) for side in box)
+        )
+        raise UserError(
+            f"{path}: annotation {ids[number]} has bbox {values[number]!r}; it must be four numbers"
+        )
+    boxes = boxes.astype(np.float64)
+    finite = np.isfinite(boxes).all(axis=1)
+    if not finite.all():
+        number = int(np.argmin(finite))
+        raise UserError(
+            f"{path}: annotation {ids[number]} has bbox {values[number]} with NaN or infinity "
+            f"({int((~finite).sum())} such annotation(s)); correct or remove it"
+        )
+    return boxes
+
+
+def _areas(rows: list[Any], xywh: np.ndarray, ids: np.ndarray, path: Path) -> np.ndarray:
+    filled = xywh[:, 2] * xywh[:, 3]
+    for number, row in enumerate(rows):
+        area = row.get("area")
+        if area is None:
+            continue
+        if type(area) not in (int, float) or area != area:
+            raise UserError(
+                f"{path}: annotation {ids[number]} has area {area!r}; it must be a number (or left out)"
+            )
+        filled[number] = area
+    return filled

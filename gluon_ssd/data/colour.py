@@ -1,0 +1,63 @@
+"""Colour jitter as one 3x4 matrix per image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+LUMA = np.array([0.299, 0.587, 0.114])
+_TO_YIQ = np.array([LUMA, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+# Rows of I and Q must sum to exactly zero for grey to stay grey.
+_TO_YIQ[1:, 2] = -_TO_YIQ[1:, :2].sum(axis=1)
+_FROM_YIQ = np.linalg.inv(_TO_YIQ)
+
+
+@dataclass(frozen=True)
+class Colour:
+    """One draw of the jitter: factors of brightness, contrast and saturation, hue in turns of the circle."""
+
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+
+    def matrix(self, mean_luma: float) -> np.ndarray:
+        """Return float32 (3, 4), to be applied to RGB values 0..255 of an image with this mean luma.
+
+        In this order: brightness scales; contrast blends with the mean luma of the brightened image;
+        saturation scales, and hue rotates, the chroma plane of YIQ, which keeps every pixel's luma. Values
+        are clipped once, after all four.
+        """
+        angle = 2 * np.pi * self.hue
+        cosine, sine = self.saturation * np.cos(angle), self.saturation * np.sin(angle)
+        chroma = np.array([[1, 0, 0], [0, cosine, sine], [0, -sine, cosine]])
+        gain = self.brightness * self.contrast
+        offset = (1 - self.contrast) * self.brightness * mean_luma
+        matrix = np.full((3, 4), offset)
+        matrix[:, :3] = gain * (_FROM_YIQ @ chroma @ _TO_YIQ)
+        result: np.ndarray = matrix.astype(np.float32)
+        return result
+
+
+@dataclass(frozen=True)
+class ColourJitter:
+    """Ranges of the jitter; the defaults are SSD's published ones. Hue is in turns (0.05 is 18 degrees)."""
+
+    brightness: tuple[float, float] = (0.875, 1.125)
+    contrast: tuple[float, float] = (0.5, 1.5)
+    saturation: tuple[float, float] = (0.5, 1.5)
+    hue: tuple[float, float] = (-0.05, 0.05)
+
+    def draw(self, rng: np.random.Generator) -> Colour:
+        """Draw the four values, each uniform in its range."""
+        low, high = zip(self.brightness, self.contrast, self.saturation, self.hue)
+        return Colour(*rng.uniform(low, high).tolist())
+
+
+def recolour(image: np.ndarray, colour: Colour) -> np.ndarray:
+    """Apply a draw to an RGB uint8 (H, W, 3) picture; returns uint8."""
+    mean_luma = float(LUMA @ cv2.mean(image)[:3])
+    recoloured: np.ndarray = cv2.transform(image, colour.matrix(mean_luma))
+    return recoloured

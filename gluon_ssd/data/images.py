@@ -1,0 +1,170 @@
+"""Reading pictures: bytes to RGB uint8, and the antialiased resize.
+
+What becomes of pictures that are not plain 8-bit RGB (each is tested):
+
+* grey is repeated over the three channels; CMYK and YCCK JPEGs are converted to RGB;
+* of 16-bit samples the high byte is kept; an alpha channel is dropped (not blended);
+* EXIF orientation is ignored unless asked for: boxes of data sets refer to the stored pixels;
+* a JPEG without its end marker, or a PNG without its last chunk, is refused, because OpenCV would fill the
+  missing part with grey and say nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Union
+
+import cv2
+import numpy as np
+
+from gluon_ssd.errors import UserError
+
+_JPEG = b"\xff\xd8"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_END_OF_IMAGE = b"\xff\xd9"
+_START_OF_SCAN = 0xDA
+_COLOUR = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+# OpenCV before 4.11 decodes to BGR only.
+_RGB: int = getattr(cv2, "IMREAD_COLOR_RGB", 0)
+# A reduced decode is used when at least this many decoded pixels remain for one of the result.
+_SPARE = 1.25
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+
+def read_image(path: PathLike, apply_exif: bool = False) -> np.ndarray:
+    """Read a picture as RGB uint8 (H, W, 3).
+
+    ``apply_exif`` turns it as its EXIF orientation says: wanted for users' photographs, not for data sets,
+    whose boxes refer to the stored pixels. Raises UserError, naming the file, when it is missing, empty,
+    truncated, or not a picture.
+    """
+    return decode_image(read_bytes(path), path, apply_exif=apply_exif)
+
+
+def read_bytes(path: PathLike) -> bytes:
+    """Read a whole file; UserError when it is missing, unreadable or empty."""
+    try:
+        with open(path, "rb", buffering=0) as stream:
+            data = stream.read()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
+    if not data:
+        raise UserError(f"{path}: the file is empty (0 bytes); copy or download it again")
+    return data
+
+
+def decode_image(
+    data: bytes,
+    name: PathLike,
+    *,
+    apply_exif: bool = False,
+    reduction: int = 1,
+    stored: tuple[int, int] | None = None,
+) -> np.ndarray:
+    """Decode a picture's bytes to RGB uint8 (H, W, 3).
+
+    ``reduction`` 2, 4 or 8 decodes at that fraction of the size (JPEG does it inside the inverse DCT).
+    ``stored`` (height, width): what the data set says of the picture; UserError when it is not so.
+    ``name`` is the file named in errors.
+    """
+    _refuse_truncated(data, name)
+    flags = _COLOUR[reduction] | _RGB
+    if not apply_exif:
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise UserError(f"{name}: not a picture that can be decoded; replace or remove it")
+    if stored is not None:
+        _check_size(image, stored, reduction, name)
+    return image if _RGB else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def is_jpeg(data: bytes) -> bool:
+    """Whether the bytes begin as a JPEG does (only JPEG gains from a reduced decode)."""
+    return data.startswith(_JPEG)
+
+
+def choose_reduction(region: tuple[int, int], size: tuple[int, int]) -> int:
+    """Return the largest of 8, 4, 2, 1 that leaves a ``region`` (h, w) enough pixels for ``size`` (h, w)."""
+    ratio = min(region[0] / size[0], region[1] / size[1])
+    return next((step for step in (8, 4, 2) if ratio >= _SPARE * step), 1)
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize uint8 (H, W, C) to ``size`` (h, w), bilinear, antialiased where it shrinks.
+
+    Pillow and DALI, with which the published networks were trained, widen the bilinear kernel when they
+    shrink; OpenCV's does not and drops pixels. Here each axis is resampled to a small multiple of the target
+    and that multiple averaged: on COCO's images within 1% of Pillow's result (root mean square of the
+    levels), in less than half of its time.
+    """
+    height, width = size
+    tall, wide = _oversampling(image.shape[0] / height), _oversampling(image.shape[1] / width)
+    if tall == 0 or wide == 0:
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    if image.shape[:2] != (height * tall, width * wide):
+        image = cv2.resize(image, (width * wide, height * tall), interpolation=cv2.INTER_LINEAR)
+    if tall == wide == 1:
+        return image
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _oversampling(ratio: float) -> int:
+    """Samples to average per output pixel along one axis; 0: too many, use area averaging outright."""
+    if ratio <= 1.1:
+        return 1
+    return next((count for limit, count in ((2.5, 2), (3.5, 3), (4.5, 4)) if ratio <= limit), 0)
+
+
+def _check_size(image: np.ndarray, stored: tuple[int, int], reduction: int, name: PathLike) -> None:
+    expected = tuple(-(-side // reduction) for side in stored)
+    if image.shape[:2] != expected:
+        height, width = (side * reduction for side in image.shape[:2])
+        about = "about " if reduction > 1 else ""
+        raise UserError(
+            f"{name}: the picture is {about}{width}x{height} but its annotation says {stored[1]}x{stored[0]} "
+            f"(EXIF rotation is not applied); correct width and height, or store the picture upright"
+        )
+
+
+def _refuse_truncated(data: bytes, name: PathLike) -> None:
+    complete = True
+    if data.startswith(_JPEG):
+        complete = data.endswith(_END_OF_IMAGE) or _END_OF_IMAGE in data[_entropy_start(data) :]
+    elif data.startswith(_PNG):
+        complete = b"IEND" in data[-1024:] or b"IEND" in data
+    if not complete:
+        raise UserError(f"{name}: the picture is truncated ({len(data)} bytes); copy or download it again")
+
+
+def _entropy_start(data: bytes) -> int:
+    """Offset behind the first start-of-scan marker of a JPEG.
+
+    An end marker in front of it belongs to an embedded thumbnail; behind it, stuffing keeps the two bytes
+    from occurring by chance.
+    """
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:
+            position += 1
+            continue
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker == _START_OF_SCAN:
+            return position
+    return len(data)
+
+
+def as_path(path: PathLike) -> Path:
+    """Expand ``~`` and return a Path."""
+    return Path(path).expanduser()

@@ -1,0 +1,69 @@
+"""How a picture becomes the network's input. Saved with the weights; needs NumPy only."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+import numpy as np
+
+from gluon_ssd.errors import UserError, unknown
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@functools.lru_cache(maxsize=16)
+def _table(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
+    levels = np.arange(256, dtype=np.float64) / 255.0
+    table = (levels - np.array(mean)[:, None]) / np.array(std)[:, None]
+    result: np.ndarray = np.ascontiguousarray(table, dtype=np.float32)
+    result.setflags(write=False)
+    return result
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Input size and normalisation of a network.
+
+    ``size`` is (height, width) in pixels; ``mean`` and ``std`` are per RGB channel for values in 0..1, by
+    default those of ImageNet. The network's input is ``(value / 255 - mean) / std``, channels first, float32.
+    Raises UserError for a size that is not positive or a zero ``std``.
+    """
+
+    size: tuple[int, int] = (300, 300)
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        for name, length in (("size", 2), ("mean", 3), ("std", 3)):
+            value = tuple(getattr(self, name))
+            if len(value) != length:
+                raise UserError(f"preprocess: {name} needs {length} numbers, got {list(value)}")
+            kind = int if name == "size" else float
+            object.__setattr__(self, name, tuple(kind(item) for item in value))
+        if min(self.size) < 1 or min(self.std) <= 0:
+            raise UserError(f"preprocess: size {self.size} and std {self.std} must be positive")
+
+    def table(self) -> np.ndarray:
+        """Return float32 (3, 256): the network's input for each uint8 level of each channel. Read-only."""
+        return _table(self.mean, self.std)
+
+    def restore(self, image: np.ndarray) -> np.ndarray:
+        """Turn a normalised float32 (3, H, W) input back into a uint8 (H, W, 3) RGB picture, for drawing."""
+        scaled = image.astype(np.float64).transpose(1, 2, 0) * self.std + self.mean
+        restored: np.ndarray = np.clip(np.rint(scaled * 255), 0, 255).astype(np.uint8)
+        return restored
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return plain lists, for a checkpoint or JSON."""
+        return {"size": list(self.size), "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocess:
+        """Inverse of ``to_dict``; a missing key takes its default, an unknown one is a UserError."""
+        for name in values:
+            if name not in ("size", "mean", "std"):
+                raise unknown("preprocess field", str(name), ("size", "mean", "std"))
+        return cls(**{name: tuple(value) for name, value in values.items()})

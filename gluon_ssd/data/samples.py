@@ -1,0 +1,91 @@
+"""One image at a time: its random numbers, and what happens when it cannot be read."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from typing import NamedTuple, Protocol, Sequence
+
+import numpy as np
+
+from gluon_ssd.data.preprocess import Preprocess
+from gluon_ssd.data.records import Record
+from gluon_ssd.errors import UserError
+
+BAD_SHARE = 0.01
+# Last words of the seeds: the order of an epoch and the augmentation of an image share no random numbers.
+_ORDER, _IMAGE = 1, 2
+
+
+class Transform(Protocol):
+    """What a loader asks of a transform (see ``transforms.EvalTransform``)."""
+
+    preprocess: Preprocess
+
+    def load(
+        self, record: Record, rng: np.random.Generator, out: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+class Sample(NamedTuple):
+    """One loaded image: its record, boxes float32 (n, 4) ltrb fractions, labels int32 (n,)."""
+
+    record: Record
+    boxes: np.ndarray
+    labels: np.ndarray
+
+
+def epoch_order(indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """Return ``indices`` in the random order of this epoch."""
+    order: np.ndarray = np.random.default_rng([seed, epoch, 0, _ORDER]).permutation(indices)
+    return order
+
+
+class SampleReader:
+    """Loads images by their index, from any thread.
+
+    An image's random numbers depend on (seed, epoch, index) alone. ``skip_bad``: a UserError from the
+    transform is a warning, once per image, and the next of ``indices`` takes its place, until more than 1% of
+    them (and more than one) are bad. Any other exception is raised as a RuntimeError that names the file.
+    """
+
+    def __init__(
+        self, records: Sequence[Record], indices: np.ndarray, transform: Transform, seed: int, skip_bad: bool
+    ) -> None:
+        self._records, self._transform = records, transform
+        self._indices = np.sort(indices)
+        self._seed, self._skip_bad = seed, skip_bad
+        self._bad: set[int] = set()
+        self._lock = threading.Lock()
+
+    def load(self, index: int, epoch: int, out: np.ndarray) -> Sample:
+        """Write image ``index`` into ``out``, float32 (3, h, w), and return what belongs to it."""
+        while True:
+            try:
+                return self._load_this(index, epoch, out)
+            except UserError as error:
+                if not self._skip_bad:
+                    raise
+                self._count_bad(index, error)
+            after = int(np.searchsorted(self._indices, index, side="right"))
+            index = int(self._indices[after % len(self._indices)])
+
+    def _load_this(self, index: int, epoch: int, out: np.ndarray) -> Sample:
+        record = self._records[index]
+        rng = np.random.default_rng([self._seed, epoch, index, _IMAGE])
+        try:
+            return Sample(record, *self._transform.load(record, rng, out))
+        except UserError:
+            raise
+        except Exception as error:
+            raise RuntimeError(f"{record.path}: {type(error).__name__} while loading: {error}") from error
+
+    def _count_bad(self, index: int, error: UserError) -> None:
+        with self._lock:
+            if index in self._bad:
+                return
+            self._bad.add(index)
+            bad, total = len(self._bad), len(self._indices)
+        if bad == total or bad > max(1.0, BAD_SHARE * total):
+            raise UserError(f"{bad} of {total} images cannot be read, too many to skip; the last: {error}")
+        warnings.warn(f"image skipped: {error}", stacklevel=2)

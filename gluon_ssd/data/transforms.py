@@ -1,0 +1,162 @@
+"""From a record to the network's input and the boxes that belong to it.
+
+A transform first decides, from sizes and boxes alone, what to cut, mirror and recolour: a ``Plan``. Only
+then is the picture decoded, as small as the plan allows, and rendered into the batch's memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Tuple
+
+import cv2
+import numpy as np
+
+from gluon_ssd.data import crop
+from gluon_ssd.data.colour import Colour, ColourJitter, recolour
+from gluon_ssd.data.images import choose_reduction, decode_image, is_jpeg, read_bytes, resize_image
+from gluon_ssd.data.preprocess import Preprocess
+from gluon_ssd.data.records import Record
+
+Objects = Tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do with one picture: the frame to cut (ltrb pixels), whether to mirror, how to recolour."""
+
+    frame: crop.Frame
+    mirror: bool = False
+    colour: Colour | None = None
+
+
+class EvalTransform:
+    """The whole picture resized to the network's input, and normalised; nothing random.
+
+    The aspect is not kept, as in SSD (Liu et al. 2016). Also trains without augmentation.
+    """
+
+    def __init__(self, preprocess: Preprocess | None = None) -> None:
+        self.preprocess = preprocess or Preprocess()
+
+    def plan(self, width: int, height: int, boxes: np.ndarray, rng: np.random.Generator) -> Plan:
+        """Decide for a picture of this size with these objects (float (n, 4), ltrb pixels)."""
+        return Plan((0, 0, width, height))
+
+    def __call__(
+        self,
+        image: np.ndarray,
+        boxes: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
+        rng: np.random.Generator | None = None,
+        out: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Transform a picture in memory.
+
+        ``image`` RGB uint8 (H, W, 3); ``boxes`` float (n, 4) ltrb pixels, ``labels`` (n,).
+        Returns the input float32 (3, h, w), written into ``out`` when given, the kept boxes float32 (m, 4) as
+        ltrb fractions of the result, and their labels int32 (m,). Without ``rng`` the random choices are
+        those of seed 0.
+        """
+        boxes = np.zeros((0, 4), np.float32) if boxes is None else boxes
+        labels = np.zeros(len(boxes), np.int32) if labels is None else labels
+        height, width = image.shape[:2]
+        plan = self.plan(width, height, boxes, rng or np.random.default_rng(0))
+        out = self.empty() if out is None else out
+        self._render(_cut(image, plan.frame), plan, out)
+        return (out, *follow(plan, boxes, labels))
+
+    def load(self, record: Record, rng: np.random.Generator, out: np.ndarray) -> Objects:
+        """Read a record's picture into ``out``, float32 (3, h, w); return boxes and labels like ``__call__``.
+
+        Crowd regions are left out. Raises UserError, naming the file, for a picture that cannot be read or
+        is not of the record's size.
+        """
+        boxes, labels = record.objects()
+        plan = self.plan(record.width, record.height, boxes, rng)
+        data = read_bytes(record.path)
+        step = self._reduction(plan.frame, record) if is_jpeg(data) else 1
+        image = decode_image(data, record.path, reduction=step, stored=(record.height, record.width))
+        # In whole pixels of the reduced picture; the boxes follow the frame that is really cut.
+        left, top = (side // step for side in plan.frame[:2])
+        right, bottom = (-(-side // step) for side in plan.frame[2:])
+        plan = replace(plan, frame=(left * step, top * step, right * step, bottom * step))
+        self._render(_cut(image, (left, top, right, bottom)), plan, out)
+        return follow(plan, boxes, labels)
+
+    def _reduction(self, frame: crop.Frame, record: Record) -> int:
+        left, top, right, bottom = frame
+        step = choose_reduction((bottom - top, right - left), self.preprocess.size)
+        # A last pixel that is only partly picture would shift everything else by a fraction of a pixel.
+        while record.width % step or record.height % step:
+            step //= 2
+        return step
+
+    def empty(self) -> np.ndarray:
+        """Memory for one input: float32 (3, h, w), not initialised."""
+        return np.empty((3, *self.preprocess.size), np.float32)
+
+    def _render(self, image: np.ndarray, plan: Plan, out: np.ndarray) -> None:
+        image = resize_image(image, self.preprocess.size)
+        if plan.mirror:
+            image = cv2.flip(image, 1)
+        if plan.colour is not None:
+            image = recolour(image, plan.colour)
+        normalise(image, self.preprocess, out)
+
+
+# Training without augmentation is the evaluation transform under the name one looks for.
+PlainTrainTransform = EvalTransform
+
+
+class SSDTrainTransform(EvalTransform):
+    """SSD's training augmentation: random crop, resize, mirror, colour jitter, normalise.
+
+    The crop is that of Liu et al. 2016 (see ``crop.random_crop``); an object stays when its centre is inside
+    the crop, cut to the crop. Mirrored with probability ``mirror``; ``jitter`` None leaves the colours alone.
+    ``attempts`` is the number of crops tried per option: 50 in the paper's code, 1 in MLPerf's reference.
+    """
+
+    def __init__(
+        self,
+        preprocess: Preprocess | None = None,
+        *,
+        attempts: int = crop.ATTEMPTS,
+        mirror: float = 0.5,
+        jitter: ColourJitter | None = ColourJitter(),  # noqa: B008 - frozen
+    ) -> None:
+        super().__init__(preprocess)
+        self.attempts = attempts
+        self.mirror = mirror
+        self.jitter = jitter
+
+    def plan(self, width: int, height: int, boxes: np.ndarray, rng: np.random.Generator) -> Plan:
+        frame = crop.random_crop(width, height, boxes, rng, self.attempts)
+        mirror = bool(rng.random() < self.mirror)
+        return Plan(frame, mirror, self.jitter.draw(rng) if self.jitter else None)
+
+
+def follow(plan: Plan, boxes: np.ndarray, labels: np.ndarray) -> Objects:
+    """Carry objects (ltrb pixels) through a plan: those centred inside its frame, as ltrb fractions of it."""
+    frame = np.array(plan.frame, np.float64)
+    inside = crop.centres_inside(frame, boxes)
+    boxes, labels = boxes[inside], labels[inside]
+    size = np.tile(frame[2:] - frame[:2], 2)
+    moved = np.clip((boxes - np.tile(frame[:2], 2)) / size, 0, 1)
+    if plan.mirror:
+        moved[:, [0, 2]] = 1 - moved[:, [2, 0]]
+    moved = moved.astype(np.float32)
+    # A sliver may vanish in the rounding; its logarithm would be minus infinity in the box coder.
+    sized = (moved[:, 2:] > moved[:, :2]).all(axis=1)
+    return moved[sized], labels[sized].astype(np.int32)
+
+
+def normalise(image: np.ndarray, preprocess: Preprocess, out: np.ndarray) -> None:
+    """Write an RGB uint8 (h, w, 3) picture into ``out``, float32 (3, h, w), as the network wants it."""
+    for plane, table, target in zip(cv2.split(image), preprocess.table(), out):
+        cv2.LUT(plane, table, target)
+
+
+def _cut(image: np.ndarray, frame: crop.Frame) -> np.ndarray:
+    left, top, right, bottom = frame
+    return image[top:bottom, left:right]

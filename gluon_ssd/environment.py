@@ -1,0 +1,186 @@
+"""What is installed, what it is good for, and whether the network works here: the facts behind ``doctor``.
+
+Nothing heavy is imported at the top, so that a broken installation can still be described.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Iterable
+
+from .version import __version__
+
+OK, ABSENT, BROKEN = "ok", "absent", "broken"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the report. ``advice`` says what a missing or broken piece costs and how to get it."""
+
+    name: str
+    value: str
+    status: str = OK
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A package: what it is imported as, which distributions bring it, and what cannot be done without it."""
+
+    module: str
+    distributions: tuple[str, ...]
+    cost: str
+    install: str
+
+
+REQUIRED = (
+    Piece("numpy", ("numpy",), "nothing works", 'pip install "numpy<1.24"'),
+    Piece(
+        "mxnet",
+        ("mxnet", "mxnet-cu112", "mxnet-cu117"),
+        "no network can be built",
+        'pip install "gluon_ssd[cpu]" (or cu112, cu117)',
+    ),
+    Piece(
+        "cv2",
+        (
+            "opencv-python-headless",
+            "opencv-python",
+            "opencv-contrib-python",
+            "opencv-contrib-python-headless",
+        ),
+        "no image can be read",
+        'pip install "opencv-python-headless<4.12"',
+    ),
+    Piece("pycocotools", ("pycocotools",), "no mAP", "pip install pycocotools"),
+    Piece("yaml", ("PyYAML",), "no recipes", "pip install pyyaml"),
+    Piece("rich", ("rich",), "no progress, no tables", "pip install rich"),
+    Piece("matplotlib", ("matplotlib",), "no curves", "pip install matplotlib"),
+    Piece("PIL", ("Pillow",), "no drawn labels", "pip install Pillow"),
+)
+
+OPTIONAL = (
+    Piece("gluoncv", ("gluoncv",), "no comparison in the benchmarks", 'pip install "gluon_ssd[gluoncv]"'),
+    Piece("pytest", ("pytest",), "the tests cannot be run", 'pip install "gluon_ssd[dev]"'),
+    Piece(
+        "horovod",
+        ("horovod",),
+        "nothing yet, for training in several processes",
+        'pip install "gluon_ssd[horovod]"',
+    ),
+    Piece(
+        "nvidia.dali",
+        ("nvidia-dali-cuda120",),
+        "nothing yet, for decoding on the GPU",
+        'pip install "gluon_ssd[dali]"',
+    ),
+    Piece("onnx", ("onnx",), "nothing yet, for ONNX export", 'pip install "gluon_ssd[onnx]"'),
+    Piece(
+        "tensorboard", ("tensorboard",), "nothing yet, for its curves", 'pip install "gluon_ssd[tensorboard]"'
+    ),
+    Piece(
+        "mlperf_logging",
+        ("mlperf-logging",),
+        "nothing yet, for MLPerf's compliance checker",
+        'pip install "gluon_ssd[mlperf]"',
+    ),
+)
+
+
+def machine() -> list[Fact]:
+    """Return the facts about Python and the processor."""
+    version = platform.python_version()
+    fits = (3, 8) <= sys.version_info[:2] < (3, 12)
+    python = (
+        Fact("python", version)
+        if fits
+        else Fact("python", version, BROKEN, "MXNet 1.9.1 runs on 3.8 to 3.11")
+    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return [Fact("gluon_ssd", __version__), python, Fact("system", platform.platform()), _threads(cores)]
+
+
+def _threads(cores: int) -> Fact:
+    asked = os.environ.get("MXNET_OMP_MAX_THREADS") or os.environ.get("OMP_NUM_THREADS")
+    if asked is None:
+        return Fact("cores", f"{cores}; OMP_NUM_THREADS is not set")
+    text = f"{cores}, of which MXNet uses {asked}"
+    slow = asked.isdecimal() and int(asked) < cores
+    return Fact("cores", text, OK, f"export OMP_NUM_THREADS={cores} uses them all" if slow else "")
+
+
+def required() -> list[Fact]:
+    """Return one fact per package that must be there; each is imported, to see that it really works."""
+    return [_check_required(piece) for piece in REQUIRED]
+
+
+def optional() -> list[Fact]:
+    """Return one fact per optional package; none is imported."""
+    facts = []
+    for piece in OPTIONAL:
+        version = _version(piece.distributions)
+        if version is None or not _can_find(piece.module):
+            facts.append(Fact(piece.module, "not installed", ABSENT, f"{piece.cost}: {piece.install}"))
+        else:
+            facts.append(Fact(piece.module, version))
+    return facts
+
+
+def mxnet_features() -> Fact:
+    """Return the build features of MXNet that decide speed; call it only where MXNet imports."""
+    runtime = importlib.import_module("mxnet.runtime")
+    features = runtime.Features()
+    wanted = {
+        "MKLDNN": "oneDNN",
+        "CUDA": "CUDA",
+        "CUDNN": "cuDNN",
+        "OPENCV": "OpenCV",
+        "DIST_KVSTORE": "dist kvstore",
+    }
+    present = [label for name, label in wanted.items() if features.is_enabled(name)]
+    gpus = importlib.import_module("mxnet").context.num_gpus() if features.is_enabled("CUDA") else 0
+    return Fact("mxnet features", f"{', '.join(present) or 'none'}; {gpus} GPUs")
+
+
+def _check_required(piece: Piece) -> Fact:
+    version = _version(piece.distributions)
+    advice = f"{piece.cost}: {piece.install}"
+    if version is None and not _can_find(piece.module):
+        return Fact(piece.module, "not installed", BROKEN, advice)
+    shown = version or "unknown version"
+    if piece.module == "numpy" and _parts(shown) >= (1, 24):
+        return Fact("numpy", shown, BROKEN, f"MXNet 1.9.1 uses np.bool, gone since 1.24: {piece.install}")
+    if piece.module == "mxnet" and _parts(_version(("numpy",)) or "0") >= (1, 24):
+        return Fact("mxnet", shown, BROKEN, "cannot be imported beside this numpy")
+    try:
+        importlib.import_module(piece.module)
+    except Exception as error:  # a broken binary package can raise anything at import
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return Fact(piece.module, shown, BROKEN, f"does not import ({reason}); {advice}")
+    return Fact(piece.module, shown)
+
+
+def _version(distributions: Iterable[str]) -> str | None:
+    for name in distributions:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+
+
+def _can_find(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False

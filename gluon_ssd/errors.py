@@ -1,0 +1,68 @@
+"""The one exception a user may cause, and the sentence for a misspelt name."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Iterable
+
+
+class UserError(Exception):
+    """A mistake in what the user gave (a file, a flag, a value).
+
+    The message is one line that names the file, the field and what to do; the command line prints it after
+    ``error: `` and exits with status 2, without a traceback.
+    """
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Return at most ``count`` of the ``known`` names, the most similar to ``name`` first; possibly none."""
+    originals = {item.lower(): item for item in known}
+    return [originals[match] for match in difflib.get_close_matches(name.lower(), originals, count, 0.5)]
+
+
+_WHERE_TO_LOOK = {"model": "see: gluon-ssd models", "recipe": "see: gluon-ssd models"}
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """Build (not raise) the error for a ``name`` that is not one of the ``known`` names of this ``kind``.
+
+    Suggests the nearest three; when nothing is similar, lists what there is (at most eight names).
+    """
+    names = sorted(known)
+    close = nearest(name, names)
+    if close:
+        advice = f"did you mean {', '.join(close)}?"
+    elif names:
+        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        advice = f"known: {shown}"
+    else:
+        advice = "none is known"
+    pointer = f" ({_WHERE_TO_LOOK[kind]})" if kind in _WHERE_TO_LOOK else ""
+    return UserError(f"unknown {kind} {name!r}; {advice}{pointer}")
+
+
+# What an import that fails for want of this module is answered with: the extra that brings it.
+_EXTRAS = {
+    "mxnet": "cpu",
+    "gluoncv": "gluoncv",
+    "horovod": "horovod",
+    "nvidia": "dali",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "tensorboard": "tensorboard",
+    "mlperf_logging": "mlperf",
+}
+
+
+def import_problem(error: Exception) -> UserError | None:
+    """Build the one sentence for an import that failed for a reason the user can cure, else None.
+
+    Knows the optional packages that are not installed, and MXNet beside a numpy that lacks ``np.bool``.
+    """
+    package = (getattr(error, "name", None) or "").split(".")[0]
+    if isinstance(error, ModuleNotFoundError) and package in _EXTRAS:
+        gpu = " (with an NVIDIA GPU: cu112 or cu117)" if package == "mxnet" else ""
+        return UserError(f'{package} is not installed; pip install "gluon_ssd[{_EXTRAS[package]}]"{gpu}')
+    if isinstance(error, AttributeError) and "module 'numpy' has no attribute" in str(error):
+        return UserError('MXNet 1.9.1 cannot run with this numpy; pip install "numpy<1.24"')
+    return None

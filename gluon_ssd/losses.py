@@ -1,0 +1,63 @@
+"""Training losses. They take predictions and dense targets and return a scalar per batch with its parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mxnet.gluon import HybridBlock
+
+
+class MultiBoxLoss(HybridBlock):
+    """SSD's loss with hard negative mining.
+
+    Inputs: ``cls_preds`` (B, A, C + 1) logits, channel 0 background; ``box_preds`` (B, A, 4) codes;
+    ``cls_targets`` (B, A), 0 background, class + 1 otherwise; ``box_targets`` (B, A, 4) codes. Returns
+    three float32 arrays of shape (1,): loss, classification part, box part; loss is the sum of the parts.
+
+    Per image: smooth L1 summed over coordinates of the P positives, plus cross entropy summed over the
+    positives and the ``negative_ratio`` x P negatives of highest cross entropy, all divided by P; 0 for an
+    image without positives. The batch's loss is the mean over all its images, the empty ones included.
+    Source: Liu et al., "SSD: Single Shot MultiBox Detector" (2016), section 2.2, as normalised by MLPerf's
+    reference.
+    """
+
+    part_names = ("cls_loss", "box_loss")
+
+    def __init__(self, negative_ratio: float = 3.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._negative_ratio = negative_ratio
+
+    def hybrid_forward(
+        self, F: Any, cls_preds: Any, box_preds: Any, cls_targets: Any, box_targets: Any
+    ) -> tuple[Any, Any, Any]:
+        cls_preds = F.cast(cls_preds, dtype="float32")
+        box_preds = F.cast(box_preds, dtype="float32")
+        cross_entropy = -F.pick(F.log_softmax(cls_preds, axis=-1), cls_targets, axis=-1)
+        positive = cls_targets > 0
+        count = F.sum(positive, axis=1)
+        weights = positive + self._hard_negatives(F, F.BlockGrad(cross_entropy), positive, count)
+
+        distance = F.sum(F.smooth_l1(box_preds - box_targets, scalar=1.0), axis=2)
+        scale = (count > 0) / F.maximum(count, 1)
+        # Products, not selections: a NaN anywhere in the predictions must reach the loss.
+        cls_loss = F.mean(F.sum(cross_entropy * weights, axis=1) * scale)
+        box_loss = F.mean(F.sum(distance * positive, axis=1) * scale)
+        return cls_loss + box_loss, cls_loss, box_loss
+
+    def _hard_negatives(self, F: Any, cross_entropy: Any, positive: Any, count: Any) -> Any:
+        """(B, A) weights that pick the hardest negatives of each image.
+
+        One sort gives the cross entropy of the last negative that is in; what lies above it weighs 1, and
+        ties with it share the places that are left, so that the weights add up to the wanted number.
+        """
+        negative = 1 - positive
+        wanted = F.expand_dims(F.minimum(count * self._negative_ratio, F.sum(negative, axis=1)), 1)
+        # Positives sort last: cross entropy is never negative.
+        hardness = cross_entropy * negative - positive
+        ordered = F.sort(hardness, axis=1, is_ascend=False)
+        limit = F.expand_dims(F.pick(ordered, F.relu(F.reshape(wanted, (-1,)) - 1), axis=1), 1)
+        above = F.broadcast_greater(hardness, limit) * negative
+        tied = F.broadcast_equal(hardness, limit) * negative
+        places = F.broadcast_sub(wanted, F.sum(above, axis=1, keepdims=True))
+        share = F.broadcast_div(places, F.maximum(F.sum(tied, axis=1, keepdims=True), 1))
+        return F.broadcast_mul(above + F.broadcast_mul(tied, share), wanted > 0)

@@ -1,0 +1,85 @@
+"""The zoo: one row per model, and the functions that build them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Sequence
+
+from ..errors import UserError, unknown
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """What is known of a model without building it."""
+
+    name: str
+    family: str
+    backbone: str
+    input_size: tuple[int, int]
+    default_classes: tuple[str, ...]
+    recipe: str
+    summary: str
+    source: str
+
+
+Builder = Callable[[ModelRow, Sequence[str]], Any]
+_MODELS: dict[str, tuple[ModelRow, Builder]] = {}
+
+
+def register_model(row: ModelRow) -> Callable[[Builder], Builder]:
+    """Decorator that puts a builder into the zoo. Raises ValueError when the name is taken."""
+
+    def register(builder: Builder) -> Builder:
+        if row.name in _MODELS:
+            raise ValueError(f"a model called {row.name!r} is registered already")
+        _MODELS[row.name] = (row, builder)
+        return builder
+
+    return register
+
+
+def list_models() -> list[str]:
+    """Names that `get_model` accepts, sorted."""
+    return sorted(_MODELS)
+
+
+def model_row(name: str) -> ModelRow:
+    """The row of a model. Raises UserError, naming the nearest models, when there is none."""
+    return _find(name)[0]
+
+
+def get_model(name: str, classes: Sequence[str] | None = None, ctx: Any = None) -> Any:
+    """Builds and initialises a detection network.
+
+    ``classes``: class names without background; None is the model's own list (80 COCO names for SSD).
+    ``ctx``: an MXNet context; None is the CPU. Weights are random: fix them with ``mxnet.random.seed``.
+    Raises UserError for an unknown name or an unusable class list.
+    """
+    row, builder = _find(name)
+    net = builder(row, row.default_classes if classes is None else check_classes(classes))
+    net.initialize(ctx=ctx)
+    return net
+
+
+def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
+    """Class names as a tuple. Raises UserError where they cannot name a detector's classes."""
+    if isinstance(classes, str):
+        raise UserError(f"classes is one string, {classes!r}; give a list of names, such as [{classes!r}]")
+    if isinstance(classes, int):
+        raise UserError(f"classes is a number, {classes}; give the list of class names, without background")
+    names = tuple(classes)
+    if not names:
+        raise UserError("classes is empty; a detector needs the name of at least one class")
+    wrong = [name for name in names if not isinstance(name, str) or not name.strip()]
+    if wrong:
+        raise UserError(f"class names must be text; {wrong[0]!r} is not")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"class name {twice[0]!r} stands twice in classes")
+    return names
+
+
+def _find(name: str) -> tuple[ModelRow, Builder]:
+    if name not in _MODELS:
+        raise unknown("model", name, list_models())
+    return _MODELS[name]

@@ -1,0 +1,175 @@
+"""Recipes: what decides a training run, in one frozen record that is also a YAML file and a set of flags.
+
+A key of :class:`Recipe` is a key of the YAML and, with dashes, a flag of ``gluon-ssd train``. Later sources
+win: defaults, recipe file, command line. What does not fit is a :class:`UserError` naming source and key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Mapping
+
+import yaml
+
+from . import resources
+from .errors import UserError, nearest, unknown
+from .values import Bounds, convert
+
+
+def _key(default: Any, group: str, help: str, **rules: Any) -> Any:
+    return field(default=default, metadata={"group": group, "help": help, "bounds": Bounds(**rules)})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run, resolved. Paths are strings; a leading ``~`` is the home folder.
+
+    Batch sizes are per process; ``lr`` is per 32 images, see :meth:`effective_lr`. Epochs count from 1: 44 in
+    ``decay_epochs`` means "after 44 epochs".
+    """
+
+    model: str = _key("ssd_resnet34", "model", "model of the zoo (list: gluon-ssd models)")
+    pretrained_backbone: str | None = _key(None, "model", "file of backbone weights to start from")
+    weights: str | None = _key(None, "model", "checkpoint to start from; its classes may differ")
+    precision: str = _key("fp32", "model", "arithmetic; amp is bfloat16 on CPU", choices=("fp32", "amp"))
+    device: str = _key("auto", "model", "auto: a GPU if MXNet sees one", choices=("auto", "cpu", "gpu"))
+
+    data: str | None = _key(None, "data", "data set folder (COCO layout)")
+    train_annotation: str | None = _key(None, "data", "training annotations, if not where COCO has them")
+    train_images: str | None = _key(None, "data", "training images, if not where COCO has them")
+    val_annotation: str | None = _key(None, "data", "validation annotations, if not where COCO has them")
+    val_images: str | None = _key(None, "data", "validation images, if not where COCO has them")
+    limit_train: int | None = _key(None, "data", "use only the first N training images", low=1)
+    limit_val: int | None = _key(None, "data", "use only the first N validation images", low=1)
+    augment: str = _key("ssd", "data", "training augmentation", choices=("ssd", "none"))
+    workers: int = _key(2, "data", "loader threads", low=1)
+    on_bad_image: str = _key("fail", "data", "an image that cannot be read", choices=("fail", "skip"))
+
+    epochs: int = _key(65, "schedule", "epochs to train", low=1)
+    max_steps: int | None = _key(None, "schedule", "stop after N optimizer steps, whatever the epoch", low=1)
+    batch_size: int = _key(32, "schedule", "images per process and step", low=1)
+    accumulate: int = _key(1, "schedule", "batches whose gradients make one optimizer step", low=1)
+    lr: float = _key(0.0025, "schedule", "learning rate per 32 images of the global batch", above=0)
+    momentum: float = _key(0.9, "schedule", "SGD momentum", low=0, below=1)
+    weight_decay: float = _key(5e-4, "schedule", "weight decay, on every parameter", low=0)
+    decay_epochs: tuple[int, ...] = _key((44, 55), "schedule", "epochs after which lr decays", low=1)
+    decay_factor: float = _key(0.1, "schedule", "what lr is multiplied by at a decay", above=0, high=1)
+    warmup_epochs: float = _key(0.65, "schedule", "length of the linear warm-up in epochs", low=0)
+    warmup_factor: float = _key(0.0, "schedule", "warm-up starts at lr * (1 - 2**-F)", low=0)
+    seed: int = _key(0, "schedule", "seed of weights, order and augmentation", low=0, high=2**31 - 1)
+
+    eval_every: int = _key(5, "evaluation", "evaluate every N epochs and at the end; 0: never", low=0)
+    eval_epochs: tuple[int, ...] | None = _key(
+        None, "evaluation", "evaluate after just these epochs instead", low=1
+    )
+    eval_batch_size: int = _key(32, "evaluation", "images per evaluation batch", low=1)
+    target_map: float | None = _key(None, "evaluation", "stop once mAP reaches this", above=0, high=1)
+    score_threshold: float = _key(0.05, "evaluation", "drop detections below this", low=0, below=1)
+    iou_threshold: float = _key(0.5, "evaluation", "IoU above which NMS drops a box", above=0, high=1)
+    max_detections: int = _key(200, "evaluation", "detections kept per image", low=1)
+
+    output: str | None = _key(None, "run", "run folder (default: the next runs/<model>-<N>)")
+    resume: bool = _key(False, "run", "go on from the last checkpoint of the run folder")
+    save_every: int = _key(0, "run", "keep a checkpoint epoch_NNN every N epochs; 0: only best, last", low=0)
+    checkpoint_steps: int | None = _key(None, "run", "also write the last checkpoint every N steps", low=1)
+    log_every: int = _key(10, "run", "steps between progress lines", low=1)
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = convert(getattr(self, item.name), str(item.type), item.metadata["bounds"])
+            if isinstance(value, UserError):
+                raise UserError(f"recipe key {item.name!r}: {value}")
+            object.__setattr__(self, item.name, value)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str = "recipe") -> Recipe:
+        """Build a recipe from plain values; ``source`` is how an error calls where they came from."""
+        return cls().override(values, source)
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Recipe:
+        """Read a YAML file of recipe keys. Raises :class:`UserError` naming the file, the key and the fix."""
+        return cls.from_dict(_read_yaml(Path(path)), str(path))
+
+    def override(self, values: Mapping[str, Any], source: str = "command line") -> Recipe:
+        """Return a copy with ``values`` replaced; unknown keys, wrong types and ranges are user errors."""
+        types = {item.name: item for item in fields(self)}
+        checked = {}
+        for key, value in values.items():
+            if key not in types:
+                raise UserError(f"{source}: {_unknown_key(str(key))}")
+            item = types[key]
+            result = convert(value, str(item.type), item.metadata["bounds"])
+            if isinstance(result, UserError):
+                raise UserError(f"{source}: key {key!r}: {result}")
+            checked[key] = result
+        return replace(self, **checked)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every key with a plain value (tuples as lists), in the order of the class."""
+        items = asdict(self).items()
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in items}
+
+    def to_yaml(self) -> str:
+        """Return the whole recipe as YAML that :meth:`from_yaml` reads back to an equal recipe."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None, width=110)
+
+    def global_batch(self, processes: int = 1) -> int:
+        """Return the number of images that make one optimizer step over all processes."""
+        return self.batch_size * self.accumulate * processes
+
+    def effective_lr(self, processes: int = 1) -> float:
+        """Return the learning rate after warm-up, before decay: ``lr`` scaled by global batch / 32."""
+        return self.lr * self.global_batch(processes) / 32
+
+    def evaluates_after(self, epoch: int) -> bool:
+        """Say whether epoch ``epoch`` (from 1) ends with an evaluation; the last does, unless none does."""
+        if self.eval_epochs is not None:
+            return epoch in self.eval_epochs
+        return self.eval_every > 0 and (epoch % self.eval_every == 0 or epoch == self.epochs)
+
+
+def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Load a recipe by its name in the zoo (``ssd_resnet34/mlperf``) or by the path of a YAML file.
+
+    ``overrides`` win over the file. Raises :class:`UserError` for an unknown name (with the nearest ones),
+    a missing or malformed file, and keys or values that do not fit.
+    """
+    text = str(name_or_path)
+    if text.endswith((".yaml", ".yml")):
+        path = Path(text).expanduser()
+    else:
+        if text not in resources.recipe_names():
+            raise unknown("recipe", text, resources.recipe_names())
+        path = resources.recipe_path(text)
+    return Recipe.from_yaml(path).override(overrides or {})
+
+
+def _unknown_key(key: str) -> str:
+    names = [item.name for item in fields(Recipe)]
+    close = nearest(key.replace("-", "_"), names)
+    advice = f"did you mean {', '.join(close)}?" if close else f"known keys: {', '.join(names)}"
+    return f"unknown key {key!r}; {advice}"
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such recipe file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path}: cannot read the recipe: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise UserError(
+            f"{path}: not valid YAML{where}: {getattr(error, 'problem', None) or error}"
+        ) from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a recipe is a list of 'key: value' lines, found a {type(values).__name__}")
+    return values

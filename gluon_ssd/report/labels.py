@@ -1,0 +1,103 @@
+"""Label chips: text that fits, a place where it hides least, and its pixels."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple, Sequence, Tuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+Colour = Tuple[int, int, int]
+Rectangle = Tuple[int, int, int, int]
+
+_DARK, _LIGHT = (17, 17, 17), (255, 255, 255)
+_SMALLEST_FONT = 8
+
+
+class Chip(NamedTuple):
+    """A label: rectangle (left, top, right, bottom; the last two exclusive), text, font size and colour."""
+
+    box: Rectangle
+    text: str
+    size: int
+    colour: Colour
+
+
+def text_colour(background: Colour) -> Colour:
+    """Near black or white, whichever is easier to read on `background`."""
+    red, green, blue = background
+    return _DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else _LIGHT
+
+
+def label_text(index: int, names: Sequence[str] | None, scores: np.ndarray | None) -> str:
+    """ "name 0.87", on one line whatever the name holds; either part may be missing."""
+    parts = [" ".join(str(names[index]).split())] if names is not None else []
+    if scores is not None:
+        parts.append(f"{float(scores[index]):.2f}")
+    return " ".join(part for part in parts if part)
+
+
+@lru_cache(maxsize=32)
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """Pillow's own scalable font, so that pictures look the same on every machine."""
+    return ImageFont.load_default(size)  # type: ignore[return-value]
+
+
+def fitted(text: str, size: int, room: int) -> tuple[str, int, int]:
+    """The text, shortened where it must be, and the font size and width with which it fits `room` pixels."""
+    for smaller in range(size, _SMALLEST_FONT - 1, -1):
+        length = int(np.ceil(font(smaller).getlength(text)))
+        if length <= room:
+            return text, smaller, length
+    smallest = font(_SMALLEST_FONT)
+    while text and smallest.getlength(text + "…") > room:
+        text = text[:-1]
+    text = text + "…" if text else ""
+    return text, _SMALLEST_FONT, int(np.ceil(smallest.getlength(text)))
+
+
+def place_chip(
+    text: str, corners: Rectangle, colour: Colour, size: int, image: tuple[int, int], taken: Sequence[Chip]
+) -> Chip | None:
+    """Put a label above its box, else inside, else below: the first place that covers none of `taken`.
+
+    corners: the box in pixels. image: (height, width), which the chip never leaves. Where every place is
+    taken it goes to the first; None without text or in an image too small for any text.
+    """
+    height, width = image
+    pad = max(2, size // 4)
+    text, size, length = fitted(text, size, width - 2 * pad)
+    wide, tall = length + 2 * pad, size + pad + 2
+    if not text or tall > height:
+        return None
+    x0, y0, x1, y1 = corners
+    above, below, inside = y0 - tall, y1, min(y0, height - tall)
+    wanted = [
+        (x0, above),
+        (x0, inside),
+        (x0, below),
+        (x1 - wide, above),
+        (x1 - wide, inside),
+        (x0, y1 - tall),
+    ]
+    lefts = [(min(max(x, 0), width - wide), y) for x, y in wanted if 0 <= y <= height - tall]
+    places = [(x, y, x + wide, y + tall) for x, y in lefts]
+    free = [place for place in places if not any(_meet(place, other.box) for other in taken)]
+    return Chip((free or places)[0], text, size, colour)
+
+
+def _meet(a: Rectangle, b: Rectangle) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def write_chips(canvas: np.ndarray, chips: Sequence[Chip]) -> np.ndarray:
+    """The canvas, RGB uint8 (h, w, 3), with the chips drawn; the first lies on top."""
+    picture = Image.fromarray(canvas)
+    pen = ImageDraw.Draw(picture)
+    for chip in reversed(chips):
+        left, top, right, bottom = chip.box
+        pen.rectangle((left, top, right - 1, bottom - 1), fill=chip.colour)
+        middle = ((left + right) / 2, (top + bottom) / 2)
+        pen.text(middle, chip.text, fill=text_colour(chip.colour), font=font(chip.size), anchor="mm")
+    return np.array(picture)

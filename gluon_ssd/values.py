@@ -1,0 +1,115 @@
+"""Typed values: from YAML or from the text of a flag to what a recipe key wants, or the reason why not."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Sequence
+
+from .errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What values a key takes: one of ``choices``, ``low <= x``, ``above < x``, ``x <= high``, ``x < below``.
+
+    None: no such bound.
+    """
+
+    choices: tuple[str, ...] | None = None
+    low: float | None = None
+    above: float | None = None
+    high: float | None = None
+    below: float | None = None
+
+    def problem(self, value: Any) -> str | None:
+        """Return what is wrong with ``value``, or None. Bounds of a sequence hold for each element."""
+        if self.choices is not None and value not in self.choices:
+            close = nearest(value, self.choices, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            return f"must be one of {', '.join(self.choices)}, got {value!r}{hint}"
+        rules = (
+            (self.low, "at least", lambda x, bound: x >= bound),
+            (self.above, "greater than", lambda x, bound: x > bound),
+            (self.high, "at most", lambda x, bound: x <= bound),
+            (self.below, "less than", lambda x, bound: x < bound),
+        )
+        for number in value if isinstance(value, tuple) else (value,):
+            for bound, words, holds in rules:
+                if bound is not None and not holds(number, bound):
+                    return f"must be {words} {bound}, got {number}"
+        return None
+
+
+def convert(value: Any, type_name: str, bounds: Bounds) -> Any:
+    """Turn ``value`` into the type that the annotation ``type_name`` spells, within ``bounds``.
+
+    Returns the value, or a :class:`UserError` (not raised) that says what was expected, for the caller to put
+    its file and key in front.
+    """
+    optional = type_name.endswith(" | None")
+    base = type_name[: -len(" | None")] if optional else type_name
+    if value is None:
+        return None if optional else UserError(f"expected {_NAMES[base]}, got nothing")
+    try:
+        result = _CONVERTERS[base](value)
+    except (TypeError, ValueError):
+        return UserError(f"expected {_NAMES[base]}{' or null' if optional else ''}, got {value!r}")
+    problem = bounds.problem(result)
+    return UserError(problem) if problem else result
+
+
+def convert_text(text: str, type_name: str, bounds: Bounds) -> Any:
+    """Like :func:`convert` for the text of a command-line flag, where ``none`` stands for no value."""
+    base = type_name.replace(" | None", "")
+    if base != type_name and text.lower() in ("none", "null"):
+        return None
+    try:
+        value = int(text) if base in ("int", "tuple[int, ...]") else text
+    except ValueError:
+        return UserError(f"expected an integer, got {text!r}")
+    return convert(value, type_name, bounds)
+
+
+def _integer(value: Any) -> int:
+    # YAML's true would otherwise pass as 1.
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError
+    return value
+
+
+def _number(value: Any) -> float:
+    # YAML 1.1 reads 5e-4 (no dot) as text; whoever writes it means the number.
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise TypeError
+    number = float(value)
+    if number != number or number in (float("inf"), float("-inf")):
+        raise ValueError
+    return number
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError
+    return os.path.expanduser(value)
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _integers(value: Any) -> tuple[int, ...]:
+    items: Sequence[Any] = value if isinstance(value, (list, tuple)) else (value,)
+    return tuple(_integer(item) for item in items)
+
+
+_CONVERTERS = {"int": _integer, "float": _number, "str": _text, "bool": _switch, "tuple[int, ...]": _integers}
+_NAMES = {
+    "int": "an integer",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "tuple[int, ...]": "a list of integers",
+}

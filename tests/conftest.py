@@ -1,0 +1,52 @@
+"""Fixtures that the whole suite shares."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+Outcome = namedtuple("Outcome", "status out err")
+
+
+@pytest.fixture(scope="session")
+def coco128() -> Path:
+    """The folder of 128 images of COCO, for the tests that want real ones."""
+    folder = os.environ.get("GLUON_SSD_COCO128")
+    if not folder:
+        pytest.skip("GLUON_SSD_COCO128 is not set to a folder with coco128")
+    return Path(folder)
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch, capsys):
+    """Run ``gluon-ssd`` in this process, in an empty folder; returns status, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GLUON_SSD_DEBUG", raising=False)
+
+    def run(*arguments: object) -> Outcome:
+        from gluon_ssd.cli import main
+
+        capsys.readouterr()
+        status = main([str(argument) for argument in arguments])
+        return Outcome(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def python(tmp_path):
+    """Run a line of Python in a new process that sees the package."""
+
+    def run(code: str, **environment: str) -> Outcome:
+        env = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run

@@ -1,0 +1,235 @@
+"""The framework of the command line, and `train` up to where the engine takes over."""
+
+import pytest
+
+from gluon_ssd.cli import models, train
+from gluon_ssd.cli.main import VERBS, build_parser
+from gluon_ssd.cli.parsing import recipe_values
+from gluon_ssd.errors import UserError
+from gluon_ssd.recipe import Recipe, load_recipe
+from gluon_ssd.version import __version__
+
+
+def flags(*arguments):
+    return recipe_values(build_parser().parse_args(["train", *arguments]))
+
+
+@pytest.fixture
+def failing_verb(monkeypatch):
+    """Make `models` raise what the test says."""
+
+    def fail_with(error):
+        def run(args):
+            raise error
+
+        monkeypatch.setattr(models, "run", run)
+
+    return fail_with
+
+
+def test_version(cli):
+    assert cli("--version") == (0, f"gluon_ssd {__version__}\n", "")
+
+
+def test_without_arguments_shows_the_verbs(cli):
+    result = cli()
+    assert result.status == 0
+    assert all(verb in result.out for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_shows_an_example(cli, verb):
+    result = cli(verb, "--help")
+    assert result.status == 0
+    assert f"gluon-ssd {verb}" in result.out.split("example:")[1]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_examples_are_accepted_by_the_parser(cli, verb):
+    lines = cli(verb, "--help").out.split("example:\n")[1].strip().splitlines()
+    for line in lines:
+        arguments = line.replace("'", "").split()[1:]
+        assert build_parser().parse_args(arguments).run is VERBS[verb].run
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)])
+def test_help_needs_no_heavy_package(python, arguments):
+    heavy = ["mxnet", "cv2", "matplotlib", "pycocotools", "numpy", "rich"]
+    code = (
+        "import sys\n"
+        f"for name in {heavy}: sys.modules[name] = None\n"
+        f"from gluon_ssd.cli import main; sys.exit(main({arguments}))"
+    )
+    result = python(code)
+    assert (result.status, result.err) == (0, "")
+    assert result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "unknown verb 'trian'; did you mean train?"),
+        (["zzz"], "unknown verb 'zzz'; verbs: train, val, predict, demo, models, doctor"),
+        (["--versoin"], "unknown flag '--versoin'; did you mean --version? (see: gluon-ssd --help)"),
+        (["train", "--epoch", "3"], "unknown flag '--epoch'; did you mean --epochs, "),
+        (["train", "--batch_size=3"], "unknown flag '--batch_size'; did you mean --batch-size, "),
+        (["train", "coco128"], "unknown argument 'coco128' (see: gluon-ssd train --help)"),
+        (["train", "--epochs", "x"], "argument --epochs: expected an integer, got 'x'"),
+        (["train", "--epochs", "0"], "argument --epochs: must be at least 1, got 0"),
+        (["train", "--lr", "nan"], "argument --lr: expected a number, got 'nan'"),
+        (["train", "--precision", "fp23"], "argument --precision: must be one of fp32, amp, got 'fp23'"),
+        (
+            ["train", "--recipe", "ssd_tiny/smok", "--data", "x"],
+            "unknown recipe 'ssd_tiny/smok'; did you mean ssd_tiny/smoke",
+        ),
+        (["train", "--recipe", "ssd_tiny/smoke"], "no data set; give its folder: --data "),
+        (["train", "--resume"], "nothing to resume under runs/"),
+        (["train", "--resume", "--output", "gone"], "gone: no recipe.yaml there, so nothing to resume"),
+        (["predict", "--weights", "x"], "the following arguments are required: SOURCE"),
+        (["predict", "a.jpg"], "the following arguments are required: --weights"),
+        (
+            ["predict", "a.jpg", "--weights", "x", "--score-threshold", "2"],
+            "--score-threshold: must be less than 1",
+        ),
+        (["val"], "the following arguments are required: checkpoint"),
+        (["models", "ssd_tiny", "--jsn"], "unknown flag '--jsn'"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(cli, arguments, message):
+    result = cli(*arguments)
+    assert result.status == 2
+    assert result.out == ""
+    assert result.err.startswith("error: ")
+    assert message in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_a_user_error_is_one_line(cli, failing_verb):
+    failing_verb(UserError("photo.jpg: cannot be decoded"))
+    assert cli("models") == (2, "", "error: photo.jpg: cannot be decoded\n")
+
+
+def test_debug_shows_the_traceback(cli, failing_verb, monkeypatch):
+    failing_verb(UserError("no"))
+    monkeypatch.setenv("GLUON_SSD_DEBUG", "1")
+    with pytest.raises(UserError):
+        cli("models")
+
+
+def test_ctrl_c_is_one_line(cli, failing_verb):
+    failing_verb(KeyboardInterrupt())
+    assert cli("models") == (130, "", "interrupted\n")
+
+
+def test_a_missing_package_is_one_line(cli, failing_verb):
+    failing_verb(ModuleNotFoundError("No module named 'mxnet'", name="mxnet"))
+    result = cli("models")
+    assert result.status == 2
+    assert result.err.startswith('error: mxnet is not installed; pip install "gluon_ssd[cpu]"')
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(13, "Permission denied", "/runs/a"), "error: /runs/a: Permission denied\n"),
+        (OSError(28, "No space left on device"), "error: cannot write: No space left on device\n"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_one_line(cli, failing_verb, error, message):
+    failing_verb(error)
+    assert cli("models") == (2, "", message)
+
+
+def test_our_own_bugs_are_not_hidden(cli, failing_verb):
+    failing_verb(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        cli("models")
+
+
+def test_a_reader_that_leaves_is_no_error(python):
+    code = (
+        "import os, sys\n"
+        "read, write = os.pipe(); os.close(read); os.dup2(write, 1)\n"
+        "from gluon_ssd.cli import main, models\n"
+        "models.run = lambda args: print('a row') or 0\n"
+        "sys.exit(main(['models']))"
+    )
+    assert python(code) == (141, "", "")
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [("gluon_ssd", 'error: mxnet is not installed; pip install "gluon_ssd[cpu]"')],
+)
+def test_without_mxnet_a_verb_names_the_extra(python, module, message):
+    code = (
+        f"import sys; sys.modules['mxnet'] = None; from {module}.cli import main; sys.exit(main(['models']))"
+    )
+    result = python(code)
+    assert result.status == 2
+    assert result.err.startswith(message)
+    assert result.err.count("\n") == 1
+
+
+def test_without_mxnet_get_model_names_the_extra(python):
+    code = "import sys; sys.modules['mxnet'] = None; import gluon_ssd; gluon_ssd.get_model('ssd_tiny')"
+    result = python(code)
+    assert result.status == 1
+    assert 'pip install "gluon_ssd[cpu]"' in result.err.strip().splitlines()[-1]
+
+
+def test_flags_become_recipe_keys():
+    given = flags("--batch-size", "4", "--decay-epochs", "3", "5", "--lr", "1e-3", "--resume", "--data", "d")
+    assert given == {"batch_size": 4, "decay_epochs": [3, 5], "lr": 0.001, "resume": True, "data": "d"}
+
+
+def test_flags_that_are_not_given_leave_the_recipe_alone():
+    assert flags("--recipe", "ssd_tiny/smoke") == {}
+
+
+def test_none_takes_back_what_a_recipe_says():
+    given = flags("--target-map", "none", "--decay-epochs")
+    recipe = train.resolve("ssd_resnet34/mlperf", given)
+    assert (recipe.target_map, recipe.decay_epochs) == (None, ())
+
+
+def test_flags_win_over_the_recipe_and_the_recipe_over_the_defaults():
+    recipe = train.resolve("ssd_resnet34/smoke", flags("--epochs", "3", "--data", "d"))
+    assert (recipe.epochs, recipe.batch_size, recipe.momentum) == (3, 8, 0.9)
+
+
+def test_every_key_is_a_flag_and_its_default_is_shown(cli):
+    text = cli("train", "--help").out
+    for name in Recipe().to_dict():
+        assert f"--{name.replace('_', '-')} " in text
+    assert "(default: 44 55)" in text
+
+
+def make_run(folder, **keys):
+    folder.mkdir(parents=True)
+    (folder / "recipe.yaml").write_text(Recipe(model="ssd_tiny", data="shapes", **keys).to_yaml())
+
+
+def test_resume_takes_the_recipe_of_the_run(cli, tmp_path):
+    make_run(tmp_path / "mine", epochs=9)
+    recipe = train.resolve(None, {"resume": True, "output": "mine", "workers": 1})
+    assert (recipe.epochs, recipe.workers, recipe.resume, recipe.output) == (9, 1, True, "mine")
+
+
+def test_resume_finds_the_latest_run_by_itself(cli, tmp_path):
+    make_run(tmp_path / "runs" / "ssd_tiny-1", epochs=9)
+    recipe = train.resolve(None, {"resume": True})
+    assert (recipe.epochs, recipe.output) == (9, "runs/ssd_tiny-1")
+    assert train.resolve("ssd_tiny/smoke", {"resume": True}).epochs == 9
+
+
+def test_resume_of_nothing_starts_when_there_is_a_recipe(cli):
+    assert train.resolve("ssd_tiny/smoke", {"resume": True}) == load_recipe(
+        "ssd_tiny/smoke", {"resume": True}
+    )
+
+
+def test_resume_refuses_a_run_of_another_model(cli, tmp_path):
+    make_run(tmp_path / "mine")
+    with pytest.raises(UserError, match="^mine: holds a run of ssd_tiny, not of ssd_resnet34"):
+        train.resolve("ssd_resnet34/smoke", {"resume": True, "output": "mine"})

@@ -1,0 +1,111 @@
+import sys
+
+import pytest
+
+from gluon_ssd import environment
+from gluon_ssd.cli import doctor
+from gluon_ssd.environment import ABSENT, BROKEN, OK, Fact, Piece
+
+
+@pytest.fixture
+def healthy(monkeypatch):
+    """A machine where everything is there, without importing any of it."""
+    monkeypatch.setattr(environment, "required", lambda: [Fact("numpy", "1.23.5")])
+    monkeypatch.setattr(environment, "mxnet_features", lambda: Fact("mxnet features", "oneDNN; 0 GPUs"))
+    monkeypatch.setattr(doctor, "self_check", lambda: Fact("self-check", "ssd_tiny: forward 9 ms"))
+
+
+def test_a_healthy_machine(cli, healthy):
+    result = cli("doctor")
+    assert result.status == 0
+    assert result.out.endswith("everything required works\n")
+    assert "self-check" in result.out
+
+
+def test_a_broken_piece_is_status_1_and_skips_the_self_check(cli, healthy, monkeypatch):
+    broken = Fact("mxnet", "not installed", BROKEN, 'no network can be built: pip install "gluon_ssd[cpu]"')
+    monkeypatch.setattr(environment, "required", lambda: [broken])
+    result = cli("doctor")
+    assert result.status == 1
+    assert 'pip install "gluon_ssd[cpu]"' in " ".join(result.out.split())
+    assert "self-check" not in result.out
+    assert "1 required piece is broken" in result.out
+
+
+def test_a_failed_self_check_is_status_1(cli, healthy, monkeypatch):
+    monkeypatch.setattr(doctor, "self_check", lambda: Fact("self-check", "failed", BROKEN, "loss is nan"))
+    assert cli("doctor").status == 1
+
+
+def test_the_numpy_trap(monkeypatch):
+    monkeypatch.setattr(
+        environment.metadata, "version", lambda name: {"numpy": "1.24.0", "mxnet": "1.9.1"}[name]
+    )
+    facts = {fact.name: fact for fact in map(environment._check_required, environment.REQUIRED[:2])}
+    assert facts["numpy"].status == BROKEN
+    assert 'pip install "numpy<1.24"' in facts["numpy"].advice
+    assert facts["mxnet"].status == BROKEN
+
+
+@pytest.mark.parametrize(
+    ("version", "broken"), [("1.9.5", False), ("1.23.5", False), ("1.24.0rc1", True), ("2.1", True)]
+)
+def test_which_numpy_is_too_new(version, broken):
+    assert (environment._parts(version) >= (1, 24)) is broken
+
+
+def test_a_package_that_does_not_import_tells_why(monkeypatch, tmp_path):
+    (tmp_path / "half_there.py").write_text("raise OSError('libGL.so.1: cannot open shared object file')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    fact = environment._check_required(Piece("half_there", ("half-there",), "no pictures", "pip install it"))
+    assert fact.status == BROKEN
+    assert (
+        fact.advice
+        == "does not import (libGL.so.1: cannot open shared object file); no pictures: pip install it"
+    )
+
+
+def test_a_missing_piece_says_what_it_costs(monkeypatch):
+    monkeypatch.setattr(
+        environment, "OPTIONAL", (Piece("no_such", ("no-such",), "no magic", "pip install no-such"),)
+    )
+    assert environment.optional() == [
+        Fact("no_such", "not installed", ABSENT, "no magic: pip install no-such")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("threads", "text", "advice"),
+    [
+        ("4", "4, of which MXNet uses 4", ""),
+        ("2", "4, of which MXNet uses 2", "export OMP_NUM_THREADS=4 uses them all"),
+        (None, "4; OMP_NUM_THREADS is not set", ""),
+    ],
+)
+def test_threads(monkeypatch, threads, text, advice):
+    monkeypatch.delenv("MXNET_OMP_MAX_THREADS", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if threads:
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    assert environment._threads(4) == Fact("cores", text, OK, advice)
+
+
+def test_python_out_of_range_is_broken(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 12, 1))
+    assert {fact.name: fact.status for fact in environment.machine()}["python"] == BROKEN
+
+
+def test_the_real_self_check_passes():
+    check = doctor.self_check()
+    assert (check.status, check.advice) == (OK, "")
+
+
+def test_a_self_check_that_raises_is_reported(monkeypatch):
+    import gluon_ssd.selfcheck
+
+    def explode():
+        raise RuntimeError("no kernel for this processor\nmore")
+
+    monkeypatch.setattr(gluon_ssd.selfcheck, "run_selfcheck", explode)
+    fact = doctor.self_check()
+    assert (fact.status, fact.advice) == (BROKEN, "RuntimeError: no kernel for this processor")

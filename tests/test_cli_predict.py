@@ -1,0 +1,132 @@
+"""Sources, names and results of `predict`; detection itself is tested with the detector."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gluon_ssd.cli.predict import (
+    category_ids,
+    coco_results,
+    detect_all,
+    expand_sources,
+    output_names,
+    summary,
+)
+from gluon_ssd.data.coco_names import COCO_CLASSES
+from gluon_ssd.errors import UserError
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.jpg", "a.PNG", "notes.txt", "raw", "deep/c.jpeg"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "empty").mkdir()
+
+
+def found(*names, boxes=None):
+    count = len(names)
+    return SimpleNamespace(
+        xyxy=np.zeros((count, 4), np.float32) if boxes is None else np.asarray(boxes, np.float32),
+        scores=np.full(count, 0.123456789, np.float32),
+        class_ids=np.arange(count),
+        names=list(names),
+    )
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        (["photos"], ["photos/a.PNG", "photos/b.jpg", "photos/deep/c.jpeg"]),
+        (["photos/*"], ["photos/a.PNG", "photos/b.jpg"]),
+        (["photos/**/*.jp*g"], ["photos/b.jpg", "photos/deep/c.jpeg"]),
+        (["photos/raw"], ["photos/raw"]),
+        (["photos/b.jpg", "photos", "photos/b.jpg"], ["photos/b.jpg", "photos/a.PNG", "photos/deep/c.jpeg"]),
+    ],
+)
+def test_sources(photos, sources, expected):
+    assert [str(path) for path in expand_sources(sources)] == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("gone.jpg", "gone.jpg: no such file or folder"),
+        ("photos/*.tiff", "photos/*.tiff: no image matches"),
+        ("empty", "empty: no image in this folder (.bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp)"),
+    ],
+)
+def test_a_source_that_matches_nothing(photos, cli, source, message):
+    with pytest.raises(UserError) as caught:
+        expand_sources(["photos/b.jpg", source])
+    assert str(caught.value) == message
+
+
+def test_it_is_said_before_anything_heavy_is_loaded(cli):
+    assert cli("predict", "gone.jpg", "--weights", "w") == (
+        2,
+        "",
+        "error: gone.jpg: no such file or folder\n",
+    )
+
+
+def test_coco_results_are_json_in_pixels(tmp_path):
+    rows = coco_results(
+        found("dog", "cat", boxes=[[10, 20, 30.5, 60], [0, 0, 1, 1]]), tmp_path / "000042.jpg", 7, [1, 18]
+    )
+    assert json.loads(json.dumps(rows)) == [
+        {
+            "image_id": 42,
+            "file_name": "000042.jpg",
+            "category_id": 1,
+            "bbox": [10, 20, 20.5, 40],
+            "score": 0.12346,
+        },
+        {
+            "image_id": 42,
+            "file_name": "000042.jpg",
+            "category_id": 18,
+            "bbox": [0, 0, 1, 1],
+            "score": 0.12346,
+        },
+    ]
+
+
+def test_image_id_of_a_file_without_number(tmp_path):
+    assert coco_results(found("dog"), tmp_path / "photo²1.jpg", 7, [1])[0]["image_id"] == 7
+
+
+def test_category_ids_are_those_of_coco_for_its_classes():
+    ids = dict(zip(COCO_CLASSES, category_ids(COCO_CLASSES)))
+    assert len(ids) == 80
+    assert (ids["person"], ids["stop sign"], ids["dog"], ids["toothbrush"]) == (1, 13, 18, 90)
+    assert category_ids(["cat", "dog"]) == [1, 2]
+
+
+def test_no_detections(tmp_path):
+    assert coco_results(found(), tmp_path / "1.jpg", 0, [1]) == []
+    assert summary(found()) == "nothing found"
+
+
+def test_summary_counts_the_most_frequent_first():
+    assert summary(found("cat", "dog", "ant", "dog")) == "2 dog, 1 ant, 1 cat"
+
+
+def test_names_that_come_twice_are_kept_apart(tmp_path):
+    paths = [tmp_path / name for name in ("x/a.jpg", "y/a.jpg", "z/a.jpg", "b.JPG", "raw")]
+    assert output_names(paths) == ["a.jpg", "a-2.jpg", "a-3.jpg", "b.JPG", "raw.png"]
+
+
+def test_one_bad_image_does_not_cost_the_others():
+    def detector(paths):
+        if "bad" in paths:
+            raise UserError("bad: cannot be decoded")
+        return [path.upper() for path in paths]
+
+    results = list(detect_all(detector, ["a", "bad", "b", "c"], batch_size=3))
+    assert [path for path, _ in results] == ["a", "bad", "b", "c"]
+    assert [str(outcome) for _, outcome in results] == ["A", "bad: cannot be decoded", "B", "C"]

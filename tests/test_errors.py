@@ -1,0 +1,52 @@
+import pytest
+
+from gluon_ssd.errors import UserError, import_problem, nearest, unknown
+
+MODELS = ["ssd_resnet34", "ssd_resnet34_bn", "ssd_resnet18", "ssd_tiny", "retinanet_resnet50"]
+
+
+def test_unknown_suggests_the_nearest_three():
+    error = unknown("model", "ssd_resnet43", MODELS)
+    assert isinstance(error, UserError)
+    assert str(error) == (
+        "unknown model 'ssd_resnet43'; did you mean ssd_resnet34, ssd_resnet18, ssd_resnet34_bn? "
+        "(see: gluon-ssd models)"
+    )
+
+
+def test_unknown_lists_what_there_is_when_nothing_is_similar():
+    assert str(unknown("fruit", "zzz", ["apple", "pear"])) == "unknown fruit 'zzz'; known: apple, pear"
+
+
+def test_unknown_shows_at_most_eight_names():
+    error = unknown("letter", "?", [letter * 3 for letter in "abcdefghij"])
+    assert str(error).endswith("known: aaa, bbb, ccc, ddd, eee, fff, ggg, hhh, ...")
+
+
+def test_unknown_with_nothing_known():
+    assert str(unknown("fruit", "apple", [])) == "unknown fruit 'apple'; none is known"
+
+
+def test_nearest_ignores_case_and_returns_the_original_spelling():
+    assert nearest("TRAFIC LIGHT", ["Traffic light", "Boat"]) == ["Traffic light"]
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"), [("mxnet", "cpu"), ("onnx.helper", "onnx"), ("nvidia.dali", "dali")]
+)
+def test_a_missing_package_names_its_extra(module, extra):
+    problem = import_problem(ModuleNotFoundError(f"No module named {module!r}", name=module))
+    assert f'pip install "gluon_ssd[{extra}]"' in str(problem)
+    assert "\n" not in str(problem)
+
+
+def test_mxnet_beside_a_new_numpy_names_the_pin():
+    problem = import_problem(AttributeError("module 'numpy' has no attribute 'bool'."))
+    assert str(problem) == 'MXNet 1.9.1 cannot run with this numpy; pip install "numpy<1.24"'
+
+
+@pytest.mark.parametrize(
+    "error", [ModuleNotFoundError("No module named 'x'", name="x"), AttributeError("y"), ValueError("mxnet")]
+)
+def test_other_errors_are_left_alone(error):
+    assert import_problem(error) is None

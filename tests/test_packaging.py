@@ -1,0 +1,108 @@
+"""setup.py says what it must, and what it packs holds the code, the cards and the recipes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gluon_ssd import resources
+from gluon_ssd.version import __version__
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def metadata():
+    """The arguments that setup.py hands to setuptools."""
+    import setuptools
+
+    caught = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(setuptools, "setup", lambda **arguments: caught.update(arguments))
+        patch.chdir(REPOSITORY)
+        source = (REPOSITORY / "setup.py").read_text()
+        exec(
+            compile(source, str(REPOSITORY / "setup.py"), "exec"), {"__file__": str(REPOSITORY / "setup.py")}
+        )
+    return caught
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The folder that an installation copies: code and package data."""
+    folder = tmp_path_factory.mktemp("build")
+    command = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(folder)]
+    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+    return folder
+
+
+def test_name_version_and_python(metadata):
+    assert (metadata["name"], metadata["version"]) == ("gluon_ssd", __version__)
+    assert metadata["python_requires"] == ">=3.8,<3.12"
+    assert metadata["license"] == "Apache-2.0"
+
+
+def test_numpy_stays_below_1_24(metadata):
+    assert "numpy>=1.17,<1.24" in metadata["install_requires"]
+
+
+def test_mxnet_is_an_extra(metadata):
+    assert not any("mxnet" in line for line in metadata["install_requires"])
+    extras = metadata["extras_require"]
+    assert (extras["cpu"], extras["cu112"]) == (["mxnet==1.9.1"], ["mxnet-cu112==1.9.1"])
+    assert extras["cu117"] == ["mxnet-cu117==1.9.1"]
+    assert set(extras) >= {"horovod", "dali", "onnx", "tensorboard", "gluoncv", "mlperf", "dev"}
+
+
+def test_the_command_exists(metadata):
+    assert metadata["entry_points"]["console_scripts"] == ["gluon-ssd = gluon_ssd.cli:main"]
+
+
+def test_every_package_of_the_source_is_packed(metadata):
+    folders = {path.parent.relative_to(REPOSITORY) for path in (REPOSITORY / "gluon_ssd").rglob("*.py")}
+    packages = {str(folder).replace("/", ".") for folder in folders}
+    assert packages <= set(metadata["packages"])
+
+
+def test_an_installation_holds_code_cards_and_recipes(installed):
+    assert (installed / "gluon_ssd/cli/main.py").is_file()
+    data = installed / "gluon_ssd/model_zoo_data"
+    for path in (REPOSITORY / "model_zoo").glob("*/*.*"):
+        assert (data / path.relative_to(REPOSITORY / "model_zoo")).read_bytes() == path.read_bytes()
+    assert [path.name for path in installed.iterdir()] == ["gluon_ssd"]
+
+
+def test_the_installed_command_finds_its_recipes(installed, tmp_path):
+    code = "from gluon_ssd.recipe import load_recipe; print(load_recipe('ssd_tiny/smoke').model)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("ssd_tiny\n", "")
+
+
+def test_recipes_are_found_in_the_checkout():
+    assert resources.recipes_dir() == REPOSITORY / "model_zoo"
+    assert {"ssd_resnet34/mlperf", "ssd_resnet34/smoke", "ssd_tiny/demo"} <= set(resources.recipe_names())
+
+
+def test_recipes_are_found_in_an_installation(tmp_path, monkeypatch):
+    package = tmp_path / "site-packages" / "gluon_ssd"
+    (package / "model_zoo_data" / "m").mkdir(parents=True)
+    (package / "model_zoo_data" / "m" / "r.yaml").touch()
+    monkeypatch.setattr(resources, "_PACKAGE", package)
+    assert resources.recipe_names() == ["m/r"]
+    assert resources.recipe_path("m/r") == package / "model_zoo_data" / "m" / "r.yaml"
+
+
+def test_the_configuration_file_holds_settings_only():
+    headers = [
+        line for line in (REPOSITORY / "pyproject.toml").read_text().splitlines() if line.startswith("[")
+    ]
+    assert all(header.strip("[]").startswith(("tool.ruff", "tool.mypy", "tool.pytest")) for header in headers)
