@@ -7,8 +7,10 @@ them is first used.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
+from .cores import cores
 from .errors import UserError, import_problem
 from .version import __version__
 
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from .model_zoo import get_model, list_models
 
 __all__ = ["Detections", "Detector", "UserError", "__version__", "get_model", "list_models", "load"]
+
+if "OMP_NUM_THREADS" not in os.environ:
+    # MXNet would use half of the cores; it reads this when it is imported.
+    os.environ.setdefault("MXNET_OMP_MAX_THREADS", str(cores()))
 
 _WHERE = {
     "Detections": ".detector",

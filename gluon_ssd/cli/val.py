@@ -31,7 +31,6 @@ def add_parser(subparsers: Any) -> Parser:
         "--workers", type=bounded("int", low=1), default=2, metavar="N", help="loader threads"
     )
     parser.add_argument("--limit", type=bounded("int", low=1), metavar="N", help="only the first N images")
-    parser.add_argument("--on-bad-image", choices=("fail", "skip"), default="fail", help="default: fail")
     add_detection_flags(parser)
     return parser
 
@@ -76,7 +75,6 @@ def run(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         workers=args.workers,
         limit=args.limit,
-        on_bad_image=args.on_bad_image,
         score_threshold=args.score_threshold,
         iou_threshold=args.iou_threshold,
         max_detections=args.max_detections,

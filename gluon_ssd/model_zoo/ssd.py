@@ -11,7 +11,10 @@ from mxnet.gluon import HybridBlock, nn
 
 from ..anchors import DefaultBoxes
 from ..data.preprocess import Preprocess
+from ..losses import MultiBoxLoss
 from ..nn import Activation, BatchNorm, Conv2D, ConvPredictor, TorchBias
+from ..postprocess import SSDPostprocess
+from ..targets import SSDTargetEncoder
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,18 @@ class SSD(HybridBlock):
     def anchors(self) -> np.ndarray:
         """(A, 4) float32 default boxes, xywh fractions of the image, in the order of the outputs."""
         return self.default_boxes.xywh()
+
+    def target_encoder(self, input_size: tuple[int, int] | None = None) -> SSDTargetEncoder:
+        """The assignment of objects to this network's default boxes; they do not depend on ``input_size``."""
+        return SSDTargetEncoder(self.anchors)
+
+    def loss(self) -> MultiBoxLoss:
+        """The loss that trains this network."""
+        return MultiBoxLoss()
+
+    def postprocess(self, **settings: Any) -> SSDPostprocess:
+        """The block that turns this network's outputs into detections; see `SSDPostprocess` for settings."""
+        return SSDPostprocess(self.anchors, len(self.classes), **settings)
 
     def _extras(self, in_channels: int, extras: Sequence[ExtraLayer], norm: bool) -> HybridBlock:
         layers = nn.HybridSequential(prefix="")

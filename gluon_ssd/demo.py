@@ -1,0 +1,64 @@
+"""The demo: a detector that learns, is scored and draws, with nothing to download."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from PIL import Image
+
+from .data.images import read_image
+from .data.shapes import make_shapes
+from .detector import Detector, load
+from .engine.console import duration
+from .engine.train import run_training
+from .errors import UserError
+from .recipe import load_recipe
+from .report.draw import contact_sheet
+
+PICTURES = 12
+
+
+def run_demo(output: Path, seed: int = 0, epochs: int | None = None) -> float:
+    """Makes a data set of shapes under ``output``, trains the small SSD on it, scores it and draws.
+
+    Returns the mAP on the validation images. A demo that was there before is replaced.
+    Raises UserError when ``output`` holds something else or cannot be written.
+    """
+    start = time.perf_counter()
+    data, run, pictures = output / "data", output / "run", output / "pictures"
+    if output.exists() and not _is_demo(output):
+        raise UserError(f"{output}: holds something else than a demo; choose another --output")
+    for folder in (run, pictures):
+        shutil.rmtree(folder, ignore_errors=True)
+    print("making 500 pictures of shapes ...", flush=True)
+    make_shapes(data, seed=seed)
+    changes = {} if epochs is None else {"epochs": epochs}
+    recipe = load_recipe("ssd_tiny/demo", {"data": str(data), "output": str(run), "seed": seed, **changes})
+    result = run_training(recipe)
+    paths = _draw(run, data, pictures)
+    print(f"the whole demo took {duration(time.perf_counter() - start)}; mAP {result.best_map:.4f}")
+    print("next, on your own COCO files: gluon-ssd train --recipe ssd_resnet34/mlperf --data FOLDER")
+    print("pictures of detections:")
+    for path in (*paths, run / "val" / "samples.jpg", run / "metrics.png"):
+        print(f"  {path}")
+    return result.best_map or 0.0
+
+
+def _is_demo(folder: Path) -> bool:
+    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {"data", "run", "pictures"}
+
+
+def _draw(run: Path, data: Path, pictures: Path) -> list[Path]:
+    """Detections on some validation images, one file each and all on one sheet."""
+    detector = Detector(load(run / "best"), score_threshold=0.4)
+    pictures.mkdir(parents=True, exist_ok=True)
+    images = sorted((data / "val").glob("*.jpg"))[:PICTURES]
+    found = detector([read_image(path) for path in images])
+    for path, detections in zip(images, found):
+        detections.save(pictures / path.name)
+    sheet = pictures / "detections.jpg"
+    drawn = [detections.plot(scale=2) for detections in found]
+    Image.fromarray(contact_sheet(drawn, columns=4, cell=(360, 480))).save(sheet, quality=90)
+    return [sheet]

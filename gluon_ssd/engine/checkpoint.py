@@ -1,0 +1,158 @@
+"""Checkpoints: a network with all that is needed to use it, and to go on training where it was."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from ..data.preprocess import Preprocess
+from ..errors import UserError
+from ..version import __version__
+from .archive import read_archive, write_archive
+
+SUFFIX = ".ckpt"
+PARAMETERS, OPTIMIZER = "parameters/", "optimizer/"
+
+
+@dataclass
+class Progress:
+    """Where a training stands: the next is batch ``batch`` (from 0) of epoch ``epoch`` (from 1).
+
+    ``step``: optimizer steps done. ``evaluated``: the last epoch that was evaluated. ``sums``: the epoch's
+    running totals so far, for its row of metrics.
+    """
+
+    epoch: int = 1
+    batch: int = 0
+    step: int = 0
+    evaluated: int = 0
+    best_map: float | None = None
+    best_epoch: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds: arrays by parameter name, and what they belong to."""
+
+    path: Path
+    model: str
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    parameters: dict[str, np.ndarray]
+    optimizer: dict[str, np.ndarray]
+    progress: Progress
+    recipe: dict[str, Any]
+
+
+def save_checkpoint(
+    path: str | Path,
+    net: Any,
+    trainer: Any = None,
+    progress: Progress | None = None,
+    recipe: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes ``net`` and, where given, the optimizer's state, the position and the recipe, atomically.
+
+    Raises UserError when the disk is full or the folder cannot be written; what was at ``path`` stays.
+    """
+    arrays = {PARAMETERS + name: p.data().asnumpy() for name, p in net.collect_params().items()}
+    if trainer is not None:
+        arrays.update(_optimizer_arrays(trainer))
+    state = {
+        "format": 1,
+        "model": net.model_name,
+        "classes": list(net.classes),
+        "preprocess": net.preprocess.to_dict(),
+        "progress": asdict(progress or Progress()),
+        "recipe": dict(recipe or {}),
+        "versions": {"gluon_ssd": __version__, "mxnet": mx.__version__, "python": platform.python_version()},
+    }
+    write_archive(Path(path), arrays, state)
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Reads a checkpoint file. Raises UserError when it is missing, damaged or something else."""
+    path = Path(path)
+    arrays, state = read_archive(path)
+    try:
+        if state["format"] != 1:
+            raise UserError(f"{path}: written by a newer version; this one reads format 1")
+        return Checkpoint(
+            path=path,
+            model=state["model"],
+            classes=tuple(state["classes"]),
+            preprocess=Preprocess.from_dict(state["preprocess"]),
+            parameters=_under(arrays, PARAMETERS),
+            optimizer=_under(arrays, OPTIMIZER),
+            progress=Progress(**state["progress"]),
+            recipe=state["recipe"],
+        )
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a checkpoint of this library: {error} is missing or wrong") from None
+
+
+def find_checkpoint(where: str | Path) -> Path:
+    """The file that ``where`` means: a checkpoint file, a run folder (its best, else its last), or RUN/best.
+
+    Raises UserError when there is none.
+    """
+    where = Path(where).expanduser()
+    candidates = [where, where.with_name(where.name + SUFFIX)]
+    candidates += [where / "checkpoints" / f"{name}{SUFFIX}" for name in ("best", "last")]
+    candidates += [where.parent / "checkpoints" / (where.name + SUFFIX)]
+    for path in candidates:
+        if path.is_file():
+            return path
+    if where.is_dir():
+        raise UserError(f"{where}: no checkpoint in this folder; expected checkpoints/best{SUFFIX}")
+    raise UserError(f"{where}: no such checkpoint or run folder")
+
+
+def restore_optimizer(trainer: Any, checkpoint: Checkpoint) -> None:
+    """Gives ``trainer`` the optimizer state of ``checkpoint``. Raises UserError when it does not fit."""
+    updater = trainer._updaters[0]
+    for index, param in enumerate(trainer._params):
+        if param.grad_req == "null":
+            continue
+        updater.states[index] = trainer.optimizer.create_state_multi_precision(index, param.data())
+        updater.states_synced[index] = True
+        for key, array in _leaves(param.name, updater.states[index]):
+            saved = checkpoint.optimizer.get(key)
+            if saved is None or saved.shape != array.shape:
+                raise UserError(
+                    f"{checkpoint.path}: its optimizer state has no {key} that fits; cannot resume"
+                )
+            array[:] = saved
+    counts = checkpoint.optimizer.get("update_counts")
+    if counts is not None and len(counts):
+        trainer.optimizer._index_update_count.update({int(i): int(n) for i, n in counts})
+        trainer.optimizer.num_update = int(counts[:, 1].max())
+
+
+def _optimizer_arrays(trainer: Any) -> dict[str, np.ndarray]:
+    arrays = {}
+    for index, state in trainer._updaters[0].states.items():
+        for key, array in _leaves(trainer._params[index].name, state):
+            arrays[OPTIMIZER + key] = array.asnumpy()
+    counts = sorted(trainer.optimizer._index_update_count.items())
+    arrays[f"{OPTIMIZER}update_counts"] = np.array(counts, dtype=np.int64).reshape(-1, 2)
+    return arrays
+
+
+def _leaves(name: str, state: Any) -> list[tuple[str, Any]]:
+    """Arrays of one parameter's optimizer state: nothing, an array, or nested sequences of arrays."""
+    if state is None:
+        return []
+    if not isinstance(state, Sequence) or isinstance(state, mx.nd.NDArray):
+        return [(name, state)]
+    return [leaf for number, part in enumerate(state) for leaf in _leaves(f"{name}.{number}", part)]
+
+
+def _under(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}

@@ -1,0 +1,100 @@
+"""COCO scores of detections, by pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+from typing import Any, Sequence
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+# pycocotools' order of its twelve numbers; sizes are areas below 32^2, up to 96^2, and above, in pixels.
+METRICS = (
+    ("map", "AP   IoU 0.50:0.95  all     max 100"),
+    ("ap50", "AP   IoU 0.50       all     max 100"),
+    ("ap75", "AP   IoU 0.75       all     max 100"),
+    ("ap_small", "AP   IoU 0.50:0.95  small   max 100"),
+    ("ap_medium", "AP   IoU 0.50:0.95  medium  max 100"),
+    ("ap_large", "AP   IoU 0.50:0.95  large   max 100"),
+    ("ar_1", "AR   IoU 0.50:0.95  all     max   1"),
+    ("ar_10", "AR   IoU 0.50:0.95  all     max  10"),
+    ("ar_100", "AR   IoU 0.50:0.95  all     max 100"),
+    ("ar_small", "AR   IoU 0.50:0.95  small   max 100"),
+    ("ar_medium", "AR   IoU 0.50:0.95  medium  max 100"),
+    ("ar_large", "AR   IoU 0.50:0.95  large   max 100"),
+)
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """Scores of one class; NaN where the set has no such object."""
+
+    name: str
+    objects: int
+    ap: float
+    ap50: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What an evaluation found. ``stats``: the 12 numbers by the names of `METRICS`, -1 where undefined."""
+
+    stats: dict[str, float]
+    classes: tuple[ClassScore, ...]
+    images: int
+    detections: int
+    coco_eval: Any
+
+    @property
+    def map(self) -> float:
+        """AP averaged over IoU 0.50 to 0.95, all classes and sizes: COCO's primary number."""
+        return self.stats["map"]
+
+
+def score(
+    truth: COCO, results: np.ndarray, image_ids: Sequence[int], category_names: dict[int, str]
+) -> Scores:
+    """Scores detections against ``truth`` on exactly the images ``image_ids``.
+
+    ``results``: (n, 7) float64 rows of image id, left, top, width, height (pixels), score, category id. An
+    image without a row counts as one with no detections.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(truth, _as_coco(truth, results), "bbox")
+        evaluation.params.imgIds = sorted(image_ids)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    stats = {name: float(value) for (name, _), value in zip(METRICS, evaluation.stats)}
+    return Scores(stats, _per_class(evaluation, category_names), len(image_ids), len(results), evaluation)
+
+
+def _as_coco(truth: COCO, results: np.ndarray) -> COCO:
+    if len(results):
+        return truth.loadRes(results)
+    # loadRes refuses an empty list.
+    empty = COCO()
+    empty.dataset = {**truth.dataset, "annotations": []}
+    empty.createIndex()
+    return empty
+
+
+def _per_class(evaluation: Any, names: dict[int, str]) -> tuple[ClassScore, ...]:
+    # precision: (IoU, recall, class, size, max detections), -1 where a class has no objects.
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    images = set(evaluation.params.imgIds)
+    counts: dict[int, int] = {}
+    for annotation in evaluation.cocoGt.dataset["annotations"]:
+        if annotation["image_id"] in images and not annotation.get("iscrowd"):
+            category = annotation["category_id"]
+            counts[category] = counts.get(category, 0) + 1
+    rows = []
+    for column, category in enumerate(evaluation.params.catIds):
+        curves = precision[:, :, column]
+        ap = float(curves.mean()) if (curves > -1).all() else float("nan")
+        ap50 = float(curves[0].mean()) if (curves > -1).all() else float("nan")
+        rows.append(ClassScore(names[category], counts.get(category, 0), ap, ap50))
+    return tuple(rows)

@@ -1,0 +1,93 @@
+"""What a training says: one progress line on a terminal, plain lines elsewhere, both in train.log."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any, Mapping
+
+
+def memory_gib() -> float:
+    """Resident memory of this process in GiB; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**30
+    except (OSError, ValueError, AttributeError):
+        return 0.0
+
+
+def duration(seconds: float) -> str:
+    """A length of time as 1:23:45 or 12:34."""
+    whole = int(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class Console:
+    """Messages and progress of one run. ``log``: the file they are added to; ``quiet`` shows nothing."""
+
+    def __init__(self, log: Path | None = None, quiet: bool = False) -> None:
+        self._file: IO[str] | None = open(log, "a", encoding="utf-8") if log else None  # noqa: SIM115
+        self._quiet = quiet
+        self._live: Any = None
+        self._terminal = sys.stdout.isatty() and not quiet
+
+    def say(self, text: str) -> None:
+        """Prints ``text`` and adds it to the log."""
+        self._record(text)
+        if self._quiet:
+            return
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(text, flush=True)
+
+    def start(self, title: str, total: int, done: int = 0) -> None:
+        """Begins a stretch of ``total`` steps, of which ``done`` are over."""
+        self._began, self._total, self._first = time.perf_counter(), total, done
+        self._title = title
+        if self._terminal:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(20),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+            )
+            self._live = Progress(*columns, transient=True)
+            self._task = self._live.add_task(title, total=total, completed=done, note="")
+            self._live.start()
+
+    def step(self, done: int, values: Mapping[str, str], show: bool) -> None:
+        """Step ``done`` of the stretch is over; ``show``: it is worth a line where there is no bar."""
+        spent = time.perf_counter() - self._began
+        left = spent / max(done - self._first, 1) * (self._total - done)
+        note = "  ".join(f"{name} {value}" for name, value in values.items()) + f"  ETA {duration(left)}"
+        if self._live is not None:
+            self._live.update(self._task, completed=done, note=note)
+        if show:
+            line = f"{self._title} {done}/{self._total}  {note}"
+            if self._live is not None:
+                self._record(line)
+            else:
+                self.say(line)
+
+    def stop(self) -> None:
+        """Ends the stretch and takes the bar away."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def close(self) -> None:
+        self.stop()
+        if self._file is not None:
+            self._file.close()
+
+    def _record(self, text: str) -> None:
+        if self._file is not None:
+            stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+            self._file.write("".join(f"{stamp} {line}\n" for line in text.split("\n")))
+            self._file.flush()

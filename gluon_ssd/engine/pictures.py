@@ -1,0 +1,28 @@
+"""What the network really sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..data.batch import Batch
+from ..report.draw import contact_sheet, draw_boxes
+from .archive import atomic_write
+
+
+def write_batch_picture(batch: Batch, net: Any, path: Path, most: int = 16) -> None:
+    """Draws the first ``most`` images of a training batch with their boxes, as augmented, into a JPEG."""
+    pictures = []
+    for image, boxes, labels in zip(batch.images[:most], batch.boxes, batch.labels):
+        picture, real = net.preprocess.restore(image), labels >= 0
+        height, width = picture.shape[:2]
+        pixels = boxes[real] * np.array([width, height, width, height])
+        names = [net.classes[label] for label in labels[real]]
+        pictures.append(draw_boxes(picture, pixels, names, class_ids=labels[real]))
+    with atomic_write(path) as temporary:
+        Image.fromarray(contact_sheet(pictures, columns=4, cell=net.input_size)).save(
+            temporary, "JPEG", quality=88
+        )

@@ -1,0 +1,31 @@
+"""Learning-rate schedule."""
+
+from __future__ import annotations
+
+from bisect import bisect
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StepSchedule:
+    """Warm-up by iterations, then decay by epochs.
+
+    ``lr``: rate after warm-up, before decay. ``warmup_steps``: optimizer steps of warm-up; step i of them,
+    from 1, has lr - (warmup_steps - i) * lr / (warmup_steps * 2**warmup_factor): with factor 0 a straight
+    line from 0. ``decay_epochs``: epochs after which the rate is multiplied by ``decay_factor``. Source:
+    NVIDIA's MLPerf v1.1 SSD.
+    """
+
+    lr: float
+    warmup_steps: int = 0
+    warmup_factor: float = 0.0
+    decay_epochs: tuple[int, ...] = ()
+    decay_factor: float = 0.1
+
+    def __call__(self, epoch: int, step: int) -> float:
+        """Rate of optimizer step ``step`` of the run, in epoch ``epoch``; both count from 1."""
+        rate = self.lr * self.decay_factor ** bisect(self.decay_epochs, epoch - 1)
+        missing = self.warmup_steps - step
+        if missing > 0:
+            rate -= missing * rate / (self.warmup_steps * 2**self.warmup_factor)
+        return rate

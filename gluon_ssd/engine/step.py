@@ -1,0 +1,70 @@
+"""One optimizer step."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import mxnet as mx
+from mxnet import autograd, gluon
+
+
+class _Graph(gluon.HybridBlock):
+    """Network and loss as one graph, so that a step is one call."""
+
+    def __init__(self, net: gluon.HybridBlock, loss: gluon.HybridBlock) -> None:
+        super().__init__()
+        self.net, self.loss = net, loss
+
+    def hybrid_forward(self, F: Any, images: Any, cls_targets: Any, box_targets: Any) -> Any:
+        cls_preds, box_preds = self.net(images)
+        return self.loss(cls_preds, box_preds, cls_targets, box_targets)
+
+
+class TrainStep:
+    """Forward, loss, backward and SGD update of a network.
+
+    ``accumulate`` batches make one update; their gradients are averaged. Weight decay acts on every
+    parameter, as in the MLPerf trainings.
+    """
+
+    def __init__(
+        self,
+        net: gluon.HybridBlock,
+        loss: gluon.HybridBlock,
+        *,
+        momentum: float = 0.9,
+        weight_decay: float = 5e-4,
+        accumulate: int = 1,
+        hybridize: bool = True,
+    ) -> None:
+        self.net = net
+        self.accumulate = accumulate
+        self._graph = _Graph(net, loss)
+        if hybridize:
+            self._graph.hybridize(static_alloc=True, static_shape=True)
+        settings = {"learning_rate": 0.0, "momentum": momentum, "wd": weight_decay}
+        self.trainer = gluon.Trainer(net.collect_params(), "sgd", settings, kvstore=None)
+        self._trained = [param for param in net.collect_params().values() if param.grad_req != "null"]
+        if accumulate > 1:
+            for param in self._trained:
+                param.grad_req = "add"
+        self._gathered = 0
+
+    def __call__(self, images: mx.nd.NDArray, targets: Sequence[mx.nd.NDArray], lr: float) -> Any:
+        """Trains on one batch; returns (loss, cls_loss, box_loss), each of shape (1,), not waited for.
+
+        ``images`` (B, 3, H, W); ``targets``: cls_targets (B, A) and box_targets (B, A, 4). The update
+        happens with the last of ``accumulate`` calls, at rate ``lr``.
+        """
+        with autograd.record():
+            losses = self._graph(images, *targets)
+        losses[0].backward()
+        self._gathered += 1
+        if self._gathered == self.accumulate:
+            self.trainer.set_learning_rate(lr)
+            self.trainer.step(self.accumulate)
+            self._gathered = 0
+            if self.accumulate > 1:
+                for param in self._trained:
+                    param.zero_grad()
+        return losses

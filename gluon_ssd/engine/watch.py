@@ -1,0 +1,63 @@
+"""Watching the loss: a training that has gone wrong stops and leaves what shows why."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Sequence
+
+import numpy as np
+
+from ..errors import UserError
+from .archive import atomic_write
+
+
+@dataclass
+class _Pending:
+    batch: Any
+    losses: Sequence[Any]
+    lr: float
+    epoch: int
+    number: int
+
+
+class LossWatch:
+    """Reads losses one batch late, so that nobody waits for the device; stops at a non-finite one."""
+
+    def __init__(self, folder: Path, parts: Sequence[str]) -> None:
+        self._folder, self._parts = folder, tuple(parts)
+        self._pending: _Pending | None = None
+
+    def next(self, batch: Any, losses: Sequence[Any], lr: float, epoch: int, number: int) -> dict[str, float]:
+        """Takes the losses of a batch; returns those of the batch before by name (nothing for the first).
+
+        Raises UserError when they are not finite; the batch is then in ``nonfinite_batch.npz``.
+        """
+        values = self.last()
+        self._pending = _Pending(batch, losses, lr, epoch, number)
+        return values
+
+    def last(self) -> dict[str, float]:
+        """The losses of the batch that was taken last and not yet returned, by name."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return {}
+        values = {name: float(loss.asscalar()) for name, loss in zip(self._parts, pending.losses)}
+        if not all(math.isfinite(value) for value in values.values()):
+            raise self._failure(pending, values)
+        return values
+
+    def _failure(self, pending: _Pending, values: dict[str, float]) -> UserError:
+        path = self._folder / "nonfinite_batch.npz"
+        batch = pending.batch
+        arrays = {name: getattr(batch, name) for name in ("images", "boxes", "labels", "image_ids", "sizes")}
+        with atomic_write(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, lr=pending.lr, **values, **arrays)
+        parts = ", ".join(f"{name} {value:g}" for name, value in values.items())
+        ids = ", ".join(str(image_id) for image_id in batch.image_ids)
+        return UserError(
+            f"the loss is not finite in epoch {pending.epoch}, batch {pending.number}: "
+            f"{parts}; lr {pending.lr:g}; "
+            f"images {ids}; the batch is in {path}; try a lower lr or a longer warm-up"
+        )

@@ -1,0 +1,105 @@
+"""Parameters into a network whose classes may differ from those they were trained for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+
+from ..errors import UserError
+
+
+@dataclass
+class TransferReport:
+    """What became of every parameter of the network: names."""
+
+    reused: list[str] = field(default_factory=list)
+    remapped: list[str] = field(default_factory=list)
+    kept_initial: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    shared_classes: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """The report in a few lines of text."""
+        text = [f"{len(self.reused)} parameters reused as they are"]
+        if self.remapped:
+            text.append(
+                f"{len(self.remapped)} prediction layers reused row by row, for {len(self.shared_classes)} "
+                f"classes of the same name ({_some(self.shared_classes)}): {_some(self.remapped)}"
+            )
+        if self.kept_initial:
+            text.append(f"{len(self.kept_initial)} left as initialised: {_some(self.kept_initial)}")
+        if self.unused:
+            text.append(f"{len(self.unused)} of the file not used: {_some(self.unused)}")
+        return text
+
+
+def _some(names: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def set_parameters(net: Any, arrays: Mapping[str, np.ndarray], source: str) -> None:
+    """Sets every parameter of ``net``. Raises UserError, before anything is changed, unless all fit."""
+    parameters = net.collect_params()
+    problems = []
+    missing = [name for name in parameters if name not in arrays]
+    unexpected = [name for name in arrays if name not in parameters]
+    if missing:
+        problems.append(f"missing {_some(missing)}")
+    if unexpected:
+        problems.append(f"unexpected {_some(unexpected)}")
+    for name, parameter in parameters.items():
+        if name in arrays and arrays[name].shape != parameter.shape:
+            problems.append(f"{name} is {arrays[name].shape}, the network has {parameter.shape}")
+    if problems:
+        raise UserError(f"{source}: does not fit {net.model_name}: {'; '.join(problems[:3])}")
+    for name, parameter in parameters.items():
+        parameter.set_data(arrays[name])
+
+
+def transfer(net: Any, arrays: Mapping[str, np.ndarray], classes: Sequence[str]) -> TransferReport:
+    """Sets what fits from ``arrays``, parameters of the same model for other ``classes``.
+
+    A tensor of the same name and shape is copied; of a prediction layer, the background's and the box
+    codes' rows are copied and those of every class that both know by name; the rest keeps its initial
+    value.
+    """
+    report = TransferReport(shared_classes=tuple(name for name in net.classes if name in classes))
+    parameters = net.collect_params()
+    heads = _head_rows(net, classes) if tuple(classes) != net.classes else {}
+    for name, parameter in parameters.items():
+        array = arrays.get(name)
+        if array is not None and name in heads:
+            ours, theirs, rows = heads[name]
+            if array.shape == (rows,) + parameter.shape[1:]:
+                value = parameter.data().asnumpy()
+                value[ours] = array[theirs]
+                parameter.set_data(value)
+                report.remapped.append(name)
+                continue
+        elif array is not None and array.shape == parameter.shape:
+            parameter.set_data(array)
+            report.reused.append(name)
+            continue
+        report.kept_initial.append(name)
+    report.unused = [name for name in arrays if name not in parameters]
+    return report
+
+
+def _head_rows(net: Any, classes: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
+    """For each parameter of the heads: our rows, where they come from, and how many the source has."""
+    shared = [(0, 0)] + [
+        (ours + 1, list(classes).index(name) + 1) for ours, name in enumerate(net.classes) if name in classes
+    ]
+    ours_in, theirs_in = np.array(shared).T
+    ours_n, theirs_n = len(net.classes) + 1, len(classes) + 1
+    table = {}
+    for predictor, boxes in zip(net.predictors, net.default_boxes.per_cell):
+        box, code = np.arange(boxes)[:, None], np.arange(boxes * 4)
+        ours = np.concatenate([(box * ours_n + ours_in).ravel(), boxes * ours_n + code])
+        theirs = np.concatenate([(box * theirs_n + theirs_in).ravel(), boxes * theirs_n + code])
+        for parameter in (predictor.conv.weight, predictor.conv.bias):
+            table[parameter.name] = (ours, theirs, boxes * (theirs_n + 4))
+    return table

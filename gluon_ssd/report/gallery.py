@@ -1,0 +1,52 @@
+"""The pictures of an evaluation: curves, confusion, and predictions beside the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..data.coco import CocoDataset
+from ..data.images import read_image
+from .confusion import confusion_matrix
+from .draw import contact_sheet, draw_boxes, side_by_side
+from .plots import plot_confusion, plot_pr_curves
+
+SAMPLES = 12
+# What is drawn: scores below this would cover the pictures with boxes.
+DRAWN_SCORE = 0.3
+
+
+def write_pictures(evaluation: Any, dataset: CocoDataset, folder: Path) -> list[Path]:
+    """Writes pr_curves.png, confusion.png and samples.jpg into ``folder``; returns their paths."""
+    paths = [folder / name for name in ("pr_curves.png", "confusion.png", "samples.jpg")]
+    plot_pr_curves(evaluation.scores.coco_eval, dataset.classes, paths[0])
+    records = [record for record in dataset.records if record.image_id in evaluation.detections]
+    matrix = confusion_matrix(
+        [(record.boxes, record.classes, record.crowd) for record in records],
+        [evaluation.detections[record.image_id] for record in records],
+        dataset.classes,
+    )
+    plot_confusion(matrix, dataset.classes, paths[1])
+    samples = [beside_truth(record, evaluation, dataset) for record in spread(records, SAMPLES)]
+    Image.fromarray(contact_sheet(samples, columns=3, cell=(240, 640))).save(paths[2], quality=90)
+    return paths
+
+
+def spread(items: list[Any], count: int) -> list[Any]:
+    """Up to ``count`` of ``items``, evenly spread over them."""
+    places = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).astype(int)) if items else []
+    return [items[place] for place in places]
+
+
+def beside_truth(record: Any, evaluation: Any, dataset: CocoDataset) -> np.ndarray:
+    """One image twice: with its annotated boxes and with what was found. uint8 RGB."""
+    image = read_image(record.path)
+    boxes, labels = record.objects()
+    truth = draw_boxes(image, boxes, [dataset.classes[label] for label in labels], class_ids=labels)
+    xyxy, scores, class_ids = evaluation.detections[record.image_id]
+    seen = scores >= DRAWN_SCORE
+    names = [dataset.classes[index] for index in class_ids[seen]]
+    return side_by_side(truth, draw_boxes(image, xyxy[seen], names, scores[seen], class_ids[seen]))
