@@ -7,6 +7,7 @@ from typing import Any, Mapping
 import numpy as np
 
 from ..errors import UserError
+from ..nn import assign
 from .names import Entry, torch_entries
 
 # Bookkeeping of PyTorch's batch norm that no computation reads.
@@ -52,7 +53,7 @@ def load_torch_state(net: Any, state: Mapping[str, np.ndarray]) -> None:
     if problems:
         raise UserError(f"these weights do not fit {net.model_name}; " + "; ".join(problems))
     for name, value in values.items():
-        parameters[name].set_data(np.ascontiguousarray(value))
+        assign(parameters[name], value)
 
 
 def to_torch_state(net: Any) -> dict[str, np.ndarray]:

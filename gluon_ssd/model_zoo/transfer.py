@@ -8,6 +8,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from ..errors import UserError
+from ..nn import assign
 
 
 @dataclass
@@ -56,7 +57,7 @@ def set_parameters(net: Any, arrays: Mapping[str, np.ndarray], source: str) -> N
     if problems:
         raise UserError(f"{source}: does not fit {net.model_name}: {'; '.join(problems[:3])}")
     for name, parameter in parameters.items():
-        parameter.set_data(arrays[name])
+        assign(parameter, arrays[name])
 
 
 def transfer(net: Any, arrays: Mapping[str, np.ndarray], classes: Sequence[str]) -> TransferReport:
@@ -76,11 +77,11 @@ def transfer(net: Any, arrays: Mapping[str, np.ndarray], classes: Sequence[str])
             if array.shape == (rows,) + parameter.shape[1:]:
                 value = parameter.data().asnumpy()
                 value[ours] = array[theirs]
-                parameter.set_data(value)
+                assign(parameter, value)
                 report.remapped.append(name)
                 continue
         elif array is not None and array.shape == parameter.shape:
-            parameter.set_data(array)
+            assign(parameter, array)
             report.reused.append(name)
             continue
         report.kept_initial.append(name)
