@@ -121,7 +121,7 @@ class Recipe:
         return self.batch_size * self.accumulate * processes
 
     def effective_lr(self, processes: int = 1) -> float:
-        """Return the learning rate after warm-up, before decay: for SGD ``lr`` scaled by global batch / 32."""
+        """Return the rate after warm-up, before decay: for SGD ``lr`` scaled by global batch / 32."""
         if self.optimizer == "adam":
             return self.lr
         return self.lr * self.global_batch(processes) / 32

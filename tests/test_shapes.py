@@ -99,7 +99,7 @@ def test_objects_inside_the_image_are_not_too_small(train):
         (x, y, w, h), (width, height) = a["bbox"], sizes[a["image_id"]]
         if x > 0 and y > 0 and x + w < width and y + h < height:
             shares.append(max(w, h) / max(width, height))
-    assert min(shares) >= 0.09
+    assert min(shares) >= 0.12
     assert max(shares) > 0.35
 
 
@@ -107,12 +107,12 @@ def test_no_object_loses_more_than_it_may():
     """Replays the scene: every object's visible share, parts outside the image counted as hidden."""
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        canvas, scene = np.zeros((200, 300, 3), np.uint8), shapes._Scene(200, 300, most_hidden=0.6)
+        canvas, scene = np.zeros((200, 300, 3), np.uint8), shapes._Scene(200, 300, most_hidden=0.5)
         for _ in range(8):
             shapes._place(rng, canvas, scene)
         visible = np.bincount(scene.owner.ravel(), minlength=len(scene.full) + 1)[1:]
         assert len(scene.objects) >= 5
-        assert (visible / scene.full).min() >= 0.4
+        assert (visible / scene.full).min() >= 0.5
 
 
 def test_scene_refuses_to_hide_an_object():
@@ -147,7 +147,7 @@ def test_ring_and_cross_have_holes_and_corners():
 
 
 def test_colours_alone_do_not_tell_the_class():
-    """Who takes the class of the nearest mean colour is wrong about half of the time or more."""
+    """Who takes the class of the nearest mean colour is often wrong."""
     colours, classes = [], []
     for seed in range(120):
         picture, objects = make_picture(np.random.default_rng(seed))
@@ -158,7 +158,7 @@ def test_colours_alone_do_not_tell_the_class():
     colours, classes = np.array(colours), np.array(classes)
     means = np.array([colours[classes == number].mean(axis=0) for number in range(1, 7)])
     guesses = 1 + np.linalg.norm(colours[:, None] - means, axis=2).argmin(axis=1)
-    assert 1 / 6 < (guesses == classes).mean() < 0.55
+    assert 1 / 6 < (guesses == classes).mean() < 0.8
 
 
 def test_empty_picture_has_no_objects():

@@ -47,9 +47,9 @@ def _cross(arm: float = 0.34) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Style:
-    """What a kind of object looks like: hues (of 0..1) within a third of the circle around one, and textures.
+    """What a kind of object looks like: hues (of 0..1) up to an eighth of the circle from one, and textures.
 
-    Two or three kinds share each hue and each texture, so that neither gives a kind away without its outline.
+    Kinds overlap in hue and share textures, so that neither gives a kind away without its outline.
     """
 
     hue: float
@@ -187,7 +187,7 @@ def paint(
     on_canvas, _ = windows(patch, canvas.shape)
     under = canvas[on_canvas]
     local = under.reshape(-1, 3).mean(axis=0) if under.size else np.full(3, 127.0)
-    hue = (style.hue - 1 / 6, style.hue + 1 / 6) if style else (0.0, 1.0)
+    hue = (style.hue - 1 / 8, style.hue + 1 / 8) if style else (0.0, 1.0)
     first, second = _object_colours(rng, local, hue)
     # Not the whole way to the second colour: the outline has to stay visible against any background.
     mix = 0.65 * _pattern(rng, height, width, size, style.textures if style else TEXTURES)[..., None]
@@ -256,7 +256,7 @@ def clutter(rng: np.random.Generator, canvas: np.ndarray) -> None:
     """Things that are not objects: blobs and sticks (some as vivid as the objects), strokes, specks."""
     height, width = canvas.shape[:2]
     for _ in range(rng.integers(2, 8)):
-        vivid = rng.random() < 0.25
+        vivid = rng.random() < 0.15
         patch, size = _clutter_patch(rng, height, width, vivid)
         if vivid:
             paint(rng, canvas, patch, size)
