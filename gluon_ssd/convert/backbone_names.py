@@ -15,7 +15,8 @@ from ..errors import UserError
 _LEAVES = {"weight": "gamma", "bias": "beta", "running_mean": "running_mean", "running_var": "running_var"}
 _FIRST = "layer1.0.conv1.weight"
 _BLOCK = re.compile(r"layer(\d)\.(\d+)\.conv(\d)\.weight")
-_SHORT = re.compile(r"(?:stage(\d)_)?(?:conv|batchnorm)\d+_(?:weight|bias|gamma|beta|running_mean|running_var)")
+_SHORT = re.compile(r"(?:stage(\d)_)?(?:conv|batchnorm)(\d+)_(weight|gamma|beta|running_mean|running_var)")
+_ORDER = ("weight", "gamma", "beta", "running_mean", "running_var")
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -86,7 +87,7 @@ def plain_name(name: str) -> str:
 
 
 def backbone_arrays(state: Arrays, stages: int | None = None) -> dict[str, np.ndarray]:
-    """Short names and arrays of the first ``stages`` stages, in the order and shapes of ``state``'s network.
+    """Short names and arrays of the first ``stages`` stages, in NVIDIA's order, shapes as in ``state``.
 
     The default is what the detectors use: 3 stages (SSD), of a ResNeXt 4 (RetinaNet). Raises UserError.
     """
@@ -95,12 +96,15 @@ def backbone_arrays(state: Arrays, stages: int | None = None) -> dict[str, np.nd
         # Grouped convolutions see a part of the channels that the one before gave.
         before, grouped = arrays["stage1_conv0_weight"], arrays.get("stage1_conv1_weight")
         stages = 4 if grouped is not None and grouped.shape[1] < before.shape[0] else 3
-    kept = {}
-    for name, value in arrays.items():
-        match = _SHORT.fullmatch(name)
-        if match and int(match[1] or 0) <= stages:
-            kept[name] = np.ascontiguousarray(value)
-    return kept
+    places = {name: _order(name) for name in arrays}
+    kept = [name for name in sorted(arrays, key=places.__getitem__) if places[name][0] <= stages]
+    return {name: np.array(arrays[name], arrays[name].dtype.type, order="C") for name in kept}
+
+
+def _order(name: str) -> tuple[int, int, int]:
+    match = _SHORT.fullmatch(name)
+    assert match  # `short_names` lets no others through
+    return int(match[1] or 0), int(match[2]), _ORDER.index(match[3])
 
 
 def torch_names(arrays: Arrays) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from typing import Any, Mapping
 import numpy as np
 
 from . import numpy_pickle
-from .atomic import replacing
+from ..engine.archive import atomic_write
 from .backbone_names import backbone_arrays
 from .numpy_pickle import NumpyArray
 from .safe_pickle import Refused, load
@@ -50,6 +50,6 @@ def write_backbone_pickle(
     network.
     """
     arrays = backbone_arrays(state, stages)
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
         pickle.dump(arrays, file, _PROTOCOL)
     return arrays

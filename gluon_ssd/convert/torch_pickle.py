@@ -170,7 +170,7 @@ def element_array(data: Any, kind: ElementType, big_endian: bool) -> np.ndarray:
     if kind.code == "b1":
         return np.frombuffer(data, np.uint8) != 0
     array = np.frombuffer(data, np.dtype(kind.code).newbyteorder(order))
-    return array.astype(array.dtype.newbyteorder("="))  # a copy, so that it can be written to
+    return array.astype(np.dtype(kind.code))  # a copy, so that it can be written to
 
 
 def tensor_array(tensor: Tensor, elements: np.ndarray) -> np.ndarray:
