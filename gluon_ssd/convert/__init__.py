@@ -2,7 +2,8 @@
 
 from .backbones import load_backbone
 from .conversion import convert_file
-from .files import read_params, read_weights, write_params
+from .files import read_weights
+from .params_file import read_params, write_params
 from .pickles import read_pickle, write_backbone_pickle
 from .state import load_torch_state, to_torch_state
 from .tensors_file import read_safetensors, write_safetensors

@@ -1,6 +1,6 @@
 """Residual backbones by NVIDIA's short names, ``stage1_conv0_weight``, and by torchvision's.
 
-Inside a stage convolutions are counted in order; the shortcut of the first block comes after that block's own.
+Inside a stage convolutions are counted in order; a first block's shortcut comes after its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def torch_prefix(state: Arrays) -> str | None:
-    """What stands in front of torchvision's names (``backbone.body.``, mostly nothing); None: no such network."""
+    """What stands in front of torchvision's names (mostly nothing); None: no such network."""
     prefixes = {name[: -len(_FIRST)] for name in state if name.endswith(_FIRST)}
     found = [prefix for prefix in prefixes if f"{prefix}conv1.weight" in state]
     return found[0] if len(found) == 1 else None
@@ -60,8 +60,8 @@ def _layer(stage: str, index: int, conv: str, norm: str) -> dict[str, str]:
 def short_names(state: Arrays) -> dict[str, np.ndarray]:
     """All convolutions and norms by their short names, from torchvision's or from Gluon's parameter names.
 
-    Gluon's prefixes (``ssd0_resnetmlperf0_``), its ``arg:`` and ``aux:``, and what is not the backbone go; the
-    shapes stay. Raises UserError when this is no residual network.
+    Gluon's prefixes (``ssd0_resnetmlperf0_``), its ``arg:`` and ``aux:``, and what is not the backbone go;
+    the shapes stay. Raises UserError when this is no residual network.
     """
     prefix = torch_prefix(state)
     if prefix is not None:
@@ -74,7 +74,9 @@ def short_names(state: Arrays) -> dict[str, np.ndarray]:
     first = "stage1_conv0_weight"
     prefixes = {name[: -len(first)] for name in state if name.endswith(first)}
     if len(prefixes) != 1:
-        raise UserError("not the weights of a ResNet: neither layer1.0.conv1.weight nor stage1_conv0_weight in it")
+        raise UserError(
+            "not the weights of a ResNet: neither layer1.0.conv1.weight nor stage1_conv0_weight in it"
+        )
     prefix = prefixes.pop()
     arrays = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
     return {name: value for name, value in arrays.items() if _SHORT.fullmatch(name)}
@@ -108,7 +110,7 @@ def _order(name: str) -> tuple[int, int, int]:
 
 
 def torch_names(arrays: Arrays) -> dict[str, np.ndarray]:
-    """The way back: torchvision's names for short ones. Raises UserError when this is no ResNet of its kinds."""
+    """The way back: torchvision's names for short ones. Raises UserError when this is no such ResNet."""
     arrays = short_names(arrays)
     first = arrays["stage1_conv0_weight"]
     size = 3 if first.ndim == 4 and first.shape[2:] == (1, 1) else 2

@@ -16,11 +16,11 @@ _SPARE = ("stage4_",)
 
 
 def load_backbone(net: Any, path: str | Path) -> None:
-    """Sets the backbone of a detector from a ``.pth``, ``.pickle``, ``.params``, ``.safetensors`` or ``.ckpt``.
+    """Sets the backbone of a detector from any weight file: ``.pth``, ``.pickle``, ``.params`` and so on.
 
-    The file may hold a torchvision ResNet or ResNeXt, NVIDIA's pickle of one, or a whole detector with the same
-    backbone; a last stage and a classifier that the backbone lacks are left out. Running statistics count as
-    parameters. Raises UserError, before anything is changed, when the file is not readable or a tensor is
+    The file may hold a torchvision ResNet or ResNeXt, NVIDIA's pickle of one, or a whole detector with the
+    same backbone; a last stage and a classifier that the backbone lacks are left out. Running statistics
+    count as parameters. Raises UserError, before anything is changed, when the file is not readable or a tensor is
     missing, unexpected or of another shape.
     """
     backbone = getattr(net, "backbone", net)
@@ -55,7 +55,7 @@ def load_backbone(net: Any, path: str | Path) -> None:
 
 
 def _by_short_name(backbone: Any, state: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-    """Paths of attributes (``save_parameters``) of the backbone or of a detector around it, turned to names."""
+    """Paths of attributes (``save_parameters``) of the backbone or its detector, turned to names."""
     paths = {path: parameter.name for path, parameter in backbone._collect_params_with_prefix().items()}
     for prefix in ("", "backbone."):
         names = {prefix + path: name for path, name in paths.items()}

@@ -11,8 +11,9 @@ import numpy as np
 from ..errors import UserError
 from .backbone_names import short_names, torch_names, torch_prefix
 from .backbones import in_layout, weight_layout
-from .files import by_parameter_name, read_weights, write_params
+from .files import by_parameter_name, read_weights
 from .names import torch_entries
+from .params_file import write_params
 from .pickles import write_backbone_pickle
 from .state import load_torch_state, to_torch_state
 from .tensors_file import write_safetensors
@@ -59,9 +60,9 @@ def convert_file(
 ) -> str:
     """Converts a weight file, or the checkpoint of a run; the suffix of ``target`` says what to.
 
-    ``model`` and ``classes`` say what ``source`` holds where it does not itself; ``stages`` is how many stages
-    of a backbone go into a pickle. Returns one line on what was written. Raises UserError, and leaves what was
-    at ``target``, when the file cannot be read or does not fit.
+    ``model`` and ``classes`` say what ``source`` holds where it does not itself; ``stages`` is how many
+    stages of a backbone go into a pickle. Returns one line on what was written. Raises UserError, and leaves
+    what was at ``target``, when the file cannot be read or does not fit.
     """
     path, to = _find(Path(source).expanduser()), Path(target).expanduser()
     if to.suffix.lower() not in TARGETS:
@@ -101,7 +102,9 @@ def _backbone_state(source: Source) -> State:
         arrays = short_names(source.state)
     except UserError:
         net = load_network(source)
-        arrays = {name: value for name, value in _parameters(net).items() if name.startswith(net.backbone.prefix)}
+        arrays = {
+            name: value for name, value in _parameters(net).items() if name.startswith(net.backbone.prefix)
+        }
         arrays = short_names(arrays)
     layout = weight_layout([array.shape for array in arrays.values()])
     return {name: in_layout(array, layout, "NCHW") for name, array in arrays.items()}

@@ -9,16 +9,16 @@ from typing import Any, Mapping
 
 import numpy as np
 
-from ..engine.archive import STATE, atomic_write, read_archive
+from ..engine.archive import STATE, read_archive
 from ..errors import UserError
 from .backbone_names import plain_name
+from .params_file import FILE_MAGIC, read_params
 from .pickles import read_pickle
-from .safe_pickle import short
 from .tensors_file import read_safetensors
 from .torch_reader import LEGACY_START, ZIP_START, read_torch, readable
 
 # Starts every .params file that MXNet writes, since 0.5.
-_PARAMS_START = struct.pack("<Q", 0x112)
+_PARAMS_START = struct.pack("<Q", FILE_MAGIC)
 _PARAMETERS = "parameters/"
 
 
@@ -55,8 +55,8 @@ def _is_checkpoint(path: Path) -> bool:
 def read_weights(path: str | Path) -> tuple[str, dict[str, np.ndarray]]:
     """(kind, arrays by name) of any weight file; kinds as in `kind_of`.
 
-    ``params`` lose their ``arg:`` and ``aux:``; of a ``checkpoint`` the network's parameters are read. Nothing
-    in the file is run. Raises UserError for a file that is missing, damaged or something else.
+    ``params`` lose their ``arg:`` and ``aux:``; of a ``checkpoint`` the network's parameters are read.
+    Nothing in the file is run. Raises UserError for a file that is missing, damaged or something else.
     """
     kind = kind_of(path)
     readers = {
@@ -71,44 +71,7 @@ def read_weights(path: str | Path) -> tuple[str, dict[str, np.ndarray]]:
 
 def _read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
     arrays, _ = read_archive(Path(path))
-    return {
-        name[len(_PARAMETERS) :]: value for name, value in arrays.items() if name.startswith(_PARAMETERS)
-    }
-
-
-def read_params(path: str | Path) -> dict[str, np.ndarray]:
-    """Arrays by name of a ``.params`` file of MXNet, without ``arg:`` and ``aux:``. Raises UserError."""
-    import mxnet as mx
-
-    path = Path(path)
-    with readable(path, "MXNet parameter file"), path.open("rb"):
-        pass
-    try:
-        arrays: Any = mx.nd.load(str(path))
-    except (mx.MXNetError, UnicodeDecodeError) as error:
-        reason = short(str(error).strip().splitlines()[-1])
-        raise UserError(f"{path}: damaged, or no MXNet parameter file: {reason}") from None
-    if not isinstance(arrays, Mapping):
-        raise UserError(f"{path}: its arrays have no names")
-    return {_unmarked(name): value.asnumpy() for name, value in arrays.items()}
-
-
-def _unmarked(name: str) -> str:
-    return name[4:] if name.startswith(("arg:", "aux:")) else name
-
-
-def write_params(arrays: Mapping[str, np.ndarray], path: str | Path) -> None:
-    """Writes arrays by name as a ``.params`` file, atomically. Raises UserError."""
-    import mxnet as mx
-
-    path = Path(path)
-    with atomic_write(path) as temporary:
-        data = {name: mx.nd.array(value, dtype=value.dtype) for name, value in arrays.items()}
-        try:
-            mx.nd.save(str(temporary), data)
-        except mx.MXNetError as error:
-            reason = short(str(error).strip().splitlines()[-1])
-            raise UserError(f"{path}: cannot be written: {reason}") from None
+    return {name[len(_PARAMETERS) :]: value for name, value in arrays.items() if name.startswith(_PARAMETERS)}
 
 
 def by_parameter_name(net: Any, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

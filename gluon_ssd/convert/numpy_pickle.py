@@ -87,6 +87,11 @@ ALLOWED: dict[str, Any] = {
     "_codecs encode": Call(_encode),
     "builtins bytes": Call(_bytes),
     "__builtin__ bytes": Call(_bytes),
+    **{
+        f"{module} {kind}": Call(list)
+        for module in ("builtins", "__builtin__")
+        for kind in ("set", "frozenset")
+    },
     **{f"{core}.multiarray _reconstruct": Call(_reconstruct) for core in _CORES},
     **{f"{core}.multiarray scalar": Call(_scalar) for core in _CORES},
     **{f"{core}.numeric _frombuffer": Call(_frombuffer) for core in _CORES},

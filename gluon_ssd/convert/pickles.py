@@ -8,8 +8,8 @@ from typing import Any, Mapping
 
 import numpy as np
 
-from . import numpy_pickle
 from ..engine.archive import atomic_write
+from . import numpy_pickle
 from .backbone_names import backbone_arrays
 from .numpy_pickle import NumpyArray
 from .safe_pickle import Refused, load

@@ -8,7 +8,7 @@ from typing import Any, Mapping
 import numpy as np
 
 from ..engine.archive import atomic_write
-from ..errors import UserError
+from ..errors import UserError, import_problem
 from .safe_pickle import short
 from .torch_pickle import BFLOAT16, ElementType, element_array
 from .torch_reader import readable
@@ -35,8 +35,8 @@ _METADATA = {"format": "pt"}
 def _library() -> Any:
     try:
         import safetensors
-    except ModuleNotFoundError:
-        raise UserError('safetensors is not installed; pip install "gluon_ssd[safetensors]"') from None
+    except ModuleNotFoundError as error:
+        raise (import_problem(error) or error) from None
     return safetensors
 
 

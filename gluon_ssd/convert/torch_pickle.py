@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class Storage:
 
     @classmethod
     def from_id(cls, parts: Any) -> Storage:
-        """From a persistent id: ("storage", class, key, device, count), and in old files the view of a view."""
+        """From a persistent id: ("storage", class, key, device, count), in old files a view too."""
         if not isinstance(parts, tuple) or len(parts) not in (5, 6) or parts[0] != "storage":
             raise Refused("a reference to something that is no storage")
         _, kind, key, _, count = parts[:5]
@@ -111,7 +111,14 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> 
 
 
 def _tensor_v3(
-    storage: Any, offset: Any, shape: Any, strides: Any, grad: Any, hooks: Any, dtype: Any, metadata: Any = None
+    storage: Any,
+    offset: Any,
+    shape: Any,
+    strides: Any,
+    grad: Any,
+    hooks: Any,
+    dtype: Any,
+    metadata: Any = None,
 ) -> Tensor:
     return _tensor_of_type(storage, offset, shape, strides, dtype)
 
@@ -162,8 +169,8 @@ ALLOWED: dict[str, Any] = {
 
 
 def element_array(data: Any, kind: ElementType, big_endian: bool) -> np.ndarray:
-    """(n,) array of a storage's bytes, a whole number of elements; bfloat16 becomes the same float32 values."""
-    order = ">" if big_endian else "<"
+    """(n,) array of a storage's bytes, a whole number of elements; bfloat16 becomes float32, same values."""
+    order: Literal[">", "<"] = ">" if big_endian else "<"
     if kind.code == BFLOAT16:
         bits = np.frombuffer(data, order + "u2").astype(np.uint32) << 16
         return bits.view(np.float32)

@@ -56,6 +56,8 @@ def readable(path: Path, kind: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
     except Refused as error:
         raise UserError(f"{path}: cannot be read as a {kind}: {error}") from None
     except _PROBLEMS as error:
@@ -83,7 +85,7 @@ def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(file) as archive:
             return _read_archive(archive, file.seek(0, io.SEEK_END))
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, OSError) as error:
         raise Refused(f"damaged zip: {short(str(error))}") from None
 
 

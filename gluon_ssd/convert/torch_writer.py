@@ -9,8 +9,8 @@ from typing import Iterable, Mapping
 
 import numpy as np
 
-from ..errors import UserError
 from ..engine.archive import atomic_write
+from ..errors import UserError
 
 # PyTorch starts every storage at a multiple of this, so that files can be mapped into memory.
 _ALIGNMENT = 64
@@ -35,7 +35,9 @@ def write_torch(state: Mapping[str, np.ndarray], path: str | Path) -> None:
     that PyTorch does not have.
     """
     arrays = {name: _storable(name, value) for name, value in state.items()}
-    with atomic_write(Path(path)) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+    with atomic_write(Path(path)) as temporary, zipfile.ZipFile(
+        temporary, "w", zipfile.ZIP_STORED
+    ) as archive:
         _add(archive, "data.pkl", _pickle(arrays))
         _add(archive, "byteorder", b"little")
         for index, array in enumerate(arrays.values()):

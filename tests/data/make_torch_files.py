@@ -98,7 +98,9 @@ def as_numpy(tensor: torch.Tensor) -> np.ndarray:
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     nested = {"state_dict": {"model": small()}, "epoch": 1}
-    parameters = {name: torch.nn.Parameter(value) for name, value in small().items() if value.is_floating_point()}
+    parameters = {
+        name: torch.nn.Parameter(value) for name, value in small().items() if value.is_floating_point()
+    }
     train = training()
     plain = {name[len("module.") :]: value for name, value in train["model"].items()}
     wide = {"unsigned": torch.tensor([1, 65535], dtype=torch.uint16)}
