@@ -20,8 +20,8 @@ def load_backbone(net: Any, path: str | Path) -> None:
 
     The file may hold a torchvision ResNet or ResNeXt, NVIDIA's pickle of one, or a whole detector with the
     same backbone; a last stage and a classifier that the backbone lacks are left out. Running statistics
-    count as parameters. Raises UserError, before anything is changed, when the file is not readable or a tensor is
-    missing, unexpected or of another shape.
+    count as parameters. Raises UserError, before anything is changed, when the file is not readable or a
+    tensor is missing, unexpected or of another shape.
     """
     backbone = getattr(net, "backbone", net)
     prefix = backbone.prefix
