@@ -1,22 +1,11 @@
-"""State dicts of torchvision's residual networks with seeded values, and the golden generator."""
+"""State dicts of torchvision's residual networks with seeded values."""
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from golden import seeded
 
-DATA = Path(__file__).resolve().parent.parent / "data"
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-
-
-@pytest.fixture(scope="session")
-def seeded():
-    spec = importlib.util.spec_from_file_location("seeded", DATA / "golden" / "seeded.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def resnet_rows(depth, width=64, groups=1, group_width=64):
@@ -51,7 +40,7 @@ def resnet_rows(depth, width=64, groups=1, group_width=64):
 
 
 @pytest.fixture(scope="session")
-def resnet_state(seeded):
+def resnet_state():
     """Make a seeded state dict: ``resnet_state(34)``, ``resnet_state(50, width=8)``."""
 
     def make(depth, **shape):

@@ -6,14 +6,13 @@ import zlib
 
 import numpy as np
 import pytest
+from golden import FOLDER
 
 from gluon_ssd.convert import read_pickle, write_backbone_pickle
 from gluon_ssd.convert.backbone_names import backbone_arrays, torch_names
 from gluon_ssd.errors import UserError
 
-from .conftest import DATA
-
-MAPPING = json.loads((DATA / "golden" / "resnet34_pickle_mapping.json").read_text())
+MAPPING = json.loads((FOLDER / "resnet34_pickle_mapping.json").read_text())
 
 
 @pytest.fixture(scope="module")
