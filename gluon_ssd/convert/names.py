@@ -47,9 +47,9 @@ def resnet_entries(backbone: Any, stem: tuple[str, str], stages: Sequence[str]) 
     for stage, prefix in zip(backbone.stages, stages):
         for number, block in enumerate(stage):
             source = f"{prefix}.{number}"
-            for index in (1, 2):
-                yield from conv_entries(getattr(block, f"conv{index}"), f"{source}.conv{index}")
-                yield from norm_entries(getattr(block, f"norm{index}"), f"{source}.bn{index}")
+            for index, (conv, norm) in enumerate(block.convolutions, 1):
+                yield from conv_entries(conv, f"{source}.conv{index}")
+                yield from norm_entries(norm, f"{source}.bn{index}")
             if block.shortcut is not None:
                 yield from conv_entries(block.shortcut[0], f"{source}.downsample.0")
                 yield from norm_entries(block.shortcut[1], f"{source}.downsample.1")
@@ -75,17 +75,42 @@ def head_entries(predictor: Any, index: int, boxes: int, channels: int) -> Itera
         yield Entry(parameter.name, (f"conf.{index}.{leaf}", f"loc.{index}.{leaf}"), join, split)
 
 
-def mlperf_ssd_entries(net: Any) -> Iterator[Entry]:
-    """SSD300 with ResNet-34 of MLPerf's training reference (v0.6 to v1.1)."""
-    stages = ("model.layer1.4", "model.layer1.5", "model.layer2.0")
-    yield from resnet_entries(net.backbone, ("model.layer1.0", "model.layer1.1"), stages)
-    for index, layer in enumerate(net.extras):
-        yield from conv_entries(layer[0], f"additional_blocks.{index}.0")
-        yield from conv_entries(layer[2], f"additional_blocks.{index}.2")
+def _ssd_entries(net: Any, stem: tuple[str, str], stages: Sequence[str]) -> Iterator[Entry]:
+    yield from resnet_entries(net.backbone, stem, stages)
+    for index, extra in enumerate(net.extras):
+        source = f"additional_blocks.{index}"
+        with_norm = extra.conv1.bias is None
+        yield from conv_entries(extra.conv1, f"{source}.0")
+        yield from conv_entries(extra.conv2, f"{source}.3" if with_norm else f"{source}.2")
+        if with_norm:
+            yield from norm_entries(extra.norm1, f"{source}.1")
+            yield from norm_entries(extra.norm2, f"{source}.4")
     for index, (predictor, boxes) in enumerate(zip(net.predictors, net.default_boxes.per_cell)):
         yield from head_entries(predictor, index, boxes, len(net.classes) + 1)
 
 
+def mlperf_ssd_entries(net: Any) -> Iterator[Entry]:
+    """SSD300 with ResNet-34 of MLPerf's training reference (v0.6 to v1.1)."""
+    stages = ("model.layer1.4", "model.layer1.5", "model.layer2.0")
+    return _ssd_entries(net, ("model.layer1.0", "model.layer1.1"), stages)
+
+
+def dle_ssd_entries(net: Any) -> Iterator[Entry]:
+    """SSD300 of NVIDIA DeepLearningExamples (v1.1), all depths."""
+    body = "feature_extractor.feature_extractor"
+    return _ssd_entries(net, (f"{body}.0", f"{body}.1"), [f"{body}.{index}" for index in (4, 5, 6)])
+
+
+_TABLES: dict[str, Callable[[Any], Iterator[Entry]]] = {
+    "ssd_resnet34": mlperf_ssd_entries,
+    "ssd_resnet18": dle_ssd_entries,
+    "ssd_resnet34_bn": dle_ssd_entries,
+    "ssd_resnet50": dle_ssd_entries,
+    "ssd_resnet101": dle_ssd_entries,
+    "ssd_resnet152": dle_ssd_entries,
+}
+
+
 def torch_entries(net: Any) -> list[Entry]:
     """The table of a network. Raises KeyError for a network that has no PyTorch reference."""
-    return list({"ssd_resnet34": mlperf_ssd_entries}[net.model_name](net))
+    return list(_TABLES[net.model_name](net))

@@ -1,7 +1,7 @@
 """Layers that know the library's rules of layout, precision and initialisation."""
 
 from .initializers import FusedHeadXavier, TorchBias
-from .layers import Activation, BatchNorm, Conv2D, compute_precision
+from .layers import Activation, BatchNorm, Conv2D, FrozenBatchNorm, compute_precision
 from .predictor import ConvPredictor
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "BatchNorm",
     "Conv2D",
     "ConvPredictor",
+    "FrozenBatchNorm",
     "FusedHeadXavier",
     "TorchBias",
     "compute_precision",
