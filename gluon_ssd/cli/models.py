@@ -33,12 +33,12 @@ def run(args: argparse.Namespace) -> int:
     rows = [model_row(name) for name in names]
     console = Console()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("model", "family", "backbone", "input", "recipes"):
+    for title in ("model", "backbone", "input", "recipes"):
         table.add_column(title, no_wrap=title == "model")
     for row in rows:
         recipes = ", ".join(name for name in recipe_names() if name.split("/")[0] == row.name)
         height, width = row.input_size
-        table.add_row(row.name, row.family, row.backbone, f"{height}x{width}", recipes or "-")
+        table.add_row(row.name, row.backbone, f"{height}x{width}", recipes or "-")
     console.print(table)
     if args.name:
         print(f"\n{rows[0].summary}\nsource: {rows[0].source}")

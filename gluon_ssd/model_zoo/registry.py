@@ -10,7 +10,7 @@ from ..errors import UserError, unknown
 
 @dataclass(frozen=True)
 class ModelRow:
-    """What is known of a model without building it."""
+    """What is known of a model without building it. ``options``: keywords of its own for `get_model`."""
 
     name: str
     family: str
@@ -20,9 +20,10 @@ class ModelRow:
     recipe: str
     summary: str
     source: str
+    options: tuple[str, ...] = ()
 
 
-Builder = Callable[[ModelRow, Sequence[str]], Any]
+Builder = Callable[..., Any]
 _MODELS: dict[str, tuple[ModelRow, Builder]] = {}
 
 
@@ -48,15 +49,21 @@ def model_row(name: str) -> ModelRow:
     return _find(name)[0]
 
 
-def get_model(name: str, classes: Sequence[str] | None = None, ctx: Any = None) -> Any:
+def get_model(name: str, classes: Sequence[str] | None = None, ctx: Any = None, **options: Any) -> Any:
     """Builds and initialises a detection network.
 
     ``classes``: class names without background; None is the model's own list (80 COCO names for SSD).
-    ``ctx``: an MXNet context; None is the CPU. Weights are random: fix them with ``mxnet.random.seed``.
-    Raises UserError for an unknown name or an unusable class list.
+    ``ctx``: an MXNet context; None is the CPU. ``options``: those of the model's row, such as
+    ``trainable_layers``. Weights are random: fix them with ``mxnet.random.seed``. Raises UserError for an
+    unknown name, an option the model does not have or an unusable class list.
     """
     row, builder = _find(name)
-    net = builder(row, row.default_classes if classes is None else check_classes(classes))
+    for option in options:
+        if option not in row.options:
+            raise unknown(f"option of {name}", option, row.options)
+    names = row.default_classes if classes is None else check_classes(classes)
+    net = builder(row, names, **options)
+    net.options = dict(options)
     net.initialize(ctx=ctx)
     return net
 

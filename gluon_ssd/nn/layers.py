@@ -97,10 +97,19 @@ class FrozenBatchNorm(BatchNorm):
 
     def __init__(self, channels: int, act: str | None = None, **kwargs: Any) -> None:
         super().__init__(channels, act, use_global_stats=True, **kwargs)
-        if self._kwargs["eps"] < 1e-5:
-            self._kwargs["cudnn_off"] = True  # cuDNN refuses smaller ones
+        self.epsilon = self._kwargs["eps"]
         for parameter in (self.gamma, self.beta):
             parameter.grad_req = "null"
+
+    @property
+    def epsilon(self) -> float:
+        """What is added to the variance."""
+        return self._kwargs["eps"]
+
+    @epsilon.setter
+    def epsilon(self, value: float) -> None:
+        # cuDNN refuses smaller ones than 1e-5.
+        self._kwargs.update(eps=value, cudnn_off=value < 1e-5)
 
     def _alias(self) -> str:
         # Names of parameters do not tell frozen from trained: both read the same files.
