@@ -11,7 +11,7 @@ import numpy as np
 
 from .data.images import read_image
 from .data.transforms import EvalTransform
-from .engine.checkpoint import find_checkpoint, read_checkpoint
+from .engine.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from .engine.device import pick_device
 from .errors import UserError
 from .model_zoo import get_model
@@ -143,7 +143,11 @@ def load(where: str | Path, device: str = "auto") -> Any:
     ``where``: a checkpoint file, a run folder (its best), or ``RUN/best``, ``RUN/last``. ``device``: auto,
     cpu or gpu. Raises UserError when there is none or it is damaged.
     """
-    checkpoint = read_checkpoint(find_checkpoint(where))
+    return restore(read_checkpoint(find_checkpoint(where)), device)
+
+
+def restore(checkpoint: Checkpoint, device: str = "auto") -> Any:
+    """The network of a checkpoint that was read. Raises UserError when its parameters do not fit its model."""
     net = get_model(checkpoint.model, classes=checkpoint.classes, ctx=pick_device(device))
     net.preprocess = checkpoint.preprocess
     set_parameters(net, checkpoint.parameters, str(checkpoint.path))

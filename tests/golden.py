@@ -1,32 +1,58 @@
-"""The golden vectors: numbers of the public reference implementations, and the weights they belong to."""
+"""The references' numbers that the tests are held against, and the weights and inputs they were made with."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
+import golden_seeded as seeded
 import numpy as np
 
-GOLDEN = Path(__file__).resolve().parent / "data" / "golden"
+__all__ = [
+    "load_golden",
+    "padded",
+    "reference_names",
+    "relative_error",
+    "seeded",
+    "seeded_weights",
+    "to_size_major",
+]
+
+FOLDER = Path(__file__).parent / "data" / "golden"
 
 
-def _seeded() -> Any:
-    spec = importlib.util.spec_from_file_location("golden_seeded", GOLDEN / "seeded.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def load_golden(name: str) -> Any:
+    return np.load(FOLDER / f"{name}.npz")
 
 
-seeded = _seeded()
+def reference_names(name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((FOLDER / f"{name}_names.json").read_text())
+    return rows
 
 
 def seeded_weights(name: str, seed: int = 1) -> dict[str, np.ndarray]:
-    """The reference's state dictionary that ``NAME_names.json`` lists."""
-    rows = json.loads((GOLDEN / f"{name}_names.json").read_text())
-    rows = rows if isinstance(rows, list) else rows["names"]
-    return seeded.seeded_state([(row["name"], row["shape"]) for row in rows], seed)
+    return seeded.seeded_state([(row["name"], row["shape"]) for row in reference_names(name)], seed)
+
+
+def padded(objects: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Reference objects, labels from 1, as a batch: boxes (B, M, 4), labels (B, M) from 0 with -1 padding."""
+    most = max(1, max(len(labels) for _, labels in objects))
+    boxes = np.zeros((len(objects), most, 4), np.float32)
+    labels = np.full((len(objects), most), -1, np.int32)
+    for row, (some, names) in enumerate(objects):
+        boxes[row, : len(names)], labels[row, : len(names)] = some, names - 1
+    return boxes, labels
+
+
+def permutation() -> np.ndarray:
+    """Our order of default boxes in terms of the references': ours[i] = theirs[permutation[i]]."""
+    return load_golden("default_boxes")["spatial_major_perm"].astype(np.int64)
+
+
+def to_size_major(array: np.ndarray, axis: int = 0) -> np.ndarray:
+    """From our order of default boxes to the references'."""
+    return np.take(array, np.argsort(permutation()), axis=axis)
 
 
 def relative_error(outputs: Any, key: str, value: np.ndarray) -> float:

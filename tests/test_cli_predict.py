@@ -11,6 +11,7 @@ from gluon_ssd.cli.predict import (
     coco_results,
     detect_all,
     expand_sources,
+    image_ids,
     output_names,
     summary,
 )
@@ -76,7 +77,7 @@ def test_it_is_said_before_anything_heavy_is_loaded(cli):
 
 def test_coco_results_are_json_in_pixels(tmp_path):
     rows = coco_results(
-        found("dog", "cat", boxes=[[10, 20, 30.5, 60], [0, 0, 1, 1]]), tmp_path / "000042.jpg", 7, [1, 18]
+        found("dog", "cat", boxes=[[10, 20, 30.5, 60], [0, 0, 1, 1]]), tmp_path / "000042.jpg", 42, [1, 18]
     )
     assert json.loads(json.dumps(rows)) == [
         {
@@ -96,8 +97,17 @@ def test_coco_results_are_json_in_pixels(tmp_path):
     ]
 
 
-def test_image_id_of_a_file_without_number(tmp_path):
-    assert coco_results(found("dog"), tmp_path / "photo²1.jpg", 7, [1])[0]["image_id"] == 7
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["000042.jpg", "7.png"], [42, 7]),
+        (["photo²1.jpg", "b.jpg"], [1, 2]),
+        (["b.jpg", "1.jpg"], [1, 2]),
+        (["x/1.jpg", "y/1.jpg"], [1, 2]),
+    ],
+)
+def test_image_ids_are_the_numbers_in_the_names_unless_two_would_share_one(tmp_path, names, expected):
+    assert image_ids([tmp_path / name for name in names]) == expected
 
 
 def test_category_ids_are_those_of_coco_for_its_classes():

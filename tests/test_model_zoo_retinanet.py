@@ -5,7 +5,7 @@ import json
 import mxnet as mx
 import numpy as np
 import pytest
-from golden import GOLDEN, relative_error, seeded, seeded_weights
+from golden import FOLDER, load_golden, relative_error, seeded, seeded_weights
 from mxnet import autograd
 
 from gluon_ssd import UserError, get_model
@@ -13,7 +13,7 @@ from gluon_ssd.convert import load_torch_state, to_torch_state
 from gluon_ssd.convert.names import COCO_IDS
 from gluon_ssd.data.coco_names import COCO_CLASSES
 
-FACTS = json.loads((GOLDEN / "retinanet_facts.json").read_text())
+FACTS = json.loads((FOLDER / "retinanet_facts.json").read_text())
 IMAGE = seeded.image_input(7, (1, 3, 256, 256))
 
 
@@ -29,7 +29,7 @@ def test_equals_its_reference(model, reference, classes):
     state = seeded_weights(reference)
     load_torch_state(net, state)
     net.hybridize()
-    outputs = np.load(GOLDEN / f"{reference}_outputs.npz")
+    outputs = load_golden(f"{reference}_outputs")
     for key, value in zip(("cls_logits", "bbox_regression"), net(mx.nd.array(IMAGE))):
         assert relative_error(outputs, key, value.asnumpy()) < 1e-5
     back = to_torch_state(net)
@@ -43,7 +43,7 @@ def test_trains_what_the_reference_trains():
     trained = {name: p for name, p in net.collect_params().items() if p.grad_req != "null"}
     assert len(trained) == FACTS["trainable_parameter_count"]
     assert sum(np.prod(p.shape) for p in trained.values()) == FACTS["trainable_element_count"]
-    names = (GOLDEN / "retinanet_v2.0_tensor_names.txt").read_text().split()
+    names = (FOLDER / "retinanet_v2.0_tensor_names.txt").read_text().split()
     weights = {f"module.{name}": value for name, value in to_torch_state(net).items()}
     buffers = ("running_mean", "running_var", "bn1", "bn2", "bn3", "downsample.1")
     assert sorted(name for name in weights if not any(part in name for part in buffers)) == names

@@ -7,7 +7,7 @@ import zlib
 import mxnet as mx
 import numpy as np
 import pytest
-from golden import GOLDEN, seeded, seeded_weights
+from golden import load_golden, seeded, seeded_weights
 
 from gluon_ssd import get_model
 from gluon_ssd.anchors_retina import RetinaAnchors
@@ -22,7 +22,7 @@ SIZE = (256, 256)
 
 @pytest.fixture(scope="module")
 def reference():
-    return np.load(GOLDEN / "retinanet_loss.npz")
+    return load_golden("retinanet_loss")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def targets(objects):
 
 @pytest.mark.parametrize("size", [256, 800])
 def test_anchors_bit_for_bit(size):
-    golden = np.load(GOLDEN / "retinanet_anchors.npz")
+    golden = load_golden("retinanet_anchors")
     anchors = ANCHORS(size, size)
     assert anchors.shape == (golden[f"a{size}_count"], 4)
     assert zlib.crc32(anchors.tobytes()) == golden[f"a{size}_crc32_f32"]
@@ -53,7 +53,7 @@ def test_anchors_bit_for_bit(size):
 
 
 def test_anchors_of_torchvision():
-    golden = np.load(GOLDEN / "torchvision_retinanet_resnet50_outputs.npz")
+    golden = load_golden("torchvision_retinanet_resnet50_outputs")
     assert (ANCHORS(*SIZE) == golden["anchors_256"]).all()
 
 
@@ -152,7 +152,7 @@ def test_nan_reaches_the_loss(targets):
 @pytest.mark.parametrize(("prefix", "candidates"), [("", 1000), ("topk50_", 50)])
 @pytest.mark.parametrize("hybridize", [False, True])
 def test_detections_are_the_references(prefix, candidates, hybridize):
-    golden = np.load(GOLDEN / "retinanet_detections.npz")
+    golden = load_golden("retinanet_detections")
     predictions = seeded.retina_detect_preds(int(golden["synth_seed"]), 12276)
     post = RetinaPostprocess(
         ANCHORS(*SIZE), ANCHORS.level_counts(*SIZE), SIZE, classes=264, candidates=candidates

@@ -47,16 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Python flushes stdout again at exit; a closed pipe would print an error there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         if debug:
             raise
-        print("interrupted", file=sys.stderr)
+        print(str(stopped) or "interrupted", file=sys.stderr)
         return 130
     except Exception as error:
         problem = error if isinstance(error, UserError) else import_problem(error) or _disk_problem(error)
         if debug or problem is None:
             raise
-        print(f"error: {problem}", file=sys.stderr)
+        # A file's name may hold a line break; an error is one line all the same.
+        print("error:", " ".join(str(problem).splitlines()), file=sys.stderr)
         return 2
 
 

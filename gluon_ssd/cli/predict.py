@@ -30,7 +30,7 @@ def add_parser(subparsers: Any) -> Parser:
         description="Detect objects: annotated images, one detections.json (COCO results), a line per image.",
         epilog=example(
             "gluon-ssd predict photos/ --weights runs/ssd_resnet34-1",
-            "gluon-ssd predict 'photos/*.jpg' --weights runs/demo --score-threshold 0.4",
+            "gluon-ssd predict 'photos/*.jpg' --weights runs/demo/run --score-threshold 0.4",
         ),
     )
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="image, folder or quoted glob")
@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     paths = expand_sources(args.sources)
 
     from ..detector import Detector, load
+    from ..engine.archive import atomic_write
 
     net = load(args.weights, device=args.device)
     detector = Detector(
@@ -53,27 +54,29 @@ def run(args: argparse.Namespace) -> int:
         score_threshold=args.score_threshold,
         iou_threshold=args.iou_threshold,
         max_detections=args.max_detections,
+        batch_size=args.batch_size,
     )
     output = Path(args.output).expanduser() if args.output else next_run_dir("predict")
-    images = output / "images"
+    pictures = [output / "images" / name for name in output_names(paths)]
+    _refuse_overwriting(paths, pictures)
     try:
-        images.mkdir(parents=True, exist_ok=True)
+        (output / "images").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{output}: cannot write there: {error.strerror}") from None
+        raise UserError(f"{output}: cannot be written: {error.strerror}; choose another --output") from None
 
     results: list[dict[str, Any]] = []
-    names = output_names(paths)
-    categories = category_ids(net.classes)
+    ids, categories = image_ids(paths), category_ids(net.classes)
     failed = 0
     for index, (path, found) in enumerate(detect_all(detector, paths, args.batch_size)):
         if isinstance(found, UserError):
             failed += 1
             print(f"error: {found}", file=sys.stderr)
             continue
-        found.save(images / names[index])
-        results.extend(coco_results(found, path, index, categories))
+        found.save(pictures[index])
+        results.extend(coco_results(found, path, ids[index], categories))
         print(f"{path}: {summary(found)}", flush=True)
-    (output / "detections.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    with atomic_write(output / "detections.json") as temporary:
+        temporary.write_text(json.dumps(results, indent=1), encoding="utf-8")
     print(f"{len(paths) - failed} images, {len(results)} detections in {output}/")
     return 2 if failed else 0
 
@@ -132,15 +135,25 @@ def category_ids(classes: Sequence[str]) -> list[int]:
     return list(range(1, len(classes) + 1))
 
 
+def image_ids(paths: Sequence[Path]) -> list[int]:
+    """Return an id for each image: the number it is named by, as COCO's are, else its place from 1.
+
+    All are named by different numbers, or all go by their place, so that no two share an id.
+    """
+    numbers = [int(path.stem) if path.stem.isdecimal() else None for path in paths]
+    named = [number for number in numbers if number is not None]
+    if len(set(named)) == len(paths):
+        return named
+    return list(range(1, len(paths) + 1))
+
+
 def coco_results(
-    found: Detections, path: Path, index: int, categories: Sequence[int]
+    found: Detections, path: Path, image_id: int, categories: Sequence[int]
 ) -> list[dict[str, Any]]:
     """Return detections in COCO's results format: ``bbox`` is x, y, width, height in pixels of the file.
 
-    ``image_id`` is the number that the file is named by (as COCO's are), else ``index``; ``categories`` holds
-    the category id of each class.
+    ``categories`` holds the category id of each class.
     """
-    image_id = int(path.stem) if path.stem.isdecimal() else index
     return [
         {
             "image_id": image_id,
@@ -173,6 +186,13 @@ def output_names(paths: Sequence[Path]) -> list[str]:
         taken.add(name)
         names.append(name)
     return names
+
+
+def _refuse_overwriting(sources: Sequence[Path], pictures: Sequence[Path]) -> None:
+    originals = {path.resolve() for path in sources}
+    for picture in pictures:
+        if picture.resolve() in originals:
+            raise UserError(f"{picture}: is one of the images to read; choose another --output")
 
 
 def _images(paths: Iterable[Path]) -> list[Path]:

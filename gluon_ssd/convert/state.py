@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 import numpy as np
-from mxnet import nd
 
 from ..errors import UserError
+from ..nn import assign
 from .names import Entry, norm_epsilon, torch_aliases, torch_entries
 
 # Bookkeeping of PyTorch's batch norm that no computation reads.
@@ -56,7 +56,7 @@ def load_torch_state(net: Any, state: Mapping[str, np.ndarray]) -> None:
     if problems:
         raise UserError(f"these weights do not fit {net.model_name}; " + "; ".join(problems))
     for name, value in values.items():
-        parameters[name].set_data(nd.array(value, dtype=parameters[name].dtype))
+        assign(parameters[name], value)
     if epsilon is not None:
         net.set_norm_epsilon(epsilon)
 

@@ -148,7 +148,7 @@ def _choose_classes(
     positions = []
     for name in chosen:
         if name not in file.names:
-            raise unknown(f"class of {file.path.name}", name, file.names)
+            raise UserError(f"{file.path}: {unknown('class', name, file.names)}")
         if chosen.count(name) > 1:
             raise UserError(f"class '{name}' is named more than once in 'classes'; name each once")
         positions.append(file.names.index(name))

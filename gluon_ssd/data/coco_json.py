@@ -205,9 +205,9 @@ def _boxes(rows: list[Any], ids: np.ndarray, path: Path) -> np.ndarray:
             )
     boxes = np.array(values)
     if boxes.dtype.kind not in "iuf":
-        number = next(
-            k for k, box in enumerate(values) if not all(type(side) in (int, float) for side in box)
-        )
+        # An integer that fits no type of NumPy is as wrong as a text.
+        plain = [all(type(side) in (int, float) and abs(side) < 2**63 for side in box) for box in values]
+        number = plain.index(False)
         raise UserError(
             f"{path}: annotation {ids[number]} has bbox {values[number]!r}; it must be four numbers"
         )
@@ -228,7 +228,7 @@ def _areas(rows: list[Any], xywh: np.ndarray, ids: np.ndarray, path: Path) -> np
         area = row.get("area")
         if area is None:
             continue
-        if type(area) not in (int, float) or area != area:
+        if type(area) not in (int, float) or not -(2.0**63) < area < 2.0**63:
             raise UserError(
                 f"{path}: annotation {ids[number]} has area {area!r}; it must be a number (or left out)"
             )

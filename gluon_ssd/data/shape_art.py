@@ -157,7 +157,8 @@ def paint(rng: np.random.Generator, canvas: np.ndarray, patch: Patch, size: floa
     under = canvas[on_canvas]
     local = under.reshape(-1, 3).mean(axis=0) if under.size else np.full(3, 127.0)
     first, second = _object_colours(rng, local)
-    mix = _pattern(rng, height, width, size)[..., None]
+    # Not the whole way to the second colour: the outline has to stay visible against any background.
+    mix = 0.65 * _pattern(rng, height, width, size)[..., None]
     light = np.linspace(1.08, 0.86, height, dtype=np.float32)[:, None, None]
     colours = np.clip((first + (second - first) * mix) * light, 0, 255)
 

@@ -33,6 +33,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be written: {error.strerror or error}; what was there before is untouched"
@@ -42,11 +43,22 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def _sync_folder(folder: Path) -> None:
+    """Puts a renaming on disk; systems that cannot open a folder do without."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def remove_leftovers(folder: Path) -> None:
-    """Deletes what interrupted writes left in ``folder``."""
-    for path in folder.glob(".*.tmp"):
-        with contextlib.suppress(OSError):
-            path.unlink()
+    """Deletes what interrupted writes left in ``folder``, which need not exist."""
+    for pattern in (".*.tmp", ".*.partial"):
+        for path in folder.glob(pattern):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def write_archive(path: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
@@ -72,7 +84,8 @@ def read_archive(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise UserError(f"{path}: no such checkpoint") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError):
+    except Exception:
+        # Damage makes zipfile and NumPy raise nearly anything, from struct.error to MemoryError.
         raise UserError(
             f"{path}: not a checkpoint of this library, or damaged; use another checkpoint of the run"
         ) from None

@@ -23,8 +23,8 @@ PARAMETERS, OPTIMIZER = "parameters/", "optimizer/"
 class Progress:
     """Where a training stands: the next is batch ``batch`` (from 0) of epoch ``epoch`` (from 1).
 
-    ``step``: optimizer steps done. ``evaluated``: the last epoch that was evaluated. ``sums``: the epoch's
-    running totals so far, for its row of metrics.
+    ``step``: optimizer steps done. ``evaluated``: how many were done at the last evaluation. ``sums``: the
+    epoch's running totals so far, for its row of metrics.
     """
 
     epoch: int = 1
@@ -59,11 +59,18 @@ def save_checkpoint(
 ) -> None:
     """Writes ``net`` and, where given, the optimizer's state, the position and the recipe, atomically.
 
-    Raises UserError when the disk is full or the folder cannot be written; what was at ``path`` stays.
+    Raises UserError when the disk is full or the folder cannot be written, or when a value is not finite, so
+    that a training that has gone wrong does not replace what was good; what was at ``path`` stays.
     """
     arrays = {PARAMETERS + name: p.data().asnumpy() for name, p in net.collect_params().items()}
     if trainer is not None:
         arrays.update(_optimizer_arrays(trainer))
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise UserError(
+                f"{path}: not written, because {name} is not finite; what was there before is untouched; "
+                "try a lower lr or a longer warm-up"
+            )
     state = {
         "format": 1,
         "model": net.model_name,
@@ -93,8 +100,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             progress=Progress(**state["progress"]),
             recipe=state["recipe"],
         )
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a checkpoint of this library: {error} is missing or wrong") from None
+    except KeyError as error:
+        raise UserError(f"{path}: not a checkpoint of this library; it lacks {error}") from None
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: not a checkpoint of this library; {error}") from None
 
 
 def find_checkpoint(where: str | Path) -> Path:
@@ -103,7 +112,7 @@ def find_checkpoint(where: str | Path) -> Path:
     Raises UserError when there is none.
     """
     where = Path(where).expanduser()
-    candidates = [where, where.with_name(where.name + SUFFIX)]
+    candidates = [where, where.parent / (where.name + SUFFIX)]
     candidates += [where / "checkpoints" / f"{name}{SUFFIX}" for name in ("best", "last")]
     candidates += [where.parent / "checkpoints" / (where.name + SUFFIX)]
     for path in candidates:

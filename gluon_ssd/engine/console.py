@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
 from pathlib import Path
 from typing import IO, Any, Mapping
+
+from ..errors import UserError
 
 
 def memory_gib() -> float:
@@ -29,7 +32,7 @@ class Console:
     """Messages and progress of one run. ``log``: the file they are added to; ``quiet`` shows nothing."""
 
     def __init__(self, log: Path | None = None, quiet: bool = False) -> None:
-        self._file: IO[str] | None = open(log, "a", encoding="utf-8") if log else None  # noqa: SIM115
+        self._log, self._file = log, _open(log) if log else None
         self._quiet = quiet
         self._live: Any = None
         self._terminal = sys.stdout.isatty() and not quiet
@@ -44,10 +47,14 @@ class Console:
         else:
             print(text, flush=True)
 
+    def note(self, text: str) -> None:
+        """Adds ``text`` to the log alone."""
+        self._record(text)
+
     def start(self, title: str, total: int, done: int = 0) -> None:
         """Begins a stretch of ``total`` steps, of which ``done`` are over."""
         self._began, self._total, self._first = time.perf_counter(), total, done
-        self._title = title
+        self._title, self._done = title, done
         if self._terminal:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -63,6 +70,7 @@ class Console:
 
     def step(self, done: int, values: Mapping[str, str], show: bool) -> None:
         """Step ``done`` of the stretch is over; ``show``: it is worth a line where there is no bar."""
+        self._done = done
         spent = time.perf_counter() - self._began
         left = spent / max(done - self._first, 1) * (self._total - done)
         note = "  ".join(f"{name} {value}" for name, value in values.items()) + f"  ETA {duration(left)}"
@@ -75,6 +83,10 @@ class Console:
             else:
                 self.say(line)
 
+    def advance(self, count: int) -> None:
+        """``count`` more steps are over, none worth a line."""
+        self.step(self._done + count, {}, show=False)
+
     def stop(self) -> None:
         """Ends the stretch and takes the bar away."""
         if self._live is not None:
@@ -82,12 +94,26 @@ class Console:
             self._live = None
 
     def close(self) -> None:
+        """Takes the bar away and closes the log."""
         self.stop()
         if self._file is not None:
-            self._file.close()
+            # What a full disk did not take was told when it was written.
+            with contextlib.suppress(OSError):
+                self._file.close()
 
     def _record(self, text: str) -> None:
-        if self._file is not None:
-            stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        if self._file is None or self._file.closed:
+            return
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        try:
             self._file.write("".join(f"{stamp} {line}\n" for line in text.split("\n")))
             self._file.flush()
+        except OSError as error:
+            raise UserError(f"{self._log}: cannot be written: {error.strerror or error}") from None
+
+
+def _open(log: Path) -> IO[str]:
+    try:
+        return open(log, "a", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{log}: cannot be written: {error.strerror or error}") from None

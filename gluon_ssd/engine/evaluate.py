@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from ..data.coco import CocoDataset, open_dataset
 from ..data.loader import NativeLoader
 from ..data.transforms import EvalTransform
-from ..detector import Detector, load, to_pixels
+from ..detector import Detector, restore, to_pixels
 from ..errors import UserError
 from .archive import atomic_write
 from .checkpoint import find_checkpoint, read_checkpoint
@@ -117,10 +118,7 @@ def write_evaluation(evaluation: Evaluation, dataset: CocoDataset, folder: Path)
     """
     from ..report.gallery import write_pictures
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made: {error.strerror}") from None
+    make_folder(folder)
     results = [
         {
             "image_id": int(row[0]),
@@ -137,6 +135,16 @@ def write_evaluation(evaluation: Evaluation, dataset: CocoDataset, folder: Path)
     rows = [f'"{row.name}",{row.objects},{row.ap:.5f},{row.ap50:.5f}' for row in scores.classes]
     _write(folder / "per_class.csv", "\n".join(["class,objects,ap,ap50", *rows]) + "\n")
     write_pictures(evaluation, dataset, folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes ``folder`` unless it is there. Raises UserError when it cannot be written into."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror}; choose another --output") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{folder}: cannot be written: no permission; choose another --output")
 
 
 def _write(path: Path, text: str) -> None:
@@ -166,17 +174,22 @@ def validate(
     rest.
     """
     path = find_checkpoint(checkpoint)
-    recipe = read_checkpoint(path).recipe
-    net = load(path, device)
-    data = data if data is not None else recipe.get("data")
+    saved = read_checkpoint(path)
+    net = restore(saved, device)
+    if data is None and annotation is None and images is None:
+        keys = ("data", f"{split}_annotation", f"{split}_images")
+        data, annotation, images = (saved.recipe.get(key) for key in keys)
+    elif data is None:
+        data = saved.recipe.get("data")
     if data is None and annotation is None:
         raise UserError("no data set; give its folder: --data /path/to/coco")
     dataset = open_dataset(data or ".", split, annotation, images, classes=net.classes)
+    run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+    folder = Path(output).expanduser() if output else run / ("val" if split == "val" else f"val-{split}")
+    make_folder(folder)
     detector = Detector(net, score_threshold, iou_threshold, max_detections)
     evaluation = evaluate(detector, dataset, batch_size=batch_size, workers=workers, limit=limit)
     print(score_table(evaluation.scores))
-    run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
-    folder = Path(output).expanduser() if output else run / ("val" if split == "val" else f"val-{split}")
     write_evaluation(evaluation, dataset, folder)
     print(f"results in {folder}")
     return evaluation

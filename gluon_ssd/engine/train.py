@@ -1,4 +1,4 @@
-"""Training from a recipe: the run folder, what it is made of, and the loop."""
+"""Training from a recipe: the loop, and what it writes into the run folder."""
 
 from __future__ import annotations
 
@@ -9,32 +9,20 @@ from typing import Any
 
 import mxnet as mx
 
-from ..data.coco import CocoDataset, open_dataset
 from ..data.loader import NativeLoader
-from ..data.transforms import PlainTrainTransform, SSDTrainTransform
 from ..detector import Detector
-from ..errors import UserError
 from ..model_zoo import get_model
-from ..model_zoo.transfer import set_parameters, transfer
+from ..model_zoo.transfer import TransferReport, set_parameters, transfer
 from ..nn import compute_precision
 from ..recipe import Recipe
 from ..report.plots import plot_metrics
-from ..runs import RECIPE_FILE, next_run_dir
-from .archive import atomic_write, remove_leftovers
-from .checkpoint import (
-    Checkpoint,
-    Progress,
-    find_checkpoint,
-    read_checkpoint,
-    restore_optimizer,
-    save_checkpoint,
-)
-from .console import Console, memory_gib
-from .device import pick_device
+from .checkpoint import Progress, restore_optimizer, save_checkpoint
+from .console import Console, duration, memory_gib
 from .evaluate import evaluate, score_table, write_evaluation
 from .metrics import MetricsFile
 from .pictures import write_batch_picture
 from .schedule import StepSchedule
+from .setup import Inputs, gather, prepare_folder, training_loader
 from .step import TrainStep
 from .watch import LossWatch
 
@@ -57,70 +45,58 @@ def run_training(recipe: Recipe, quiet: bool = False) -> TrainResult:
     With ``recipe.resume`` it goes on from the run folder's last checkpoint, on the same trajectory.
     Raises UserError for bad input, an unusable run folder, and a loss that is not finite.
     """
-    run_dir = Path(recipe.output).expanduser() if recipe.output else next_run_dir(recipe.model)
-    last = run_dir / "checkpoints" / "last.ckpt"
-    resumed = read_checkpoint(last) if recipe.resume and last.is_file() else None
-    if resumed is None and last.is_file():
-        raise UserError(f"{run_dir}: holds a run already; go on with --resume, or choose another --output")
-    # Everything that can be wrong with the input is found before the folder is touched.
-    train_set = open_dataset(recipe.data or ".", "train", recipe.train_annotation, recipe.train_images)
-    val_set = _validation_set(recipe, train_set)
-    if resumed is not None and (resumed.model, resumed.classes) != (recipe.model, train_set.classes):
-        raise UserError(f"{last}: is a {resumed.model} of other classes than {train_set.annotation} has")
-    start_from = read_checkpoint(find_checkpoint(recipe.weights)) if recipe.weights else None
-    if start_from is not None and start_from.model != recipe.model:
-        raise UserError(f"{start_from.path}: holds a {start_from.model}, not the recipe's {recipe.model}")
-    _prepare_folder(run_dir, recipe)
+    inputs = gather(recipe)
+    training = _Training(inputs)
+    run_dir = inputs.run_dir
+    prepare_folder(run_dir, recipe)
     console = Console(run_dir / "train.log", quiet)
     try:
-        return _Training(recipe, run_dir, console, train_set, val_set, resumed, start_from).run()
+        return training.run(console)
+    except KeyboardInterrupt:
+        place = f"interrupted in epoch {training.progress.epoch}, step {training.progress.step}"
+        console.note(place)
+        if training.saved_step is None:
+            raise KeyboardInterrupt(f"{place}; nothing was saved yet") from None
+        advice = f"go on from step {training.saved_step}: gluon-ssd train --resume --output {run_dir}"
+        raise KeyboardInterrupt(f"{place}; {advice}") from None
     finally:
         console.close()
 
 
-def _validation_set(recipe: Recipe, train_set: CocoDataset) -> CocoDataset | None:
-    if not any(recipe.evaluates_after(epoch) for epoch in range(1, recipe.epochs + 1)):
-        return None
-    root, annotation = recipe.data or ".", recipe.val_annotation
-    return open_dataset(root, "val", annotation, recipe.val_images, train_set.classes)
+def _make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
+    """The network with the weights it starts from, and what of another's it took over."""
+    recipe, resumed, start_from = inputs.recipe, inputs.resumed, inputs.start_from
+    mx.random.seed(recipe.seed)
+    net = get_model(recipe.model, classes=inputs.train_set.classes, ctx=inputs.device)
+    report = None
+    if resumed is not None:
+        set_parameters(net, resumed.parameters, str(resumed.path))
+    elif start_from is not None:
+        report = transfer(net, start_from.parameters, start_from.classes)
+    if recipe.precision == "amp":
+        compute_precision(net, "bfloat16" if inputs.device.device_type == "cpu" else "float16")
+    return net, report
 
 
-def _prepare_folder(run_dir: Path, recipe: Recipe) -> None:
-    try:
-        (run_dir / "checkpoints").mkdir(parents=True, exist_ok=True)
-        remove_leftovers(run_dir / "checkpoints")
-    except OSError as error:
-        raise UserError(f"{run_dir}: cannot be written: {error.strerror}; choose another --output") from None
-    with atomic_write(run_dir / RECIPE_FILE) as temporary:
-        temporary.write_text(recipe.to_yaml(), encoding="utf-8")
+def _make_schedule(recipe: Recipe, loader: NativeLoader) -> StepSchedule:
+    warmup = int(recipe.warmup_epochs * loader.samples / recipe.global_batch())
+    return StepSchedule(
+        recipe.effective_lr(), warmup, recipe.warmup_factor, recipe.decay_epochs, recipe.decay_factor
+    )
 
 
 class _Training:
-    """The state of one run. ``run`` is the loop; the rest are its steps."""
+    """The state of one run. ``run`` is the loop; the rest are its steps. Nothing is written before ``run``."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        run_dir: Path,
-        console: Console,
-        train_set: CocoDataset,
-        val_set: CocoDataset | None,
-        resumed: Checkpoint | None,
-        start_from: Checkpoint | None,
-    ) -> None:
-        self.recipe, self.run_dir, self.console, self.val_set = recipe, run_dir, console, val_set
-        self.device = pick_device(recipe.device)
-        mx.random.seed(recipe.seed)
-        self.net = get_model(recipe.model, classes=train_set.classes, ctx=self.device)
-        self.progress = Progress()
-        if resumed is not None:
-            set_parameters(self.net, resumed.parameters, str(resumed.path))
-            self.progress = resumed.progress
-        elif start_from is not None:
-            report = transfer(self.net, start_from.parameters, start_from.classes)
-            console.say("\n".join([f"weights from {start_from.path}:", *report.lines()]))
-        if recipe.precision == "amp":
-            compute_precision(self.net, "bfloat16" if self.device.device_type == "cpu" else "float16")
+    console: Console
+
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs, self.recipe, self.run_dir = inputs, inputs.recipe, inputs.run_dir
+        recipe, resumed = inputs.recipe, inputs.resumed
+        self.device = inputs.device
+        self.net, self.transferred = _make_net(inputs)
+        self.progress = Progress() if resumed is None else resumed.progress
+        self.saved_step = None if resumed is None else resumed.progress.step
         self.step = TrainStep(
             self.net,
             self.net.loss(),
@@ -130,87 +106,68 @@ class _Training:
         )
         if resumed is not None:
             restore_optimizer(self.step.trainer, resumed)
-        self.loader = self._loader(train_set)
-        self.steps_per_epoch = max(len(self.loader) // recipe.accumulate, 1)
-        warmup = int(recipe.warmup_epochs * self.loader.samples / recipe.global_batch())
-        self.schedule = StepSchedule(
-            recipe.effective_lr(), warmup, recipe.warmup_factor, recipe.decay_epochs, recipe.decay_factor
-        )
-        self.metrics = MetricsFile(run_dir / "metrics.csv", self.progress.epoch - 1)
-        self.watch = LossWatch(run_dir, PARTS)
-        self._describe(train_set, resumed)
+        self.loader = training_loader(inputs, self.net)
+        # What is left over from whole updates is not used.
+        self.batches = len(self.loader) // recipe.accumulate * recipe.accumulate
+        self.schedule = _make_schedule(recipe, self.loader)
+        self.metrics = MetricsFile(self.run_dir / "metrics.csv", self.progress.epoch - 1)
+        self.watch = LossWatch(self.run_dir, PARTS)
 
-    def _loader(self, train_set: CocoDataset) -> NativeLoader:
-        recipe = self.recipe
-        # One try per crop option, as the published trainings do.
-        augmented = SSDTrainTransform(self.net.preprocess, attempts=1)
-        loader = NativeLoader(
-            train_set,
-            augmented if recipe.augment == "ssd" else PlainTrainTransform(self.net.preprocess),
-            recipe.batch_size,
-            shuffle=True,
-            seed=recipe.seed,
-            workers=recipe.workers,
-            drop_last=True,
-            skip_empty=True,
-            encoder=self.net.target_encoder(self.net.input_size),
-            indices=range(len(train_set))[: recipe.limit_train],
-            on_bad_image=recipe.on_bad_image,
-        )
-        if len(loader) < recipe.accumulate:
-            raise UserError(
-                f"an epoch has {len(loader)} batches, fewer than accumulate ({recipe.accumulate}); "
-                "use a smaller batch size or less accumulation"
-            )
-        return loader
-
-    def _describe(self, train_set: CocoDataset, resumed: Checkpoint | None) -> None:
-        recipe, say = self.recipe, self.console.say
+    def _describe(self) -> None:
+        recipe, say, train_set = self.recipe, self.console.say, self.inputs.train_set
         say(f"{recipe.model}, {len(train_set.classes)} classes, {recipe.precision} on {self.device}")
         dropped = sum(train_set.dropped.values())
         notes = f", {dropped} unusable boxes left out" if dropped else ""
         say(f"training on {self.loader.samples} of {len(train_set)} images{notes}; run folder {self.run_dir}")
-        if resumed is not None:
+        if self.transferred is not None and self.inputs.start_from is not None:
+            say("\n".join([f"weights from {self.inputs.start_from.path}:", *self.transferred.lines()]))
+        if self.inputs.resumed is not None:
             say(f"resumed at epoch {self.progress.epoch}, step {self.progress.step}")
 
-    def run(self) -> TrainResult:
+    def run(self, console: Console) -> TrainResult:
         """All epochs, or as far as ``max_steps`` or the target allow."""
+        self.console = console
         recipe, progress = self.recipe, self.progress
-        reached = self._evaluate_if_due(progress.epoch - 1)
+        self._describe()
+        before = progress.step
+        reached = self._evaluate_if_due()
         while progress.epoch <= recipe.epochs and not reached and not self._out_of_steps():
             self._train_epoch()
-            finished = progress.epoch
-            progress.epoch, progress.batch, progress.sums = finished + 1, 0, {}
-            self._save("last")
-            if recipe.save_every and finished % recipe.save_every == 0:
-                self._save(f"epoch_{finished:03}")
-            reached = self._evaluate_if_due(finished)
+            reached = self._evaluate_if_due()
         if reached:
-            self.console.say(f"reached the target mAP {recipe.target_map} in epoch {progress.best_epoch}")
+            console.say(f"reached the target mAP {recipe.target_map} in epoch {progress.best_epoch}")
+        elif progress.step == before:
+            console.say(f"nothing left to train; the run ended at step {before}")
         return TrainResult(self.run_dir, progress.best_map, progress.step, reached)
 
     def _out_of_steps(self) -> bool:
         return self.recipe.max_steps is not None and self.progress.step >= self.recipe.max_steps
 
     def _train_epoch(self) -> None:
+        """The rest of the epoch, or as much of it as ``max_steps`` leaves; then the checkpoint."""
         progress, recipe = self.progress, self.recipe
-        batches = self.steps_per_epoch * recipe.accumulate
         self.loader.set_epoch(progress.epoch, progress.batch)
-        self.console.start(f"epoch {progress.epoch}/{recipe.epochs}", batches, progress.batch)
-        self._clock = time.perf_counter()
-        first = progress.batch
+        self.console.start(f"epoch {progress.epoch}/{recipe.epochs}", self.batches, progress.batch)
+        self._clock, self._first = time.perf_counter(), progress.batch
         with self.loader:
             for batch in self.loader:
                 if progress.epoch == 1 and progress.batch == 0:
                     write_batch_picture(batch, self.net, self.run_dir / "train_batch.jpg")
-                self._train_batch(batch, batches, first)
-                if progress.batch == batches or self._out_of_steps():
+                self._train_batch(batch)
+                if progress.batch == self.batches or self._out_of_steps():
                     break
         self._add(self.watch.last())
         self.console.stop()
-        self._report_epoch(first)
+        self._report_epoch()
+        if progress.batch == self.batches:
+            finished = progress.epoch
+            progress.epoch, progress.batch, progress.sums = finished + 1, 0, {}
+            # Before "last": a run that is killed in between does the epoch again, and writes both.
+            if recipe.save_every and finished % recipe.save_every == 0:
+                self._save(f"epoch_{finished:03}")
+        self._save("last")
 
-    def _train_batch(self, batch: Any, batches: int, first: int) -> None:
+    def _train_batch(self, batch: Any) -> None:
         progress, recipe = self.progress, self.recipe
         lr = self.schedule(progress.epoch, progress.step + 1)
         targets = [mx.nd.array(target, ctx=self.device) for target in batch.targets]
@@ -221,10 +178,10 @@ class _Training:
         if progress.batch % recipe.accumulate == 0:
             progress.step += 1
             every = recipe.checkpoint_steps
-            if every and progress.step % every == 0 and progress.batch < batches:
+            if every and progress.step % every == 0 and progress.batch < self.batches:
                 self._add(self.watch.last())
                 self._save("last")
-        self._show(batches, first, lr)
+        self._show(lr)
 
     def _add(self, values: dict[str, float]) -> None:
         sums = self.progress.sums
@@ -237,28 +194,33 @@ class _Training:
         sums = self.progress.sums
         return {name: sums[name] / sums["batches"] for name in PARTS if name in sums}
 
-    def _show(self, batches: int, first: int, lr: float) -> None:
+    def _show(self, lr: float) -> None:
         progress = self.progress
-        spent = time.perf_counter() - self._clock
-        rate = (progress.batch - first) * self.recipe.batch_size / spent
+        # The batch that was just handed to the device is not done.
+        finished = progress.batch - self._first - 1
         values = {name.replace("_loss", ""): f"{value:.3f}" for name, value in self._means().items()}
-        values.update({"lr": f"{lr:.3g}", "images/s": f"{rate:.1f}", "mem": f"{memory_gib():.1f}G"})
-        done = progress.batch
-        self.console.step(done, values, show=done % self.recipe.log_every == 0 or done == batches)
+        values["lr"] = f"{lr:.3g}"
+        if finished:
+            rate = finished * self.recipe.batch_size / (time.perf_counter() - self._clock)
+            values["images/s"] = f"{rate:.1f}"
+        values["mem"] = f"{memory_gib():.1f}G"
+        # The epoch's last is told by `_report_epoch`.
+        show = progress.batch % self.recipe.log_every == 0 and progress.batch < self.batches
+        self.console.step(progress.batch, values, show)
 
-    def _report_epoch(self, first: int) -> None:
+    def _report_epoch(self) -> None:
         progress = self.progress
         spent = time.perf_counter() - self._clock
         waited = self.loader.wait_seconds / spent
-        row = {
-            "step": progress.step,
-            "lr": self.schedule(progress.epoch, progress.step),
-            **self._means(),
-            "images_per_second": (progress.batch - first) * self.recipe.batch_size / spent,
-            "wait_share": waited,
-            "seconds": spent,
-        }
-        self.metrics.write(progress.epoch, row)
+        means, lr = self._means(), self.schedule(progress.epoch, progress.step)
+        rate = (progress.batch - self._first) * self.recipe.batch_size / spent
+        times = {"images_per_second": rate, "wait_share": waited, "seconds": spent}
+        self.metrics.write(progress.epoch, {"step": progress.step, "lr": lr, **means, **times})
+        losses = "  ".join(f"{name.replace('_loss', '')} {value:.3f}" for name, value in means.items())
+        self.console.say(
+            f"epoch {progress.epoch}/{self.recipe.epochs}  {losses}  lr {lr:.3g}  images/s {rate:.1f}  "
+            f"mem {memory_gib():.1f}G  time {duration(spent)}"
+        )
         if waited > 0.2:
             self.console.say(
                 f"input bound: {waited:.0%} of the epoch was spent waiting for images; more --workers?"
@@ -267,49 +229,49 @@ class _Training:
     def _save(self, name: str) -> None:
         path = self.run_dir / "checkpoints" / f"{name}.ckpt"
         save_checkpoint(path, self.net, self.step.trainer, self.progress, self.recipe.to_dict())
+        if name == "last":
+            self.saved_step = self.progress.step
 
-    def _evaluate_if_due(self, epoch: int) -> bool:
-        """Evaluates after ``epoch`` if that is wanted and not done; True when the target is reached."""
+    def _evaluate_if_due(self) -> bool:
+        """Evaluates if that is wanted here and not done; True when the target is reached."""
         progress, recipe = self.progress, self.recipe
-        ended = epoch == recipe.epochs or self._out_of_steps()
-        due = recipe.evaluates_after(epoch) or (
-            ended and recipe.eval_every > 0 and recipe.eval_epochs is None
-        )
-        if self.val_set is not None and epoch > progress.evaluated and epoch > 0 and due:
+        whole = progress.batch == 0
+        epoch = progress.epoch - 1 if whole else progress.epoch
+        ended = (whole and epoch >= recipe.epochs) or self._out_of_steps()
+        at_the_end = ended and recipe.eval_every > 0 and recipe.eval_epochs is None
+        due = (whole and recipe.evaluates_after(epoch)) or at_the_end
+        if self.inputs.val_set is not None and progress.step > progress.evaluated and due:
             self._evaluate(epoch)
         best = progress.best_map
         return recipe.target_map is not None and best is not None and best >= recipe.target_map
 
     def _evaluate(self, epoch: int) -> None:
-        progress, recipe = self.progress, self.recipe
-        assert self.val_set is not None
+        progress, recipe, val_set = self.progress, self.recipe, self.inputs.val_set
+        assert val_set is not None
         detector = Detector(self.net, recipe.score_threshold, recipe.iou_threshold, recipe.max_detections)
-        total = min(len(self.val_set), recipe.limit_val or len(self.val_set))
+        total = min(len(val_set), recipe.limit_val or len(val_set))
         self.console.start(f"evaluation {epoch}/{recipe.epochs}", total)
-        done = [0]
-
-        def count(images: int) -> None:
-            done[0] += images
-            self.console.step(done[0], {}, show=False)
-
         evaluation = evaluate(
             detector,
-            self.val_set,
+            val_set,
             batch_size=recipe.eval_batch_size,
             workers=recipe.workers,
             limit=recipe.limit_val,
-            on_batch=count,
+            on_batch=self.console.advance,
         )
         self.console.stop()
         scores = evaluation.scores
-        self.console.say(f"epoch {epoch}: mAP {scores.map:.4f}, AP50 {scores.stats['ap50']:.4f}")
+        self.console.say(
+            f"epoch {epoch}: mAP {scores.map:.4f}, AP50 {scores.stats['ap50']:.4f} on {scores.images} images"
+        )
         self.metrics.write(epoch, {"map": scores.map, "ap50": scores.stats["ap50"]})
         plot_metrics(self.metrics.path, self.run_dir / "metrics.png")
-        progress.evaluated = epoch
+        progress.evaluated = progress.step
+        # Killed between the two checkpoints, a run evaluates again and comes to the same result.
         if progress.best_map is None or scores.map > progress.best_map:
             progress.best_map, progress.best_epoch = scores.map, epoch
             self._save("best")
-            write_evaluation(evaluation, self.val_set, self.run_dir / "val")
+            write_evaluation(evaluation, val_set, self.run_dir / "val")
         self._save("last")
-        if epoch == recipe.epochs or self._out_of_steps():
+        if epoch >= recipe.epochs or self._out_of_steps():
             self.console.say(score_table(scores))

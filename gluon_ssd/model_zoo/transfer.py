@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence
 
 import numpy as np
-from mxnet import nd
 
 from ..errors import UserError
+from ..nn import assign
 
 
 @dataclass
@@ -57,7 +57,7 @@ def set_parameters(net: Any, arrays: Mapping[str, np.ndarray], source: str) -> N
     if problems:
         raise UserError(f"{source}: does not fit {net.model_name}: {'; '.join(problems[:3])}")
     for name, parameter in parameters.items():
-        parameter.set_data(nd.array(arrays[name]))
+        assign(parameter, arrays[name])
 
 
 def transfer(net: Any, arrays: Mapping[str, np.ndarray], classes: Sequence[str]) -> TransferReport:
@@ -77,11 +77,11 @@ def transfer(net: Any, arrays: Mapping[str, np.ndarray], classes: Sequence[str])
             if array.shape == (rows,) + parameter.shape[1:]:
                 value = parameter.data().asnumpy()
                 value[ours] = array[theirs]
-                parameter.set_data(nd.array(value))
+                assign(parameter, value)
                 report.remapped.append(name)
                 continue
         elif array is not None and array.shape == parameter.shape:
-            parameter.set_data(nd.array(array))
+            assign(parameter, array)
             report.reused.append(name)
             continue
         report.kept_initial.append(name)

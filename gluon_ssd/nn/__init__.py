@@ -1,5 +1,6 @@
 """Layers that know the library's rules of layout, precision and initialisation."""
 
+from .arrays import assign
 from .initializers import FusedHeadXavier, TorchBias
 from .layers import Activation, BatchNorm, Conv2D, FrozenBatchNorm, compute_precision
 from .predictor import ConvPredictor
@@ -15,5 +16,6 @@ __all__ = [
     "FusedHeadXavier",
     "PyramidHead",
     "TorchBias",
+    "assign",
     "compute_precision",
 ]

@@ -1,0 +1,167 @@
+"""Inference of ssd_resnet34 against GluonCV's ssd_300_resnet34_v1b_coco, detections included, in turn.
+
+    python benchmarks/inference.py [--batch-size 8] [--rounds 9] [--precision fp32 bf16]
+
+Random networks would find nothing, or everything. So the class scores of both are scaled and shifted until
+some 500 (box, class) pairs per image pass the threshold of 0.05, as those of a trained network do. Also
+prints what share of our time is post-processing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Sequence
+
+sys.path.insert(0, str(Path(__file__).parent))
+import numpy as np
+from peers import Worker, compare, serve
+
+PAIRS = 500
+
+
+def calibrate(logits: np.ndarray) -> tuple[float, float]:
+    """Factor and background shift that give ``logits`` (N, A, C) PAIRS foreground scores above 0.05 per image."""
+    factor = 1.5 / logits.std()
+    low, high = 0.0, 30.0
+    for _ in range(20):
+        shift = (low + high) / 2
+        scaled = logits * factor
+        scaled[:, :, 0] += shift
+        exponentials = np.exp(scaled - scaled.max(axis=2, keepdims=True))
+        scores = exponentials / exponentials.sum(axis=2, keepdims=True)
+        found = (scores[:, :, 1:] > 0.05).sum() / len(logits)
+        low, high = (shift, high) if found > PAIRS else (low, shift)
+    return float(factor), shift
+
+
+def set_scores(
+    convolutions: Sequence[Any], class_channels: Sequence[int], factor: float, shift: float
+) -> None:
+    """Applies `calibrate`'s result to prediction layers whose first channels are class scores, 81 per box."""
+    import mxnet as mx
+
+    for convolution, channels in zip(convolutions, class_channels):
+        for parameter in (convolution.weight, convolution.bias):
+            value = parameter.data().asnumpy()
+            value[:channels] *= factor
+            if value.ndim == 1:
+                value[:channels:81] += shift
+            parameter.set_data(mx.nd.array(value))
+
+
+def images(batch_size: int) -> Any:
+    import mxnet as mx
+
+    mx.random.seed(0)
+    return mx.nd.random.uniform(-2, 2, (batch_size, 3, 300, 300))
+
+
+def our_parts(batch_size: int, precision: str) -> tuple[Any, Any, Any]:
+    """Network, post-processing block and images."""
+    import gluon_ssd
+    from gluon_ssd.nn import compute_precision
+
+    net = gluon_ssd.get_model("ssd_resnet34")
+    batch = images(batch_size)
+    factor, shift = calibrate(net(batch)[0].asnumpy())
+    channels = [boxes * 81 for boxes in net.default_boxes.per_cell]
+    set_scores([predictor.conv for predictor in net.predictors], channels, factor, shift)
+    compute_precision(net, "bfloat16" if precision == "bf16" else None)
+    postprocess = net.postprocess()
+    postprocess.initialize()
+    for block in (net, postprocess):
+        block.hybridize(static_alloc=True, static_shape=True)
+    return net, postprocess, batch
+
+
+def ours(batch_size: int, precision: str) -> Callable[[], None]:
+    net, postprocess, batch = our_parts(batch_size, precision)
+
+    def work() -> None:
+        for output in postprocess(*net(batch)):
+            output.wait_to_read()
+
+    return work
+
+
+def gluoncv(batch_size: int, precision: str) -> Callable[[], None]:
+    import gluon_ssd.cores
+
+    import mxnet as mx  # isort: skip
+    from gluoncv.model_zoo import get_model
+    from mxnet import autograd
+    from mxnet.contrib import amp
+
+    assert gluon_ssd.cores.cores()
+    net = get_model("ssd_300_resnet34_v1b_coco", pretrained=False, pretrained_base=False)
+    net.initialize()
+    batch = images(batch_size)
+    with autograd.train_mode():
+        factor, shift = calibrate(net(batch)[0].asnumpy())
+    heads = [predictor.predictor for predictor in net.class_predictors]
+    set_scores(heads, [head.weight.shape[0] for head in heads], factor, shift)
+    net.set_nms(nms_thresh=0.5, nms_topk=400, post_nms=200)
+    net.hybridize(static_alloc=True, static_shape=True)
+    net(batch)
+    if precision == "bf16":
+        net = amp.convert_hybrid_block(net, target_dtype="bfloat16", ctx=mx.cpu())
+        net.hybridize(static_alloc=True, static_shape=True)
+
+    def work() -> None:
+        for output in net(batch):
+            output.wait_to_read()
+
+    return work
+
+
+def print_share(batch_size: int, precision: str, rounds: int) -> None:
+    """What post-processing adds to the network's time."""
+    import mxnet as mx
+
+    net, postprocess, batch = our_parts(batch_size, precision)
+    network, after = [], []
+    for _ in range(rounds + 2):
+        start = time.perf_counter()
+        outputs = net(batch)
+        mx.nd.waitall()
+        middle = time.perf_counter()
+        found = postprocess(*outputs)
+        mx.nd.waitall()
+        network.append(middle - start)
+        after.append(time.perf_counter() - middle)
+    times = [1000 * statistics.median(values[2:]) for values in (network, after)]
+    detections = float((found[0] >= 0).sum().asscalar()) / batch_size
+    print(
+        f"  network {times[0]:.0f} ms, post-processing {times[1]:.1f} ms: {times[1] / times[0]:.1%} of the network"
+    )
+    print(f"  ({detections:.0f} detections per image)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"], choices=("fp32", "bf16"))
+    parser.add_argument("--worker", choices=("ours", "gluoncv"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        make = {"ours": ours, "gluoncv": gluoncv}[args.worker]
+        return serve(make(args.batch_size, args.precision[0]))
+    for precision in args.precision:
+        print(f"inference with detections, {precision}, batch {args.batch_size}, 300x300", flush=True)
+        print_share(args.batch_size, precision, args.rounds)
+        options = ["--batch-size", str(args.batch_size), "--precision", precision]
+        workers = [Worker(name, [__file__, "--worker", name, *options]) for name in ("ours", "gluoncv")]
+        compare(workers[0], workers[1], args.batch_size, args.rounds)
+        for worker in workers:
+            worker.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Two programs timed in turn: each in a process of its own, told when to run, so that noise hits both alike."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from typing import Callable, Sequence
+
+
+def serve(work: Callable[[], None], warmup: int = 2) -> None:
+    """The side of a worker: runs ``work`` once for every line on standard input and prints the seconds."""
+    for _ in range(warmup):
+        work()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        work()
+        print(time.perf_counter() - start, flush=True)
+
+
+class Worker:
+    """A process that runs `serve`."""
+
+    def __init__(self, name: str, arguments: Sequence[str]) -> None:
+        self.name = name
+        # Threads that wait must not spin: the other worker has its turn.
+        environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+        self._process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        self._read()
+
+    def run(self) -> float:
+        """Seconds of one round. Raises RuntimeError with the worker's last words when it has died."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return float(self._read())
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None and self._process.stderr is not None
+        line = self._process.stdout.readline()
+        if not line:
+            words = self._process.stderr.read().strip().split("\n")[-3:]
+            raise RuntimeError(f"{self.name} died: {' | '.join(words)[-400:]}")
+        return line
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def compare(ours: Worker, theirs: Worker, images: int, rounds: int) -> float:
+    """Runs both in turn, prints images/s and returns the median of theirs / ours, seconds pair by pair."""
+    pairs = [(ours.run(), theirs.run()) for _ in range(rounds)]
+    for worker, times in zip((ours, theirs), zip(*pairs)):
+        middle = statistics.median(times)
+        print(f"  {worker.name:24} {images / middle:7.2f} images/s   {1000 * middle:7.0f} ms")
+    ratios = sorted(their / our for our, their in pairs)
+    ratio = statistics.median(ratios)
+    print(
+        f"  ratio {ratio:.2f} (of {rounds} pairs: {ratios[0]:.2f} to {ratios[-1]:.2f}); above 1 is in our favour"
+    )
+    return ratio

@@ -1,0 +1,115 @@
+"""Training step of ssd_resnet34 against GluonCV's ssd_300_resnet34_v1b_coco, in turn on this machine.
+
+    python benchmarks/train_step.py [--batch-size 8] [--rounds 7] [--precision fp32 bf16]
+
+A step is forward, loss, backward and SGD on a batch with its targets ready. GluonCV runs as its own training
+script does; its bfloat16 is MXNet's automatic mixed precision, as there is no other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, Callable
+
+sys.path.insert(0, str(Path(__file__).parent))
+import numpy as np
+from peers import Worker, compare, serve
+
+
+def objects(batch_size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Seven random objects per image: boxes (B, 7, 4) ltrb fractions and labels (B, 7) from 0."""
+    random = np.random.RandomState(seed)
+    size = random.uniform(0.05, 0.5, (batch_size, 7, 2))
+    corner = random.uniform(0, 1 - size)
+    return np.concatenate([corner, corner + size], 2).astype(np.float32), random.randint(
+        0, 80, (batch_size, 7)
+    )
+
+
+def ours(batch_size: int, precision: str) -> Callable[[], None]:
+    import gluon_ssd
+    from gluon_ssd.engine.step import TrainStep
+    from gluon_ssd.nn import compute_precision
+
+    import mxnet as mx  # isort: skip  after gluon_ssd, which sets the threads
+
+    net = gluon_ssd.get_model("ssd_resnet34")
+    compute_precision(net, "bfloat16" if precision == "bf16" else None)
+    step = TrainStep(net, net.loss())
+    targets = [mx.nd.array(array) for array in net.target_encoder()(*objects(batch_size))]
+    images = mx.nd.random.uniform(-2, 2, (batch_size, 3, 300, 300))
+
+    def work() -> None:
+        step(images, targets, 1e-4)
+        mx.nd.waitall()
+
+    return work
+
+
+def gluoncv(batch_size: int, precision: str) -> Callable[[], None]:
+    import gluon_ssd.cores
+
+    import mxnet as mx  # isort: skip
+    from mxnet import autograd, gluon
+    from mxnet.contrib import amp
+
+    assert gluon_ssd.cores.cores()
+    if precision == "bf16":
+        amp.init("bfloat16")
+    from gluoncv.loss import SSDMultiBoxLoss
+    from gluoncv.model_zoo import get_model
+    from gluoncv.model_zoo.ssd.target import SSDTargetGenerator
+
+    net = get_model("ssd_300_resnet34_v1b_coco", pretrained=False, pretrained_base=False)
+    net.initialize()
+    images = mx.nd.random.uniform(-2, 2, (batch_size, 3, 300, 300))
+    with autograd.train_mode():
+        cls_preds, _, anchors = net(images)
+    boxes, labels = (mx.nd.array(array) for array in objects(batch_size))
+    generate = SSDTargetGenerator(iou_thresh=0.5, stds=(0.1, 0.1, 0.2, 0.2), negative_mining_ratio=-1)
+    parts = [
+        generate(anchors, None, boxes[i : i + 1] * 300, labels[i : i + 1].expand_dims(2))
+        for i in range(batch_size)
+    ]
+    cls_targets, box_targets = (mx.nd.concat(*[part[which] for part in parts], dim=0) for which in (0, 1))
+    loss: Any = SSDMultiBoxLoss()
+    net.hybridize(static_alloc=True, static_shape=True)
+    settings = {"learning_rate": 1e-4, "momentum": 0.9, "wd": 5e-4}
+    trainer = gluon.Trainer(net.collect_params(), "sgd", settings)
+
+    def work() -> None:
+        with autograd.record():
+            cls_preds, box_preds, _ = net(images)
+            total = loss(cls_preds, box_preds, cls_targets, box_targets)[0]
+            autograd.backward(total)
+        trainer.step(1)
+        mx.nd.waitall()
+
+    return work
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"], choices=("fp32", "bf16"))
+    parser.add_argument("--worker", choices=("ours", "gluoncv"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        make = {"ours": ours, "gluoncv": gluoncv}[args.worker]
+        return serve(make(args.batch_size, args.precision[0]))
+    for precision in args.precision:
+        print(f"training step, {precision}, batch {args.batch_size}, 300x300", flush=True)
+        options = ["--batch-size", str(args.batch_size), "--precision", precision]
+        workers = [Worker(name, [__file__, "--worker", name, *options]) for name in ("ours", "gluoncv")]
+        compare(workers[0], workers[1], args.batch_size, args.rounds)
+        for worker in workers:
+            worker.close()
+
+
+if __name__ == "__main__":
+    main()

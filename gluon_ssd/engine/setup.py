@@ -1,0 +1,130 @@
+"""What a training is made of, found and checked before its run folder is touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import mxnet as mx
+
+from ..data.coco import CocoDataset, open_dataset
+from ..data.loader import NativeLoader
+from ..data.transforms import PlainTrainTransform, SSDTrainTransform
+from ..errors import UserError
+from ..model_zoo import model_row
+from ..recipe import Recipe
+from ..runs import RECIPE_FILE, next_run_dir
+from .archive import atomic_write, remove_leftovers
+from .checkpoint import Checkpoint, find_checkpoint, read_checkpoint
+from .device import pick_device
+
+# What decides which images make which batch: these may change between two epochs, not within one.
+_ORDER_KEYS = ("seed", "batch_size", "accumulate", "limit_train")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything a training reads. ``resumed`` is its own last checkpoint, ``start_from`` another's."""
+
+    recipe: Recipe
+    run_dir: Path
+    device: mx.Context
+    train_set: CocoDataset
+    val_set: CocoDataset | None
+    resumed: Checkpoint | None
+    start_from: Checkpoint | None
+
+
+def gather(recipe: Recipe) -> Inputs:
+    """Opens and checks what ``recipe`` names; writes nothing. Raises UserError."""
+    model_row(recipe.model)
+    device = pick_device(recipe.device)
+    run_dir = Path(recipe.output).expanduser() if recipe.output else next_run_dir(recipe.model)
+    last = run_dir / "checkpoints" / "last.ckpt"
+    if last.is_file() and not recipe.resume:
+        raise UserError(f"{run_dir}: holds a run already; go on with --resume, or choose another --output")
+    resumed = read_checkpoint(last) if last.is_file() else None
+    train_set = open_dataset(recipe.data or ".", "train", recipe.train_annotation, recipe.train_images)
+    val_set = _validation_set(recipe, train_set)
+    start_from = None
+    if resumed is not None:
+        _check_resumed(resumed, recipe, train_set)
+    elif recipe.weights:
+        start_from = read_checkpoint(find_checkpoint(recipe.weights))
+        if start_from.model != recipe.model:
+            raise UserError(f"{start_from.path}: holds a {start_from.model}, not the recipe's {recipe.model}")
+    return Inputs(recipe, run_dir, device, train_set, val_set, resumed, start_from)
+
+
+def _validation_set(recipe: Recipe, train_set: CocoDataset) -> CocoDataset | None:
+    if not any(recipe.evaluates_after(epoch) for epoch in range(1, recipe.epochs + 1)):
+        return None
+    root, annotation = recipe.data or ".", recipe.val_annotation
+    return open_dataset(root, "val", annotation, recipe.val_images, train_set.classes)
+
+
+def _check_resumed(resumed: Checkpoint, recipe: Recipe, train_set: CocoDataset) -> None:
+    path, progress = resumed.path, resumed.progress
+    if resumed.model != recipe.model:
+        raise UserError(f"{path}: holds a {resumed.model}, not the recipe's {recipe.model}")
+    if resumed.classes != train_set.classes:
+        raise UserError(
+            f"{path}: was trained on other classes than {train_set.annotation} has; "
+            "to start anew from it, use --weights with another --output"
+        )
+    if not progress.batch:
+        return
+    wanted = recipe.to_dict()
+    for key in _ORDER_KEYS:
+        before = resumed.recipe.get(key, wanted[key])
+        if before != wanted[key]:
+            flag = "--" + key.replace("_", "-")
+            raise UserError(
+                f"{path}: stands in the middle of epoch {progress.epoch}, where {key} cannot change from "
+                f"{before} to {wanted[key]}; resume with {flag} {before}"
+            )
+
+
+def training_loader(inputs: Inputs, net: mx.gluon.Block) -> NativeLoader:
+    """The batches that ``net`` trains on. Raises UserError when there are too few for one update."""
+    recipe, train_set = inputs.recipe, inputs.train_set
+    # One try per crop option, as the published trainings do.
+    augmented = SSDTrainTransform(net.preprocess, attempts=1)
+    loader = NativeLoader(
+        train_set,
+        augmented if recipe.augment == "ssd" else PlainTrainTransform(net.preprocess),
+        recipe.batch_size,
+        shuffle=True,
+        seed=recipe.seed,
+        workers=recipe.workers,
+        drop_last=True,
+        skip_empty=True,
+        encoder=net.target_encoder(net.input_size),
+        indices=range(len(train_set))[: recipe.limit_train],
+        on_bad_image=recipe.on_bad_image,
+    )
+    if len(loader) < recipe.accumulate:
+        raise UserError(
+            f"an epoch has {len(loader)} batches, fewer than accumulate ({recipe.accumulate}); "
+            "use a smaller batch size or less accumulation"
+        )
+    resumed = inputs.resumed
+    if resumed is not None and resumed.progress.batch > len(loader):
+        raise UserError(
+            f"{resumed.path}: stands at batch {resumed.progress.batch} of an epoch that now has {len(loader)}; "
+            f"{train_set.annotation} is not what it was trained on"
+        )
+    return loader
+
+
+def prepare_folder(run_dir: Path, recipe: Recipe) -> None:
+    """Makes the run folder, with the recipe in it and without what a killed process left. Raises UserError."""
+    try:
+        (run_dir / "checkpoints").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{run_dir}: cannot be written: {error.strerror}; choose another --output") from None
+    for folder in (run_dir, run_dir / "checkpoints", run_dir / "val"):
+        remove_leftovers(folder)
+    with atomic_write(run_dir / RECIPE_FILE) as temporary:
+        # Resuming is a matter of one call, not of the run: whoever copies the recipe wants a new one.
+        temporary.write_text(replace(recipe, resume=False).to_yaml(), encoding="utf-8")

@@ -1,0 +1,93 @@
+import mxnet as mx
+import numpy as np
+import pytest
+from golden import load_golden, permutation, seeded
+
+from gluon_ssd.anchors import SSD300_COCO
+from gluon_ssd.boxes import decode, pairwise_iou
+from gluon_ssd.postprocess import SSDPostprocess
+
+ANCHORS = SSD300_COCO.xywh()
+
+
+def detect(cls_preds, box_preds, anchors=ANCHORS, hybridize=False, **settings):
+    block = SSDPostprocess(anchors, cls_preds.shape[-1] - 1, **settings)
+    block.initialize()
+    block.hybridize(hybridize)
+    return [array.asnumpy() for array in block(mx.nd.array(cls_preds), mx.nd.array(box_preds))]
+
+
+@pytest.mark.parametrize("hybridize", [False, True])
+@pytest.mark.parametrize(("prefix", "most"), [("", 200), ("max400_", 400)])
+def test_detections_are_the_references(prefix, most, hybridize):
+    golden = load_golden("ssd_decode")
+    codes, logits = seeded.ssd_decode_preds(int(golden["pred_seed"]))
+    order = permutation()
+    class_ids, scores, boxes = detect(
+        logits.transpose(0, 2, 1)[:, order],
+        codes.transpose(0, 2, 1)[:, order],
+        max_detections=most,
+        hybridize=hybridize,
+    )
+    for image in range(2):
+        labels = golden[f"{prefix}labels{image}"]
+        found = slice(len(labels) - 1, None, -1)
+        assert (class_ids[image] >= 0).sum() == len(labels)
+        np.testing.assert_array_equal(class_ids[image][found] + 1, labels)
+        np.testing.assert_allclose(scores[image][found], golden[f"{prefix}scores{image}"], atol=1e-5)
+        np.testing.assert_allclose(boxes[image][found], golden[f"{prefix}boxes{image}"], atol=1e-6)
+
+
+def plain(logits, codes, anchors, score_threshold, iou_threshold, most):
+    """One image, class by class, box by box."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    scores = exponentials / exponentials.sum(axis=1, keepdims=True)
+    boxes, found = decode(codes, anchors), []
+    for label in range(1, logits.shape[1]):
+        kept = []
+        for index in np.argsort(-scores[:, label], kind="stable"):
+            if scores[index, label] <= score_threshold:
+                break
+            if all(pairwise_iou(boxes[[index]], boxes[[other]])[0, 0] < iou_threshold for other in kept):
+                kept.append(index)
+        found += [(scores[index, label], label - 1, *boxes[index]) for index in kept]
+    return np.array(sorted(found, reverse=True)[:most])
+
+
+@pytest.mark.parametrize("iou_threshold", [0.3, 0.5, 0.7])
+def test_random_predictions_equal_a_plain_implementation(iou_threshold):
+    random = np.random.RandomState(int(iou_threshold * 10))
+    anchors = np.concatenate([random.uniform(0.2, 0.8, (60, 2)), random.uniform(0.1, 0.4, (60, 2))], 1)
+    anchors = anchors.astype(np.float32)
+    logits = random.normal(0, 2, (2, 60, 5)).astype(np.float32)
+    codes = random.normal(0, 1, (2, 60, 4)).astype(np.float32)
+    settings = {"score_threshold": 0.05, "iou_threshold": iou_threshold}
+    class_ids, scores, boxes = detect(logits, codes, anchors, max_detections=50, **settings)
+    for image in range(2):
+        expected = plain(logits[image], codes[image], anchors, 0.05, iou_threshold, 50)
+        count = len(expected)
+        np.testing.assert_array_equal(class_ids[image][:count], expected[:, 1])
+        np.testing.assert_allclose(scores[image][:count], expected[:, 0], atol=1e-6)
+        np.testing.assert_allclose(boxes[image][:count], expected[:, 2:], atol=1e-5)
+        assert (class_ids[image][count:] == -1).all() and not scores[image][count:].any()
+
+
+def test_nothing_above_the_threshold_is_no_detection():
+    class_ids, scores, boxes = detect(np.zeros((1, 8732, 81)), np.zeros((1, 8732, 4)))
+    assert class_ids.shape == (1, 200) and boxes.shape == (1, 200, 4)
+    assert (class_ids == -1).all() and not scores.any()
+
+
+def test_fewer_places_than_detections_asked_for():
+    class_ids, _, _ = detect(np.zeros((1, 3, 2)), np.zeros((1, 3, 4)), ANCHORS[:3])
+    assert class_ids.shape == (1, 3)
+
+
+def test_the_image_a_box_belongs_to_does_not_matter():
+    random = np.random.RandomState(5)
+    logits, codes = random.normal(0, 3, (3, 8732, 3)), random.normal(0, 1, (3, 8732, 4))
+    together = detect(logits, codes)
+    for image in range(3):
+        alone = detect(logits[image : image + 1], codes[image : image + 1])
+        for ours, theirs in zip(alone, together):
+            np.testing.assert_array_equal(ours[0], theirs[image])
