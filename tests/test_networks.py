@@ -11,7 +11,7 @@ from gluon_ssd.convert import load_torch_state, to_torch_state
 from gluon_ssd.model_zoo import ModelRow, model_row, register_model
 from gluon_ssd.resources import recipe_names
 
-MODELS = list_models()
+MODELS = list_models("detector")
 # Of every family one that is quick; the others are the same code with other numbers.
 QUICK = ["ssd_tiny", "ssd_resnet18", "ssd_resnet34", "retinanet_resnet50"]
 

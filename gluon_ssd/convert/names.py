@@ -8,6 +8,7 @@ from typing import Any, Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from ..data.coco_names import COCO_CLASSES
+from ..model_zoo.resnet import RESNETS
 
 Arrays = Sequence[np.ndarray]
 
@@ -182,6 +183,12 @@ def _if_rows(array: np.ndarray, rows: int, change: Callable[[np.ndarray], np.nda
     return change(array) if array.shape[0] == rows else array
 
 
+def classifier_entries(net: Any) -> Iterator[Entry]:
+    """torchvision's ResNet and ResNeXt classifiers."""
+    yield from _resnet_entries(net.backbone)
+    yield from conv_entries(net.output, "fc")
+
+
 _TABLES: dict[str, Callable[[Any], Iterator[Entry]]] = {
     "ssd_resnet34": mlperf_ssd_entries,
     "ssd_resnet18": dle_ssd_entries,
@@ -191,11 +198,14 @@ _TABLES: dict[str, Callable[[Any], Iterator[Entry]]] = {
     "ssd_resnet152": dle_ssd_entries,
     "retinanet_resnext50_32x4d": mlperf_retinanet_entries,
     "retinanet_resnet50": torchvision_retinanet_entries,
+    **dict.fromkeys(RESNETS, classifier_entries),
 }
 
 
 def torch_entries(net: Any) -> list[Entry]:
     """The table of a network. Raises KeyError for a network that has no PyTorch reference."""
+    if net.options.get("backbone"):
+        raise KeyError(net.options["backbone"])
     return list(_TABLES[net.model_name](net))
 
 

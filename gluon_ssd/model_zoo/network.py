@@ -37,16 +37,33 @@ class Network(HybridBlock):
     def freeze(self, stages: Iterable[int]) -> None:
         """Stops training the given stages of the backbone: 0 is the stem, 1 the first stage, and so on.
 
+        A GluonCV backbone counts the parts up to each of its outputs instead.
+
         Their parameters get no gradient; batch norm in them still follows autograd's mode. Raises UserError
         for a stage that the backbone does not have.
         """
-        parts = [self.backbone.stem, *self.backbone.stages]
+        parts = list(self.backbone.parts)
         for stage in stages:
             if not 0 <= stage < len(parts):
                 raise UserError(
                     f"freeze: {self.model_name} has stages 0 (the stem) to {len(parts) - 1}, got {stage}"
                 )
             parts[stage].collect_params().setattr("grad_req", "null")
+
+    def target_encoder(self, input_size: tuple[int, int] | None = None) -> Any:
+        """Callable that makes dense targets of padded objects. Raises UserError where there is none."""
+        raise self._no_detector()
+
+    def loss(self) -> Any:
+        """The loss that trains this network. Raises UserError where there is none."""
+        raise self._no_detector()
+
+    def postprocess(self, **settings: Any) -> Any:
+        """The block from outputs to detections. Raises UserError where there is none."""
+        raise self._no_detector()
+
+    def _no_detector(self) -> UserError:
+        return UserError(f"{self.model_name} is a backbone, not a detector (see: gluon-ssd models)")
 
     def shared_classes(self, classes: Sequence[str]) -> list[tuple[int, int]]:
         """(our index, index in ``classes``) of every class that both know by name."""
@@ -55,4 +72,4 @@ class Network(HybridBlock):
 
     def head_rows(self, classes: Sequence[str]) -> HeadRows:
         """Which rows of the prediction layers a network of the same model for ``classes`` can fill."""
-        raise NotImplementedError
+        raise self._no_detector()

@@ -123,6 +123,11 @@ class ResNet(HybridBlock):
                 self.stages.add(self._stage(number, in_channels, norm))
                 in_channels = spec.channels[number - 1]
 
+    @property
+    def parts(self) -> list[HybridBlock]:
+        """The stem and the stages, in the order of `Network.freeze`."""
+        return [self.stem, *self.stages]
+
     @staticmethod
     def _feature_info(spec: ResNetSpec) -> list[tuple[int, int]]:
         info, stride = [], 4

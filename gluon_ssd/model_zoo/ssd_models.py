@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Sequence
 
+from mxnet.gluon import HybridBlock
+
 from ..anchors import SSD300_COCO, DefaultBoxes
 from ..data.coco_names import COCO_CLASSES
 from ..data.preprocess import Preprocess
+from ..errors import UserError
+from .gluoncv_backbone import PREFIX, GluonCVBackbone, build_gluoncv_backbone
 from .registry import ModelRow, register_model
 from .resnet import RESNETS, ResNet, ResNetSpec
 from .ssd import SSD, ExtraLayer
@@ -68,19 +72,38 @@ CONFIGS: dict[str, SSDConfig] = {
 }
 
 
-def build_ssd(row: ModelRow, classes: Sequence[str]) -> SSD:
-    """Builds the SSD of ``row``; parameter names are NVIDIA's, whatever else the process has built."""
+def build_ssd(row: ModelRow, classes: Sequence[str], *, backbone: str | None = None) -> SSD:
+    """Builds the SSD of ``row``; parameter names are NVIDIA's, whatever else the process has built.
+
+    ``backbone``: ``gluoncv:NAME`` takes a classification network of GluonCV instead of the row's own.
+    """
     config = CONFIGS[row.name]
+    extras, boxes = config.extras, config.default_boxes
+    if backbone is None:
+        body: HybridBlock = ResNet(config.backbone, prefix="ssd0_resnetmlperf0_")
+    else:
+        body = _foreign_backbone(backbone, boxes)
+        own = len(body.feature_info)
+        extras = extras[len(extras) - len(boxes.steps) + own :]
+        boxes = replace(boxes, map_sizes=(*body.map_sizes, *boxes.map_sizes[own:]))
     return SSD(
         row.name,
-        ResNet(config.backbone, prefix="ssd0_resnetmlperf0_"),
-        config.extras,
-        config.default_boxes,
+        body,
+        extras,
+        boxes,
         classes,
         Preprocess(size=row.input_size),
         norm=config.norm,
         prefix="ssd0_",
     )
+
+
+def _foreign_backbone(backbone: str, boxes: DefaultBoxes) -> GluonCVBackbone:
+    if not backbone.startswith(PREFIX):
+        raise UserError(f"backbone is {backbone!r}; write {PREFIX}NAME for a network of GluonCV")
+    # Classification networks end at stride 32; what is coarser comes from extra layers.
+    strides = [step for step in boxes.steps if step <= 32]
+    return build_gluoncv_backbone(backbone[len(PREFIX) :], strides, boxes.image_size, "ssd0_")
 
 
 def _register(name: str, summary: str, source: str, recipe: str = "") -> None:
@@ -95,6 +118,7 @@ def _register(name: str, summary: str, source: str, recipe: str = "") -> None:
         recipe=recipe,
         summary=summary,
         source=source,
+        options=("backbone",),
     )
     register_model(row)(build_ssd)
 
