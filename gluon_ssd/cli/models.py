@@ -57,11 +57,11 @@ def _show(name: str | None) -> int:
 
     rows = [model_row(model) for model in ([name] if name else list_models())]
     console = Console()
-    table = _table("model", "family", "backbone", "input", "recipes")
+    table = _table("model", "backbone", "input", "recipes")
     for row in rows:
         recipes = ", ".join(recipe for recipe in recipe_names() if recipe.split("/")[0] == row.name)
         height, width = row.input_size
-        table.add_row(row.name, row.family, row.backbone, f"{height}x{width}", recipes or "-")
+        table.add_row(row.name, row.backbone, f"{height}x{width}", recipes or "-")
     console.print(table)
     if name:
         print(f"\n{rows[0].summary}\nsource: {rows[0].source}")
