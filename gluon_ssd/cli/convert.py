@@ -13,7 +13,8 @@ NVIDIA's backbone pickles (.pickle) and the checkpoints here; no PyTorch is need
 The source is known by its content, the kind of file to write by the name:
   .pth .safetensors   the network under the names of its PyTorch reference
   .params             the network under NVIDIA's names, or a backbone under its short ones
-  .pickle             the backbone alone, as NVIDIA's training reads it"""
+  .pickle             the backbone alone, as NVIDIA's training reads it
+  .ckpt               a checkpoint to predict, evaluate and train with here"""
 
 
 def add_parser(subparsers: Any) -> Parser:
@@ -25,6 +26,7 @@ def add_parser(subparsers: Any) -> Parser:
         epilog=example(
             "gluon-ssd convert resnet34-333f7ec4.pth resnet34-333f7ec4.pickle",
             "gluon-ssd convert runs/ssd_resnet34-1 ssd_resnet34.pth",
+            "gluon-ssd convert retinanet_resnet50_fpn_coco-eeacb38b.pth retinanet.ckpt",
             "gluon-ssd convert ssd.params ssd.pth --model ssd_resnet34 --classes cat dog",
         ),
     )

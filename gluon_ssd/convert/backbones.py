@@ -23,6 +23,8 @@ def load_backbone(net: Any, path: str | Path) -> None:
     count as parameters. Raises UserError, before anything is changed, when the file is not readable or a
     tensor is missing, unexpected or of another shape.
     """
+    from ..nn import assign
+
     backbone = getattr(net, "backbone", net)
     prefix = backbone.prefix
     parameters = {
@@ -51,7 +53,7 @@ def load_backbone(net: Any, path: str | Path) -> None:
         name = getattr(net, "model_name", "this network")
         raise UserError(f"{path}: does not fit the backbone of {name}: {'; '.join(problems[:3])}{more}")
     for name, parameter in parameters.items():
-        parameter.set_data(np.ascontiguousarray(values[name]))
+        assign(parameter, values[name])
 
 
 def _by_short_name(backbone: Any, state: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:

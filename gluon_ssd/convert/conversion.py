@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Dict, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -12,14 +12,13 @@ from ..errors import UserError
 from .backbone_names import short_names, torch_names, torch_prefix
 from .backbones import in_layout, weight_layout
 from .files import by_parameter_name, read_weights
-from .names import torch_entries
 from .params_file import write_params
 from .pickles import write_backbone_pickle
-from .state import load_torch_state, to_torch_state
 from .tensors_file import write_safetensors
 from .torch_writer import write_torch
 
 TARGETS = {
+    ".ckpt": "checkpoint",
     ".pth": "torch",
     ".pt": "torch",
     ".pickle": "pickle",
@@ -70,8 +69,9 @@ def convert_file(
     if to.exists() and to.resolve() == path.resolve():
         raise UserError(f"{to}: is the source itself; give another name")
     kind, state = read_weights(path)
-    written = _write(Source(path, kind, state, model, classes), to, TARGETS[to.suffix.lower()], stages)
-    return f"{path} ({kind}, {len(state)} tensors) -> {to} ({TARGETS[to.suffix.lower()]}, {written} tensors)"
+    target_kind = TARGETS[to.suffix.lower()]
+    count, note = _write(Source(path, kind, state, model, classes), to, target_kind, stages)
+    return f"{path} ({kind}, {len(state)} tensors) -> {to} ({target_kind}, {count} tensors){note}"
 
 
 def _find(source: Path) -> Path:
@@ -87,13 +87,31 @@ def _find(source: Path) -> Path:
         raise UserError(f"{source}: no such file, checkpoint or run folder") from None
 
 
-def _write(source: Source, to: Path, target: str, stages: int | None) -> int:
+def _write(source: Source, to: Path, target: str, stages: int | None) -> tuple[int, str]:
+    """Writes, and returns how many tensors, and what else there is to say."""
     if target == "pickle":
-        return len(write_backbone_pickle(_backbone_state(source), to, stages))
-    state = _torch_state(source) if target in _TORCH else _params_state(source)
-    writers = {"torch": write_torch, "safetensors": write_safetensors, "params": write_params}
-    writers[target](state, to)
-    return len(state)
+        return len(write_backbone_pickle(_backbone_state(source), to, stages)), ""
+    if target in _TORCH:
+        state = _torch_state(source)
+        (write_torch if target == "torch" else write_safetensors)(state, to)
+        return len(state), ""
+    if target == "params" and source.is_backbone and source.model is None:
+        state = short_names(source.state)
+        write_params(state, to)
+        return len(state), ""
+    return _write_network(load_network(source), to, target)
+
+
+def _write_network(net: Any, to: Path, target: str) -> tuple[int, str]:
+    state = _parameters(net)
+    if target == "checkpoint":
+        from ..engine.checkpoint import save_checkpoint
+
+        save_checkpoint(to, net)
+        return len(state), f"; gluon-ssd predict photos/ --weights {to}"
+    write_params(state, to)
+    options = ", ".join(f"{name}={value!r}" for name, value in getattr(net, "options", {}).items())
+    return len(state), f"; build the network with {options}" if options else ""
 
 
 def _backbone_state(source: Source) -> State:
@@ -115,13 +133,9 @@ def _torch_state(source: Source) -> State:
         return source.state
     if source.is_backbone:
         return torch_names(_backbone_state(source))
+    from .state import to_torch_state
+
     return to_torch_state(load_network(source))
-
-
-def _params_state(source: Source) -> State:
-    if source.is_backbone and source.model is None:
-        return short_names(source.state)
-    return _parameters(load_network(source))
 
 
 def _parameters(net: Any) -> dict[str, np.ndarray]:
@@ -136,6 +150,7 @@ def load_network(source: Source) -> Any:
         return load(source.path, device="cpu")
     from ..model_zoo import get_model
     from ..model_zoo.transfer import set_parameters
+    from .state import load_torch_state
 
     net = get_model(source.model or recognise(source), classes=source.classes)
     try:
@@ -155,31 +170,37 @@ def recognise(source: Source) -> str:
 
     Raises UserError when there is none.
     """
-    from ..model_zoo import get_model, list_models
+    from ..model_zoo import list_models
+    from ..model_zoo.registry import model_outline
 
-    ours: dict[str, int] = {}
+    fits: dict[str, int] = {}
     for name in list_models():
-        shapes = _shapes(get_model(name), source)
-        if shapes.keys() == {name for name in source.state if not name.endswith("num_batches_tracked")}:
-            ours[name] = sum(source.state[key].shape == shape for key, shape in shapes.items())
-    if not ours:
+        theirs, ours = _shapes(model_outline(name), source)
+        if theirs.keys() == ours.keys():
+            fits[name] = sum(theirs[key] == shape for key, shape in ours.items())
+    if not fits:
         raise UserError(f"{source.path}: the tensors' names are of no model here; if it is one, give --model")
-    return max(ours, key=lambda name: ours[name])
+    return max(fits, key=lambda name: fits[name])
 
 
-def _shapes(net: Any, source: Source) -> dict[str, tuple[int, ...]]:
-    """Names and shapes that the weights of ``net`` would have in a file like ``source``."""
-    if source.kind not in _TORCH:
-        names = by_parameter_name(net, source.state)
-        back = dict(zip(names, source.state))
-        return {back.get(name, name): parameter.shape for name, parameter in net.collect_params().items()}
+Shapes = Dict[str, Tuple[int, ...]]
+
+
+def _shapes(net: Any, source: Source) -> tuple[Shapes, Shapes]:
+    """Shapes by name of the tensors in ``source``, and of those that would hold the weights of ``net``."""
+    from .names import torch_aliases, torch_entries
+
     parameters = net.collect_params()
+    if source.kind not in _TORCH:
+        theirs = {name: array.shape for name, array in by_parameter_name(net, source.state).items()}
+        return theirs, {name: parameter.shape for name, parameter in parameters.items()}
     try:
-        entries = torch_entries(net)
+        entries, aliases = torch_entries(net), torch_aliases(net)
     except KeyError:
-        return {}
-    shapes = {}
+        return {"": ()}, {}
+    ours = {}
     for entry in entries:
         parts = entry.split(np.zeros(parameters[entry.name].shape, np.bool_))
-        shapes.update({source: part.shape for source, part in zip(entry.sources, parts)})
-    return shapes
+        ours.update({name: part.shape for name, part in zip(entry.sources, parts)})
+    names = [name for name in source.state if not name.endswith("num_batches_tracked")]
+    return {aliases.get(name, name): source.state[name].shape for name in names}, ours

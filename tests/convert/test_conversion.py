@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+from golden import seeded_weights
 
 from gluon_ssd.convert import (
     convert_file,
@@ -243,7 +244,7 @@ def test_reading_and_writing_needs_neither_mxnet_nor_torch(python, resnet_state,
         (["empty", "a.params"], "empty: no checkpoint in this folder"),
         (["text.pth", "a.params"], "text.pth: is no weight file that is known; known are .pth, .pt, .pickle"),
         (["nothing.pth", "a.params"], "nothing.pth: is empty; known are"),
-        (["ok.pth", "a.onnx"], "a.onnx: the name says not what to write; it should end in .pth, .pt"),
+        (["ok.pth", "a.onnx"], "a.onnx: the name says not what to write; it should end in .ckpt, .pth"),
         (["ok.pth", "ok.pth"], "ok.pth: is the source itself"),
         (["ok.pth", "gone/a.pickle"], "gone/a.pickle: cannot be written: No such file or directory"),
         (["ok.pth", "a.params", "--model", "ssd_resnet43"], "unknown model 'ssd_resnet43'; did you mean"),
@@ -275,3 +276,67 @@ def test_the_command_says_what_it_did(cli, resnet_state, tmp_path):
     line = "a.pth (torch, 102 tensors) -> a.pickle (pickle, 75 tensors)\n"
     assert cli("convert", "a.pth", "a.pickle") == (0, line, "")
     assert cli("convert", "a.pth", "a.pickle", "--stages", "4").out.endswith("(pickle, 100 tensors)\n")
+
+
+REFERENCES = {
+    "ssd_resnet34": "ssd300_resnet34_mlperf",
+    "ssd_resnet34_bn": "ssd300_resnet34_dle",
+    "ssd_resnet50": "ssd300_resnet50_dle",
+    "retinanet_resnext50_32x4d": "retinanet_resnext50",
+    "retinanet_resnet50": "torchvision_retinanet_resnet50",
+}
+
+
+@pytest.mark.parametrize(("model", "reference"), REFERENCES.items())
+def test_a_references_file_is_recognised_and_comes_back(tmp_path, model, reference):
+    from gluon_ssd import load
+
+    state = seeded_weights(reference)
+    write_torch({f"module.{name}": value for name, value in state.items()}, tmp_path / "a.pth")
+    convert_file(tmp_path / "a.pth", tmp_path / "a.ckpt")
+    net = load(tmp_path / "a.ckpt", device="cpu")
+    assert net.model_name == model
+    assert net.collect_params().keys() == read_weights(tmp_path / "a.ckpt")[1].keys()
+    convert_file(tmp_path / "a.ckpt", tmp_path / "b.pth")
+    back = read_torch(tmp_path / "b.pth")
+    assert set(back) == {name for name in state if not name.endswith("num_batches_tracked")}
+    for name, value in back.items():
+        # torchvision's 91 channels have eleven that stand for nothing and do not come back.
+        if not (model == "retinanet_resnet50" and "cls_logits" in name):
+            assert np.array_equal(value, state[name])
+
+
+@pytest.mark.parametrize("model", ["retinanet_resnext50_32x4d", "retinanet_resnet50", "ssd_resnet50"])
+def test_bottleneck_backbones(resnet_state, tmp_path, model):
+    from gluon_ssd import get_model
+
+    shape = {"groups": 32, "group_width": 4} if "resnext" in model else {}
+    state = resnet_state(50, **shape)
+    write_torch(state, tmp_path / "a.pth")
+    stages = 3 if model.startswith("ssd") else 4
+    convert_file(tmp_path / "a.pth", tmp_path / "a.pickle", stages=stages)
+    for source in ("a.pth", "a.pickle"):
+        net = get_model(model)
+        load_backbone(net, tmp_path / source)
+        arrays, prefix = parameters(net.backbone), net.backbone.prefix
+        assert np.array_equal(arrays[f"{prefix}stage2_conv3_weight"], state["layer2.0.downsample.0.weight"])
+        last = f"{prefix}stage{stages}_conv0_weight"
+        assert np.array_equal(arrays[last], state[f"layer{stages}.0.conv1.weight"])
+
+
+def test_options_that_a_params_file_cannot_hold_are_said(tmp_path):
+    state = seeded_weights("torchvision_retinanet_resnet50")
+    old = {"0.0": "0", "1.0": "2", "2.0": "4", "3.0": "6"}
+    for new, before in old.items():
+        state = {name.replace(f"_head.conv.{new}.", f"_head.conv.{before}."): v for name, v in state.items()}
+    write_torch(state, tmp_path / "a.pth")
+    line = convert_file(tmp_path / "a.pth", tmp_path / "a.params")
+    assert line.endswith("; build the network with norm_epsilon=0.0")
+
+
+def test_a_classifier_comes_back_whole(tmp_path, resnet_state):
+    state = resnet_state(18)
+    write_torch(state, tmp_path / "a.pth")
+    convert_file(tmp_path / "a.pth", tmp_path / "a.params", model="resnet18")
+    convert_file(tmp_path / "a.params", tmp_path / "b.pth")
+    assert same(read_torch(tmp_path / "b.pth"), state)
