@@ -24,7 +24,7 @@ PAIRS = 500
 
 
 def calibrate(logits: np.ndarray) -> tuple[float, float]:
-    """Factor and background shift that give ``logits`` (N, A, C) PAIRS foreground scores above 0.05 per image."""
+    """Factor and background shift that make ``logits`` (N, A, C) give PAIRS scores above 0.05 per image."""
     factor = 1.5 / logits.std()
     low, high = 0.0, 30.0
     for _ in range(20):
@@ -135,9 +135,8 @@ def print_share(batch_size: int, precision: str, rounds: int) -> None:
         after.append(time.perf_counter() - middle)
     times = [1000 * statistics.median(values[2:]) for values in (network, after)]
     detections = float((found[0] >= 0).sum().asscalar()) / batch_size
-    print(
-        f"  network {times[0]:.0f} ms, post-processing {times[1]:.1f} ms: {times[1] / times[0]:.1%} of the network"
-    )
+    share = times[1] / times[0]
+    print(f"  network {times[0]:.0f} ms, post-processing {times[1]:.1f} ms: {share:.1%} of the network")
     print(f"  ({detections:.0f} detections per image)")
 
 

@@ -1,4 +1,4 @@
-"""Overfits ssd_resnet34 to a few real images without augmentation, from random weights, and scores it on them.
+"""Overfits ssd_resnet34 to a few real images, from random weights and without augmentation.
 
     python benchmarks/overfit.py --data COCO_FOLDER [--images 32] [--epochs 120] [--target 0.5]
 
@@ -61,9 +61,8 @@ def main() -> int:
     )
     result = run_training(recipe)
     minutes = (time.perf_counter() - start) / 60
-    print(
-        f"mAP {result.best_map:.4f} on {args.images} images after {result.steps} steps in {minutes:.1f} minutes"
-    )
+    where = f"on {args.images} images after {result.steps} steps in {minutes:.1f} minutes"
+    print(f"mAP {result.best_map:.4f} {where}")
     return 0 if result.reached_target else 1
 
 

@@ -147,7 +147,7 @@ def load(where: str | Path, device: str = "auto") -> Any:
 
 
 def restore(checkpoint: Checkpoint, device: str = "auto") -> Any:
-    """The network of a checkpoint that was read. Raises UserError when its parameters do not fit its model."""
+    """The network of a checkpoint that was read. Raises UserError when its parameters do not fit."""
     net = get_model(checkpoint.model, classes=checkpoint.classes, ctx=pick_device(device))
     net.preprocess = checkpoint.preprocess
     set_parameters(net, checkpoint.parameters, str(checkpoint.path))

@@ -222,5 +222,5 @@ def _place(rng: np.random.Generator, canvas: np.ndarray, scene: _Scene, tries: i
         )
         patch = art.rasterise(outline)
         if scene.try_add(patch, kind + 1):
-            art.paint(rng, canvas, patch, diameter)
+            art.paint(rng, canvas, patch, diameter, art.STYLES[SHAPES[kind]])
             return
