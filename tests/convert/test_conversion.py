@@ -334,6 +334,16 @@ def test_options_that_a_params_file_cannot_hold_are_said(tmp_path):
     assert line.endswith("; build the network with norm_epsilon=0.0")
 
 
+def test_a_checkpoint_holds_the_options_of_its_network(tmp_path):
+    from gluon_ssd import get_model, load
+    from gluon_ssd.engine.checkpoint import save_checkpoint
+
+    save_checkpoint(tmp_path / "a.ckpt", get_model("retinanet_resnet50", norm_epsilon=0.0, classes=["cat"]))
+    net = load(tmp_path / "a.ckpt", device="cpu")
+    assert (net.options, net.classes) == ({"norm_epsilon": 0.0}, ("cat",))
+    assert net.backbone.stem[1].epsilon == 0
+
+
 def test_a_classifier_comes_back_whole(tmp_path, resnet_state):
     state = resnet_state(18)
     write_torch(state, tmp_path / "a.pth")
