@@ -148,7 +148,8 @@ def load(where: str | Path, device: str = "auto") -> Any:
 
 def restore(checkpoint: Checkpoint, device: str = "auto") -> Any:
     """The network of a checkpoint that was read. Raises UserError when its parameters do not fit."""
-    net = get_model(checkpoint.model, classes=checkpoint.classes, ctx=pick_device(device))
+    context = pick_device(device)
+    net = get_model(checkpoint.model, checkpoint.classes, context, **checkpoint.options)
     net.preprocess = checkpoint.preprocess
     set_parameters(net, checkpoint.parameters, str(checkpoint.path))
     return net

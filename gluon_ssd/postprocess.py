@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Sequence
 
 import numpy as np
@@ -60,7 +61,8 @@ class SSDPostprocess(HybridBlock):
         if self._per_class < self._candidates:
             rank = F.sum(F.cumsum(one_hot, axis=1) * one_hot, axis=2)
             scores = scores * (rank <= self._per_class)
-        return self._suppress(F, one_hot, scores, centre, log_size)
+        limits = (self._score_threshold, self._iou_threshold, self._max_detections)
+        return _suppress(F, one_hot, scores, centre, log_size, *limits)
 
     def _best_pairs(self, F: Any, cls_preds: Any) -> tuple[Any, Any, Any]:
         """Scores and class indices (N, K) of the best pairs, and their places in (N, A) as (2, N, K)."""
@@ -70,8 +72,7 @@ class SSDPostprocess(HybridBlock):
         scores = scores * (scores > self._score_threshold)
         best, place = F.topk(scores, k=self._candidates, axis=1, ret_typ="both", dtype="float32")
         anchor = F.floor(place / self._classes)
-        image = F.broadcast_like(F.reshape(F.contrib.arange_like(best, axis=0), (-1, 1)), best)
-        return best, place - anchor * self._classes, F.stack(image, anchor, axis=0)
+        return best, place - anchor * self._classes, _batch_index(F, anchor)
 
     def _columns(self, F: Any, boxes: Any, begin: int, end: int, factors: Sequence[float] = ()) -> Any:
         parts = F.slice_axis(boxes, axis=2, begin=begin, end=end)
@@ -82,32 +83,137 @@ class SSDPostprocess(HybridBlock):
         pieces = F.split(parts, len(factors), axis=2)
         return F.concat(*[piece * factor for piece, factor in zip(pieces, factors)], dim=2)
 
-    def _suppress(
-        self, F: Any, one_hot: Any, scores: Any, centre: Any, log_size: Any
-    ) -> tuple[Any, Any, Any]:
-        """Greedy NMS inside each class and the best detections of what is left.
 
-        MultiBoxDetection is MXNet's only NMS whose CPU cost depends on the boxes that pass the threshold
-        rather than on all places; against an anchor that is the whole image it decodes our boxes unchanged.
+# RetinaNet's limit for the logarithm of a box's growth over its anchor.
+LOG_SIZE_LIMIT = math.log(1000 / 16)
+
+
+class RetinaPostprocess(HybridBlock):
+    """Decoding and per-class NMS of RetinaNet, as one part of the graph.
+
+    Inputs: ``cls_preds`` (N, A, C) logits, ``box_preds`` (N, A, 4) codes. Returns ``class_ids`` (N, D),
+    ``scores`` (N, D), ``boxes`` (N, D, 4) ltrb fractions of the image, in order of falling score; rows
+    beyond an image's detections have class -1 and score 0.
+
+    ``anchors``: (A, 4) float32 ltrb pixels of an input of ``input_size``; ``level_counts``: how many of them
+    each level has. Scores are sigmoids. Of each level's (anchor, class) pairs above ``score_threshold`` the
+    best ``candidates`` go on; boxes are clipped to the image; a box goes when its IoU with a better one of
+    its class exceeds ``iou_threshold``; the best ``max_detections`` remain. Source: Lin et al., "Focal Loss
+    for Dense Object Detection" (2017), section 4.1; settings of MLPerf's reference.
+    """
+
+    def __init__(
+        self,
+        anchors: np.ndarray,
+        level_counts: Sequence[int],
+        input_size: tuple[int, int],
+        classes: int,
+        *,
+        score_threshold: float = 0.05,
+        iou_threshold: float = 0.5,
+        max_detections: int = 300,
+        candidates: int = 1000,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._level_counts = tuple(level_counts)
+        self._classes = classes
+        self._score_threshold = score_threshold
+        # MultiBoxDetection drops a box that reaches the threshold; here one exactly at it stays.
+        self._iou_threshold = float(np.nextafter(np.float32(iou_threshold), np.float32(2)))
+        self._candidates = candidates
+        total = sum(min(candidates, count * classes) for count in self._level_counts)
+        self._max_detections = min(max_detections, total)
+        scale = 1 / np.array(input_size[::-1], dtype=np.float32)
+        with self.name_scope():
+            self.anchors = self.params.get_constant("anchors", np.asarray(anchors, dtype=np.float32)[None])
+            self.scale = self.params.get_constant("scale", scale.reshape(1, 1, 2))
+
+    def hybrid_forward(
+        self, F: Any, cls_preds: Any, box_preds: Any, anchors: Any, scale: Any
+    ) -> tuple[Any, Any, Any]:
+        parts, start = [], 0
+        for count in self._level_counts:
+            parts.append(self._level(F, cls_preds, start, start + count))
+            start += count
+        scores, class_ids, place = (F.concat(*arrays, dim=1) for arrays in zip(*parts))
+        index = _batch_index(F, place)
+        anchors = F.broadcast_like(anchors, box_preds, lhs_axes=(0,), rhs_axes=(0,))
+        codes = F.gather_nd(F.cast(box_preds, dtype="float32"), index)
+        low, high = self._decode(F, codes, F.gather_nd(anchors, index), scale)
+        # Outside the image a clipped box has no size left; it only has to stay finite.
+        log_size = F.log(F.maximum(high - low, 1e-12))
+        one_hot = F.one_hot(class_ids + 1, depth=self._classes + 1)
+        limits = (self._score_threshold, self._iou_threshold, self._max_detections)
+        return _suppress(F, one_hot, scores, (low + high) / 2, log_size, *limits)
+
+    def _level(self, F: Any, cls_preds: Any, start: int, stop: int) -> tuple[Any, Any, Any]:
+        """Scores, class indices and anchors, each (N, K), of the best pairs of one level.
+
+        The best K pairs stand on the K anchors of highest logit, so that most of the logits are read once,
+        and indices stay small enough to be exact in float32.
         """
-        probabilities = F.transpose(F.broadcast_mul(one_hot, F.expand_dims(scores, 2)), (0, 2, 1))
-        location = F.reshape(F.concat(centre - 0.5, log_size, dim=2), (0, -1))
-        corner = F.zeros((1, self._candidates, 2))
-        whole_image = F.concat(corner, corner + 1, dim=2)
-        found = F.contrib.MultiBoxDetection(
-            probabilities,
-            location,
-            whole_image,
-            clip=False,
-            threshold=self._score_threshold,
-            nms_threshold=self._iou_threshold,
-            variances=(1, 1, 1, 1),
-        )
-        kept = F.reshape(F.slice_axis(found, axis=2, begin=0, end=1), (0, -1)) >= 0
-        scores = F.reshape(F.slice_axis(found, axis=2, begin=1, end=2), (0, -1)) * kept
-        order = F.topk(scores, k=self._max_detections, axis=1, dtype="float32")
-        image = F.broadcast_like(F.reshape(F.contrib.arange_like(order, axis=0), (-1, 1)), order)
-        rows = F.gather_nd(found, F.stack(image, order, axis=0))
-        class_ids = F.reshape(F.slice_axis(rows, axis=2, begin=0, end=1), (0, -1))
-        best = F.reshape(F.slice_axis(rows, axis=2, begin=1, end=2), (0, -1))
-        return class_ids, best * (class_ids >= 0), F.slice_axis(rows, axis=2, begin=2, end=6)
+        logits = F.cast(F.slice_axis(cls_preds, axis=1, begin=start, end=stop), dtype="float32")
+        best = F.max(logits, axis=2)
+        anchors = F.topk(best, k=min(self._candidates, stop - start), axis=1, dtype="float32")
+        scores = F.reshape(F.sigmoid(F.gather_nd(logits, _batch_index(F, anchors))), (0, -1))
+        scores = scores * (scores > self._score_threshold)
+        k = min(self._candidates, (stop - start) * self._classes)
+        scores, pair = F.topk(scores, k=k, axis=1, ret_typ="both", dtype="float32")
+        row = F.floor(pair / self._classes)
+        place = F.gather_nd(anchors, _batch_index(F, row))
+        return scores, pair - row * self._classes, place + start
+
+    def _decode(self, F: Any, codes: Any, anchors: Any, scale: Any) -> tuple[Any, Any]:
+        """Codes and pixel anchors (N, K, 4) to two corners (N, K, 2) in fractions, clipped to the image."""
+        low, high = (F.slice_axis(anchors, axis=2, begin=begin, end=begin + 2) for begin in (0, 2))
+        size = high - low
+        centre = (low + high) / 2 + F.slice_axis(codes, axis=2, begin=0, end=2) * size
+        growth = F.minimum(F.slice_axis(codes, axis=2, begin=2, end=4), LOG_SIZE_LIMIT)
+        half = F.exp(growth) * size / 2
+        corners = (F.broadcast_mul(corner, scale) for corner in (centre - half, centre + half))
+        return tuple(F.clip(corner, a_min=0, a_max=1) for corner in corners)
+
+
+def _suppress(
+    F: Any,
+    one_hot: Any,
+    scores: Any,
+    centre: Any,
+    log_size: Any,
+    score_threshold: float,
+    iou_threshold: float,
+    max_detections: int,
+) -> tuple[Any, Any, Any]:
+    """Greedy NMS inside each class and the best detections of what is left.
+
+    ``one_hot`` (N, K, C + 1), ``scores`` (N, K), ``centre`` and ``log_size`` (N, K, 2) in fractions.
+    MultiBoxDetection is MXNet's only NMS whose CPU cost depends on the boxes that pass the threshold rather
+    than on all places; against an anchor that is the whole image it decodes our boxes unchanged.
+    """
+    probabilities = F.transpose(F.broadcast_mul(one_hot, F.expand_dims(scores, 2)), (0, 2, 1))
+    location = F.reshape(F.concat(centre - 0.5, log_size, dim=2), (0, -1))
+    corner = F.zeros_like(F.slice_axis(log_size, axis=0, begin=0, end=1))
+    whole_image = F.concat(corner, corner + 1, dim=2)
+    found = F.contrib.MultiBoxDetection(
+        probabilities,
+        location,
+        whole_image,
+        clip=False,
+        threshold=score_threshold,
+        nms_threshold=iou_threshold,
+        variances=(1, 1, 1, 1),
+    )
+    kept = F.reshape(F.slice_axis(found, axis=2, begin=0, end=1), (0, -1)) >= 0
+    scores = F.reshape(F.slice_axis(found, axis=2, begin=1, end=2), (0, -1)) * kept
+    order = F.topk(scores, k=max_detections, axis=1, dtype="float32")
+    rows = F.gather_nd(found, _batch_index(F, order))
+    class_ids = F.reshape(F.slice_axis(rows, axis=2, begin=0, end=1), (0, -1))
+    best = F.reshape(F.slice_axis(rows, axis=2, begin=1, end=2), (0, -1))
+    return class_ids, best * (class_ids >= 0), F.slice_axis(rows, axis=2, begin=2, end=6)
+
+
+def _batch_index(F: Any, place: Any) -> Any:
+    """(N, K) places in each image to the (2, N, K) index that gather_nd takes."""
+    image = F.reshape(F.contrib.arange_like(place, axis=0), (-1, 1))
+    return F.stack(F.broadcast_like(image, place), place, axis=0)

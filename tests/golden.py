@@ -9,7 +9,15 @@ from typing import Any
 import golden_seeded as seeded
 import numpy as np
 
-__all__ = ["load_golden", "padded", "reference_names", "seeded", "seeded_weights", "to_size_major"]
+__all__ = [
+    "load_golden",
+    "padded",
+    "reference_names",
+    "relative_error",
+    "seeded",
+    "seeded_weights",
+    "to_size_major",
+]
 
 FOLDER = Path(__file__).parent / "data" / "golden"
 
@@ -45,3 +53,10 @@ def permutation() -> np.ndarray:
 def to_size_major(array: np.ndarray, axis: int = 0) -> np.ndarray:
     """From our order of default boxes to the references'."""
     return np.take(array, np.argsort(permutation()), axis=axis)
+
+
+def relative_error(outputs: Any, key: str, value: np.ndarray) -> float:
+    """Largest difference from the float64 reference, as a share of the largest absolute value."""
+    assert tuple(outputs[f"{key}_shape"]) == value.shape
+    difference = value.ravel()[outputs[f"{key}_index"]] - outputs[f"{key}_value64"]
+    return float(np.abs(difference).max() / outputs[f"{key}_mean_std_absmax"][2])

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..nn import assign
-from .names import Entry, torch_entries
+from .names import Entry, norm_epsilon, torch_aliases, torch_entries
 
 # Bookkeeping of PyTorch's batch norm that no computation reads.
 _IGNORED = "num_batches_tracked"
@@ -35,6 +35,8 @@ def load_torch_state(net: Any, state: Mapping[str, np.ndarray]) -> None:
     state = {name[7:] if name.startswith("module.") else name: value for name, value in state.items()}
     state = {name: np.asarray(value) for name, value in state.items() if not name.endswith(_IGNORED)}
     entries, parameters = _table(net), net.collect_params()
+    aliases, epsilon = torch_aliases(net), norm_epsilon(net, state)
+    state = {aliases.get(name, name): value for name, value in state.items()}
     wanted = [source for entry in entries for source in entry.sources]
     missing = [name for name in wanted if name not in state]
     unexpected = sorted(set(state) - set(wanted))
@@ -44,16 +46,19 @@ def load_torch_state(net: Any, state: Mapping[str, np.ndarray]) -> None:
     for entry in entries if not missing else []:
         shape = parameters[entry.name].shape
         shapes = [part.shape for part in entry.split(np.zeros(shape, np.bool_))]
-        found = [state[source].shape for source in entry.sources]
+        arrays = entry.adapt([state[source] for source in entry.sources])
+        found = [array.shape for array in arrays]
         if shapes != found:
             names = " and ".join(entry.sources)
             problems.append(f"{names}: shape {found}, the network has {shapes}")
         else:
-            values[entry.name] = entry.join([state[source] for source in entry.sources])
+            values[entry.name] = entry.join(arrays)
     if problems:
         raise UserError(f"these weights do not fit {net.model_name}; " + "; ".join(problems))
     for name, value in values.items():
         assign(parameters[name], value)
+    if epsilon is not None:
+        net.set_norm_epsilon(epsilon)
 
 
 def to_torch_state(net: Any) -> dict[str, np.ndarray]:

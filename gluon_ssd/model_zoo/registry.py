@@ -10,7 +10,10 @@ from ..errors import UserError, unknown
 
 @dataclass(frozen=True)
 class ModelRow:
-    """What is known of a model without building it."""
+    """What is known of a model without building it.
+
+    ``kind`` is ``detector`` or ``backbone``; ``options`` are keywords of its own for `get_model`.
+    """
 
     name: str
     family: str
@@ -20,9 +23,11 @@ class ModelRow:
     recipe: str
     summary: str
     source: str
+    options: tuple[str, ...] = ()
+    kind: str = "detector"
 
 
-Builder = Callable[[ModelRow, Sequence[str]], Any]
+Builder = Callable[..., Any]
 _MODELS: dict[str, tuple[ModelRow, Builder]] = {}
 
 
@@ -38,9 +43,11 @@ def register_model(row: ModelRow) -> Callable[[Builder], Builder]:
     return register
 
 
-def list_models() -> list[str]:
-    """Names that `get_model` accepts, sorted."""
-    return sorted(_MODELS)
+def list_models(kind: str | None = None) -> list[str]:
+    """Names that `get_model` accepts, sorted. ``kind``: only those that are ``detector`` or ``backbone``."""
+    if kind not in (None, "detector", "backbone"):
+        raise unknown("kind of model", str(kind), ("detector", "backbone"))
+    return sorted(name for name, (row, _) in _MODELS.items() if kind in (None, row.kind))
 
 
 def model_row(name: str) -> ModelRow:
@@ -48,15 +55,22 @@ def model_row(name: str) -> ModelRow:
     return _find(name)[0]
 
 
-def get_model(name: str, classes: Sequence[str] | None = None, ctx: Any = None) -> Any:
-    """Builds and initialises a detection network.
+def get_model(name: str, classes: Sequence[str] | None = None, ctx: Any = None, **options: Any) -> Any:
+    """Builds and initialises a detection network, or a backbone as a classifier.
 
     ``classes``: class names without background; None is the model's own list (80 COCO names for SSD).
-    ``ctx``: an MXNet context; None is the CPU. Weights are random: fix them with ``mxnet.random.seed``.
-    Raises UserError for an unknown name or an unusable class list.
+    ``ctx``: an MXNet context; None is the CPU. ``options``: those of the model's row: ``backbone``
+    (``gluoncv:NAME``) of an SSD, ``trainable_layers`` and ``norm_epsilon`` of a RetinaNet. Weights are
+    random: fix them with ``mxnet.random.seed``. Raises UserError for an unknown name, an option the model
+    does not have or an unusable class list.
     """
     row, builder = _find(name)
-    net = builder(row, row.default_classes if classes is None else check_classes(classes))
+    for option in options:
+        if option not in row.options:
+            raise unknown(f"option of {name}", option, row.options)
+    names = row.default_classes if classes is None else check_classes(classes)
+    net = builder(row, names, **options)
+    net.options = dict(options)
     net.initialize(ctx=ctx)
     return net
 
@@ -83,3 +97,9 @@ def _find(name: str) -> tuple[ModelRow, Builder]:
     if name not in _MODELS:
         raise unknown("model", name, list_models())
     return _MODELS[name]
+
+
+def model_outline(name: str) -> Any:
+    """The network of a model for its own classes without values: for names and shapes, and fast."""
+    row, builder = _find(name)
+    return builder(row, row.default_classes)

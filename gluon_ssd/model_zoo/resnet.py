@@ -2,60 +2,111 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Callable
 
 from mxnet.gluon import HybridBlock, nn
 
-from ..nn import Activation, BatchNorm, Conv2D
+from ..nn import BatchNorm, Conv2D
+
+Norm = Callable[..., HybridBlock]
 
 
 @dataclass(frozen=True)
 class ResNetSpec:
-    """Shape of a residual network. Stages count from 1; ``strides`` are those of each stage's first block."""
+    """Shape of a residual network. Stages count from 1; ``strides`` are those of each stage's first block.
 
+    ``channels``: output channels of each stage. ``bottleneck``: three convolutions per block instead of two;
+    its 3x3 has ``groups`` groups and ``width`` channels for every 64 of a plain ResNet, per group.
+    """
+
+    name: str
     depths: tuple[int, ...]
     channels: tuple[int, ...]
-    strides: tuple[int, ...]
+    strides: tuple[int, ...] = (1, 2, 2, 2)
+    bottleneck: bool = False
+    groups: int = 1
+    width: int = 64
     stem_channels: int = 64
     stem_kernel: int = 7
-    outputs: tuple[int, ...] = (3,)
+    outputs: tuple[int, ...] = (1, 2, 3, 4)
+
+    def truncated(self) -> ResNetSpec:
+        """The first three stages, the third with stride 1: what SSD300 stands on (300x300 gives 38x38)."""
+        return replace(
+            self, depths=self.depths[:3], channels=self.channels[:3], strides=(1, 2, 1), outputs=(3,)
+        )
 
 
-# torchvision's ResNet34 without its last stage and with stride 1 in the third, so that a 300x300 image
-# gives a 38x38 map (MLPerf's SSD300).
-RESNET34_SSD = ResNetSpec(depths=(3, 4, 6), channels=(64, 128, 256), strides=(1, 2, 1))
+_BASIC, _WIDE = (64, 128, 256, 512), (256, 512, 1024, 2048)
+
+# torchvision's, whose bottleneck has its stride on the 3x3 convolution ("v1.5").
+RESNETS: dict[str, ResNetSpec] = {
+    spec.name: spec
+    for spec in (
+        ResNetSpec("resnet18", (2, 2, 2, 2), _BASIC),
+        ResNetSpec("resnet34", (3, 4, 6, 3), _BASIC),
+        ResNetSpec("resnet50", (3, 4, 6, 3), _WIDE, bottleneck=True),
+        ResNetSpec("resnet101", (3, 4, 23, 3), _WIDE, bottleneck=True),
+        ResNetSpec("resnet152", (3, 8, 36, 3), _WIDE, bottleneck=True),
+        ResNetSpec("resnext50_32x4d", (3, 4, 6, 3), _WIDE, bottleneck=True, groups=32, width=4),
+    )
+}
 
 
-class BasicBlock(HybridBlock):
-    """Two 3x3 convolutions and a shortcut. Source: He et al., "Deep Residual Learning" (2016)."""
+class ResidualBlock(HybridBlock):
+    """Convolutions with norms, and a shortcut. Source: He et al., "Deep Residual Learning" (2016).
 
-    def __init__(self, in_channels: int, channels: int, stride: int, **kwargs: Any) -> None:
+    ``convolutions`` names the sub-blocks of the residual path: (``conv1``, ``norm1``), ...
+    """
+
+    def __init__(
+        self, spec: ResNetSpec, in_channels: int, channels: int, stride: int, norm: Norm, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
+        self.convolutions: list[tuple[HybridBlock, HybridBlock]] = []
         with self.name_scope():
-            self.conv1 = Conv2D(channels, 3, stride, 1, in_channels=in_channels)
-            self.norm1 = BatchNorm(channels)
-            self.conv2 = Conv2D(channels, 3, 1, 1, in_channels=channels)
-            self.norm2 = BatchNorm(channels)
+            previous = in_channels
+            rows = (
+                self._bottleneck(spec, channels, stride) if spec.bottleneck else self._basic(channels, stride)
+            )
+            for number, (width, kernel, step, groups) in enumerate(rows, 1):
+                conv = Conv2D(width, kernel, step, kernel // 2, in_channels=previous, groups=groups)
+                self.convolutions.append((conv, norm(width, act="relu")))
+                self.register_child(conv, f"conv{number}")
+                self.register_child(self.convolutions[-1][1], f"norm{number}")
+                previous = width
             self.shortcut = None
             if stride != 1 or in_channels != channels:
                 self.shortcut = nn.HybridSequential(prefix="")
-                self.shortcut.add(Conv2D(channels, 1, stride, in_channels=in_channels), BatchNorm(channels))
-            self.relu = Activation()
+                self.shortcut.add(Conv2D(channels, 1, stride, in_channels=in_channels), norm(channels))
+
+    @staticmethod
+    def _basic(channels: int, stride: int) -> list[tuple[int, int, int, int]]:
+        """(channels, kernel, stride, groups) of each convolution."""
+        return [(channels, 3, stride, 1), (channels, 3, 1, 1)]
+
+    @staticmethod
+    def _bottleneck(spec: ResNetSpec, channels: int, stride: int) -> list[tuple[int, int, int, int]]:
+        """Source of the grouped one: Xie et al., "Aggregated Residual Transformations" (2017)."""
+        width = channels // 4 * spec.width // 64 * spec.groups
+        return [(width, 1, 1, 1), (width, 3, stride, spec.groups), (channels, 1, 1, 1)]
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         residual = x if self.shortcut is None else self.shortcut(x)
-        x = self.relu(self.norm1(self.conv1(x)))
-        return self.relu(self.norm2(self.conv2(x)) + residual)
+        for conv, norm in self.convolutions[:-1]:
+            x = norm(conv(x))
+        conv, norm = self.convolutions[-1]
+        return norm(conv(x), residual)
 
 
 class ResNet(HybridBlock):
     """Stem and stages; returns the maps of ``spec.outputs`` as a list, fine to coarse.
 
-    ``feature_info``: (channels, stride) of every output.
+    ``feature_info``: (channels, stride) of every output. ``norm``: makes a norm from (channels, act=...).
     """
 
-    def __init__(self, spec: ResNetSpec, **kwargs: Any) -> None:
+    def __init__(self, spec: ResNetSpec, norm: Norm = BatchNorm, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.spec = spec
         self.feature_info = self._feature_info(spec)
@@ -63,15 +114,19 @@ class ResNet(HybridBlock):
             self.stem = nn.HybridSequential(prefix="")
             self.stem.add(
                 Conv2D(spec.stem_channels, spec.stem_kernel, 2, spec.stem_kernel // 2, in_channels=3),
-                BatchNorm(spec.stem_channels),
-                Activation(),
+                norm(spec.stem_channels, act="relu"),
                 nn.MaxPool2D(3, 2, 1),
             )
             self.stages = nn.HybridSequential(prefix="")
             in_channels = spec.stem_channels
-            for number, depth in enumerate(spec.depths, 1):
-                self.stages.add(self._stage(number, depth, in_channels))
+            for number in range(1, len(spec.depths) + 1):
+                self.stages.add(self._stage(number, in_channels, norm))
                 in_channels = spec.channels[number - 1]
+
+    @property
+    def parts(self) -> list[HybridBlock]:
+        """The stem and the stages, in the order of `Network.freeze`."""
+        return [self.stem, *self.stages]
 
     @staticmethod
     def _feature_info(spec: ResNetSpec) -> list[tuple[int, int]]:
@@ -82,13 +137,14 @@ class ResNet(HybridBlock):
                 info.append((channels, stride))
         return info
 
-    def _stage(self, number: int, depth: int, in_channels: int) -> HybridBlock:
-        channels, stride = self.spec.channels[number - 1], self.spec.strides[number - 1]
+    def _stage(self, number: int, in_channels: int, norm: Norm) -> HybridBlock:
+        spec = self.spec
+        channels, stride = spec.channels[number - 1], spec.strides[number - 1]
         stage = nn.HybridSequential(prefix=f"stage{number}_")
         with stage.name_scope():
-            stage.add(BasicBlock(in_channels, channels, stride, prefix=""))
-            for _ in range(depth - 1):
-                stage.add(BasicBlock(channels, channels, 1, prefix=""))
+            stage.add(ResidualBlock(spec, in_channels, channels, stride, norm, prefix=""))
+            for _ in range(spec.depths[number - 1] - 1):
+                stage.add(ResidualBlock(spec, channels, channels, 1, norm, prefix=""))
         return stage
 
     def hybrid_forward(self, F: Any, x: Any) -> list[Any]:

@@ -15,6 +15,7 @@ from ..losses import MultiBoxLoss
 from ..nn import Activation, BatchNorm, Conv2D, ConvPredictor, TorchBias
 from ..postprocess import SSDPostprocess
 from ..targets import SSDTargetEncoder
+from .network import HeadRows, Network
 
 
 @dataclass(frozen=True)
@@ -27,19 +28,42 @@ class ExtraLayer:
     padding: int = 1
 
 
-def _extra_conv(channels: int, kernel: int, in_channels: int, norm: bool, **kwargs: Any) -> Conv2D:
-    return Conv2D(
-        channels,
-        kernel,
-        in_channels=in_channels,
-        use_bias=not norm,
-        weight_initializer=init.Xavier("uniform", "avg", 3),
-        bias_initializer=TorchBias(in_channels * kernel * kernel),
-        **kwargs,
-    )
+class ExtraBlock(HybridBlock):
+    """The network of an `ExtraLayer`: with batch norm, or with biases and no norm."""
+
+    def __init__(self, layer: ExtraLayer, in_channels: int, index: int, norm: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        with self.name_scope():
+            name = f"expand_trans_conv{index}_"
+            self.conv1 = self._conv(layer.middle, 1, in_channels, use_bias=not norm, prefix=name)
+            self.norm1 = self._norm(layer.middle, norm, f"expand_trans_batchnorm{index}_")
+            geometry = {"strides": layer.stride, "padding": layer.padding}
+            name = f"expand_conv{index}_"
+            self.conv2 = self._conv(
+                layer.channels, 3, layer.middle, use_bias=not norm, prefix=name, **geometry
+            )
+            self.norm2 = self._norm(layer.channels, norm, f"expand_batchnorm{index}_")
+
+    @staticmethod
+    def _conv(channels: int, kernel: int, in_channels: int, **kwargs: Any) -> Conv2D:
+        return Conv2D(
+            channels,
+            kernel,
+            in_channels=in_channels,
+            weight_initializer=init.Xavier("uniform", "avg", 3),
+            bias_initializer=TorchBias(in_channels * kernel * kernel),
+            **kwargs,
+        )
+
+    @staticmethod
+    def _norm(channels: int, norm: bool, prefix: str) -> HybridBlock:
+        return BatchNorm(channels, act="relu", prefix=prefix) if norm else Activation()
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
+        return self.norm2(self.conv2(self.norm1(self.conv1(x))))
 
 
-class SSD(HybridBlock):
+class SSD(Network):
     """Single shot detector. Source: Liu et al., "SSD: Single Shot MultiBox Detector" (2016).
 
     (B, 3, H, W) normalised images to ``cls_preds`` (B, A, C + 1), raw logits with background in channel 0,
@@ -62,10 +86,7 @@ class SSD(HybridBlock):
         norm: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.model_name = name
-        self.classes: tuple[str, ...] = tuple(class_names)
-        self.preprocess = preprocess
+        super().__init__(name, class_names, preprocess, **kwargs)
         self.default_boxes = default_boxes
         maps = [channels for channels, _ in backbone.feature_info] + [extra.channels for extra in extras]
         if len(maps) != len(default_boxes.map_sizes):
@@ -75,16 +96,15 @@ class SSD(HybridBlock):
             )
         with self.name_scope():
             self.backbone = backbone
-            self.extras = self._extras(backbone.feature_info[-1][0], extras, norm)
+            self.extras = nn.HybridSequential(prefix="")
+            in_channels = backbone.feature_info[-1][0]
+            for index, extra in enumerate(extras):
+                self.extras.add(ExtraBlock(extra, in_channels, index, norm, prefix=""))
+                in_channels = extra.channels
             self.predictors = nn.HybridSequential(prefix="")
             for index, (channels, boxes) in enumerate(zip(maps, default_boxes.per_cell)):
                 prefix = f"convpredictor{index}_"
                 self.predictors.add(ConvPredictor(channels, boxes, len(self.classes) + 1, prefix=prefix))
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """(height, width) of the input in pixels."""
-        return self.preprocess.size
 
     @property
     def anchors(self) -> np.ndarray:
@@ -92,35 +112,29 @@ class SSD(HybridBlock):
         return self.default_boxes.xywh()
 
     def target_encoder(self, input_size: tuple[int, int] | None = None) -> SSDTargetEncoder:
-        """The assignment of objects to this network's default boxes; they do not depend on ``input_size``."""
+        """Maker of dense targets from padded objects. SSD's default boxes are fractions: no size matters."""
         return SSDTargetEncoder(self.anchors)
 
     def loss(self) -> MultiBoxLoss:
-        """The loss that trains this network."""
+        """The loss this network is trained with."""
         return MultiBoxLoss()
 
     def postprocess(self, **settings: Any) -> SSDPostprocess:
-        """The block that turns this network's outputs into detections; see `SSDPostprocess` for settings."""
+        """Block from this network's outputs to detections; ``settings`` are `SSDPostprocess`'s."""
         return SSDPostprocess(self.anchors, len(self.classes), **settings)
 
-    def _extras(self, in_channels: int, extras: Sequence[ExtraLayer], norm: bool) -> HybridBlock:
-        layers = nn.HybridSequential(prefix="")
-        for index, extra in enumerate(extras):
-            layer = nn.HybridSequential(prefix="")
-            layer.add(_extra_conv(extra.middle, 1, in_channels, norm, prefix=f"expand_trans_conv{index}_"))
-            if norm:
-                layer.add(BatchNorm(extra.middle, prefix=f"expand_trans_batchnorm{index}_"))
-            layer.add(Activation())
-            geometry = {"strides": extra.stride, "padding": extra.padding}
-            layer.add(
-                _extra_conv(extra.channels, 3, extra.middle, norm, prefix=f"expand_conv{index}_", **geometry)
-            )
-            if norm:
-                layer.add(BatchNorm(extra.channels, prefix=f"expand_batchnorm{index}_"))
-            layer.add(Activation())
-            layers.add(layer)
-            in_channels = extra.channels
-        return layers
+    def head_rows(self, classes: Sequence[str]) -> HeadRows:
+        shared = [(0, 0), *((ours + 1, theirs + 1) for ours, theirs in self.shared_classes(classes))]
+        ours_in, theirs_in = np.array(shared).T
+        ours_n, theirs_n = len(self.classes) + 1, len(classes) + 1
+        table = {}
+        for predictor, boxes in zip(self.predictors, self.default_boxes.per_cell):
+            box, code = np.arange(boxes)[:, None], np.arange(boxes * 4)
+            ours = np.concatenate([(box * ours_n + ours_in).ravel(), boxes * ours_n + code])
+            theirs = np.concatenate([(box * theirs_n + theirs_in).ravel(), boxes * theirs_n + code])
+            for parameter in (predictor.conv.weight, predictor.conv.bias):
+                table[parameter.name] = (ours, theirs, boxes * (theirs_n + 4))
+        return table
 
     def hybrid_forward(self, F: Any, x: Any) -> tuple[Any, Any]:
         features = list(self.backbone(x))

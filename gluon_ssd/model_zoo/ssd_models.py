@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Sequence
+
+from mxnet.gluon import HybridBlock
 
 from ..anchors import SSD300_COCO, DefaultBoxes
 from ..data.coco_names import COCO_CLASSES
 from ..data.preprocess import Preprocess
+from ..errors import UserError
+from .gluoncv_backbone import PREFIX, GluonCVBackbone, build_gluoncv_backbone
 from .registry import ModelRow, register_model
-from .resnet import RESNET34_SSD, ResNet, ResNetSpec
+from .resnet import RESNETS, ResNet, ResNetSpec
 from .ssd import SSD, ExtraLayer
 
 
@@ -30,11 +34,24 @@ SSD300_EXTRAS = (
     ExtraLayer(128, 256, stride=1, padding=0),
     ExtraLayer(128, 256, stride=1, padding=0),
 )
+# DeepLearningExamples ends with half the channels where the backbone is its smallest.
+RESNET18_EXTRAS = (*SSD300_EXTRAS[:-1], replace(SSD300_EXTRAS[-1], channels=128))
+
+
+def _ssd300(backbone: str, norm: bool = True, extras: tuple[ExtraLayer, ...] = SSD300_EXTRAS) -> SSDConfig:
+    return SSDConfig(RESNETS[backbone].truncated(), extras, SSD300_COCO, norm)
+
 
 CONFIGS: dict[str, SSDConfig] = {
-    "ssd_resnet34": SSDConfig(RESNET34_SSD, SSD300_EXTRAS, SSD300_COCO, norm=False),
+    "ssd_resnet34": _ssd300("resnet34", norm=False),
+    "ssd_resnet18": _ssd300("resnet18", extras=RESNET18_EXTRAS),
+    "ssd_resnet34_bn": _ssd300("resnet34"),
+    "ssd_resnet50": _ssd300("resnet50"),
+    "ssd_resnet101": _ssd300("resnet101"),
+    "ssd_resnet152": _ssd300("resnet152"),
     "ssd_tiny": SSDConfig(
         backbone=ResNetSpec(
+            "resnet11",
             depths=(1, 2, 2),
             channels=(32, 64, 128),
             strides=(1, 2, 2),
@@ -55,14 +72,25 @@ CONFIGS: dict[str, SSDConfig] = {
 }
 
 
-def build_ssd(row: ModelRow, classes: Sequence[str]) -> SSD:
-    """Builds the SSD of ``row``; parameter names are NVIDIA's, whatever else the process has built."""
+def build_ssd(row: ModelRow, classes: Sequence[str], *, backbone: str | None = None) -> SSD:
+    """Builds the SSD of ``row``; parameter names are NVIDIA's, whatever else the process has built.
+
+    ``backbone``: ``gluoncv:NAME`` takes a classification network of GluonCV instead of the row's own.
+    """
     config = CONFIGS[row.name]
+    extras, boxes = config.extras, config.default_boxes
+    if backbone is None:
+        body: HybridBlock = ResNet(config.backbone, prefix="ssd0_resnetmlperf0_")
+    else:
+        body = _foreign_backbone(backbone, boxes)
+        own = len(body.feature_info)
+        extras = extras[len(extras) - len(boxes.steps) + own :]
+        boxes = replace(boxes, map_sizes=(*body.map_sizes, *boxes.map_sizes[own:]))
     return SSD(
         row.name,
-        ResNet(config.backbone, prefix="ssd0_resnetmlperf0_"),
-        config.extras,
-        config.default_boxes,
+        body,
+        extras,
+        boxes,
         classes,
         Preprocess(size=row.input_size),
         norm=config.norm,
@@ -70,27 +98,52 @@ def build_ssd(row: ModelRow, classes: Sequence[str]) -> SSD:
     )
 
 
-register_model(
-    ModelRow(
-        name="ssd_resnet34",
+def _foreign_backbone(backbone: str, boxes: DefaultBoxes) -> GluonCVBackbone:
+    if not backbone.startswith(PREFIX):
+        raise UserError(f"backbone is {backbone!r}; write {PREFIX}NAME for a network of GluonCV")
+    # Classification networks end at stride 32; what is coarser comes from extra layers.
+    strides = [step for step in boxes.steps if step <= 32]
+    return build_gluoncv_backbone(backbone[len(PREFIX) :], strides, boxes.image_size, "ssd0_")
+
+
+def _register(name: str, summary: str, source: str, recipe: str = "") -> None:
+    config = CONFIGS[name]
+    size = config.default_boxes.image_size
+    row = ModelRow(
+        name=name,
         family="ssd",
-        backbone="resnet34",
-        input_size=(300, 300),
+        backbone=config.backbone.name,
+        input_size=(size, size),
         default_classes=COCO_CLASSES,
-        recipe="ssd_resnet34/mlperf",
-        summary="MLPerf's SSD300: ResNet-34 v1.5, extra layers with bias",
-        source="Liu et al. 2016; MLPerf training reference v0.6 to v1.1",
+        recipe=recipe,
+        summary=summary,
+        source=source,
+        options=("backbone",),
     )
-)(build_ssd)
-register_model(
-    ModelRow(
-        name="ssd_tiny",
-        family="ssd",
-        backbone="resnet11",
-        input_size=(192, 192),
-        default_classes=COCO_CLASSES,
-        recipe="ssd_tiny/demo",
-        summary="small SSD for the demo, tests and first steps on a laptop",
-        source="this project",
+    register_model(row)(build_ssd)
+
+
+_register(
+    "ssd_resnet34",
+    "MLPerf's SSD300: ResNet-34 v1.5, extra layers with bias",
+    "Liu et al. 2016; MLPerf training reference v0.6 to v1.1",
+    recipe="ssd_resnet34/mlperf",
+)
+for _name, _title in (
+    ("ssd_resnet18", "ResNet-18"),
+    ("ssd_resnet34_bn", "ResNet-34"),
+    ("ssd_resnet50", "ResNet-50 v1.5"),
+    ("ssd_resnet101", "ResNet-101 v1.5"),
+    ("ssd_resnet152", "ResNet-152 v1.5"),
+):
+    _register(
+        _name,
+        f"DeepLearningExamples' SSD300: {_title}, extra layers with batch norm",
+        "Liu et al. 2016; NVIDIA DeepLearningExamples, SSD300 v1.1",
     )
-)(build_ssd)
+_register(
+    "ssd_tiny",
+    "small SSD for the demo, tests and first steps on a laptop",
+    "this project",
+    recipe="ssd_tiny/demo",
+)

@@ -75,7 +75,7 @@ def transfer(net: Any, arrays: Mapping[str, np.ndarray], classes: Sequence[str])
     new = tuple(name for name in net.classes if name not in classes)
     report = TransferReport(shared_classes=shared, new_classes=new)
     parameters = net.collect_params()
-    heads = _head_rows(net, classes) if tuple(classes) != net.classes else {}
+    heads = net.head_rows(classes) if tuple(classes) != net.classes else {}
     for name, parameter in parameters.items():
         array = arrays.get(name)
         if array is not None and name in heads:
@@ -93,20 +93,3 @@ def transfer(net: Any, arrays: Mapping[str, np.ndarray], classes: Sequence[str])
         report.kept_initial.append(name)
     report.unused = [name for name in arrays if name not in parameters]
     return report
-
-
-def _head_rows(net: Any, classes: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
-    """For each parameter of the heads: our rows, where they come from, and how many the source has."""
-    shared = [(0, 0)] + [
-        (ours + 1, list(classes).index(name) + 1) for ours, name in enumerate(net.classes) if name in classes
-    ]
-    ours_in, theirs_in = np.array(shared).T
-    ours_n, theirs_n = len(net.classes) + 1, len(classes) + 1
-    table = {}
-    for predictor, boxes in zip(net.predictors, net.default_boxes.per_cell):
-        box, code = np.arange(boxes)[:, None], np.arange(boxes * 4)
-        ours = np.concatenate([(box * ours_n + ours_in).ravel(), boxes * ours_n + code])
-        theirs = np.concatenate([(box * theirs_n + theirs_in).ravel(), boxes * theirs_n + code])
-        for parameter in (predictor.conv.weight, predictor.conv.bias):
-            table[parameter.name] = (ours, theirs, boxes * (theirs_n + 4))
-    return table

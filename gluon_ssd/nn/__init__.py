@@ -2,15 +2,19 @@
 
 from .arrays import assign
 from .initializers import FusedHeadXavier, TorchBias
-from .layers import Activation, BatchNorm, Conv2D, compute_precision
+from .layers import Activation, BatchNorm, Conv2D, FrozenBatchNorm, compute_precision
 from .predictor import ConvPredictor
+from .pyramid import FeaturePyramid, PyramidHead
 
 __all__ = [
     "Activation",
     "BatchNorm",
     "Conv2D",
     "ConvPredictor",
+    "FeaturePyramid",
+    "FrozenBatchNorm",
     "FusedHeadXavier",
+    "PyramidHead",
     "TorchBias",
     "assign",
     "compute_precision",

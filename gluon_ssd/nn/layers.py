@@ -71,10 +71,49 @@ class Conv2D(nn.Conv2D):
 
 
 class BatchNorm(nn.BatchNorm):
-    """Batch norm with the references' epsilon 1e-5 and momentum 0.9 (the share of the old running value)."""
+    """Batch norm, then the residual if one is given, then ``act``, in one call: ``norm(x, residual)``.
 
-    def __init__(self, channels: int, **kwargs: Any) -> None:
-        super().__init__(in_channels=channels, momentum=0.9, epsilon=1e-5, **kwargs)
+    Defaults are the references': epsilon 1e-5, momentum 0.9 (the share of the old running value).
+    """
+
+    def __init__(
+        self, channels: int, act: str | None = None, *, epsilon: float = 1e-5, **kwargs: Any
+    ) -> None:
+        super().__init__(in_channels=channels, momentum=0.9, epsilon=epsilon, **kwargs)
+        self._act = act
+
+    def hybrid_forward(self, F: Any, x: Any, residual: Any = None, **params: Any) -> Any:
+        x = super().hybrid_forward(F, x, **params)
+        if residual is not None:
+            x = x + residual
+        return x if self._act is None else F.Activation(x, act_type=self._act)
+
+
+class FrozenBatchNorm(BatchNorm):
+    """Batch norm whose four arrays are constants: no gradient, no update, the same in training.
+
+    Source: He et al., "Deep Residual Learning" (2016), appendix A; ``epsilon`` may be 0.
+    """
+
+    def __init__(self, channels: int, act: str | None = None, **kwargs: Any) -> None:
+        super().__init__(channels, act, use_global_stats=True, **kwargs)
+        self.epsilon = self._kwargs["eps"]
+        for parameter in (self.gamma, self.beta):
+            parameter.grad_req = "null"
+
+    @property
+    def epsilon(self) -> float:
+        """What is added to the variance."""
+        return self._kwargs["eps"]
+
+    @epsilon.setter
+    def epsilon(self, value: float) -> None:
+        # cuDNN refuses smaller ones than 1e-5.
+        self._kwargs.update(eps=value, cudnn_off=value < 1e-5)
+
+    def _alias(self) -> str:
+        # Names of parameters do not tell frozen from trained: both read the same files.
+        return "batchnorm"
 
 
 class Activation(nn.Activation):

@@ -1,0 +1,73 @@
+"""Residual networks on their own: as classifiers, and as makers of feature maps."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+from mxnet import init
+from mxnet.gluon import HybridBlock, nn
+
+from ..data.preprocess import Preprocess
+from .network import Network
+from .registry import ModelRow, register_model
+from .resnet import RESNETS, ResNet
+
+
+class Classifier(Network):
+    """Backbone, global average pooling and one dense layer, as torchvision's classifiers.
+
+    (B, 3, H, W) normalised images to logits (B, C). ``features(x)`` gives the backbone's maps instead, fine
+    to coarse; ``feature_info`` is (channels, stride) of each.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        backbone: HybridBlock,
+        class_names: Sequence[str],
+        preprocess: Preprocess,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name, class_names, preprocess, **kwargs)
+        self.feature_info = backbone.feature_info
+        channels = backbone.feature_info[-1][0]
+        with self.name_scope():
+            self.backbone = backbone
+            self.pool = nn.GlobalAvgPool2D()
+            self.output = nn.Dense(
+                len(self.classes),
+                in_units=channels,
+                weight_initializer=init.Xavier("uniform", "in", 1),
+                prefix="dense0_",
+            )
+
+    def features(self, x: Any) -> list[Any]:
+        """The maps of every stage, fine to coarse, without the classifier."""
+        return self.backbone(x)
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
+        return self.output(self.pool(self.backbone(x)[-1]))
+
+
+def build_classifier(row: ModelRow, classes: Sequence[str]) -> Classifier:
+    """Builds the classifier of ``row``; names of parameters do not depend on what was built before."""
+    backbone = ResNet(RESNETS[row.backbone], prefix="classifier0_resnet0_")
+    return Classifier(row.name, backbone, classes, Preprocess(size=row.input_size), prefix="classifier0_")
+
+
+for _spec in RESNETS.values():
+    _title = _spec.name.replace("resnet", "ResNet-").replace("resnext", "ResNeXt-").replace("_", " ")
+    register_model(
+        ModelRow(
+            name=_spec.name,
+            family="resnet",
+            backbone=_spec.name,
+            input_size=(224, 224),
+            # ImageNet's classes by their numbers, as in the published weights.
+            default_classes=tuple(str(index) for index in range(1000)),
+            recipe="",
+            summary=f"torchvision's {_title}: 1000-class classifier, and maps of its four stages",
+            source="Xie et al. 2017" if _spec.groups > 1 else "He et al. 2016",
+            kind="backbone",
+        )
+    )(build_classifier)

@@ -1,0 +1,107 @@
+"""Classification networks of GluonCV as backbones."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import mxnet as mx
+from mxnet.gluon import HybridBlock, nn
+
+from ..errors import UserError, import_problem, unknown
+
+PREFIX = "gluoncv:"
+
+
+class GluonCVBackbone(HybridBlock):
+    """The layers of a classification network up to its coarsest wanted map.
+
+    ``layers`` are called one after the other; for each of ``strides`` the last map of that stride is an
+    output. ``feature_info``: (channels, stride) of the outputs; ``map_sizes``: their sides for a square
+    input of ``image_size`` pixels. Raises UserError where a stride does not occur.
+    """
+
+    def __init__(
+        self, name: str, layers: Sequence[HybridBlock], strides: Sequence[int], image_size: int
+    ) -> None:
+        super().__init__(prefix="")
+        self.feature_info: list[tuple[int, int]] = []
+        self.map_sizes: list[int] = []
+        ends = self._ends(layers, strides, image_size)
+        if len(ends) < len(strides):
+            raise UserError(f"{PREFIX}{name}: its layers do not give maps of the strides {list(strides)}")
+        self.parts = nn.HybridSequential(prefix="")
+        for start, end in zip([0, *ends], ends):
+            part = nn.HybridSequential(prefix="")
+            part.add(*layers[start:end])
+            self.parts.add(part)
+        # Shapes are known from here on, so that nothing is initialised late.
+        self.infer_shape(mx.nd.zeros((1, 3, image_size, image_size)))
+
+    def _ends(self, layers: Sequence[HybridBlock], strides: Sequence[int], image_size: int) -> list[int]:
+        """Number of layers up to each output."""
+        found: dict[int, tuple[int, int, int]] = {}
+        x = mx.sym.var("data")
+        for count, layer in enumerate(layers, 1):
+            x = layer(x)
+            shape = x.infer_shape_partial(data=(1, 3, image_size, image_size))[1][0]
+            if len(shape) != 4 or shape[2] < 2:
+                break
+            for stride in strides:
+                # Networks differ in whether a halving rounds up or down.
+                if image_size // stride <= shape[2] <= -(-image_size // stride):
+                    found[stride] = (count, shape[1], shape[2])
+        for stride in sorted(found):
+            self.feature_info.append((found[stride][1], stride))
+            self.map_sizes.append(found[stride][2])
+        return [found[stride][0] for stride in sorted(found)]
+
+    def hybrid_forward(self, F: Any, x: Any) -> list[Any]:
+        outputs = []
+        for part in self.parts:
+            x = part(x)
+            outputs.append(x)
+        return outputs
+
+
+def build_gluoncv_backbone(
+    name: str, strides: Sequence[int], image_size: int, prefix: str
+) -> GluonCVBackbone:
+    """Builds a backbone from GluonCV's network ``name`` (without ``gluoncv:``), with random weights.
+
+    Names of parameters start with ``prefix`` and do not depend on what was built before. Raises UserError
+    when GluonCV is not installed, has no such network, or its layers are not a plain sequence.
+    """
+    try:
+        from gluoncv import model_zoo
+    except (ImportError, AttributeError) as error:
+        raise (import_problem(error) or error) from None
+    known = model_zoo.get_model_list()
+    if name not in known:
+        raise unknown("GluonCV network", name, known)
+    try:
+        return GluonCVBackbone(name, _layers(_random_network(model_zoo, name, prefix)), strides, image_size)
+    except (TypeError, mx.MXNetError):
+        raise UserError(f"{PREFIX}{name}: not a classification network of plain layers") from None
+
+
+def _random_network(model_zoo: Any, name: str, prefix: str) -> Any:
+    """The network without weights from anywhere.
+
+    GluonCV's detectors download a backbone unless told not to, and its classifiers do not know the word.
+    """
+    for options in ({"pretrained_base": False}, {}):
+        with mx.name.Prefix(prefix):
+            try:
+                return model_zoo.get_model(name, pretrained=False, **options)
+            except TypeError:
+                if not options:
+                    raise
+
+
+def _layers(net: Any) -> list[HybridBlock]:
+    """The network's layers in the order of their calls."""
+    features = getattr(net, "features", None)
+    if isinstance(features, nn.HybridSequential):
+        return list(features)
+    # Networks without `features` (ResNet v1b and its kin) register their layers as they call them.
+    return [child for child in net._children.values() if isinstance(child, HybridBlock)]

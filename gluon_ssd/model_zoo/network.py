@@ -1,0 +1,75 @@
+"""What every network of the zoo has in common."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, Sequence, Tuple
+
+import numpy as np
+from mxnet.gluon import HybridBlock
+
+from ..data.preprocess import Preprocess
+from ..errors import UserError
+
+# By name of a parameter whose rows belong to classes: our rows, where they come from, rows of the source.
+HeadRows = Dict[str, Tuple[np.ndarray, np.ndarray, int]]
+
+
+class Network(HybridBlock):
+    """A network that knows its name, its classes and its input.
+
+    ``classes``: names without background. ``options``: what else `get_model` needs to build it again.
+    """
+
+    backbone: Any
+
+    def __init__(self, name: str, class_names: Sequence[str], preprocess: Preprocess, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model_name = name
+        self.classes: tuple[str, ...] = tuple(class_names)
+        self.preprocess = preprocess
+        self.options: dict[str, Any] = {}
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the input in pixels."""
+        return self.preprocess.size
+
+    def freeze(self, stages: Iterable[int]) -> None:
+        """Stops training the given stages of the backbone: 0 is the stem, 1 the first stage, and so on.
+
+        A GluonCV backbone counts the parts up to each of its outputs instead.
+
+        Their parameters get no gradient; batch norm in them still follows autograd's mode. Raises UserError
+        for a stage that the backbone does not have.
+        """
+        parts = list(self.backbone.parts)
+        for stage in stages:
+            if not 0 <= stage < len(parts):
+                raise UserError(
+                    f"freeze: {self.model_name} has stages 0 (the stem) to {len(parts) - 1}, got {stage}"
+                )
+            parts[stage].collect_params().setattr("grad_req", "null")
+
+    def target_encoder(self, input_size: tuple[int, int] | None = None) -> Any:
+        """Callable that makes dense targets of padded objects. Raises UserError where there is none."""
+        raise self._no_detector()
+
+    def loss(self) -> Any:
+        """The loss that trains this network. Raises UserError where there is none."""
+        raise self._no_detector()
+
+    def postprocess(self, **settings: Any) -> Any:
+        """The block from outputs to detections. Raises UserError where there is none."""
+        raise self._no_detector()
+
+    def _no_detector(self) -> UserError:
+        return UserError(f"{self.model_name} is a backbone, not a detector (see: gluon-ssd models)")
+
+    def shared_classes(self, classes: Sequence[str]) -> list[tuple[int, int]]:
+        """(our index, index in ``classes``) of every class that both know by name."""
+        theirs = {name: index for index, name in enumerate(classes)}
+        return [(ours, theirs[name]) for ours, name in enumerate(self.classes) if name in theirs]
+
+    def head_rows(self, classes: Sequence[str]) -> HeadRows:
+        """Which rows of the prediction layers a network of the same model for ``classes`` can fill."""
+        raise self._no_detector()

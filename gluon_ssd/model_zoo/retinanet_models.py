@@ -1,0 +1,78 @@
+"""Rows of the RetinaNet models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Sequence
+
+from ..anchors_retina import RetinaAnchors
+from ..data.coco_names import COCO_CLASSES
+from ..data.openimages_names import OPENIMAGES_MLPERF_CLASSES
+from ..data.preprocess import Preprocess
+from ..nn import FrozenBatchNorm
+from .registry import ModelRow, register_model
+from .resnet import RESNETS, ResNet, ResNetSpec
+from .retinanet import RetinaNet
+
+
+@dataclass(frozen=True)
+class RetinaNetConfig:
+    """Parts of a RetinaNet: what `build_retinanet` puts together."""
+
+    backbone: ResNetSpec
+    anchors: RetinaAnchors = RetinaAnchors()
+
+
+CONFIGS = {
+    "retinanet_resnext50_32x4d": RetinaNetConfig(RESNETS["resnext50_32x4d"]),
+    "retinanet_resnet50": RetinaNetConfig(RESNETS["resnet50"]),
+}
+
+
+def build_retinanet(
+    row: ModelRow, classes: Sequence[str], *, trainable_layers: int = 3, norm_epsilon: float = 1e-5
+) -> RetinaNet:
+    """Builds the RetinaNet of ``row``; names of parameters do not depend on what was built before.
+
+    ``norm_epsilon``: of the frozen batch norms; 0 for the weights that torchvision has published.
+    """
+    config = CONFIGS[row.name]
+    spec = replace(config.backbone, outputs=(2, 3, 4))
+    return RetinaNet(
+        row.name,
+        ResNet(spec, partial(FrozenBatchNorm, epsilon=norm_epsilon), prefix="retinanet0_resnet0_"),
+        config.anchors,
+        classes,
+        Preprocess(size=row.input_size),
+        trainable_layers=trainable_layers,
+        prefix="retinanet0_",
+    )
+
+
+register_model(
+    ModelRow(
+        name="retinanet_resnext50_32x4d",
+        family="retinanet",
+        backbone="resnext50_32x4d",
+        input_size=(800, 800),
+        default_classes=OPENIMAGES_MLPERF_CLASSES,
+        recipe="",
+        summary="MLPerf's RetinaNet: ResNeXt-50 32x4d, 264 classes of OpenImages",
+        source="Lin et al. 2017; MLPerf training reference v2.0 to v5.1",
+        options=("trainable_layers", "norm_epsilon"),
+    )
+)(build_retinanet)
+register_model(
+    ModelRow(
+        name="retinanet_resnet50",
+        family="retinanet",
+        backbone="resnet50",
+        input_size=(800, 800),
+        default_classes=COCO_CLASSES,
+        recipe="",
+        summary="torchvision's RetinaNet, which reads its published COCO weights",
+        source="Lin et al. 2017; torchvision retinanet_resnet50_fpn",
+        options=("trainable_layers", "norm_epsilon"),
+    )
+)(build_retinanet)

@@ -1,0 +1,103 @@
+"""Feature pyramid and the heads that run over it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Sequence
+
+from mxnet import init
+from mxnet.gluon import HybridBlock, nn
+
+from .layers import Activation, Conv2D
+from .predictor import CHANNEL_MULTIPLE
+
+# Uniform in +-sqrt(3 / fan_in).
+_PYRAMID_INIT = init.Xavier("uniform", "in", 3)
+
+
+class FeaturePyramid(HybridBlock):
+    """Maps of one width on five levels, P3 to P7, from three maps of the backbone.
+
+    Takes the maps fine to coarse and returns five, fine to coarse, of ``channels`` each. P6 is made of P5,
+    P7 of P6. Source: Lin et al., "Feature Pyramid Networks" (2017), with RetinaNet's extra levels.
+    """
+
+    def __init__(self, in_channels: Sequence[int], channels: int = 256, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.laterals = nn.HybridSequential(prefix="")
+            self.outputs = nn.HybridSequential(prefix="")
+            for index, width in enumerate(in_channels):
+                self.laterals.add(self._conv(channels, 1, width, prefix=f"lateral{index}_"))
+                self.outputs.add(self._conv(channels, 3, channels, prefix=f"output{index}_"))
+            self.p6 = self._conv(channels, 3, channels, strides=2, prefix="p6_")
+            self.p7 = self._conv(channels, 3, channels, strides=2, prefix="p7_")
+            self.relu = Activation()
+
+    @staticmethod
+    def _conv(channels: int, kernel: int, in_channels: int, **kwargs: Any) -> Conv2D:
+        return Conv2D(
+            channels,
+            kernel,
+            padding=kernel // 2,
+            in_channels=in_channels,
+            use_bias=True,
+            weight_initializer=_PYRAMID_INIT,
+            **kwargs,
+        )
+
+    def hybrid_forward(self, F: Any, *features: Any) -> list[Any]:
+        # Sums in float32: 16-bit maps of mixed precision are not up-sampled everywhere.
+        merged = [
+            F.amp_cast(lateral(feature), dtype="float32") for lateral, feature in zip(self.laterals, features)
+        ]
+        for level in range(len(merged) - 2, -1, -1):
+            upper = F.UpSampling(merged[level + 1], scale=2, sample_type="nearest")
+            merged[level] = merged[level] + F.slice_like(upper, merged[level], axes=(2, 3))
+        levels = [output(level) for output, level in zip(self.outputs, merged)]
+        levels.append(self.p6(levels[-1]))
+        levels.append(self.p7(self.relu(levels[-1])))
+        return levels
+
+
+class PyramidHead(HybridBlock):
+    """Four convolutions with ReLU and an output convolution, the same weights on every level.
+
+    A map (B, in_channels, H, W) becomes (B, H * W * anchors, channels), by row, column, then anchor.
+    ``prior``: the probability that the output starts from, None where it is no probability.
+    """
+
+    def __init__(
+        self, in_channels: int, anchors: int, channels: int, prior: float | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self._channels, self._used = channels, anchors * channels
+        bias = "zeros" if prior is None else init.Constant(-math.log((1 - prior) / prior))
+        with self.name_scope():
+            self.convs = nn.HybridSequential(prefix="")
+            for _ in range(4):
+                self.convs.add(self._conv(in_channels, in_channels), Activation())
+            self.output = self._conv(
+                self._used,
+                in_channels,
+                bias_initializer=bias,
+                channel_multiple=CHANNEL_MULTIPLE,
+                prefix="output_",
+            )
+
+    @staticmethod
+    def _conv(channels: int, in_channels: int, **kwargs: Any) -> Conv2D:
+        return Conv2D(
+            channels,
+            3,
+            padding=1,
+            in_channels=in_channels,
+            use_bias=True,
+            weight_initializer=init.Normal(0.01),
+            **kwargs,
+        )
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
+        x = F.transpose(F.amp_cast(self.output(self.convs(x)), dtype="float32"), (0, 2, 3, 1))
+        x = F.slice_axis(x, axis=3, begin=0, end=self._used)
+        return F.reshape(x, (0, -1, self._channels))
