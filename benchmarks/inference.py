@@ -63,6 +63,7 @@ def images(batch_size: int) -> Any:
 def our_parts(batch_size: int, precision: str) -> tuple[Any, Any, Any]:
     """Network, post-processing block and images."""
     import gluon_ssd
+    from gluon_ssd.engine.fused import fused_copy
     from gluon_ssd.nn import compute_precision
 
     net = gluon_ssd.get_model("ssd_resnet34")
@@ -70,11 +71,14 @@ def our_parts(batch_size: int, precision: str) -> tuple[Any, Any, Any]:
     factor, shift = calibrate(net(batch)[0].asnumpy())
     channels = [boxes * 81 for boxes in net.default_boxes.per_cell]
     set_scores([predictor.conv for predictor in net.predictors], channels, factor, shift)
-    compute_precision(net, "bfloat16" if precision == "bf16" else None)
+    if precision == "bf16":
+        compute_precision(net, "bfloat16")
+        net.hybridize(static_alloc=True)
+    else:
+        net = fused_copy(net)
     postprocess = net.postprocess()
     postprocess.initialize()
-    for block in (net, postprocess):
-        block.hybridize(static_alloc=True, static_shape=True)
+    postprocess.hybridize(static_alloc=True)
     return net, postprocess, batch
 
 

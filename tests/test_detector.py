@@ -5,13 +5,15 @@ import io
 import mxnet as mx
 import numpy as np
 import pytest
+from mxnet import autograd
 from PIL import Image
 from small import picture
 
-from gluon_ssd import Detector, load
+from gluon_ssd import Detector, get_model, load
 from gluon_ssd.data.transforms import EvalTransform
 from gluon_ssd.detector import to_pixels
 from gluon_ssd.errors import UserError
+from gluon_ssd.nn import assign
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +141,26 @@ def test_a_threshold_nothing_passes(small_run):
     assert found.xyxy.shape == (0, 4)
     assert found.to_dict() == []
     assert np.array_equal(found.plot(), found.image)
+
+
+def test_a_fused_detector_finds_the_same_and_leaves_the_network_alone():
+    mx.random.seed(3)
+    net = get_model("ssd_tiny", classes=["cat", "dog"])
+    random = np.random.RandomState(0)
+    for name, parameter in net.collect_params().items():
+        if "running_mean" in name or name.endswith("gamma"):
+            assign(parameter, parameter.data().asnumpy() + random.normal(0, 0.1, parameter.shape))
+    images = random.randint(0, 255, (5, 90, 120, 3)).astype(np.uint8)
+    settings = {"score_threshold": 0.4, "batch_size": 3}
+    plain = Detector(net, **settings)(images)
+    fused = Detector(net, fuse=True, **settings)(images)
+    assert sum(map(len, plain)) > 20
+    for ours, theirs in zip(fused, plain):
+        assert ours.names == theirs.names
+        np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-4)
+        np.testing.assert_allclose(ours.xyxy, theirs.xyxy, atol=0.05)
+
+    with autograd.record():
+        loss = (net(mx.nd.ones((1, 3, 192, 192)))[0] ** 2).mean()
+    loss.backward()
+    assert float(net.predictors[0].conv.weight.grad().abs().sum().asscalar()) > 0

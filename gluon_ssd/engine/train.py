@@ -9,6 +9,7 @@ from typing import Any
 
 import mxnet as mx
 
+from ..convert import load_backbone
 from ..data.loader import NativeLoader
 from ..detector import Detector
 from ..model_zoo import get_model
@@ -73,6 +74,8 @@ def _make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
         set_parameters(net, resumed.parameters, str(resumed.path))
     elif start_from is not None:
         report = transfer(net, start_from.parameters, start_from.classes)
+    elif recipe.pretrained_backbone:
+        load_backbone(net, Path(recipe.pretrained_backbone).expanduser())
     if recipe.precision == "amp":
         compute_precision(net, "bfloat16" if inputs.device.device_type == "cpu" else "float16")
     return net, report
