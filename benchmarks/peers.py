@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -26,15 +25,12 @@ class Worker:
 
     def __init__(self, name: str, arguments: Sequence[str]) -> None:
         self.name = name
-        # Threads that wait must not spin: the other worker has its turn.
-        environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
         self._process = subprocess.Popen(
             [sys.executable, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment,
         )
         self._read()
 
