@@ -8,7 +8,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from ..errors import UserError
-from ..nn import assign
+from ..nn import all_to_layout, assign
 
 
 @dataclass
@@ -44,6 +44,7 @@ def _some(names: Sequence[str], most: int = 4) -> str:
 def set_parameters(net: Any, arrays: Mapping[str, np.ndarray], source: str) -> None:
     """Sets every parameter of ``net``. Raises UserError, before anything is changed, unless all fit."""
     parameters = net.collect_params()
+    arrays = all_to_layout(arrays, net.layout)
     problems = []
     missing = [name for name in parameters if name not in arrays]
     unexpected = [name for name in arrays if name not in parameters]
@@ -69,6 +70,7 @@ def transfer(net: Any, arrays: Mapping[str, np.ndarray], classes: Sequence[str])
     """
     report = TransferReport(shared_classes=tuple(name for name in net.classes if name in classes))
     parameters = net.collect_params()
+    arrays = all_to_layout(arrays, net.layout)
     heads = net.head_rows(classes) if tuple(classes) != net.classes else {}
     for name, parameter in parameters.items():
         array = arrays.get(name)
