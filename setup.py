@@ -30,6 +30,7 @@ EXTRAS = {
     "tensorboard": ["tensorboard>=2.11,<2.15"],
     "gluoncv": ["gluoncv==0.10.5.post0"],
     "mlperf": ["mlperf-logging>=4.1"],
+    "safetensors": ["safetensors>=0.4,<1"],
     "dev": [
         "pytest>=7",
         "ruff==0.17.6",

@@ -1,8 +1,7 @@
-"""Two programs timed in turn: each in a process of its own, told when to run, so that noise hits both alike."""
+"""Two programs timed in turn, each in a process of its own and told when to run: noise hits both alike."""
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -26,15 +25,12 @@ class Worker:
 
     def __init__(self, name: str, arguments: Sequence[str]) -> None:
         self.name = name
-        # Threads that wait must not spin: the other worker has its turn.
-        environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
         self._process = subprocess.Popen(
             [sys.executable, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment,
         )
         self._read()
 
@@ -67,7 +63,6 @@ def compare(ours: Worker, theirs: Worker, images: int, rounds: int) -> float:
         print(f"  {worker.name:24} {images / middle:7.2f} images/s   {1000 * middle:7.0f} ms")
     ratios = sorted(their / our for our, their in pairs)
     ratio = statistics.median(ratios)
-    print(
-        f"  ratio {ratio:.2f} (of {rounds} pairs: {ratios[0]:.2f} to {ratios[-1]:.2f}); above 1 is in our favour"
-    )
+    spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
+    print(f"  ratio {ratio:.2f} (of {rounds} pairs: {spread}); above 1 is in our favour")
     return ratio

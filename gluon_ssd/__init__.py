@@ -10,8 +10,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from .cores import cores
 from .errors import UserError, import_problem
+from .machine import cores
 from .version import __version__
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from .data.images import read_image
 from .data.transforms import EvalTransform
 from .engine.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from .engine.device import pick_device
+from .engine.fused import can_fuse, fused_copy
 from .errors import UserError
 from .model_zoo import get_model
 from .model_zoo.transfer import set_parameters
@@ -76,6 +77,8 @@ class Detector:
 
     ``detector(images)``: paths, (H, W, 3) uint8 RGB arrays, one of them, or a batch (N, H, W, 3); returns a
     list of `Detections`, or one for a single image. Photos are turned upright by their EXIF orientation.
+    ``fuse``: work on a copy with norms folded into convolutions, a little faster on CPU in float32 (it has no
+    effect elsewhere); later changes of ``net`` do not reach it.
     Raises UserError for what cannot be read as an image.
     """
 
@@ -86,8 +89,9 @@ class Detector:
         iou_threshold: float = 0.5,
         max_detections: int = 200,
         batch_size: int = 8,
+        fuse: bool = False,
     ) -> None:
-        self.net = net
+        self.net = fused_copy(net) if fuse and can_fuse(net) else net
         self.batch_size = batch_size
         self.device = next(iter(net.collect_params().values())).list_ctx()[0]
         self._transform = EvalTransform(net.preprocess)
@@ -95,7 +99,7 @@ class Detector:
             score_threshold=score_threshold, iou_threshold=iou_threshold, max_detections=max_detections
         )
         self._postprocess.initialize(ctx=self.device)
-        for block in (net, self._postprocess):
+        for block in (net, self._postprocess) if self.net is net else (self._postprocess,):
             block.hybridize(static_alloc=True)
 
     def __call__(self, images: Image | Sequence[Image]) -> Any:
@@ -147,8 +151,9 @@ def load(where: str | Path, device: str = "auto") -> Any:
 
 
 def restore(checkpoint: Checkpoint, device: str = "auto") -> Any:
-    """The network of a checkpoint that was read. Raises UserError when its parameters do not fit its model."""
-    net = get_model(checkpoint.model, classes=checkpoint.classes, ctx=pick_device(device))
+    """The network of a checkpoint that was read. Raises UserError when its parameters do not fit."""
+    context = pick_device(device)
+    net = get_model(checkpoint.model, checkpoint.classes, context, **checkpoint.options)
     net.preprocess = checkpoint.preprocess
     set_parameters(net, checkpoint.parameters, str(checkpoint.path))
     return net

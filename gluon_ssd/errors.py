@@ -51,6 +51,7 @@ _EXTRAS = {
     "onnxruntime": "onnx",
     "tensorboard": "tensorboard",
     "mlperf_logging": "mlperf",
+    "safetensors": "safetensors",
 }
 
 

@@ -30,8 +30,8 @@ class MultiBoxLoss(HybridBlock):
     def hybrid_forward(
         self, F: Any, cls_preds: Any, box_preds: Any, cls_targets: Any, box_targets: Any
     ) -> tuple[Any, Any, Any]:
-        cls_preds = F.cast(cls_preds, dtype="float32")
-        box_preds = F.cast(box_preds, dtype="float32")
+        cls_preds = F.amp_cast(cls_preds, dtype="float32")
+        box_preds = F.amp_cast(box_preds, dtype="float32")
         cross_entropy = -F.pick(F.log_softmax(cls_preds, axis=-1), cls_targets, axis=-1)
         positive = cls_targets > 0
         count = F.sum(positive, axis=1)
@@ -85,8 +85,8 @@ class RetinaLoss(HybridBlock):
     def hybrid_forward(
         self, F: Any, cls_preds: Any, box_preds: Any, cls_targets: Any, box_targets: Any
     ) -> tuple[Any, Any, Any]:
-        cls_preds = F.cast(cls_preds, dtype="float32")
-        box_preds = F.cast(box_preds, dtype="float32")
+        cls_preds = F.amp_cast(cls_preds, dtype="float32")
+        box_preds = F.amp_cast(box_preds, dtype="float32")
         foreground = cls_targets > 0
         share = 1 / F.maximum(F.sum(foreground, axis=1), 1)
         # Every channel counts as negative; at the foreground's own channel that is then put right. So the

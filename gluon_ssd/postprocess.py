@@ -51,8 +51,8 @@ class SSDPostprocess(HybridBlock):
             self.anchors = self.params.get_constant("anchors", np.asarray(anchors, dtype=np.float32)[None])
 
     def hybrid_forward(self, F: Any, cls_preds: Any, box_preds: Any, anchors: Any) -> tuple[Any, Any, Any]:
-        scores, class_ids, index = self._best_pairs(F, F.cast(cls_preds, dtype="float32"))
-        codes = F.gather_nd(F.cast(box_preds, dtype="float32"), index)
+        scores, class_ids, index = self._best_pairs(F, F.amp_cast(cls_preds, dtype="float32"))
+        codes = F.gather_nd(F.amp_cast(box_preds, dtype="float32"), index)
         anchors = F.gather_nd(F.broadcast_like(anchors, box_preds, lhs_axes=(0,), rhs_axes=(0,)), index)
         centre = self._columns(F, codes, 0, 2, self._variances[:2]) * self._columns(F, anchors, 2, 4)
         centre = centre + self._columns(F, anchors, 0, 2)
@@ -139,7 +139,7 @@ class RetinaPostprocess(HybridBlock):
         scores, class_ids, place = (F.concat(*arrays, dim=1) for arrays in zip(*parts))
         index = _batch_index(F, place)
         anchors = F.broadcast_like(anchors, box_preds, lhs_axes=(0,), rhs_axes=(0,))
-        codes = F.gather_nd(F.cast(box_preds, dtype="float32"), index)
+        codes = F.gather_nd(F.amp_cast(box_preds, dtype="float32"), index)
         low, high = self._decode(F, codes, F.gather_nd(anchors, index), scale)
         # Outside the image a clipped box has no size left; it only has to stay finite.
         log_size = F.log(F.maximum(high - low, 1e-12))
@@ -153,7 +153,7 @@ class RetinaPostprocess(HybridBlock):
         The best K pairs stand on the K anchors of highest logit, so that most of the logits are read once,
         and indices stay small enough to be exact in float32.
         """
-        logits = F.cast(F.slice_axis(cls_preds, axis=1, begin=start, end=stop), dtype="float32")
+        logits = F.amp_cast(F.slice_axis(cls_preds, axis=1, begin=start, end=stop), dtype="float32")
         best = F.max(logits, axis=2)
         anchors = F.topk(best, k=min(self._candidates, stop - start), axis=1, dtype="float32")
         scores = F.reshape(F.sigmoid(F.gather_nd(logits, _batch_index(F, anchors))), (0, -1))

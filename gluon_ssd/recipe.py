@@ -50,7 +50,8 @@ class Recipe:
     max_steps: int | None = _key(None, "schedule", "stop after N optimizer steps, whatever the epoch", low=1)
     batch_size: int = _key(32, "schedule", "images per process and step", low=1)
     accumulate: int = _key(1, "schedule", "batches whose gradients make one optimizer step", low=1)
-    lr: float = _key(0.0025, "schedule", "learning rate per 32 images of the global batch", above=0)
+    optimizer: str = _key("sgd", "schedule", "what makes the updates", choices=("sgd", "adam"))
+    lr: float = _key(0.0025, "schedule", "learning rate; for sgd per 32 images of the global batch", above=0)
     momentum: float = _key(0.9, "schedule", "SGD momentum", low=0, below=1)
     weight_decay: float = _key(5e-4, "schedule", "weight decay, on every parameter", low=0)
     decay_epochs: tuple[int, ...] = _key((44, 55), "schedule", "epochs after which lr decays", low=1)
@@ -120,7 +121,9 @@ class Recipe:
         return self.batch_size * self.accumulate * processes
 
     def effective_lr(self, processes: int = 1) -> float:
-        """Return the learning rate after warm-up, before decay: ``lr`` scaled by global batch / 32."""
+        """Return the rate after warm-up, before decay: for SGD ``lr`` scaled by global batch / 32."""
+        if self.optimizer == "adam":
+            return self.lr
         return self.lr * self.global_batch(processes) / 32
 
     def evaluates_after(self, epoch: int) -> bool:

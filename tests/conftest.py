@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# Before any test imports MXNet, which reads the number of threads only then: two numbers give two roundings.
+import gluon_ssd  # noqa: F401
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 Outcome = namedtuple("Outcome", "status out err")
 
@@ -24,7 +27,7 @@ def coco128() -> Path:
 
 
 @pytest.fixture
-def cli(tmp_path, monkeypatch, capsys):
+def cli(tmp_path, monkeypatch, capfd):
     """Run ``gluon-ssd`` in this process, in an empty folder; returns status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GLUON_SSD_DEBUG", raising=False)
@@ -32,9 +35,9 @@ def cli(tmp_path, monkeypatch, capsys):
     def run(*arguments: object) -> Outcome:
         from gluon_ssd.cli import main
 
-        capsys.readouterr()
+        capfd.readouterr()
         status = main([str(argument) for argument in arguments])
-        return Outcome(status, *capsys.readouterr())
+        return Outcome(status, *capfd.readouterr())
 
     return run
 
@@ -50,3 +53,23 @@ def python(tmp_path):
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory) -> Path:
+    """A data set of 12 and 4 small pictures of shapes. Do not write into it."""
+    from gluon_ssd.data.shapes import make_shapes
+
+    return make_shapes(tmp_path_factory.mktemp("shapes") / "data", train=12, val=4, size=(96, 128))
+
+
+@pytest.fixture(scope="session")
+def small_run(shapes, tmp_path_factory) -> Path:
+    """The run folder of ssd_tiny after 2 steps on `shapes` and an evaluation. Do not write into it."""
+    from gluon_ssd.engine.train import run_training
+    from gluon_ssd.recipe import load_recipe
+
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    changes = {"data": str(shapes), "output": str(folder), "batch_size": 4, "max_steps": 2}
+    run_training(load_recipe("ssd_tiny/smoke", changes), quiet=True)
+    return folder

@@ -81,7 +81,8 @@ def test_the_loss_equals_a_plain_implementation():
 def test_ties_among_negatives_count_as_many_as_are_wanted():
     cls_preds, box_preds, cls_targets, box_targets = small_case()
     cls_preds[:] = 0
-    assert loss_of(cls_preds, box_preds, cls_targets, box_targets)[1] == pytest.approx(4 * np.log(4) / 2, rel=1e-5)
+    cls_loss = loss_of(cls_preds, box_preds, cls_targets, box_targets)[1]
+    assert cls_loss == pytest.approx(4 * np.log(4) / 2, rel=1e-5)
 
 
 def test_more_positives_than_a_quarter_use_all_negatives():

@@ -42,7 +42,7 @@ def test_layout(root):
     assert sorted(p.name for p in (root / "train").iterdir()) == [f"{i:06d}.jpg" for i in range(1, 61)]
     assert len(list((root / "val").iterdir())) == 12
     assert json.loads((root / "shapes.json").read_text()) == {
-        "generator": 1, "train": 60, "val": 12, "size": [240, 320], "seed": 3,
+        "generator": 2, "train": 60, "val": 12, "size": [240, 320], "seed": 3,
     }  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def test_objects_inside_the_image_are_not_too_small(train):
         (x, y, w, h), (width, height) = a["bbox"], sizes[a["image_id"]]
         if x > 0 and y > 0 and x + w < width and y + h < height:
             shares.append(max(w, h) / max(width, height))
-    assert min(shares) >= 0.09
+    assert min(shares) >= 0.12
     assert max(shares) > 0.35
 
 
@@ -107,12 +107,12 @@ def test_no_object_loses_more_than_it_may():
     """Replays the scene: every object's visible share, parts outside the image counted as hidden."""
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        canvas, scene = np.zeros((200, 300, 3), np.uint8), shapes._Scene(200, 300, most_hidden=0.6)
+        canvas, scene = np.zeros((200, 300, 3), np.uint8), shapes._Scene(200, 300, most_hidden=0.5)
         for _ in range(8):
             shapes._place(rng, canvas, scene)
         visible = np.bincount(scene.owner.ravel(), minlength=len(scene.full) + 1)[1:]
         assert len(scene.objects) >= 5
-        assert (visible / scene.full).min() >= 0.4
+        assert (visible / scene.full).min() >= 0.5
 
 
 def test_scene_refuses_to_hide_an_object():
@@ -146,17 +146,19 @@ def test_ring_and_cross_have_holes_and_corners():
     assert cross.alpha[14 - cross.y, 14 - cross.x] == 0
 
 
-def test_colours_do_not_tell_the_class():
-    """The mean colour of an object's box varies far more within a class than between the classes' means."""
-    means = {name: [] for name in SHAPES}
-    for seed in range(60):
+def test_colours_alone_do_not_tell_the_class():
+    """Who takes the class of the nearest mean colour is often wrong."""
+    colours, classes = [], []
+    for seed in range(120):
         picture, objects = make_picture(np.random.default_rng(seed))
         for thing in objects:
             x, y, w, h = thing["bbox"]
-            means[SHAPES[thing["category_id"] - 1]].append(picture[y : y + h, x : x + w].mean(axis=(0, 1)))
-    within = np.mean([np.std(v, axis=0) for v in means.values()])
-    between = np.std([np.mean(v, axis=0) for v in means.values()], axis=0).mean()
-    assert between < 0.35 * within
+            colours.append(picture[y : y + h, x : x + w].mean(axis=(0, 1)))
+            classes.append(thing["category_id"])
+    colours, classes = np.array(colours), np.array(classes)
+    means = np.array([colours[classes == number].mean(axis=0) for number in range(1, 7)])
+    guesses = 1 + np.linalg.norm(colours[:, None] - means, axis=2).argmin(axis=1)
+    assert 1 / 6 < (guesses == classes).mean() < 0.8
 
 
 def test_empty_picture_has_no_objects():

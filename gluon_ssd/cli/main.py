@@ -9,12 +9,20 @@ from typing import Sequence
 
 from ..errors import UserError, import_problem, nearest
 from ..version import __version__
-from . import demo, doctor, models, predict, train, val
+from . import convert, demo, doctor, models, predict, train, val
 from .parsing import Parser, example
 
 # A place that cannot be written is the user's to change, wherever in the program it shows.
 DISK_PROBLEMS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
-VERBS = {"train": train, "val": val, "predict": predict, "demo": demo, "models": models, "doctor": doctor}
+VERBS = {
+    "train": train,
+    "val": val,
+    "predict": predict,
+    "convert": convert,
+    "demo": demo,
+    "models": models,
+    "doctor": doctor,
+}
 
 
 def build_parser() -> Parser:

@@ -1,49 +1,108 @@
-"""``gluon-ssd models``: what is in the zoo."""
+"""``gluon-ssd models``: what is in the zoo, and ``models pull``: published weights into the store."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any, Sequence
 
 from ..resources import card_path, recipe_names
 from .parsing import Parser, example
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+PULL = "pull"
 
 
 def add_parser(subparsers: Any) -> Parser:
     """Add this verb to the command line."""
     parser = subparsers.add_parser(
         "models",
-        help="list the models and recipes",
-        description="List the models of the zoo and their recipes, or show one model's card.",
-        epilog=example("gluon-ssd models", "gluon-ssd models ssd_resnet34"),
+        help="list the models and recipes, pull published weights",
+        description="List the models of the zoo and their recipes, show one model's card, or pull published\n"
+        "weights into the store: ~/.gluon_ssd/models, or models/ under GLUON_SSD_HOME. They come from\n"
+        "GLUON_SSD_MIRROR, a folder or the start of a URL, where that is set. pull alone lists them.",
+        epilog=example(
+            "gluon-ssd models", "gluon-ssd models ssd_resnet34", "gluon-ssd models pull resnet34-mlperf"
+        ),
     )
-    parser.add_argument("name", nargs="?", help="show this model's card")
+    parser.add_argument("name", nargs="?", metavar="MODEL|pull", help="show this model's card; or pull")
+    parser.add_argument("weights", nargs="*", metavar="WEIGHTS", help="after pull: names of weight files")
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table, or one model's row and card."""
+    """Print the table, one model's row and card, or pull weights."""
+    if args.name == PULL:
+        return _pull(args.weights) if args.weights else _list_weights()
+    if args.weights:
+        args.parser.reject(args.weights)
+    return _show(args.name)
+
+
+def _table(*titles: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, no_wrap=title in (titles[0], "file"))
+    return table
+
+
+def _show(name: str | None) -> int:
     from rich.console import Console
     from rich.markdown import Markdown
-    from rich.table import Table
 
     from ..model_zoo import list_models, model_row
 
-    names = [args.name] if args.name else list_models()
-    rows = [model_row(name) for name in names]
+    rows = [model_row(model) for model in ([name] if name else list_models())]
     console = Console()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("model", "backbone", "input", "recipes"):
-        table.add_column(title, no_wrap=title == "model")
+    table = _table("model", "backbone", "input", "recipes")
     for row in rows:
-        recipes = ", ".join(name for name in recipe_names() if name.split("/")[0] == row.name)
+        recipes = ", ".join(recipe for recipe in recipe_names() if recipe.split("/")[0] == row.name)
         height, width = row.input_size
         table.add_row(row.name, row.backbone, f"{height}x{width}", recipes or "-")
     console.print(table)
-    if args.name:
+    if name:
         print(f"\n{rows[0].summary}\nsource: {rows[0].source}")
-        card = card_path(args.name)
+        card = card_path(name)
         if card.is_file():
             text = card.read_text(encoding="utf-8")
             console.print(Markdown(text)) if console.is_terminal else print(f"\n{text}", end="")
+    return 0
+
+
+def _list_weights() -> int:
+    from rich.console import Console
+
+    from ..weights import WEIGHTS, stored_path
+
+    table = _table("weights", "MB", "here", "file", "what")
+    for row in WEIGHTS.values():
+        here = "yes" if stored_path(row.name).is_file() else "no"
+        table.add_row(row.name, str(row.megabytes), here, row.file, row.content)
+    Console().print(table)
+    return 0
+
+
+def _pull(names: Sequence[str]) -> int:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from ..weights import pull
+    from ..weights.store import weight_file
+
+    rows = [weight_file(name) for name in names]  # a misspelt one stops before the first is fetched
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    console = Console(stderr=True)
+    for row in rows:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task(row.file, total=None, start=False)
+
+            def show(done: int, total: int | None) -> None:
+                bar.start_task(task)  # noqa: B023  (called within this turn of the loop)
+                bar.update(task, completed=done, total=total)  # noqa: B023
+
+            path = pull(row.name, show)
+        print(path)
     return 0

@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
         score_threshold=args.score_threshold,
         iou_threshold=args.iou_threshold,
         max_detections=args.max_detections,
+        fuse=True,
         batch_size=args.batch_size,
     )
     output = Path(args.output).expanduser() if args.output else next_run_dir("predict")

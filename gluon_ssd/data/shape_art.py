@@ -34,8 +34,8 @@ def _polygon(corners: int, radius: float = 1.0, turn: float = 0.0) -> np.ndarray
 
 def _star() -> np.ndarray:
     points = np.empty((10, 2))
-    points[0::2] = _polygon(5)
-    points[1::2] = _polygon(5, radius=0.42, turn=np.pi / 5)
+    points[0::2] = _polygon(5, turn=-np.pi / 2)
+    points[1::2] = _polygon(5, radius=0.42, turn=np.pi / 5 - np.pi / 2)
     return points
 
 
@@ -45,11 +45,33 @@ def _cross(arm: float = 0.34) -> np.ndarray:
     return np.concatenate([quarter @ np.linalg.matrix_power(turn, i) for i in range(4)])
 
 
+@dataclass(frozen=True)
+class Style:
+    """What a kind of object looks like: hues (of 0..1) up to an eighth of the circle from one, and textures.
+
+    Kinds overlap in hue and share textures, so that neither gives a kind away without its outline.
+    """
+
+    hue: float
+    textures: tuple[str, ...]
+
+
+TEXTURES = ("stripes", "checks", "dots", "noise", "gradient")
+STYLES = {
+    "circle": Style(0 / 6, ("dots", "gradient")),
+    "square": Style(1 / 6, ("checks", "stripes")),
+    "triangle": Style(2 / 6, ("stripes", "noise")),
+    "star": Style(3 / 6, ("gradient", "checks")),
+    "ring": Style(4 / 6, ("noise", "stripes")),
+    "cross": Style(5 / 6, ("dots", "checks")),
+}
+
+
 # A second contour is a hole.
 OUTLINES: dict[str, Callable[[], Outline]] = {
     "circle": lambda: [_polygon(64)],
-    "square": lambda: [_polygon(4)],
-    "triangle": lambda: [_polygon(3)],
+    "square": lambda: [_polygon(4, turn=np.pi / 4)],
+    "triangle": lambda: [_polygon(3, turn=-np.pi / 2)],
     "star": lambda: [_star()],
     "ring": lambda: [_polygon(64), _polygon(64, radius=0.58)],
     "cross": lambda: [_cross()],
@@ -107,9 +129,11 @@ def _smooth_noise(rng: np.random.Generator, height: int, width: int, cell: float
     return np.clip(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
 
 
-def _pattern(rng: np.random.Generator, height: int, width: int, size: float) -> np.ndarray:
-    """Stripes, checks, dots, noise or a gradient in 0..1 (h, w), scaled to an object of `size`."""
-    kind = rng.choice(["stripes", "checks", "dots", "noise", "gradient"])
+def _pattern(
+    rng: np.random.Generator, height: int, width: int, size: float, textures: tuple[str, ...] = TEXTURES
+) -> np.ndarray:
+    """One of `textures` in 0..1 (h, w), scaled to an object of `size`."""
+    kind = rng.choice(textures)
     period = max(5.0, size * rng.uniform(0.13, 0.3))
     if kind == "noise":
         return np.clip(1.6 * _smooth_noise(rng, height, width, period / 2) - 0.3, 0, 1)
@@ -131,17 +155,22 @@ def _pattern(rng: np.random.Generator, height: int, width: int, size: float) -> 
 
 
 def _colour(
-    rng: np.random.Generator, saturation: tuple[float, float], value: tuple[float, float]
+    rng: np.random.Generator,
+    saturation: tuple[float, float],
+    value: tuple[float, float],
+    hue: tuple[float, float] = (0, 1),
 ) -> np.ndarray:
-    rgb = colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
+    rgb = colorsys.hsv_to_rgb(rng.uniform(*hue) % 1, rng.uniform(*saturation), rng.uniform(*value))
     return 255 * np.array(rgb, np.float32)
 
 
-def _object_colours(rng: np.random.Generator, local: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _object_colours(
+    rng: np.random.Generator, local: np.ndarray, hue: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
     """Two vivid colours, the pair of three drawn that stands out most from the `local` background colour."""
     best, best_distance = None, -1.0
     for _ in range(3):
-        first = _colour(rng, (0.55, 1.0), (0.65, 1.0))
+        first = _colour(rng, (0.55, 1.0), (0.65, 1.0), hue)
         second = _colour(rng, (0.1, 0.9), (0.15, 0.5) if rng.random() < 0.5 else (0.85, 1.0))
         distance = float(np.abs(first - local).sum() + 0.5 * np.abs(second - local).sum())
         if distance > best_distance:
@@ -150,15 +179,18 @@ def _object_colours(rng: np.random.Generator, local: np.ndarray) -> tuple[np.nda
     return best
 
 
-def paint(rng: np.random.Generator, canvas: np.ndarray, patch: Patch, size: float) -> None:
-    """Fill a patch with a random texture, lit from one side, over a soft shadow."""
+def paint(
+    rng: np.random.Generator, canvas: np.ndarray, patch: Patch, size: float, style: Style | None = None
+) -> None:
+    """Fill a patch with a texture of `style` (any, without one), lit from one side, over a soft shadow."""
     height, width = patch.alpha.shape
     on_canvas, _ = windows(patch, canvas.shape)
     under = canvas[on_canvas]
     local = under.reshape(-1, 3).mean(axis=0) if under.size else np.full(3, 127.0)
-    first, second = _object_colours(rng, local)
+    hue = (style.hue - 1 / 8, style.hue + 1 / 8) if style else (0.0, 1.0)
+    first, second = _object_colours(rng, local, hue)
     # Not the whole way to the second colour: the outline has to stay visible against any background.
-    mix = 0.65 * _pattern(rng, height, width, size)[..., None]
+    mix = 0.65 * _pattern(rng, height, width, size, style.textures if style else TEXTURES)[..., None]
     light = np.linspace(1.08, 0.86, height, dtype=np.float32)[:, None, None]
     colours = np.clip((first + (second - first) * mix) * light, 0, 255)
 
@@ -224,7 +256,7 @@ def clutter(rng: np.random.Generator, canvas: np.ndarray) -> None:
     """Things that are not objects: blobs and sticks (some as vivid as the objects), strokes, specks."""
     height, width = canvas.shape[:2]
     for _ in range(rng.integers(2, 8)):
-        vivid = rng.random() < 0.25
+        vivid = rng.random() < 0.15
         patch, size = _clutter_patch(rng, height, width, vivid)
         if vivid:
             paint(rng, canvas, patch, size)

@@ -27,10 +27,10 @@ from gluon_ssd.errors import UserError
 
 SHAPES = tuple(art.OUTLINES)
 JPEG_QUALITY = 90
-SMALLEST, LARGEST = 0.09, 0.6
-LEAST_VISIBLE = 0.4
-# Objects stand within 30 degrees of upright, as most things in photographs do.
-TILT = np.pi / 6
+SMALLEST, LARGEST = 0.12, 0.6
+LEAST_VISIBLE = 0.5
+# Objects stand within 22 degrees of upright, as most things in photographs do.
+TILT = np.pi / 8
 # Part of the recorded parameters: raised when the pictures change, so that older data sets are made again.
 GENERATOR = 2
 _SPLITS = ("train", "val")
@@ -172,8 +172,8 @@ def make_picture(
         height, width = width, height
     canvas = art.background(rng, height, width)
     art.clutter(rng, canvas)
-    scene = _Scene(height, width, most_hidden=float(rng.choice([0.15, 0.35, 1 - LEAST_VISIBLE])))
-    for _ in range(0 if empty else rng.integers(1, 9)):
+    scene = _Scene(height, width, most_hidden=float(rng.choice([0.05, 0.15, 0.3, 1 - LEAST_VISIBLE])))
+    for _ in range(0 if empty else rng.integers(1, 8)):
         _place(rng, canvas, scene)
     return art.grain(rng, canvas), scene.objects
 
@@ -222,5 +222,5 @@ def _place(rng: np.random.Generator, canvas: np.ndarray, scene: _Scene, tries: i
         )
         patch = art.rasterise(outline)
         if scene.try_add(patch, kind + 1):
-            art.paint(rng, canvas, patch, diameter)
+            art.paint(rng, canvas, patch, diameter, art.STYLES[SHAPES[kind]])
             return

@@ -44,6 +44,7 @@ class Checkpoint:
     model: str
     classes: tuple[str, ...]
     preprocess: Preprocess
+    options: dict[str, Any]
     parameters: dict[str, np.ndarray]
     optimizer: dict[str, np.ndarray]
     progress: Progress
@@ -76,6 +77,7 @@ def save_checkpoint(
         "model": net.model_name,
         "classes": list(net.classes),
         "preprocess": net.preprocess.to_dict(),
+        "options": dict(net.options),
         "progress": asdict(progress or Progress()),
         "recipe": dict(recipe or {}),
         "versions": {"gluon_ssd": __version__, "mxnet": mx.__version__, "python": platform.python_version()},
@@ -95,6 +97,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             model=state["model"],
             classes=tuple(state["classes"]),
             preprocess=Preprocess.from_dict(state["preprocess"]),
+            options=dict(state.get("options", {})),
             parameters=_under(arrays, PARAMETERS),
             optimizer=_under(arrays, OPTIMIZER),
             progress=Progress(**state["progress"]),

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import IO, Any, Mapping
+from typing import IO, Mapping
 
 from ..errors import UserError
 
@@ -34,7 +34,7 @@ class Console:
     def __init__(self, log: Path | None = None, quiet: bool = False) -> None:
         self._log, self._file = log, _open(log) if log else None
         self._quiet = quiet
-        self._live: Any = None
+        self._live: _Bar | None = None
         self._terminal = sys.stdout.isatty() and not quiet
 
     def say(self, text: str) -> None:
@@ -43,7 +43,7 @@ class Console:
         if self._quiet:
             return
         if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._live.print(text)
         else:
             print(text, flush=True)
 
@@ -56,28 +56,18 @@ class Console:
         self._began, self._total, self._first = time.perf_counter(), total, done
         self._title, self._done = title, done
         if self._terminal:
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(20),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
-            )
-            self._live = Progress(*columns, transient=True)
-            self._task = self._live.add_task(title, total=total, completed=done, note="")
-            self._live.start()
+            self._live = _Bar(title, total, done)
 
     def step(self, done: int, values: Mapping[str, str], show: bool) -> None:
         """Step ``done`` of the stretch is over; ``show``: it is worth a line where there is no bar."""
         self._done = done
         spent = time.perf_counter() - self._began
         left = spent / max(done - self._first, 1) * (self._total - done)
-        note = "  ".join(f"{name} {value}" for name, value in values.items()) + f"  ETA {duration(left)}"
+        note = "  ".join(f"{name} {value}" for name, value in values.items())
         if self._live is not None:
-            self._live.update(self._task, completed=done, note=note)
+            self._live.show(done, duration(left), note)
         if show:
-            line = f"{self._title} {done}/{self._total}  {note}"
+            line = f"{self._title} {done}/{self._total}  {note}  ETA {duration(left)}"
             if self._live is not None:
                 self._record(line)
             else:
@@ -110,6 +100,33 @@ class Console:
             self._file.flush()
         except OSError as error:
             raise UserError(f"{self._log}: cannot be written: {error.strerror or error}") from None
+
+
+class _Bar:
+    """A bar with the values on a line of their own, so that both fit a terminal of 80 columns."""
+
+    def __init__(self, title: str, total: int, done: int) -> None:
+        from rich.console import Group
+        from rich.live import Live
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.text import Text
+
+        eta = TextColumn("{task.fields[eta]}")
+        self._bar = Progress(TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), eta)
+        self._task = self._bar.add_task(title, total=total, completed=done, eta="")
+        self._note = Text(no_wrap=True, overflow="ellipsis")
+        self._live = Live(Group(self._bar, self._note), transient=True, refresh_per_second=10)
+        self._live.start()
+
+    def show(self, done: int, eta: str, note: str) -> None:
+        self._bar.update(self._task, completed=done, eta=f"ETA {eta}")
+        self._note.plain = note
+
+    def print(self, text: str) -> None:
+        self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        self._live.stop()
 
 
 def _open(log: Path) -> IO[str]:

@@ -187,7 +187,7 @@ def validate(
     run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
     folder = Path(output).expanduser() if output else run / ("val" if split == "val" else f"val-{split}")
     make_folder(folder)
-    detector = Detector(net, score_threshold, iou_threshold, max_detections)
+    detector = Detector(net, score_threshold, iou_threshold, max_detections, fuse=True)
     evaluation = evaluate(detector, dataset, batch_size=batch_size, workers=workers, limit=limit)
     print(score_table(evaluation.scores))
     write_evaluation(evaluation, dataset, folder)

@@ -111,14 +111,14 @@ def training_loader(inputs: Inputs, net: mx.gluon.Block) -> NativeLoader:
     resumed = inputs.resumed
     if resumed is not None and resumed.progress.batch > len(loader):
         raise UserError(
-            f"{resumed.path}: stands at batch {resumed.progress.batch} of an epoch that now has {len(loader)}; "
-            f"{train_set.annotation} is not what it was trained on"
+            f"{resumed.path}: stands at batch {resumed.progress.batch} of an epoch that now has "
+            f"{len(loader)}; {train_set.annotation} is not what it was trained on"
         )
     return loader
 
 
 def prepare_folder(run_dir: Path, recipe: Recipe) -> None:
-    """Makes the run folder, with the recipe in it and without what a killed process left. Raises UserError."""
+    """Makes the run folder, puts the recipe in, removes what a killed process left. Raises UserError."""
     try:
         (run_dir / "checkpoints").mkdir(parents=True, exist_ok=True)
     except OSError as error:

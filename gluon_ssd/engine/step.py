@@ -21,7 +21,7 @@ class _Graph(gluon.HybridBlock):
 
 
 class TrainStep:
-    """Forward, loss, backward and SGD update of a network.
+    """Forward, loss, backward and update of a network, by SGD with momentum or by Adam.
 
     ``accumulate`` batches make one update; their gradients are averaged. Weight decay acts on every
     parameter, as in the MLPerf trainings.
@@ -32,6 +32,7 @@ class TrainStep:
         net: gluon.HybridBlock,
         loss: gluon.HybridBlock,
         *,
+        optimizer: str = "sgd",
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
         accumulate: int = 1,
@@ -42,8 +43,10 @@ class TrainStep:
         self._graph = _Graph(net, loss)
         if hybridize:
             self._graph.hybridize(static_alloc=True, static_shape=True)
-        settings = {"learning_rate": 0.0, "momentum": momentum, "wd": weight_decay}
-        self.trainer = gluon.Trainer(net.collect_params(), "sgd", settings, kvstore=None)
+        settings = {"learning_rate": 0.0, "wd": weight_decay}
+        if optimizer == "sgd":
+            settings["momentum"] = momentum
+        self.trainer = gluon.Trainer(net.collect_params(), optimizer, settings, kvstore=None)
         self._trained = [param for param in net.collect_params().values() if param.grad_req != "null"]
         if accumulate > 1:
             for param in self._trained:

@@ -9,6 +9,7 @@ from typing import Any
 
 import mxnet as mx
 
+from ..convert import load_backbone
 from ..data.loader import NativeLoader
 from ..detector import Detector
 from ..model_zoo import get_model
@@ -55,10 +56,10 @@ def run_training(recipe: Recipe, quiet: bool = False) -> TrainResult:
     except KeyboardInterrupt:
         place = f"interrupted in epoch {training.progress.epoch}, step {training.progress.step}"
         console.note(place)
-        if training.saved_step is None:
-            raise KeyboardInterrupt(f"{place}; nothing was saved yet") from None
-        advice = f"go on from step {training.saved_step}: gluon-ssd train --resume --output {run_dir}"
-        raise KeyboardInterrupt(f"{place}; {advice}") from None
+        if not (run_dir / "checkpoints" / "last.ckpt").is_file():
+            raise KeyboardInterrupt(f"{place}; no checkpoint was written yet") from None
+        advice = f"gluon-ssd train --resume --output {run_dir}"
+        raise KeyboardInterrupt(f"{place}; to go on from the last checkpoint: {advice}") from None
     finally:
         console.close()
 
@@ -73,6 +74,8 @@ def _make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
         set_parameters(net, resumed.parameters, str(resumed.path))
     elif start_from is not None:
         report = transfer(net, start_from.parameters, start_from.classes)
+    elif recipe.pretrained_backbone:
+        load_backbone(net, Path(recipe.pretrained_backbone).expanduser())
     if recipe.precision == "amp":
         compute_precision(net, "bfloat16" if inputs.device.device_type == "cpu" else "float16")
     return net, report
@@ -86,7 +89,7 @@ def _make_schedule(recipe: Recipe, loader: NativeLoader) -> StepSchedule:
 
 
 class _Training:
-    """The state of one run. ``run`` is the loop; the rest are its steps. Nothing is written before ``run``."""
+    """The state of one run. ``run`` is the loop, the rest its steps; nothing is written before it."""
 
     console: Console
 
@@ -96,10 +99,10 @@ class _Training:
         self.device = inputs.device
         self.net, self.transferred = _make_net(inputs)
         self.progress = Progress() if resumed is None else resumed.progress
-        self.saved_step = None if resumed is None else resumed.progress.step
         self.step = TrainStep(
             self.net,
             self.net.loss(),
+            optimizer=recipe.optimizer,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
             accumulate=recipe.accumulate,
@@ -204,8 +207,8 @@ class _Training:
             rate = finished * self.recipe.batch_size / (time.perf_counter() - self._clock)
             values["images/s"] = f"{rate:.1f}"
         values["mem"] = f"{memory_gib():.1f}G"
-        # The epoch's last is told by `_report_epoch`.
-        show = progress.batch % self.recipe.log_every == 0 and progress.batch < self.batches
+        # The first has no loss to show yet; the epoch's last is told by `_report_epoch`.
+        show = progress.batch % self.recipe.log_every == 0 and finished > 0 and progress.batch < self.batches
         self.console.step(progress.batch, values, show)
 
     def _report_epoch(self) -> None:
@@ -229,8 +232,6 @@ class _Training:
     def _save(self, name: str) -> None:
         path = self.run_dir / "checkpoints" / f"{name}.ckpt"
         save_checkpoint(path, self.net, self.step.trainer, self.progress, self.recipe.to_dict())
-        if name == "last":
-            self.saved_step = self.progress.step
 
     def _evaluate_if_due(self) -> bool:
         """Evaluates if that is wanted here and not done; True when the target is reached."""

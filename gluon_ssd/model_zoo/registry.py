@@ -122,3 +122,9 @@ def _find(name: str) -> tuple[ModelRow, Builder]:
     if name not in _MODELS:
         raise unknown("model", name, list_models())
     return _MODELS[name]
+
+
+def model_outline(name: str) -> Any:
+    """The network of a model for its own classes without values: for names and shapes, and fast."""
+    row, builder = _find(name)
+    return builder(row, row.default_classes)

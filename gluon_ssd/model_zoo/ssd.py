@@ -143,4 +143,4 @@ class SSD(Network):
             features.append(extra(features[-1]))
         logits, codes = zip(*[predict(feature) for predict, feature in zip(self.predictors, features)])
         cls_preds, box_preds = F.concat(*logits, dim=1), F.concat(*codes, dim=1)
-        return F.cast(cls_preds, dtype="float32"), F.cast(box_preds, dtype="float32")
+        return F.amp_cast(cls_preds, dtype="float32"), F.amp_cast(box_preds, dtype="float32")

@@ -20,15 +20,19 @@ class TransferReport:
     kept_initial: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     shared_classes: tuple[str, ...] = ()
+    new_classes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """The report in a few lines of text."""
         text = [f"{len(self.reused)} parameters reused as they are"]
         if self.remapped:
             text.append(
-                f"{len(self.remapped)} prediction layers reused row by row, for {len(self.shared_classes)} "
-                f"classes of the same name ({_some(self.shared_classes)}): {_some(self.remapped)}"
+                f"{len(self.remapped)} of prediction layers reused row by row, for box codes, background and "
+                f"{len(self.shared_classes)} classes of the same name "
+                f"({_some(self.shared_classes) or 'none'}): {_some(self.remapped)}"
             )
+        if self.remapped and self.new_classes:
+            text.append(f"{len(self.new_classes)} classes start anew: {_some(self.new_classes)}")
         if self.kept_initial:
             text.append(f"{len(self.kept_initial)} left as initialised: {_some(self.kept_initial)}")
         if self.unused:
@@ -68,7 +72,9 @@ def transfer(net: Any, arrays: Mapping[str, np.ndarray], classes: Sequence[str])
     codes' rows are copied and those of every class that both know by name; the rest keeps its initial
     value.
     """
-    report = TransferReport(shared_classes=tuple(name for name in net.classes if name in classes))
+    shared = tuple(name for name in net.classes if name in classes)
+    new = tuple(name for name in net.classes if name not in classes)
+    report = TransferReport(shared_classes=shared, new_classes=new)
     parameters = net.collect_params()
     arrays = all_to_layout(arrays, net.layout)
     heads = net.head_rows(classes) if tuple(classes) != net.classes else {}

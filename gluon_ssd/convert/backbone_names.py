@@ -1,0 +1,138 @@
+"""Residual backbones by NVIDIA's short names, ``stage1_conv0_weight``, and by torchvision's.
+
+Inside a stage convolutions are counted in order; a first block's shortcut comes after its own.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Mapping
+
+import numpy as np
+
+from ..errors import UserError
+
+_LEAVES = {"weight": "gamma", "bias": "beta", "running_mean": "running_mean", "running_var": "running_var"}
+_FIRST = "layer1.0.conv1.weight"
+_BLOCK = re.compile(r"layer(\d)\.(\d+)\.conv(\d)\.weight")
+_SHORT = re.compile(r"(?:stage(\d)_)?(?:conv|batchnorm)(\d+)_(weight|gamma|beta|running_mean|running_var)")
+_ORDER = ("weight", "gamma", "beta", "running_mean", "running_var")
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def torch_prefix(state: Arrays) -> str | None:
+    """What stands in front of torchvision's names (mostly nothing); None: no such network."""
+    prefixes = {name[: -len(_FIRST)] for name in state if name.endswith(_FIRST)}
+    found = [prefix for prefix in prefixes if f"{prefix}conv1.weight" in state]
+    return found[0] if len(found) == 1 else None
+
+
+def name_table(names: Arrays, prefix: str = "") -> dict[str, str]:
+    """Short name to torchvision name of all convolutions and norms, in NVIDIA's order."""
+    counts: dict[tuple[int, int], int] = {}
+    for name in names:
+        match = _BLOCK.fullmatch(name[len(prefix) :]) if name.startswith(prefix) else None
+        if match:
+            stage, block, conv = map(int, match.groups())
+            counts[stage, block] = max(counts.get((stage, block), 0), conv)
+    table = _layer("", 0, "conv1", "bn1")
+    number: dict[int, int] = {}
+    for stage, block in sorted(counts):
+        source = f"layer{stage}.{block}"
+        layers = [(f"{source}.conv{i}", f"{source}.bn{i}") for i in range(1, counts[stage, block] + 1)]
+        if f"{prefix}{source}.downsample.0.weight" in names:
+            layers.append((f"{source}.downsample.0", f"{source}.downsample.1"))
+        for conv_name, norm in layers:
+            index = number.setdefault(stage, 0)
+            table.update(_layer(f"stage{stage}_", index, conv_name, norm))
+            number[stage] = index + 1
+    return {short: prefix + name for short, name in table.items()}
+
+
+def _layer(stage: str, index: int, conv: str, norm: str) -> dict[str, str]:
+    table = {f"{stage}conv{index}_weight": f"{conv}.weight"}
+    for theirs, ours in _LEAVES.items():
+        table[f"{stage}batchnorm{index}_{ours}"] = f"{norm}.{theirs}"
+    return table
+
+
+def short_names(state: Arrays) -> dict[str, np.ndarray]:
+    """All convolutions and norms by their short names, from torchvision's or from Gluon's parameter names.
+
+    Gluon's prefixes (``ssd0_resnetmlperf0_``), its ``arg:`` and ``aux:``, and what is not the backbone go;
+    the shapes stay. Raises UserError when this is no residual network.
+    """
+    prefix = torch_prefix(state)
+    if prefix is not None:
+        table = name_table(state, prefix)
+        missing = [name for name in table.values() if name not in state]
+        if missing:
+            raise UserError(f"not a whole ResNet: {missing[0]} is missing ({len(missing)} tensors in all)")
+        return {short: state[name] for short, name in table.items()}
+    state = {plain_name(name): value for name, value in state.items()}
+    first = "stage1_conv0_weight"
+    prefixes = {name[: -len(first)] for name in state if name.endswith(first)}
+    if len(prefixes) != 1:
+        raise UserError(
+            "not the weights of a ResNet: neither layer1.0.conv1.weight nor stage1_conv0_weight in it"
+        )
+    prefix = prefixes.pop()
+    arrays = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+    return {name: value for name, value in arrays.items() if _SHORT.fullmatch(name)}
+
+
+def plain_name(name: str) -> str:
+    """A Gluon parameter name in one spelling: no ``arg:``, ``running_`` for ``moving_``, all norms alike."""
+    name = re.sub(r"^(arg|aux):", "", name).replace("_moving_", "_running_")
+    return re.sub(r"(^|_)[a-z]+batchnorm(?=\d)", r"\1batchnorm", name)
+
+
+def backbone_arrays(state: Arrays, stages: int | None = None) -> dict[str, np.ndarray]:
+    """Short names and arrays of the first ``stages`` stages, in NVIDIA's order, shapes as in ``state``.
+
+    The default is what the detectors use: 3 stages (SSD), of a ResNeXt 4 (RetinaNet). Raises UserError.
+    """
+    arrays = short_names(state)
+    if stages is None:
+        # Grouped convolutions see a part of the channels that the one before gave.
+        before, grouped = arrays["stage1_conv0_weight"], arrays.get("stage1_conv1_weight")
+        stages = 4 if grouped is not None and grouped.shape[1] < before.shape[0] else 3
+    places = {name: _order(name) for name in arrays}
+    kept = [name for name in sorted(arrays, key=places.__getitem__) if places[name][0] <= stages]
+    return {name: np.array(arrays[name], arrays[name].dtype.type, order="C") for name in kept}
+
+
+def _order(name: str) -> tuple[int, int, int]:
+    match = _SHORT.fullmatch(name)
+    assert match  # `short_names` lets no others through
+    return int(match[1] or 0), int(match[2]), _ORDER.index(match[3])
+
+
+def torch_names(arrays: Arrays) -> dict[str, np.ndarray]:
+    """The way back: torchvision's names for short ones. Raises UserError when this is no such ResNet."""
+    arrays = short_names(arrays)
+    first = arrays["stage1_conv0_weight"]
+    size = 3 if first.ndim == 4 and first.shape[2:] == (1, 1) else 2
+    table = _layer("", 0, "conv1", "bn1")
+    for stage in range(1, 5):
+        count = len([name for name in arrays if re.fullmatch(rf"stage{stage}_conv\d+_weight", name)])
+        shortcut = count % size
+        for index in range(count):
+            block, place = _place(index, size, shortcut)
+            source = f"layer{stage}.{block}"
+            inside = place < size
+            conv = f"{source}.conv{place + 1}" if inside else f"{source}.downsample.0"
+            norm = f"{source}.bn{place + 1}" if inside else f"{source}.downsample.1"
+            table.update(_layer(f"stage{stage}_", index, conv, norm))
+    unknown = sorted(set(arrays) - set(table)) + sorted(set(table) - set(arrays))
+    if unknown:
+        raise UserError(f"not a whole ResNet: {', '.join(unknown[:5])}")
+    return {name: arrays[short] for short, name in table.items()}
+
+
+def _place(index: int, size: int, shortcut: int) -> tuple[int, int]:
+    """Block and place in it (``size`` is the shortcut) of the convolution ``index`` of a stage."""
+    if shortcut and index <= size:
+        return 0, index
+    return divmod(index - shortcut, size)

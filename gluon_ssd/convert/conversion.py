@@ -1,0 +1,206 @@
+"""One weight file into another: what ``gluon-ssd convert`` does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Mapping, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import UserError
+from .backbone_names import short_names, torch_names, torch_prefix
+from .backbones import in_layout, weight_layout
+from .files import by_parameter_name, read_weights
+from .params_file import write_params
+from .pickles import write_backbone_pickle
+from .tensors_file import write_safetensors
+from .torch_writer import write_torch
+
+TARGETS = {
+    ".ckpt": "checkpoint",
+    ".pth": "torch",
+    ".pt": "torch",
+    ".pickle": "pickle",
+    ".pkl": "pickle",
+    ".params": "params",
+    ".safetensors": "safetensors",
+}
+# Kinds of file whose tensors have a PyTorch reference's names, as [N, C, H, W].
+_TORCH = ("torch", "safetensors")
+
+State = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that was read, and what the user says of it."""
+
+    path: Path
+    kind: str
+    state: State
+    model: str | None = None
+    classes: Sequence[str] | None = None
+
+    @property
+    def is_backbone(self) -> bool:
+        """A residual network and nothing around it: torchvision's names, or NVIDIA's short ones."""
+        if self.kind in _TORCH:
+            return torch_prefix(self.state) == ""
+        return "stage1_conv0_weight" in self.state
+
+
+def convert_file(
+    source: str | Path,
+    target: str | Path,
+    model: str | None = None,
+    classes: Sequence[str] | None = None,
+    stages: int | None = None,
+) -> str:
+    """Converts a weight file, or the checkpoint of a run; the suffix of ``target`` says what to.
+
+    ``model`` and ``classes`` say what ``source`` holds where it does not itself; ``stages`` is how many
+    stages of a backbone go into a pickle. Returns one line on what was written. Raises UserError, and leaves
+    what was at ``target``, when the file cannot be read or does not fit.
+    """
+    path, to = _find(Path(source).expanduser()), Path(target).expanduser()
+    if to.suffix.lower() not in TARGETS:
+        raise UserError(f"{to}: the name says not what to write; it should end in {', '.join(TARGETS)}")
+    if to.exists() and to.resolve() == path.resolve():
+        raise UserError(f"{to}: is the source itself; give another name")
+    kind, state = read_weights(path)
+    target_kind = TARGETS[to.suffix.lower()]
+    count, note = _write(Source(path, kind, state, model, classes), to, target_kind, stages)
+    return f"{path} ({kind}, {len(state)} tensors) -> {to} ({target_kind}, {count} tensors){note}"
+
+
+def _find(source: Path) -> Path:
+    if source.is_file():
+        return source
+    from ..engine.checkpoint import find_checkpoint
+
+    try:
+        return find_checkpoint(source)
+    except UserError:
+        if source.is_dir():
+            raise
+        raise UserError(f"{source}: no such file, checkpoint or run folder") from None
+
+
+def _write(source: Source, to: Path, target: str, stages: int | None) -> tuple[int, str]:
+    """Writes, and returns how many tensors, and what else there is to say."""
+    if target == "pickle":
+        return len(write_backbone_pickle(_backbone_state(source), to, stages)), ""
+    if target in _TORCH:
+        state = _torch_state(source)
+        (write_torch if target == "torch" else write_safetensors)(state, to)
+        return len(state), ""
+    if target == "params" and source.is_backbone and source.model is None:
+        state = short_names(source.state)
+        write_params(state, to)
+        return len(state), ""
+    return _write_network(load_network(source), to, target)
+
+
+def _write_network(net: Any, to: Path, target: str) -> tuple[int, str]:
+    state = _parameters(net)
+    if target == "checkpoint":
+        from ..engine.checkpoint import save_checkpoint
+
+        save_checkpoint(to, net)
+        return len(state), f"; gluon-ssd predict photos/ --weights {to}"
+    write_params(state, to)
+    options = ", ".join(f"{name}={value!r}" for name, value in getattr(net, "options", {}).items())
+    return len(state), f"; build the network with {options}" if options else ""
+
+
+def _backbone_state(source: Source) -> State:
+    """Names that `write_backbone_pickle` knows, in NCHW."""
+    try:
+        arrays = short_names(source.state)
+    except UserError:
+        net = load_network(source)
+        arrays = {
+            name: value for name, value in _parameters(net).items() if name.startswith(net.backbone.prefix)
+        }
+        arrays = short_names(arrays)
+    layout = weight_layout([array.shape for array in arrays.values()])
+    return {name: in_layout(array, layout, "NCHW") for name, array in arrays.items()}
+
+
+def _torch_state(source: Source) -> State:
+    if source.kind in _TORCH:
+        return source.state
+    if source.is_backbone:
+        return torch_names(_backbone_state(source))
+    from .state import to_torch_state
+
+    return to_torch_state(load_network(source))
+
+
+def _parameters(net: Any) -> dict[str, np.ndarray]:
+    return {name: parameter.data().asnumpy() for name, parameter in net.collect_params().items()}
+
+
+def load_network(source: Source) -> Any:
+    """The network that a file holds the weights of, with them. Raises UserError when it cannot be told."""
+    if source.kind == "checkpoint":
+        from ..detector import load
+
+        return load(source.path, device="cpu")
+    from ..model_zoo import get_model
+    from ..model_zoo.transfer import set_parameters
+    from .state import load_torch_state
+
+    net = get_model(source.model or recognise(source), classes=source.classes)
+    try:
+        if source.kind in _TORCH:
+            load_torch_state(net, source.state)
+        else:
+            set_parameters(net, by_parameter_name(net, source.state), str(source.path))
+    except UserError as error:
+        said = str(error) if str(source.path) in str(error) else f"{source.path}: {error}"
+        hint = "" if source.classes else " (other classes than the model's own? name them with --classes)"
+        raise UserError(said + hint) from None
+    return net
+
+
+def recognise(source: Source) -> str:
+    """The model whose tensors have the names in ``source``, and mostly their shapes too.
+
+    Raises UserError when there is none.
+    """
+    from ..model_zoo import list_models
+    from ..model_zoo.registry import model_outline
+
+    fits: dict[str, int] = {}
+    for name in list_models():
+        theirs, ours = _shapes(model_outline(name), source)
+        if theirs.keys() == ours.keys():
+            fits[name] = sum(theirs[key] == shape for key, shape in ours.items())
+    if not fits:
+        raise UserError(f"{source.path}: the tensors' names are of no model here; if it is one, give --model")
+    return max(fits, key=lambda name: fits[name])
+
+
+Shapes = Dict[str, Tuple[int, ...]]
+
+
+def _shapes(net: Any, source: Source) -> tuple[Shapes, Shapes]:
+    """Shapes by name of the tensors in ``source``, and of those that would hold the weights of ``net``."""
+    from .names import torch_aliases, torch_entries
+
+    parameters = net.collect_params()
+    if source.kind not in _TORCH:
+        theirs = {name: array.shape for name, array in by_parameter_name(net, source.state).items()}
+        return theirs, {name: parameter.shape for name, parameter in parameters.items()}
+    try:
+        entries, aliases = torch_entries(net), torch_aliases(net)
+    except KeyError:
+        return {"": ()}, {}
+    ours = {}
+    for entry in entries:
+        parts = entry.split(np.zeros(parameters[entry.name].shape, np.bool_))
+        ours.update({name: part.shape for name, part in zip(entry.sources, parts)})
+    names = [name for name in source.state if not name.endswith("num_batches_tracked")]
+    return {aliases.get(name, name): source.state[name].shape for name in names}, ours

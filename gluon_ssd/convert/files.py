@@ -1,0 +1,85 @@
+"""Weight files of all kinds: found out by their content, read to arrays by name, written."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any, Mapping
+
+import numpy as np
+
+from ..engine.archive import STATE, read_archive
+from ..errors import UserError
+from .backbone_names import plain_name
+from .params_file import FILE_MAGIC, read_params
+from .pickles import read_pickle
+from .tensors_file import read_safetensors
+from .torch_reader import LEGACY_START, ZIP_START, read_torch, readable
+
+# Starts every .params file that MXNet writes, since 0.5.
+_PARAMS_START = struct.pack("<Q", FILE_MAGIC)
+_PARAMETERS = "parameters/"
+
+
+def kind_of(path: str | Path) -> str:
+    """``torch``, ``pickle``, ``params``, ``safetensors`` or ``checkpoint``, by content and not by name.
+
+    Raises UserError when there is no such file, or it is none of them.
+    """
+    path = Path(path)
+    with readable(path, "weight file"), path.open("rb") as file:
+        start = file.read(512)
+    if start.startswith(ZIP_START):
+        return "checkpoint" if _is_checkpoint(path) else "torch"
+    if start.startswith(LEGACY_START) or start[257:262] == b"ustar":
+        return "torch"
+    if start.startswith(_PARAMS_START):
+        return "params"
+    if start[8:9] == b"{":
+        return "safetensors"
+    if start[:1] == b"\x80" or start[:2] in (b"(d", b"}q"):
+        return "pickle"
+    what = "is empty" if not start else "is no weight file that is known"
+    raise UserError(f"{path}: {what}; known are .pth, .pt, .pickle, .params, .safetensors and .ckpt")
+
+
+def _is_checkpoint(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return STATE in archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+        return False
+
+
+def read_weights(path: str | Path) -> tuple[str, dict[str, np.ndarray]]:
+    """(kind, arrays by name) of any weight file; kinds as in `kind_of`.
+
+    ``params`` lose their ``arg:`` and ``aux:``; of a ``checkpoint`` the network's parameters are read.
+    Nothing in the file is run. Raises UserError for a file that is missing, damaged or something else.
+    """
+    kind = kind_of(path)
+    readers = {
+        "torch": read_torch,
+        "pickle": read_pickle,
+        "params": read_params,
+        "safetensors": read_safetensors,
+        "checkpoint": _read_checkpoint,
+    }
+    return kind, readers[kind](path)
+
+
+def _read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
+    arrays, _ = read_archive(Path(path))
+    return {name[len(_PARAMETERS) :]: value for name, value in arrays.items() if name.startswith(_PARAMETERS)}
+
+
+def by_parameter_name(net: Any, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """``arrays`` under the names of ``net.collect_params()``.
+
+    Gluon has two sets of names: those (``collect_params().save``, NVIDIA's files) and the paths of attributes
+    (``save_parameters``), which have dots. Names of neither set stay as they are.
+    """
+    paths = {path: parameter.name for path, parameter in net._collect_params_with_prefix().items()}
+    plain = {plain_name(name): name for name in net.collect_params()}
+    return {paths.get(name) or plain.get(plain_name(name), name): value for name, value in arrays.items()}

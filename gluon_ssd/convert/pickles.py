@@ -1,0 +1,55 @@
+"""NVIDIA's backbone files: one pickled dictionary of arrays, by the short names of Gluon's parameters."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any, Mapping
+
+import numpy as np
+
+from ..engine.archive import atomic_write
+from . import numpy_pickle
+from .backbone_names import backbone_arrays
+from .numpy_pickle import NumpyArray
+from .safe_pickle import Refused, load
+from .torch_reader import readable
+
+# Arrays at their plain bytes, and read by every Python from 3.4.
+_PROTOCOL = 4
+
+
+def read_pickle(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of a pickled dictionary by name, without running anything in the file.
+
+    The arrays are views of the file's bytes and cannot be written to. Raises UserError for a file that is
+    damaged or holds anything but arrays of numbers.
+    """
+    path = Path(path)
+    with readable(path, "pickle of arrays"):
+        value: Any = load(path.read_bytes(), numpy_pickle.ALLOWED)
+        if not isinstance(value, dict):
+            raise Refused("it holds no dictionary of arrays")
+        arrays = {}
+        for name, item in value.items():
+            if not isinstance(name, str) or not isinstance(item, NumpyArray) or item.value is None:
+                raise Refused("it holds something else than named arrays")
+            arrays[name] = item.value
+        if not arrays:
+            raise Refused("it holds no arrays")
+        return arrays
+
+
+def write_backbone_pickle(
+    state: Mapping[str, np.ndarray], path: str | Path, stages: int | None = None
+) -> dict[str, np.ndarray]:
+    """Writes the backbone of a torchvision ResNet or ResNeXt state dict, and returns what was written.
+
+    ``state``: torchvision's names, or the short ones already. ``stages``: how many are kept; the default is 3
+    (SSD), for ResNeXt 4 (RetinaNet). The classifier is left out. Raises UserError when ``state`` is no such
+    network.
+    """
+    arrays = backbone_arrays(state, stages)
+    with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
+        pickle.dump(arrays, file, _PROTOCOL)
+    return arrays

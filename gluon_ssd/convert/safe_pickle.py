@@ -1,0 +1,238 @@
+"""Pickles read as data: a small machine that runs their opcodes, and of all functions only the given ones.
+
+``pickle`` itself calls whatever a file names, and looks up attributes of what it built. Here nothing is
+imported, no attribute is looked up, and the only values are plain ones, containers, and what the functions of
+the ``allowed`` table return.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from typing import Any, Callable, Mapping
+
+Allowed = Mapping[str, Any]
+
+PLAIN_KEYS = (str, bytes, int, float, bool, type(None))
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_EMPTY = {"EMPTY_LIST": list, "EMPTY_SET": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple}
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_LITERALS = {
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+}
+
+
+class Refused(Exception):
+    """The file holds something that is not data, or no well-formed pickle. The message is one short line."""
+
+
+class Call:
+    """A function that a pickle may call."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+
+class Shell:
+    """A value that is finished by a second step of the pickle, with its state."""
+
+    def set_state(self, state: Any) -> None:
+        raise NotImplementedError
+
+
+class _Mark:
+    pass
+
+
+_MARK = _Mark()
+
+
+def short(value: Any) -> str:
+    """``value`` for an error message: one line of printable characters, not longer than 80."""
+    text = type(value).__name__
+    if isinstance(value, str):
+        text = ascii(value)[1:-1]
+    elif isinstance(value, PLAIN_KEYS):
+        text = repr(value)
+    elif isinstance(value, (tuple, list)):  # not by repr(), which recurses
+        text = f"({', '.join(short(item) if isinstance(item, PLAIN_KEYS) else '...' for item in value[:9])})"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def make_dict(*pairs: Any) -> dict[Any, Any]:
+    """``OrderedDict(pairs)`` or ``Counter(mapping)`` of a pickle, as a plain dict."""
+    result: dict[Any, Any] = {}
+    for group in pairs:
+        items = group.items() if isinstance(group, dict) else group
+        for key, value in items:
+            result[_checked_key(key)] = value
+    return result
+
+
+def _checked_key(key: Any) -> Any:
+    # Hashing a tuple nested a million deep would overflow the C stack.
+    flat = key if isinstance(key, tuple) else (key,)
+    if all(isinstance(item, PLAIN_KEYS) for item in flat):
+        return key
+    raise Refused("a dictionary key that is neither text nor a number")
+
+
+def load(stream: Any, allowed: Allowed, persistent: Callable[[Any], Any] | None = None) -> Any:
+    """Runs one pickle and returns its value.
+
+    ``stream``: bytes, or a file whose ``read(n)`` never allocates more than what is left of it (a BytesIO or
+    an mmap); it is left behind the pickle. ``allowed``: "module name" to the value that stands for it, a
+    `Call` where it may be called. ``persistent``: makes a value of a persistent id. Raises Refused.
+    """
+    machine = _Machine(allowed, persistent)
+    try:
+        for opcode, argument, _ in pickletools.genops(stream):
+            if opcode.name == "STOP":
+                return machine.pop()
+            machine.step(opcode.name, argument)
+    except Refused:
+        raise
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError) as error:
+        raise Refused(f"damaged pickle: {short(str(error))}") from None
+    raise Refused("damaged pickle: it has no end")
+
+
+class _Machine:
+    def __init__(self, allowed: Allowed, persistent: Callable[[Any], Any] | None) -> None:
+        self.allowed = allowed
+        self.persistent = persistent
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+
+    def pop(self) -> Any:
+        value = self.stack.pop()
+        if value is _MARK:
+            raise Refused("damaged pickle: a value is missing")
+        return value
+
+    def pop_mark(self) -> list[Any]:
+        index = len(self.stack) - 1
+        while self.stack[index] is not _MARK:
+            index -= 1
+            if index < 0:
+                raise Refused("damaged pickle: a mark is missing")
+        values = self.stack[index + 1 :]
+        del self.stack[index:]
+        return values
+
+    def step(self, name: str, argument: Any) -> None:
+        if name in _LITERALS:
+            self.stack.append(argument)
+        elif name in _CONSTANTS:
+            self.stack.append(_CONSTANTS[name])
+        elif name in _EMPTY:
+            self.stack.append(_EMPTY[name]())
+        elif name in _TUPLES:
+            values = [self.pop() for _ in range(_TUPLES[name])]
+            self.stack.append(tuple(reversed(values)))
+        else:
+            action = getattr(self, f"op_{name.lower()}", None)
+            if action is None:
+                raise Refused(f"the pickle instruction {name}, which no weights need")
+            action(argument)
+
+    def op_proto(self, argument: Any) -> None:
+        """Protocols differ in the instructions that they use, and those are looked at one by one."""
+
+    op_frame = op_proto
+
+    def op_mark(self, argument: Any) -> None:
+        self.stack.append(_MARK)
+
+    def op_pop(self, argument: Any) -> None:
+        self.stack.pop()
+
+    def op_pop_mark(self, argument: Any) -> None:
+        self.pop_mark()
+
+    def op_dup(self, argument: Any) -> None:
+        self.stack.append(self.stack[-1])
+
+    def op_tuple(self, argument: Any) -> None:
+        self.stack.append(tuple(self.pop_mark()))
+
+    def op_list(self, argument: Any) -> None:
+        self.stack.append(self.pop_mark())
+
+    op_frozenset = op_list
+
+    def op_dict(self, argument: Any) -> None:
+        values = self.pop_mark()
+        self.stack.append({})
+        self._set_items(values)
+
+    def op_append(self, argument: Any) -> None:
+        self._extend([self.pop()])
+
+    def op_appends(self, argument: Any) -> None:
+        self._extend(self.pop_mark())
+
+    op_additems = op_appends
+
+    def _extend(self, values: list[Any]) -> None:
+        target = self.stack[-1]
+        if not isinstance(target, list):
+            raise Refused("damaged pickle: items for something that is no list")
+        target.extend(values)
+
+    def op_setitem(self, argument: Any) -> None:
+        value = self.pop()
+        self._set_items([self.pop(), value])
+
+    def op_setitems(self, argument: Any) -> None:
+        self._set_items(self.pop_mark())
+
+    def _set_items(self, values: list[Any]) -> None:
+        target = self.stack[-1]
+        if not isinstance(target, dict) or len(values) % 2:
+            raise Refused("damaged pickle: keys for something that is no dictionary")
+        target.update(make_dict(zip(values[::2], values[1::2])))
+
+    def op_put(self, argument: int) -> None:
+        self.memo[argument] = self.stack[-1]
+
+    op_binput = op_long_binput = op_put
+
+    def op_memoize(self, argument: Any) -> None:
+        self.memo[len(self.memo)] = self.stack[-1]
+
+    def op_get(self, argument: int) -> None:
+        self.stack.append(self.memo[argument])
+
+    op_binget = op_long_binget = op_get
+
+    def op_global(self, argument: str) -> None:
+        if argument not in self.allowed:
+            name = short(argument.replace(" ", ".", 1))
+            raise Refused(f"it holds {name}, which is neither a tensor nor a container; save a state_dict()")
+        self.stack.append(self.allowed[argument])
+
+    def op_stack_global(self, argument: Any) -> None:
+        name, module = self.pop(), self.pop()
+        self.op_global(f"{module} {name}")
+
+    def op_reduce(self, argument: Any) -> None:
+        arguments, target = self.pop(), self.pop()
+        if not isinstance(target, Call) or not isinstance(arguments, tuple):
+            raise Refused("a call of something that is no function for tensors")
+        self.stack.append(target.function(*arguments))
+
+    op_newobj = op_reduce
+
+    def op_build(self, argument: Any) -> None:
+        state, target = self.pop(), self.stack[-1]
+        if isinstance(target, Shell):
+            target.set_state(state)
+        elif not isinstance(target, dict):  # a state dict's attributes (`_metadata`) are no weights
+            raise Refused("a state for something that has none")
+
+    def op_binpersid(self, argument: Any) -> None:
+        if self.persistent is None:
+            raise Refused("a reference to something outside the file")
+        self.stack.append(self.persistent(self.pop()))

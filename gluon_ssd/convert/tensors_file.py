@@ -1,0 +1,74 @@
+"""safetensors files, through their own library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Mapping
+
+import numpy as np
+
+from ..engine.archive import atomic_write
+from ..errors import UserError, import_problem
+from .safe_pickle import short
+from .torch_pickle import BFLOAT16, ElementType, element_array
+from .torch_reader import readable
+
+_CODES = {
+    "F64": "f8",
+    "F32": "f4",
+    "F16": "f2",
+    "BF16": BFLOAT16,
+    "I64": "i8",
+    "I32": "i4",
+    "I16": "i2",
+    "I8": "i1",
+    "U8": "u1",
+    "U16": "u2",
+    "U32": "u4",
+    "U64": "u8",
+    "BOOL": "b1",
+}
+# The file does not say which framework wrote it, but loaders of PyTorch models ask.
+_METADATA = {"format": "pt"}
+
+
+def _library() -> Any:
+    try:
+        import safetensors
+    except ModuleNotFoundError as error:
+        raise (import_problem(error) or error) from None
+    return safetensors
+
+
+def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
+    """Arrays by name; bfloat16 becomes float32 of the same values.
+
+    Raises UserError when the library is not installed or the file is damaged.
+    """
+    library, path = _library(), Path(path)
+    with readable(path, "safetensors file"):
+        data = path.read_bytes()
+    try:
+        entries = library.deserialize(data)
+    except library.SafetensorError as error:
+        raise UserError(f"{path}: damaged, or no safetensors file: {short(str(error))}") from None
+    arrays = {}
+    for name, entry in entries:
+        if entry["dtype"] not in _CODES:
+            raise UserError(f"{path}: {short(name)} is of type {short(entry['dtype'])}, which NumPy lacks")
+        flat = element_array(bytes(entry["data"]), ElementType(_CODES[entry["dtype"]]), big_endian=False)
+        arrays[name] = flat.reshape(entry["shape"])
+    return arrays
+
+
+def write_safetensors(arrays: Mapping[str, np.ndarray], path: str | Path) -> None:
+    """Writes arrays by name, types unchanged, atomically. Raises UserError."""
+    _library()
+    from safetensors.numpy import save_file
+
+    with atomic_write(Path(path)) as temporary:
+        data = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+        try:
+            save_file(data, str(temporary), metadata=_METADATA)
+        except KeyError as error:
+            raise UserError(f"{path}: safetensors has no type for {error}") from None

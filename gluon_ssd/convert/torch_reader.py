@@ -1,0 +1,174 @@
+"""PyTorch's .pth and .pt files, in the zip and in the legacy format, read without PyTorch."""
+
+from __future__ import annotations
+
+import io
+import mmap
+import struct
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Callable, Iterator, Mapping
+
+import numpy as np
+
+from ..errors import UserError
+from .safe_pickle import Refused, load, short
+from .torch_pickle import ALLOWED, ElementType, Storage, Tensor, element_array, is_size, tensor_array
+from .torch_state import find_state
+
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+ZIP_START = b"PK\x03\x04"
+_TAR = "the tar format of PyTorch before 0.2; load it with PyTorch and save it again"
+_PROBLEMS = (ValueError, TypeError, LookupError, ArithmeticError, MemoryError, EOFError, struct.error)
+
+Fetch = Callable[[Storage, ElementType], np.ndarray]
+
+
+def read_torch(path: str | Path) -> dict[str, np.ndarray]:
+    """The tensors of a PyTorch checkpoint by name, without PyTorch and without running anything in the file.
+
+    Of a training checkpoint the network's part is taken (``model``, ``state_dict`` or the like); ``module.``
+    prefixes go; counters, options and optimizer state are left out. Types and values are those of the file,
+    bfloat16 as float32 of the same values. Tensors that share a storage share memory here too.
+    Raises UserError for a file that is damaged, is no checkpoint, or holds anything but data.
+    """
+    path = Path(path)
+    with readable(path, "PyTorch checkpoint"), path.open("rb") as file:
+        start = file.read(512)
+        file.seek(0)
+        if start.startswith(ZIP_START):
+            return _read_zip(file)
+        if start.startswith(LEGACY_START):
+            return _read_legacy(file)
+        if start[257:262] == b"ustar":
+            raise Refused(_TAR)
+        raise Refused("it is neither the zip nor the legacy format of torch.save")
+
+
+@contextmanager
+def readable(path: Path, kind: str) -> Iterator[None]:
+    """Turns what can be wrong with a file into one UserError that names it."""
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, not a {kind}")
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except Refused as error:
+        raise UserError(f"{path}: cannot be read as a {kind}: {error}") from None
+    except _PROBLEMS as error:
+        raise UserError(f"{path}: cannot be read as a {kind}: {short(str(error))}") from None
+
+
+def _collect(value: Any, fetch: Fetch) -> dict[str, np.ndarray]:
+    cache: dict[tuple[Any, ...], np.ndarray] = {}
+    state = {}
+    for name, tensor in find_state(value).items():
+        if isinstance(tensor, Tensor):
+            storage = tensor.storage
+            key = storage.key, storage.type, storage.total, tensor.type
+            if key not in cache:
+                cache[key] = fetch(storage, tensor.type)
+            tensor = tensor_array(tensor, cache[key])
+        state[name] = tensor
+    return state
+
+
+# The zip format, since PyTorch 1.6.
+
+
+def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return _read_archive(archive, file.seek(0, io.SEEK_END))
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, OSError) as error:
+        raise Refused(f"damaged zip: {short(str(error))}") from None
+
+
+def _read_archive(archive: zipfile.ZipFile, length: int) -> dict[str, np.ndarray]:
+    if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+        raise Refused("it is a TorchScript program; save its state_dict() instead")
+    members = _members(archive, length)
+    pickles = [name for name in members if name.count("/") == 1 and name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise Refused("the zip holds no data.pkl, so torch.save did not write it")
+    root = pickles[0][: -len("data.pkl")]
+    order = archive.read(members[f"{root}byteorder"]) if f"{root}byteorder" in members else b"little"
+    if order not in (b"little", b"big"):
+        raise Refused(f"byte order {short(order.decode('latin-1'))}")
+
+    def fetch(storage: Storage, kind: ElementType) -> np.ndarray:
+        member = members.get(f"{root}data/{storage.key}")
+        wanted = storage.total * storage.type.size
+        if member is None or member.file_size != wanted:
+            size = "not there" if member is None else f"{member.file_size} bytes"
+            raise Refused(f"storage {short(storage.key)} is {size}, its tensors need {wanted} bytes")
+        return element_array(archive.read(member), kind, order == b"big")
+
+    return _collect(load(archive.read(members[pickles[0]]), ALLOWED, Storage.from_id), fetch)
+
+
+def _members(archive: zipfile.ZipFile, length: int) -> Mapping[str, zipfile.ZipInfo]:
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        name = info.filename
+        if name in members:
+            raise Refused(f"the zip holds {short(name)} twice")
+        if name.startswith("/") or "\\" in name or ".." in name.split("/"):
+            raise Refused(f"the zip holds {short(name)}, a path out of it")
+        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+            raise Refused(f"{short(name)} is compressed, which torch.save never does")
+        members[name] = info
+    if sum(info.file_size for info in members.values()) > length:
+        raise Refused("the zip says that it holds more than the file is long")
+    return members
+
+
+# The legacy format, PyTorch 0.2 to 1.5, and later with _use_new_zipfile_serialization=False.
+
+
+def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        magic, protocol = load(data, {}), load(data, {})
+        system = load(data, {})
+        if (magic, protocol) != (LEGACY_MAGIC, 1001) or not isinstance(system, dict):
+            raise Refused("an unknown version of the legacy format")
+        if system.get("little_endian") is not True:
+            raise Refused("it was written on a big-endian machine")
+        storages: dict[str, Storage] = {}
+
+        def remember(parts: Any) -> Storage:
+            storage = Storage.from_id(parts)
+            root = storages.setdefault(storage.key, storage)
+            if (root.type, root.total) != (storage.type, storage.total):
+                raise Refused(f"storage {short(storage.key)} with two sizes")
+            return storage
+
+        value = load(data, ALLOWED, remember)
+        blobs = _legacy_blobs(data, load(data, {}), storages)
+
+        def fetch(storage: Storage, kind: ElementType) -> np.ndarray:
+            return element_array(blobs[storage.key], kind, big_endian=False)
+
+        return _collect(value, fetch)
+
+
+def _legacy_blobs(data: mmap.mmap, keys: Any, storages: Mapping[str, Storage]) -> dict[str, bytes]:
+    """The storages' bytes, which follow the pickles in the order of ``keys``, each after its count."""
+    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+        raise Refused("its list of storages does not match its tensors")
+    blobs = {}
+    for key in map(str, keys):
+        storage, head = storages[key], data.read(8)
+        count = struct.unpack("<q", head)[0]
+        if not is_size(count) or count != storage.total:
+            raise Refused(f"storage {short(key)} has {count} elements, its tensors need {storage.total}")
+        blob = data.read(count * storage.type.size)
+        if len(blob) != count * storage.type.size:
+            raise Refused("the file is cut off")
+        blobs[key] = blob
+    return blobs

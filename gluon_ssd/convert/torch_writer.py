@@ -1,0 +1,99 @@
+"""PyTorch's zip format, written without PyTorch, as ``torch.load(weights_only=True)`` accepts it."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from pathlib import Path
+from typing import Iterable, Mapping
+
+import numpy as np
+
+from ..engine.archive import atomic_write
+from ..errors import UserError
+
+# PyTorch starts every storage at a multiple of this, so that files can be mapped into memory.
+_ALIGNMENT = 64
+_ROOT = "archive"
+_STORAGES = {
+    "float32": "FloatStorage",
+    "float64": "DoubleStorage",
+    "float16": "HalfStorage",
+    "int64": "LongStorage",
+    "int32": "IntStorage",
+    "int16": "ShortStorage",
+    "int8": "CharStorage",
+    "uint8": "ByteStorage",
+    "bool": "BoolStorage",
+}
+
+
+def write_torch(state: Mapping[str, np.ndarray], path: str | Path) -> None:
+    """Writes a state dict as ``torch.save`` does, names in order, types unchanged.
+
+    The file appears whole or not at all. Raises UserError for a name that is no text and for an element type
+    that PyTorch does not have.
+    """
+    arrays = {name: _storable(name, value) for name, value in state.items()}
+    with atomic_write(Path(path)) as temporary, zipfile.ZipFile(
+        temporary, "w", zipfile.ZIP_STORED
+    ) as archive:
+        _add(archive, "data.pkl", _pickle(arrays))
+        _add(archive, "byteorder", b"little")
+        for index, array in enumerate(arrays.values()):
+            _add(archive, f"data/{index}", array.tobytes())
+        _add(archive, "version", b"3\n")
+
+
+def _storable(name: str, value: np.ndarray) -> np.ndarray:
+    array = np.asarray(value)
+    if not isinstance(name, str):
+        raise UserError(f"the tensor name {name!r} is no text")
+    if array.dtype.name not in _STORAGES:
+        raise UserError(f"{name}: PyTorch has no tensors of type {array.dtype}")
+    return np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    info = zipfile.ZipInfo(f"{_ROOT}/{name}", date_time=(1980, 1, 1, 0, 0, 0))
+    assert archive.fp is not None
+    start = archive.fp.tell() + 30 + len(info.filename) + 4
+    padding = -start % _ALIGNMENT
+    info.extra = b"FB" + struct.pack("<H", padding) + b"Z" * padding
+    archive.writestr(info, data)
+
+
+# One pickle of protocol 2, instruction by instruction: pickle itself would have to import torch.
+
+
+def _text(text: str) -> bytes:
+    data = text.encode("utf-8")
+    return b"X" + struct.pack("<I", len(data)) + data
+
+
+def _number(value: int) -> bytes:
+    if value < 1 << 31:
+        return b"J" + struct.pack("<i", value)
+    data = value.to_bytes(8, "little", signed=True)
+    return b"\x8a" + bytes([len(data)]) + data
+
+
+def _numbers(values: Iterable[int]) -> bytes:
+    return b"(" + b"".join(map(_number, values)) + b"t"
+
+
+_EMPTY_ORDERED_DICT = b"ccollections\nOrderedDict\n)R"
+
+
+def _tensor(index: int, array: np.ndarray) -> bytes:
+    storage = _STORAGES[array.dtype.name]
+    strides = [step // array.itemsize for step in array.strides]
+    reference = b"(" + _text("storage") + f"ctorch\n{storage}\n".encode() + _text(str(index)) + _text("cpu")
+    reference += _number(array.size) + b"tQ"
+    arguments = reference + _number(0) + _numbers(array.shape) + _numbers(strides)
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + arguments + b"\x89" + _EMPTY_ORDERED_DICT + b"tR"
+
+
+def _pickle(arrays: Mapping[str, np.ndarray]) -> bytes:
+    items = (_text(name) + _tensor(index, array) for index, (name, array) in enumerate(arrays.items()))
+    return b"\x80\x02" + _EMPTY_ORDERED_DICT + b"(" + b"".join(items) + b"u."

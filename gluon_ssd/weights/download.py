@@ -1,0 +1,105 @@
+"""One file from a URL or a folder to a place of its own, whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import http.client
+import os
+import re
+import shutil
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, BinaryIO, Callable
+
+from ..errors import UserError
+from ..version import __version__
+
+_BLOCK = 1 << 18
+_TIMEOUT = 30  # seconds without a byte
+
+Progress = Callable[[int, "int | None"], None]
+
+
+def fetch(source: str, path: Path, check: Callable[[Path], None], progress: Progress | None = None) -> None:
+    """Brings ``source``, a URL or a file, to ``path`` by way of ``path`` + ``.part``.
+
+    ``check`` raises UserError for wrong content, which is then deleted; a download that was cut off stays as
+    ``.part`` and goes on from there next time. Raises UserError when ``source`` cannot be reached.
+    """
+    part = path.with_name(path.name + ".part")
+    with part.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"{part}: another process is downloading this file; wait for it") from None
+        if re.match("https?://", source):
+            _download(source, file, progress)
+        else:
+            _copy(Path(source), file)
+        file.flush()
+        os.fsync(file.fileno())
+        try:
+            check(part)
+        except UserError:
+            part.unlink()
+            raise
+        os.replace(part, path)
+
+
+def _copy(source: Path, file: BinaryIO) -> None:
+    try:
+        with source.open("rb") as origin:
+            file.truncate(0)
+            shutil.copyfileobj(origin, file)
+    except FileNotFoundError:
+        Path(file.name).unlink()
+        raise UserError(f"{source}: no such file in the mirror") from None
+
+
+def _download(url: str, file: BinaryIO, progress: Progress | None) -> None:
+    have = file.seek(0, os.SEEK_END)
+    try:
+        with _open(url, have) as answer:
+            if answer.status != 206:  # the server begins anew
+                have = 0
+                file.truncate(0)
+            length = answer.headers.get("Content-Length")
+            total = have + int(length) if length else None
+            for block in iter(lambda: answer.read(_BLOCK), b""):
+                file.write(block)
+                have += len(block)
+                if progress is not None:
+                    progress(have, total)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # nothing is left to fetch; the check tells whether it is right
+            return
+        raise UserError(f"{url}: the server says {error.code} {error.reason}") from None
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(f"{url}: cannot be reached: {_reason(error)}; {_advice(file)}") from None
+    if total is not None and have < total:
+        raise UserError(f"{url}: the connection broke at {have} of {total} bytes; run again to go on")
+
+
+def _open(url: str, start: int) -> Any:
+    headers = {"User-Agent": f"gluon_ssd/{__version__}"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT)
+
+
+def _reason(error: BaseException) -> str:
+    reason = getattr(error, "reason", None) or error
+    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    return " ".join(str(text).split())
+
+
+def _advice(file: BinaryIO) -> str:
+    path = Path(file.name)
+    if path.stat().st_size:
+        return "run again to go on"
+    path.unlink()
+    return f"without a network put {path.stem} into {path.parent}/, or set GLUON_SSD_MIRROR"

@@ -1,0 +1,94 @@
+"""Where published weights lie, and how they come there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Callable
+
+from ..errors import UserError, unknown
+from .download import fetch
+from .table import WEIGHTS, WeightFile
+
+HOME, MIRROR = "GLUON_SSD_HOME", "GLUON_SSD_MIRROR"
+# Called with bytes so far and bytes in all, which may be unknown.
+Progress = Callable[[int, "int | None"], None]
+
+
+def store_dir() -> Path:
+    """The folder of the store: ``GLUON_SSD_HOME/models``, by default ``~/.gluon_ssd/models``."""
+    home = os.environ.get(HOME)
+    return (Path(home).expanduser() if home else Path.home() / ".gluon_ssd") / "models"
+
+
+def weight_file(name: str) -> WeightFile:
+    """The row of a name, or of a file name. Raises UserError, naming the nearest, when there is none."""
+    for row in WEIGHTS.values():
+        if name in (row.name, row.file):
+            return row
+    raise unknown("weights", name, WEIGHTS)
+
+
+def stored_path(name: str) -> Path:
+    """Where the file of ``name`` is, or would be, in the store. Raises UserError for an unknown name."""
+    return store_dir() / weight_file(name).file
+
+
+def find_weights(name: str) -> Path:
+    """The stored file of ``name``, checked. Never downloads.
+
+    Raises UserError when it is not in the store, telling how it gets there, or is damaged.
+    """
+    row, path = weight_file(name), stored_path(name)
+    if not path.is_file():
+        raise UserError(f"{path}: not in the weight store; gluon-ssd models pull {row.name}")
+    _check(path, row)
+    return path
+
+
+def source_of(row: WeightFile) -> str:
+    """Where a file comes from: the mirror, a folder or the start of a URL, where one is set."""
+    mirror = os.environ.get(MIRROR, "")
+    if not mirror:
+        return row.url
+    if mirror.startswith(("http://", "https://")):
+        return f"{mirror.rstrip('/')}/{row.file}"
+    return str(Path(mirror).expanduser() / row.file)
+
+
+def pull(name: str, progress: Progress | None = None) -> Path:
+    """The file of ``name``, from the store or else downloaded into it, checked by its SHA-256.
+
+    A download that was cut off goes on where it stopped. Raises UserError when the file can neither be found
+    nor fetched, or what came is not the published file.
+    """
+    row, path = weight_file(name), stored_path(name)
+    if path.is_file():
+        _check(path, row)
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot be made: {error.strerror}; set {HOME}") from None
+    source = source_of(row)
+
+    def check(part: Path) -> None:
+        _check(part, row, source)
+
+    fetch(source, path, check, progress)
+    return path
+
+
+def _check(path: Path, row: WeightFile, source: str | None = None) -> None:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    found = digest.hexdigest()[: len(row.digest)]
+    if found != row.digest:
+        advice = "remove it and pull again" if source is None else "nothing was kept"
+        raise UserError(
+            f"{source or path}: its SHA-256 starts with {found}, the published file's with {row.digest}; "
+            f"{advice}"
+        )

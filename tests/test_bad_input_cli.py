@@ -1,0 +1,43 @@
+"""Models, recipes and sources that do not exist, through the command line."""
+
+import pytest
+from small import TRAIN, files, refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("--model", "ssd_resnet43"), ["unknown model 'ssd_resnet43'", "did you mean ssd_resnet34"]),
+        (("--recipe", "ssd_resnet34/smok"), ["unknown recipe 'ssd_resnet34/smok'", "ssd_resnet34/smoke"]),
+        (("--recipe", "gone.yaml"), ["gone.yaml: no such recipe file"]),
+        (("--device", "gpu"), ["MXNet sees no GPU here"]),
+        (("--accumulate", "99"), ["fewer than accumulate (99)"]),
+        (("--weights", "gone.ckpt"), ["gone.ckpt: no such checkpoint"]),
+        (("--val-annotation", "gone.json"), ["gone.json: an annotation file is expected here"]),
+    ],
+)
+def test_nothing_is_made_before_the_mistake_is_found(cli, shapes, tmp_path, arguments, parts):
+    refused(cli(*TRAIN, "--data", shapes, *arguments), *parts)
+    assert files(tmp_path) == {}
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_with_a_misspelt_key(cli, shapes, tmp_path):
+    (tmp_path / "mine.yaml").write_text("model: ssd_tiny\nbatchsize: 4\n")
+    refused(
+        cli("train", "--recipe", "mine.yaml", "--data", shapes),
+        "mine.yaml: unknown key 'batchsize'; did you mean batch_size",
+    )
+
+
+def test_a_recipe_of_an_unknown_model(cli, shapes, tmp_path):
+    (tmp_path / "mine.yaml").write_text("model: ssd_tinny\n")
+    refused(
+        cli("train", "--recipe", "mine.yaml", "--data", shapes),
+        "unknown model 'ssd_tinny'; did you mean ssd_tiny",
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_name_with_a_line_break_is_one_line_all_the_same(cli, tmp_path):
+    refused(cli("predict", "a\nb.jpg", "--weights", "x"), "a b.jpg: no such file or folder")

@@ -1,0 +1,148 @@
+"""What a training shows: on a terminal, redirected, and in its log."""
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gluon_ssd.engine.console import Console, duration, memory_gib
+from gluon_ssd.errors import UserError
+
+# A few steps with a message in between, as the training loop does it.
+PROGRAM = """
+from pathlib import Path
+from gluon_ssd.engine.console import Console
+console = Console(Path("train.log"))
+console.say("begins [here]")
+console.start("epoch 1/2", 4, 1)
+for done in (2, 3, 4):
+    console.step(done, {"loss": "20.632", "cls": "16.574", "box": "4.058", "lr": "7.81e-05",
+                        "images/s": "111.2", "mem": "0.3G"}, show=done == 3)
+    if done == 3:
+        console.say("a message")
+console.stop()
+console.say("ended")
+console.close()
+"""
+
+
+def on_a_terminal(folder, columns):
+    """What the program sends to a terminal of this width."""
+    main, other = pty.openpty()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
+        "COLUMNS": str(columns),
+        "LINES": "24",
+        "TERM": "xterm-256color",
+    }
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=folder, env=environment, stdout=other)
+    os.close(other)
+    received = b""
+    while select.select([main], [], [], 60)[0]:
+        try:
+            part = os.read(main, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        received += part
+    os.close(main)
+    assert process.wait(timeout=60) == 0
+    return received.decode()
+
+
+def screen(text):
+    """The lines that are left on the screen: understands what moves up and what clears a line."""
+    lines, row = [""], 0
+    for part in re.findall(r"\x1b\[[0-9;?]*[a-zA-Z]|\r\n|\r|\n|[^\x1b\r\n]+", text):
+        if part == "\r\n" or part == "\n":
+            row += 1
+            if row == len(lines):
+                lines.append("")
+        elif part == "\x1b[1A":
+            row -= 1
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif not part.startswith("\x1b") and part != "\r":
+            lines[row] += part
+    return [line.rstrip() for line in lines if line.strip()]
+
+
+def test_a_terminal_shows_a_bar_and_takes_it_away(tmp_path):
+    text = on_a_terminal(tmp_path, 80)
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+    assert "epoch 1/2 ━" in plain
+    assert re.search(r"4/4 ETA 0:00", plain)
+    assert "loss 20.632  cls 16.574  box 4.058  lr 7.81e-05  images/s 111.2  mem 0.3G" in plain
+    assert "…" not in plain
+    assert screen(text) == ["begins [here]", "a message", "ended"]
+    assert text.count("\x1b[?25h") == text.count("\x1b[?25l")
+
+
+def test_a_narrow_terminal(tmp_path):
+    assert screen(on_a_terminal(tmp_path, 40)) == ["begins [here]", "a message", "ended"]
+
+
+def test_redirected_it_is_plain_lines(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(PROGRAM, {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert (lines[0], lines[2], lines[3]) == ("begins [here]", "a message", "ended")
+    assert re.fullmatch(
+        r"epoch 1/2 3/4  loss 20.632  cls 16.574  box 4.058  lr 7.81e-05  images/s 111.2  mem 0.3G  ETA 0:00",
+        lines[1],
+    )
+    logged = (tmp_path / "train.log").read_text().splitlines()
+    assert [line[20:] for line in logged] == lines
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", logged[0])
+
+
+def test_quiet_still_logs(tmp_path, capsys):
+    console = Console(tmp_path / "train.log", quiet=True)
+    console.say("one\ntwo")
+    console.note("three")
+    console.close()
+    assert capsys.readouterr().out == ""
+    assert [line[20:] for line in (tmp_path / "train.log").read_text().splitlines()] == [
+        "one",
+        "two",
+        "three",
+    ]
+
+
+def test_advance_counts_on(capsys):
+    console = Console()
+    console.start("evaluation", 10)
+    console.advance(4)
+    console.advance(6)
+    console.step(10, {}, show=True)
+    console.close()
+    assert capsys.readouterr().out.startswith("evaluation 10/10")
+
+
+def test_a_log_on_a_full_disk(tmp_path):
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    console = Console(Path("/dev/full"), quiet=True)
+    with pytest.raises(UserError, match="^/dev/full: cannot be written: No space left on device"):
+        console.say("hello")
+    console.close()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0:00"), (59.9, "0:59"), (61, "1:01"), (3599, "59:59"), (3661, "1:01:01"), (90000, "25:00:00")],
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_memory():
+    assert 0 <= memory_gib() < 1024

@@ -1,0 +1,50 @@
+import csv
+
+import pytest
+
+from gluon_ssd.engine.metrics import COLUMNS, MetricsFile
+from gluon_ssd.errors import UserError
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_row_grows_and_rows_are_in_order(tmp_path):
+    path = tmp_path / "metrics.csv"
+    metrics = MetricsFile(path)
+    metrics.write(2, {"loss": 1.23456789})
+    metrics.write(1, {"loss": 2, "lr": 1e-5})
+    metrics.write(2, {"map": 0.5})
+    found = rows(path)
+    assert tuple(found[0]) == COLUMNS
+    assert [(row["epoch"], row["loss"], row["lr"], row["map"]) for row in found] == [
+        ("1", "2", "1e-05", ""),
+        ("2", "1.23457", "", "0.5"),
+    ]
+
+
+def test_rows_beyond_the_checkpoint_go(tmp_path):
+    path = tmp_path / "metrics.csv"
+    for epoch in (1, 2, 3):
+        MetricsFile(path, epoch - 1).write(epoch, {"loss": epoch})
+    MetricsFile(path, last_epoch=1).write(2, {"map": 0.25})
+    assert [(row["epoch"], row["loss"], row["map"]) for row in rows(path)] == [
+        ("1", "1", ""),
+        ("2", "", "0.25"),
+    ]
+
+
+def test_an_old_file_stays_until_there_is_something_to_write(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("epoch,loss\n1,5\nx,y\n")
+    MetricsFile(path)
+    assert path.read_text() == "epoch,loss\n1,5\nx,y\n"
+    MetricsFile(path, last_epoch=1).write(2, {"loss": 4})
+    assert [(row["epoch"], row["loss"]) for row in rows(path)] == [("1", "5"), ("2", "4")]
+
+
+def test_a_folder_that_is_gone(tmp_path):
+    with pytest.raises(UserError, match="metrics.csv: cannot be written: No such file"):
+        MetricsFile(tmp_path / "gone" / "metrics.csv").write(1, {})
