@@ -28,8 +28,7 @@ def arrays_of(net):
 
 def run(net, images):
     """Outputs as arrays; ``images`` are NCHW."""
-    x = mx.nd.array(images if net.layout == "NCHW" else images.transpose(0, 2, 3, 1))
-    outputs = net(x)
+    outputs = net(net.arrange(mx.nd.array(images)))
     outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     assert all(output.dtype == np.float32 for output in outputs)
     return [output.asnumpy() for output in outputs]
@@ -151,9 +150,8 @@ def test_gradients_are_the_same_in_both_layouts(layout, dtype):
     grads = []
     for options in ({}, {"layout": layout, "dtype": dtype}):
         net = build("ssd_tiny", **options)
-        x = mx.nd.array(images if net.layout == "NCHW" else images.transpose(0, 2, 3, 1))
         with autograd.record():
-            cls_preds, box_preds = net(x)
+            cls_preds, box_preds = net(net.arrange(mx.nd.array(images)))
             # Of the finest map only: a norm over the two pixels of the last one would decide by rounding.
             loss = (cls_preds[:, :2000] ** 2).mean() + (box_preds[:, :2000] ** 2).mean()
             # float16 gradients need a scale not to vanish.

@@ -41,6 +41,10 @@ class Network(HybridBlock):
         """(height, width) of the input in pixels."""
         return self.preprocess.size
 
+    def arrange(self, images: Any) -> Any:
+        """(N, 3, H, W) images, an array or a symbol, in the layout that this network takes."""
+        return images if self.layout == "NCHW" else images.transpose((0, 2, 3, 1))
+
     def load_parameters(
         self,
         filename: str,
