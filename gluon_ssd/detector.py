@@ -123,7 +123,7 @@ class Detector:
 
     def detect_batch(self, images: mx.nd.NDArray) -> tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray]:
         """Normalised (N, 3, H, W) to padded (class_ids, scores, boxes), as `SSDPostprocess` gives them."""
-        return self._postprocess(*self.net(images))
+        return self._postprocess(*self.net(self.net.arrange(images)))
 
 
 def to_pixels(
@@ -153,7 +153,7 @@ def load(where: str | Path, device: str = "auto") -> Any:
 def restore(checkpoint: Checkpoint, device: str = "auto") -> Any:
     """The network of a checkpoint that was read. Raises UserError when its parameters do not fit."""
     context = pick_device(device)
-    net = get_model(checkpoint.model, checkpoint.classes, context, **checkpoint.options)
+    net = get_model(checkpoint.model, checkpoint.classes, ctx=context, **checkpoint.options)
     net.preprocess = checkpoint.preprocess
     set_parameters(net, checkpoint.parameters, str(checkpoint.path))
     return net

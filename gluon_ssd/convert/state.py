@@ -7,7 +7,7 @@ from typing import Any, Mapping
 import numpy as np
 
 from ..errors import UserError
-from ..nn import assign
+from ..nn import assign, to_layout
 from .names import Entry, norm_epsilon, torch_aliases, torch_entries
 
 # Bookkeeping of PyTorch's batch norm that no computation reads.
@@ -44,15 +44,15 @@ def load_torch_state(net: Any, state: Mapping[str, np.ndarray]) -> None:
     problems += [_listing("unexpected", unexpected)] if unexpected else []
     values: dict[str, np.ndarray] = {}
     for entry in entries if not missing else []:
-        shape = parameters[entry.name].shape
-        shapes = [part.shape for part in entry.split(np.zeros(shape, np.bool_))]
+        blank = to_layout(np.zeros(parameters[entry.name].shape, np.bool_), net.layout, "NCHW")
+        shapes = [part.shape for part in entry.split(blank)]
         arrays = entry.adapt([state[source] for source in entry.sources])
         found = [array.shape for array in arrays]
         if shapes != found:
             names = " and ".join(entry.sources)
             problems.append(f"{names}: shape {found}, the network has {shapes}")
         else:
-            values[entry.name] = entry.join(arrays)
+            values[entry.name] = to_layout(entry.join(arrays), "NCHW", net.layout)
     if problems:
         raise UserError(f"these weights do not fit {net.model_name}; " + "; ".join(problems))
     for name, value in values.items():
@@ -66,6 +66,6 @@ def to_torch_state(net: Any) -> dict[str, np.ndarray]:
     parameters = net.collect_params()
     state: dict[str, np.ndarray] = {}
     for entry in _table(net):
-        parts = entry.split(parameters[entry.name].data().asnumpy())
+        parts = entry.split(to_layout(parameters[entry.name].data().asnumpy(), net.layout, "NCHW"))
         state.update(zip(entry.sources, (np.ascontiguousarray(part) for part in parts)))
     return state

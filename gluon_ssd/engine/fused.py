@@ -16,7 +16,7 @@ def fused_copy(net: Any) -> Any:
     It is a copy because the folded weights are kept from the first call on: a network in this state neither
     trains nor follows later changes of its parameters. Outputs agree to rounding.
     """
-    copy = get_model(net.model_name, net.classes, mx.cpu(), **net.options)
+    copy = get_model(net.model_name, net.classes, ctx=mx.cpu(), **net.options)
     copy.preprocess = net.preprocess
     parameters = copy.collect_params()
     for name, parameter in net.collect_params().items():

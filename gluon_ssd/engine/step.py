@@ -16,7 +16,7 @@ class _Graph(gluon.HybridBlock):
         self.net, self.loss = net, loss
 
     def hybrid_forward(self, F: Any, images: Any, cls_targets: Any, box_targets: Any) -> Any:
-        cls_preds, box_preds = self.net(images)
+        cls_preds, box_preds = self.net(self.net.arrange(images))
         return self.loss(cls_preds, box_preds, cls_targets, box_targets)
 
 

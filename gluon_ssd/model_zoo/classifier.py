@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from mxnet import init
-from mxnet.gluon import HybridBlock, nn
+from mxnet.gluon import HybridBlock
 
 from ..data.preprocess import Preprocess
+from ..nn import Dense, GlobalAvgPool2D
 from .network import Network
 from .registry import ModelRow, register_model
 from .resnet import RESNETS, ResNet
@@ -33,8 +34,8 @@ class Classifier(Network):
         channels = backbone.feature_info[-1][0]
         with self.name_scope():
             self.backbone = backbone
-            self.pool = nn.GlobalAvgPool2D()
-            self.output = nn.Dense(
+            self.pool = GlobalAvgPool2D()
+            self.output = Dense(
                 len(self.classes),
                 in_units=channels,
                 weight_initializer=init.Xavier("uniform", "in", 1),

@@ -8,6 +8,7 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 
 from ..errors import UserError, import_problem, unknown
+from ..nn import current
 
 PREFIX = "gluoncv:"
 
@@ -71,6 +72,8 @@ def build_gluoncv_backbone(
     Names of parameters start with ``prefix`` and do not depend on what was built before. Raises UserError
     when GluonCV is not installed, has no such network, or its layers are not a plain sequence.
     """
+    if (current().layout, current().dtype) != ("NCHW", "float32"):
+        raise UserError(f"{PREFIX}{name}: GluonCV's networks take layout NCHW and dtype float32 only")
     try:
         from gluoncv import model_zoo
     except (ImportError, AttributeError) as error:

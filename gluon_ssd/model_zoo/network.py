@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Dict, Iterable, Sequence, Tuple
 
 import numpy as np
+from mxnet import nd
 from mxnet.gluon import HybridBlock
 
 from ..data.preprocess import Preprocess
 from ..errors import UserError
+from ..nn import all_to_layout, current, weight_layout
 
 # By name of a parameter whose rows belong to classes: our rows, where they come from, rows of the source.
 HeadRows = Dict[str, Tuple[np.ndarray, np.ndarray, int]]
@@ -18,6 +22,7 @@ class Network(HybridBlock):
     """A network that knows its name, its classes and its input.
 
     ``classes``: names without background. ``options``: what else `get_model` needs to build it again.
+    ``layout`` and ``dtype``: of its input and its weights.
     """
 
     backbone: Any
@@ -27,12 +32,42 @@ class Network(HybridBlock):
         self.model_name = name
         self.classes: tuple[str, ...] = tuple(class_names)
         self.preprocess = preprocess
+        config = current()
+        self.layout, self.dtype = config.layout, config.dtype
         self.options: dict[str, Any] = {}
 
     @property
     def input_size(self) -> tuple[int, int]:
         """(height, width) of the input in pixels."""
         return self.preprocess.size
+
+    def arrange(self, images: Any) -> Any:
+        """(N, 3, H, W) images, an array or a symbol, in the layout that this network takes."""
+        return images if self.layout == "NCHW" else images.transpose((0, 2, 3, 1))
+
+    def load_parameters(
+        self,
+        filename: str,
+        ctx: Any = None,
+        allow_missing: bool = False,
+        ignore_extra: bool = False,
+        cast_dtype: bool = True,
+        dtype_source: str = "current",
+    ) -> None:
+        """Gluon's, which besides takes files of the other layout, of another dtype, and by whole names.
+
+        Whole names, ``ssd0_expand_conv0_weight``, are those of `collect_params` and of exported networks.
+        """
+        loaded = nd.load(filename)
+        arrays = {name[4:] if name[:4] in ("arg:", "aux:") else name: array for name, array in loaded.items()}
+        if all(name.startswith(self.prefix) for name in arrays):
+            arrays = {name[len(self.prefix) :]: array for name, array in arrays.items()}
+        if weight_layout(array.shape for array in arrays.values()) != self.layout:
+            arrays = all_to_layout(arrays, self.layout)
+        with TemporaryDirectory() as folder:
+            converted = str(Path(folder, "converted.params"))
+            nd.save(converted, arrays)
+            super().load_parameters(converted, ctx, allow_missing, ignore_extra, cast_dtype, dtype_source)
 
     def freeze(self, stages: Iterable[int]) -> None:
         """Stops training the given stages of the backbone: 0 is the stem, 1 the first stage, and so on.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Sequence
 
 from ..errors import UserError, unknown
+from ..nn import LayerConfig, using
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class ModelRow:
     kind: str = "detector"
 
 
+LAYOUTS, DTYPES = ("NCHW", "NHWC"), ("float32", "float16")
 Builder = Callable[..., Any]
 _MODELS: dict[str, tuple[ModelRow, Builder]] = {}
 
@@ -55,23 +57,46 @@ def model_row(name: str) -> ModelRow:
     return _find(name)[0]
 
 
-def get_model(name: str, classes: Sequence[str] | None = None, ctx: Any = None, **options: Any) -> Any:
+def get_model(
+    name: str,
+    classes: Sequence[str] | None = None,
+    layout: str = "NCHW",
+    dtype: str = "float32",
+    ctx: Any = None,
+    *,
+    bn_group: Any = None,
+    bn_fp16: bool = False,
+    **options: Any,
+) -> Any:
     """Builds and initialises a detection network, or a backbone as a classifier.
 
     ``classes``: class names without background; None is the model's own list (80 COCO names for SSD).
-    ``ctx``: an MXNet context; None is the CPU. ``options``: those of the model's row: ``backbone``
-    (``gluoncv:NAME``) of an SSD, ``trainable_layers`` and ``norm_epsilon`` of a RetinaNet. Weights are
-    random: fix them with ``mxnet.random.seed``. Raises UserError for an unknown name, an option the model
-    does not have or an unusable class list.
+    ``layout``: NCHW or NHWC, of images and weights. ``dtype``: float32 or float16, of parameters and maps;
+    norms (unless ``bn_fp16``) and outputs stay float32. ``ctx``: an MXNet context or a list of them; None is
+    the CPU. ``bn_group``: the ranks that share norm statistics, see `nn.GroupBatchNorm`. ``options``: those
+    of the model's row: ``backbone`` (``gluoncv:NAME``) of an SSD, ``trainable_layers`` and ``norm_epsilon``
+    of a RetinaNet. Weights are random: fix them with ``mxnet.random.seed``; layout and dtype do not change
+    them. Raises UserError for an unknown name, an option the model does not have or an unusable class list.
     """
     row, builder = _find(name)
     for option in options:
         if option not in row.options:
             raise unknown(f"option of {name}", option, row.options)
+    for kind, value, known in (("layout", layout, LAYOUTS), ("dtype", dtype, DTYPES)):
+        if value not in known:
+            raise unknown(kind, str(value), known)
     names = row.default_classes if classes is None else check_classes(classes)
-    net = builder(row, names, **options)
-    net.options = dict(options)
+    contexts = ctx if isinstance(ctx, (list, tuple)) else [ctx]
+    on_gpu = any(context is not None and context.device_type == "gpu" for context in contexts)
+    config = LayerConfig(layout, dtype, "gpu" if on_gpu else "cpu", bn_fp16, bn_group)
+    with using(config):
+        net = builder(row, names, **options)
     net.initialize(ctx=ctx)
+    if dtype == "float16":
+        net.cast(dtype)
+    chosen = {"layout": layout, "dtype": dtype, "bn_fp16": bn_fp16}
+    changed = {key: value for key, value in chosen.items() if value not in ("NCHW", "float32", False)}
+    net.options = {**net.options, **options, **changed}
     return net
 
 

@@ -7,7 +7,8 @@ from typing import Any, Callable
 
 from mxnet.gluon import HybridBlock, nn
 
-from ..nn import BatchNorm, Conv2D
+from ..nn import Conv2D, MaxPool2D
+from ..nn import norm as trained_norm
 
 Norm = Callable[..., HybridBlock]
 
@@ -106,7 +107,7 @@ class ResNet(HybridBlock):
     ``feature_info``: (channels, stride) of every output. ``norm``: makes a norm from (channels, act=...).
     """
 
-    def __init__(self, spec: ResNetSpec, norm: Norm = BatchNorm, **kwargs: Any) -> None:
+    def __init__(self, spec: ResNetSpec, norm: Norm = trained_norm, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.spec = spec
         self.feature_info = self._feature_info(spec)
@@ -115,7 +116,7 @@ class ResNet(HybridBlock):
             self.stem.add(
                 Conv2D(spec.stem_channels, spec.stem_kernel, 2, spec.stem_kernel // 2, in_channels=3),
                 norm(spec.stem_channels, act="relu"),
-                nn.MaxPool2D(3, 2, 1),
+                MaxPool2D(3, 2, 1),
             )
             self.stages = nn.HybridSequential(prefix="")
             in_channels = spec.stem_channels

@@ -12,7 +12,8 @@ from mxnet.gluon import HybridBlock, nn
 from ..anchors import DefaultBoxes
 from ..data.preprocess import Preprocess
 from ..losses import MultiBoxLoss
-from ..nn import Activation, BatchNorm, Conv2D, ConvPredictor, TorchBias
+from ..nn import Activation, Conv2D, ConvPredictor, TorchBias
+from ..nn import norm as trained_norm
 from ..postprocess import SSDPostprocess
 from ..targets import SSDTargetEncoder
 from .network import HeadRows, Network
@@ -57,7 +58,7 @@ class ExtraBlock(HybridBlock):
 
     @staticmethod
     def _norm(channels: int, norm: bool, prefix: str) -> HybridBlock:
-        return BatchNorm(channels, act="relu", prefix=prefix) if norm else Activation()
+        return trained_norm(channels, act="relu", prefix=prefix) if norm else Activation()
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         return self.norm2(self.conv2(self.norm1(self.conv1(x))))

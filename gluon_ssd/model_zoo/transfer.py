@@ -8,7 +8,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from ..errors import UserError
-from ..nn import assign
+from ..nn import all_to_layout, assign
 
 
 @dataclass
@@ -48,6 +48,7 @@ def _some(names: Sequence[str], most: int = 4) -> str:
 def set_parameters(net: Any, arrays: Mapping[str, np.ndarray], source: str) -> None:
     """Sets every parameter of ``net``. Raises UserError, before anything is changed, unless all fit."""
     parameters = net.collect_params()
+    arrays = all_to_layout(arrays, net.layout)
     problems = []
     missing = [name for name in parameters if name not in arrays]
     unexpected = [name for name in arrays if name not in parameters]
@@ -75,6 +76,7 @@ def transfer(net: Any, arrays: Mapping[str, np.ndarray], classes: Sequence[str])
     new = tuple(name for name in net.classes if name not in classes)
     report = TransferReport(shared_classes=shared, new_classes=new)
     parameters = net.collect_params()
+    arrays = all_to_layout(arrays, net.layout)
     heads = net.head_rows(classes) if tuple(classes) != net.classes else {}
     for name, parameter in parameters.items():
         array = arrays.get(name)

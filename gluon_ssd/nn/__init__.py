@@ -1,8 +1,20 @@
 """Layers that know the library's rules of layout, precision and initialisation."""
 
 from .arrays import assign
+from .config import LayerConfig, current, using
+from .group_norm import GroupBatchNorm, RankGroup, norm
 from .initializers import FusedHeadXavier, TorchBias
-from .layers import Activation, BatchNorm, Conv2D, FrozenBatchNorm, compute_precision
+from .layers import (
+    Activation,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    FrozenBatchNorm,
+    GlobalAvgPool2D,
+    MaxPool2D,
+    compute_precision,
+)
+from .layout import all_to_layout, to_layout, weight_layout
 from .predictor import ConvPredictor
 from .pyramid import FeaturePyramid, PyramidHead
 
@@ -11,11 +23,23 @@ __all__ = [
     "BatchNorm",
     "Conv2D",
     "ConvPredictor",
+    "Dense",
     "FeaturePyramid",
     "FrozenBatchNorm",
     "FusedHeadXavier",
+    "GlobalAvgPool2D",
+    "GroupBatchNorm",
+    "LayerConfig",
+    "MaxPool2D",
     "PyramidHead",
+    "RankGroup",
     "TorchBias",
+    "all_to_layout",
     "assign",
     "compute_precision",
+    "current",
+    "norm",
+    "to_layout",
+    "using",
+    "weight_layout",
 ]

@@ -45,3 +45,27 @@ class FusedHeadXavier(init.Initializer):
             _uniform(part, math.sqrt(6 / ((arr.shape[1] + channels) * field)))
             parts.append(part)
         arr[:] = nd.concat(*parts, dim=0)
+
+
+class InLayout(init.Initializer):
+    """Another initialiser, for a convolution weight that is kept as OHWI.
+
+    It sees the weight as OIHW, so that its fans are right and a seed gives the same values in both layouts.
+    """
+
+    def __init__(self, inner: init.Initializer) -> None:
+        super().__init__()
+        self._inner = inner
+
+    @classmethod
+    def of(cls, initializer: Any, layout: str) -> Any:
+        """``initializer`` as it is for NCHW, wrapped for NHWC."""
+        return initializer if layout == "NCHW" else cls(init.create(initializer))
+
+    def dumps(self) -> str:
+        return self._inner.dumps()
+
+    def _init_weight(self, name: str, arr: Any) -> None:
+        weight = nd.empty(tuple(arr.shape[axis] for axis in (0, 3, 1, 2)), ctx=arr.context)
+        self._inner._init_weight(name, weight)
+        arr[:] = weight.transpose((0, 2, 3, 1))

@@ -1,7 +1,8 @@
-"""Convolution, norm and activation as the models use them.
+"""Convolution, norm, activation and pooling as the models use them.
 
-Under mixed precision convolutions compute in 16 bits and hand 16-bit maps on; parameters, norm statistics
-and the loss stay in float32.
+Layout, precision and the operators come from the configuration they are built in (`nn.config`). Under mixed
+precision convolutions compute in 16 bits and hand 16-bit maps on; parameters, norm statistics and the loss
+stay in float32.
 """
 
 from __future__ import annotations
@@ -12,19 +13,21 @@ import numpy as np
 from mxnet import init
 from mxnet.gluon import Block, nn
 
-# NumPy has no bfloat16; this is how MXNet spells it.
-LOW_PRECISION = {"bfloat16": np.dtype([("bfloat16", np.uint16)]), "float16": np.dtype(np.float16)}
+from .config import current
+from .initializers import InLayout
 
 # He initialisation by fan-out, torchvision's for every convolution of a residual network.
 BACKBONE_INIT = init.MSRAPrelu("out", slope=0)
+# Tensor cores want the channels of an NHWC image in fours.
+_INPUT_MULTIPLE = 4
 
 
 class Conv2D(nn.Conv2D):
-    """Convolution, NCHW, of known input channels, so that nothing is initialised late.
+    """Convolution of known input channels, so that nothing is initialised late.
 
-    ``compute_dtype`` is None (the data's type) or the 16-bit type of mixed precision. ``channel_multiple``
-    pads the output channels with zero weights to a multiple at run time, for speed; the caller slices them
-    off.
+    ``compute_dtype`` is None (the data's type) or the 16-bit type to compute in. ``pad_channels`` pads the
+    output channels with zero weights to a multiple that is fast; the caller slices them off. An input of
+    odd channels is padded, for NHWC in float16, in the same way; parameters have neither padding.
     """
 
     def __init__(
@@ -38,9 +41,10 @@ class Conv2D(nn.Conv2D):
         use_bias: bool = False,
         weight_initializer: Any = BACKBONE_INIT,
         bias_initializer: Any = "zeros",
-        channel_multiple: int = 1,
+        pad_channels: bool = False,
         **kwargs: Any,
     ) -> None:
+        config = current()
         super().__init__(
             channels,
             kernel_size,
@@ -48,45 +52,77 @@ class Conv2D(nn.Conv2D):
             padding,
             in_channels=in_channels,
             use_bias=use_bias,
-            weight_initializer=weight_initializer,
+            weight_initializer=InLayout.of(weight_initializer, config.layout),
             bias_initializer=bias_initializer,
+            layout=config.layout,
             **kwargs,
         )
-        self.compute_dtype: str | None = None
-        self._missing_channels = -channels % channel_multiple
+        self._ops, self._layout, self._channel_axis = config.ops, config.layout, config.channel_axis
+        self.compute_dtype = self._own_dtype = config.precision
+        self._missing_channels = -channels % self._ops.channel_multiple if pad_channels else 0
         self._kwargs["num_filter"] += self._missing_channels
 
     def hybrid_forward(self, F: Any, x: Any, weight: Any, bias: Any = None) -> Any:
-        arrays = [weight] if bias is None else [weight, bias]
         if self._missing_channels:
-            arrays = [self._pad(F, array) for array in arrays]
-        arrays = [x] + arrays
-        if self.compute_dtype is not None:
-            arrays = [F.amp_cast(array, dtype=LOW_PRECISION[self.compute_dtype]) for array in arrays]
-        return F.Convolution(*arrays, name="fwd", **self._kwargs)
+            weight = _pad(F, weight, 0, self._missing_channels)
+            bias = None if bias is None else _pad(F, bias, 0, self._missing_channels)
+        missing = -self._in_channels % _INPUT_MULTIPLE
+        if missing and self._layout == "NHWC" and self.compute_dtype == "float16":
+            x, weight = (_pad(F, array, self._channel_axis, missing) for array in (x, weight))
+        arrays = [x, weight] if bias is None else [x, weight, bias]
+        return self._ops.convolution(
+            F, arrays, layout=self._layout, precision=self.compute_dtype, attrs=self._kwargs
+        )
 
-    def _pad(self, F: Any, array: Any) -> Any:
-        missing = self._missing_channels
-        return F.concat(array, F.zeros_like(F.slice_axis(array, axis=0, begin=0, end=missing)), dim=0)
+
+def _pad(F: Any, array: Any, axis: int, missing: int) -> Any:
+    """``missing`` zeros more along ``axis``; at most as many as there are."""
+    return F.concat(array, F.zeros_like(F.slice_axis(array, axis=axis, begin=0, end=missing)), dim=axis)
 
 
 class BatchNorm(nn.BatchNorm):
     """Batch norm, then the residual if one is given, then ``act``, in one call: ``norm(x, residual)``.
 
-    Defaults are the references': epsilon 1e-5, momentum 0.9 (the share of the old running value).
+    Defaults are the references': epsilon 1e-5, momentum 0.9 (the share of the old running value). All four
+    arrays are float32 whatever the network's type, or gamma and beta half where the configuration says so.
     """
 
     def __init__(
         self, channels: int, act: str | None = None, *, epsilon: float = 1e-5, **kwargs: Any
     ) -> None:
-        super().__init__(in_channels=channels, momentum=0.9, epsilon=epsilon, **kwargs)
+        config = current()
+        super().__init__(config.channel_axis, in_channels=channels, momentum=0.9, epsilon=epsilon, **kwargs)
         self._act = act
+        self._ops, self._layout, self._half = config.ops, config.layout, config.norm_fp16
+        self.compute_dtype = self._own_dtype = config.precision
+
+    def _alias(self) -> str:
+        # Names of parameters do not tell the kinds of norm apart: all read the same files.
+        return "batchnorm"
+
+    def cast(self, dtype: Any) -> None:
+        super().cast(dtype)
+        if self._half and np.dtype(dtype) == np.float16:
+            self.gamma.cast(dtype)
+            self.beta.cast(dtype)
 
     def hybrid_forward(self, F: Any, x: Any, residual: Any = None, **params: Any) -> Any:
-        x = super().hybrid_forward(F, x, **params)
-        if residual is not None:
-            x = x + residual
-        return x if self._act is None else F.Activation(x, act_type=self._act)
+        if self._half:
+            for name in ("gamma", "beta"):
+                params[name] = F.amp_cast(params[name], dtype="float32")
+        return self._norm(F, x, residual, params)
+
+    def _norm(self, F: Any, x: Any, residual: Any, params: dict[str, Any]) -> Any:
+        return self._ops.norm(
+            F,
+            x,
+            params,
+            act=self._act,
+            add=residual,
+            layout=self._layout,
+            precision=self.compute_dtype,
+            attrs=self._kwargs,
+        )
 
 
 class FrozenBatchNorm(BatchNorm):
@@ -111,10 +147,6 @@ class FrozenBatchNorm(BatchNorm):
         # cuDNN refuses smaller ones than 1e-5.
         self._kwargs.update(eps=value, cudnn_off=value < 1e-5)
 
-    def _alias(self) -> str:
-        # Names of parameters do not tell frozen from trained: both read the same files.
-        return "batchnorm"
-
 
 class Activation(nn.Activation):
     """ReLU unless told otherwise."""
@@ -123,15 +155,40 @@ class Activation(nn.Activation):
         super().__init__(activation, **kwargs)
 
 
+class MaxPool2D(nn.MaxPool2D):
+    """Maximum over windows."""
+
+    def __init__(self, pool_size: int, strides: int, padding: int, **kwargs: Any) -> None:
+        super().__init__(pool_size, strides, padding, layout=current().layout, **kwargs)
+
+
+class GlobalAvgPool2D(nn.GlobalAvgPool2D):
+    """Mean over the map, in float32."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(layout=current().layout, **kwargs)
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
+        return super().hybrid_forward(F, F.amp_cast(x, dtype="float32"))
+
+
+class Dense(nn.Dense):
+    """Dense layer of known input; its parameters may be half, its sums are float32."""
+
+    def hybrid_forward(self, F: Any, x: Any, weight: Any, bias: Any = None) -> Any:
+        arrays = [F.amp_cast(array, dtype="float32") for array in (x, weight, bias)]
+        return super().hybrid_forward(F, *arrays)
+
+
 def compute_precision(net: Block, dtype: str | None) -> None:
-    """Sets the type every convolution of ``net`` computes in; None is the type of the data.
+    """Sets the type that ``net`` computes in; None is the type it was built with.
 
     Parameters keep theirs. Graphs that were cached before are dropped.
     """
 
     def visit(block: Block) -> None:
-        if isinstance(block, Conv2D):
-            block.compute_dtype = dtype
+        if isinstance(block, (Conv2D, BatchNorm)):
+            block.compute_dtype = dtype or block._own_dtype
 
     net.apply(visit)
     net.hybridize(getattr(net, "_active", False), **dict(getattr(net, "_flags", ())))

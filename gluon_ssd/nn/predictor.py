@@ -6,12 +6,9 @@ from typing import Any
 
 from mxnet.gluon import HybridBlock
 
+from .config import current
 from .initializers import FusedHeadXavier, TorchBias
 from .layers import Conv2D
-
-# oneDNN convolves fast where the output channels are whole vectors, tensor cores where they are a multiple
-# of 8.
-CHANNEL_MULTIPLE = 16
 
 
 class ConvPredictor(HybridBlock):
@@ -23,7 +20,7 @@ class ConvPredictor(HybridBlock):
 
     def __init__(self, in_channels: int, boxes: int, channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._boxes, self._channels = boxes, channels
+        self._boxes, self._channels, self._layout = boxes, channels, current().layout
         with self.name_scope():
             self.conv = Conv2D(
                 boxes * (channels + 4),
@@ -33,13 +30,19 @@ class ConvPredictor(HybridBlock):
                 use_bias=True,
                 weight_initializer=FusedHeadXavier(boxes * channels),
                 bias_initializer=TorchBias(in_channels * 9),
-                channel_multiple=CHANNEL_MULTIPLE,
+                pad_channels=True,
                 prefix="conv0_",
             )
 
     def hybrid_forward(self, F: Any, x: Any) -> tuple[Any, Any]:
-        fused = F.transpose(F.amp_cast(self.conv(x), dtype="float32"), (0, 2, 3, 1))
+        fused = channels_last(F, self.conv(x), self._layout)
         middle, end = self._boxes * self._channels, self._boxes * (self._channels + 4)
         logits = F.slice_axis(fused, axis=3, begin=0, end=middle)
         codes = F.slice_axis(fused, axis=3, begin=middle, end=end)
         return F.reshape(logits, (0, -1, self._channels)), F.reshape(codes, (0, -1, 4))
+
+
+def channels_last(F: Any, x: Any, layout: str) -> Any:
+    """A head's map as (B, H, W, channels) in float32, which comes first: MXNet cannot transpose bfloat16."""
+    x = F.amp_cast(x, dtype="float32")
+    return x if layout == "NHWC" else F.transpose(x, (0, 2, 3, 1))

@@ -8,8 +8,9 @@ from typing import Any, Sequence
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
+from .config import current
 from .layers import Activation, Conv2D
-from .predictor import CHANNEL_MULTIPLE
+from .predictor import channels_last
 
 # Uniform in +-sqrt(3 / fan_in).
 _PYRAMID_INIT = init.Xavier("uniform", "in", 3)
@@ -24,6 +25,9 @@ class FeaturePyramid(HybridBlock):
 
     def __init__(self, in_channels: Sequence[int], channels: int = 256, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        config = current()
+        self._ops, self._layout = config.ops, config.layout
+        self._space = tuple(axis for axis in (1, 2, 3) if axis != config.channel_axis)
         with self.name_scope():
             self.laterals = nn.HybridSequential(prefix="")
             self.outputs = nn.HybridSequential(prefix="")
@@ -52,8 +56,8 @@ class FeaturePyramid(HybridBlock):
             F.amp_cast(lateral(feature), dtype="float32") for lateral, feature in zip(self.laterals, features)
         ]
         for level in range(len(merged) - 2, -1, -1):
-            upper = F.UpSampling(merged[level + 1], scale=2, sample_type="nearest")
-            merged[level] = merged[level] + F.slice_like(upper, merged[level], axes=(2, 3))
+            upper = self._ops.upsample(F, merged[level + 1], layout=self._layout)
+            merged[level] = merged[level] + F.slice_like(upper, merged[level], axes=self._space)
         levels = [output(level) for output, level in zip(self.outputs, merged)]
         levels.append(self.p6(levels[-1]))
         levels.append(self.p7(self.relu(levels[-1])))
@@ -71,7 +75,7 @@ class PyramidHead(HybridBlock):
         self, in_channels: int, anchors: int, channels: int, prior: float | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self._channels, self._used = channels, anchors * channels
+        self._channels, self._used, self._layout = channels, anchors * channels, current().layout
         bias = "zeros" if prior is None else init.Constant(-math.log((1 - prior) / prior))
         with self.name_scope():
             self.convs = nn.HybridSequential(prefix="")
@@ -81,7 +85,7 @@ class PyramidHead(HybridBlock):
                 self._used,
                 in_channels,
                 bias_initializer=bias,
-                channel_multiple=CHANNEL_MULTIPLE,
+                pad_channels=True,
                 prefix="output_",
             )
 
@@ -98,6 +102,6 @@ class PyramidHead(HybridBlock):
         )
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
-        x = F.transpose(F.amp_cast(self.output(self.convs(x)), dtype="float32"), (0, 2, 3, 1))
+        x = channels_last(F, self.output(self.convs(x)), self._layout)
         x = F.slice_axis(x, axis=3, begin=0, end=self._used)
         return F.reshape(x, (0, -1, self._channels))

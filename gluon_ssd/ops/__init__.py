@@ -1,0 +1,29 @@
+"""Operator seam: which MXNet operators the layers of `gluon_ssd.nn` are made of on this machine."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import mxnet as mx
+
+from .emulated import EmulatedOps
+from .nvidia import Features, NvidiaOps, detect
+from .stock import LOW_PRECISION, StockOps
+
+__all__ = ["LOW_PRECISION", "EmulatedOps", "Features", "NvidiaOps", "StockOps", "detect", "report", "select"]
+
+
+@lru_cache(maxsize=None)
+def select(device: str) -> StockOps:
+    """The operators for a network on ``device``, ``cpu`` or ``gpu``: the one place where they are chosen."""
+    if device == "cpu":
+        return EmulatedOps()
+    features = detect(mx.sym)
+    return NvidiaOps(features) if features else StockOps()
+
+
+def report() -> dict[str, str]:
+    """What `select` chooses, by device, in words."""
+    count = mx.context.num_gpus()
+    gpus = {"gpu": f"{select('gpu').name} ({count} found)" if count else "none found"}
+    return {"cpu": select("cpu").name, **gpus}

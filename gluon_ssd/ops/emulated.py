@@ -1,0 +1,65 @@
+"""What MXNet lacks on a CPU, composed of what it has: NHWC and float16."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from .stock import StockOps, cast_all
+
+TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
+
+
+class EmulatedOps(StockOps):
+    """Transposes and casts around the operators that know neither NHWC nor float16 on a CPU.
+
+    Numbers are rounded to float16 where a GPU would store them; sums are float32, as on tensor cores.
+    """
+
+    name = "stock MXNet, with NHWC and float16 emulated"
+    # oneDNN convolves slowly where the output channels are not whole vectors.
+    channel_multiple = 16
+
+    def convolution(
+        self, F: Any, arrays: list[Any], *, layout: str, precision: str | None, attrs: Mapping[str, Any]
+    ) -> Any:
+        if precision == "bfloat16" and attrs["num_group"] > 1:
+            # oneDNN cannot cast a grouped weight that it keeps in a layout of its own.
+            precision, arrays = None, [F.amp_cast(arrays[0], dtype="float32"), *arrays[1:]]
+        if layout == "NHWC":
+            # To float32 first: MXNet crashes when it transposes bfloat16.
+            data, weight = (F.amp_cast(array, dtype="float32") for array in arrays[:2])
+            arrays = [F.transpose(data, axes=TO_NCHW), F.transpose(weight, axes=TO_NCHW), *arrays[2:]]
+        arrays = cast_all(F, arrays, precision)
+        if precision == "float16":
+            arrays = [F.amp_cast(array, dtype="float32") for array in arrays]
+        x = F.Convolution(*arrays, name="fwd", **{**attrs, "layout": "NCHW"})
+        if layout == "NHWC":
+            x = F.transpose(F.amp_cast(x, dtype="float32"), axes=TO_NHWC)
+        return F.amp_cast(x, dtype="float16") if precision == "float16" else x
+
+    def norm(
+        self,
+        F: Any,
+        x: Any,
+        params: Mapping[str, Any],
+        *,
+        act: str | None = None,
+        add: Any = None,
+        layout: str,
+        precision: str | None,
+        attrs: Mapping[str, Any],
+    ) -> Any:
+        half = precision == "float16"
+        if half:
+            x = F.amp_cast(x, dtype="float32")
+            add = None if add is None else F.amp_cast(add, dtype="float32")
+        x = super().norm(F, x, params, act=act, add=add, layout=layout, precision=precision, attrs=attrs)
+        return F.amp_cast(x, dtype="float16") if half else x
+
+    def _plain_norm(self, F: Any, x: Any, params: Mapping[str, Any], attrs: Mapping[str, Any]) -> Any:
+        if attrs["axis"] == 1:
+            return super()._plain_norm(F, x, params, attrs)
+        # MXNet 1.9.1 crashes in a norm over (N, 1, 1, C) after one over (N, C, 1, 1): oneDNN's cache takes
+        # the one for the other.
+        x = super()._plain_norm(F, F.transpose(x, axes=TO_NCHW), params, {**attrs, "axis": 1})
+        return F.transpose(x, axes=TO_NHWC)

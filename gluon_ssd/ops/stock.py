@@ -1,0 +1,72 @@
+"""The layers' operators in stock MXNet, as it runs them on a GPU."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+import numpy as np
+
+# NumPy has no bfloat16; this is how MXNet spells it.
+LOW_PRECISION = {"bfloat16": np.dtype([("bfloat16", np.uint16)]), "float16": np.dtype(np.float16)}
+
+
+class StockOps:
+    """One MXNet operator per step.
+
+    ``F`` is `mxnet.sym` or `mxnet.nd`; ``layout`` that of data and weights; ``precision`` the 16-bit type to
+    compute in, None for the type of the data; ``attrs`` are MXNet's attributes of the operator.
+    """
+
+    name = "stock MXNet"
+    # Output channels of a predictor are padded to whole vectors of this many.
+    channel_multiple = 8
+
+    def convolution(
+        self, F: Any, arrays: list[Any], *, layout: str, precision: str | None, attrs: Mapping[str, Any]
+    ) -> Any:
+        """``arrays``: data, weight and, where there is one, bias."""
+        arrays = cast_all(F, arrays, precision)
+        return F.Convolution(*arrays, name="fwd", **{**attrs, "layout": layout})
+
+    def norm(
+        self,
+        F: Any,
+        x: Any,
+        params: Mapping[str, Any],
+        *,
+        act: str | None = None,
+        add: Any = None,
+        layout: str,
+        precision: str | None,
+        attrs: Mapping[str, Any],
+    ) -> Any:
+        """Batch norm of ``x``, plus ``add``, then ``act``. ``params``: the four arrays by Gluon's names."""
+        x = self._plain_norm(F, x, params, attrs)
+        if add is not None:
+            x = x + add
+        return x if act is None else F.Activation(x, act_type=act)
+
+    def group_attributes(self, group: Any) -> dict[str, Any] | None:
+        """Attributes that make a norm share statistics with ``group``; None where no operator can."""
+        return None
+
+    def _plain_norm(self, F: Any, x: Any, params: Mapping[str, Any], attrs: Mapping[str, Any]) -> Any:
+        return F.BatchNorm(x, *in_order(params), name="fwd", **attrs)
+
+    def upsample(self, F: Any, x: Any, *, layout: str) -> Any:
+        """Every pixel four times, float32."""
+        if layout == "NCHW":
+            return F.UpSampling(x, scale=2, sample_type="nearest")
+        return F.repeat(F.repeat(x, repeats=2, axis=1), repeats=2, axis=2)
+
+
+def cast_all(F: Any, arrays: list[Any], precision: str | None) -> list[Any]:
+    """The arrays in ``precision``; None leaves them."""
+    if precision is None:
+        return arrays
+    return [F.amp_cast(array, dtype=LOW_PRECISION[precision]) for array in arrays]
+
+
+def in_order(params: Mapping[str, Any]) -> list[Any]:
+    """The arrays of a batch norm as MXNet's operator takes them."""
+    return [params[name] for name in ("gamma", "beta", "running_mean", "running_var")]
