@@ -66,7 +66,12 @@ REQUIRED = (
 )
 
 OPTIONAL = (
-    Piece("gluoncv", ("gluoncv",), "no comparison in the benchmarks", 'pip install "gluon_ssd[gluoncv]"'),
+    Piece(
+        "gluoncv",
+        ("gluoncv",),
+        "no GluonCV backbones, no comparison in the benchmarks",
+        'pip install "gluon_ssd[gluoncv]"',
+    ),
     Piece("pytest", ("pytest",), "the tests cannot be run", 'pip install "gluon_ssd[dev]"'),
     Piece(
         "horovod",
@@ -146,6 +151,14 @@ def mxnet_features() -> Fact:
     present = [label for name, label in wanted.items() if features.is_enabled(name)]
     gpus = importlib.import_module("mxnet").context.num_gpus() if features.is_enabled("CUDA") else 0
     return Fact("mxnet features", f"{', '.join(present) or 'none'}; {gpus} GPUs")
+
+
+def operators() -> list[Fact]:
+    """Return which operators the layers are made of, per device; call it only where MXNet imports."""
+    return [
+        Fact(f"operators {device}", text)
+        for device, text in importlib.import_module("gluon_ssd.ops").report().items()
+    ]
 
 
 def _check_required(piece: Piece) -> Fact:

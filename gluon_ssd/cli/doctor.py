@@ -33,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     facts += needed
     if not broken:
         facts.append(environment.mxnet_features())
+        facts += environment.operators()
         check = self_check()
         facts.append(check)
         broken += [check] if check.status == BROKEN else []
