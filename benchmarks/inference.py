@@ -2,15 +2,17 @@
 
     python benchmarks/inference.py [--batch-size 8] [--rounds 9] [--precision fp32 bf16]
 
-Random networks would find nothing, or everything. So the class scores of both are scaled and shifted until
-some 500 (box, class) pairs per image pass the threshold of 0.05, as those of a trained network do. Also
-prints what share of our time is post-processing. Both sides keep the best 200
+With ``trained`` scores the class scores of both are scaled and shifted until some 500 (box, class) pairs
+per image pass the threshold of 0.05, as those of a trained network do. With ``initial`` scores both
+networks are as they are built, nearly every pair is near 1/81, and the threshold of both is 0.01: the most
+that NMS can meet. Also prints what share of our time is post-processing. Both sides keep the best 200
 detections at IoU 0.5 and hand the same number of pairs to NMS: 1,000, our default, or 400, GluonCV's.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import sys
 import time
@@ -22,6 +24,8 @@ import numpy as np
 from peers import Worker, compare, serve
 
 PAIRS = 500
+# Ours; GluonCV has 0.01 always.
+THRESHOLDS = {"trained": 0.05, "initial": 0.01}
 
 
 def calibrate(logits: np.ndarray) -> tuple[float, float]:
@@ -61,7 +65,9 @@ def images(batch_size: int) -> Any:
     return mx.nd.random.uniform(-2, 2, (batch_size, 3, 300, 300))
 
 
-def our_parts(batch_size: int, precision: str, candidates: int = 1000) -> tuple[Any, Any, Any]:
+def our_parts(
+    batch_size: int, precision: str, candidates: int = 1000, scores: str = "trained"
+) -> tuple[Any, Any, Any]:
     """Network, post-processing block and images."""
     import gluon_ssd
     from gluon_ssd.engine.fused import fused_copy
@@ -69,22 +75,23 @@ def our_parts(batch_size: int, precision: str, candidates: int = 1000) -> tuple[
 
     net = gluon_ssd.get_model("ssd_resnet34")
     batch = images(batch_size)
-    factor, shift = calibrate(net(batch)[0].asnumpy())
-    channels = [boxes * 81 for boxes in net.default_boxes.per_cell]
-    set_scores([predictor.conv for predictor in net.predictors], channels, factor, shift)
+    if scores == "trained":
+        factor, shift = calibrate(net(batch)[0].asnumpy())
+        channels = [boxes * 81 for boxes in net.default_boxes.per_cell]
+        set_scores([predictor.conv for predictor in net.predictors], channels, factor, shift)
     if precision == "bf16":
         compute_precision(net, "bfloat16")
         net.hybridize(static_alloc=True)
     else:
         net = fused_copy(net)
-    postprocess = net.postprocess(candidates=candidates)
+    postprocess = net.postprocess(candidates=candidates, score_threshold=THRESHOLDS[scores])
     postprocess.initialize()
     postprocess.hybridize(static_alloc=True)
     return net, postprocess, batch
 
 
-def ours(batch_size: int, precision: str, candidates: int) -> Callable[[], None]:
-    net, postprocess, batch = our_parts(batch_size, precision, candidates)
+def ours(batch_size: int, precision: str, candidates: int, scores: str) -> Callable[[], None]:
+    net, postprocess, batch = our_parts(batch_size, precision, candidates, scores)
 
     def work() -> None:
         for output in postprocess(*net(batch)):
@@ -93,7 +100,7 @@ def ours(batch_size: int, precision: str, candidates: int) -> Callable[[], None]
     return work
 
 
-def gluoncv(batch_size: int, precision: str, candidates: int) -> Callable[[], None]:
+def gluoncv(batch_size: int, precision: str, candidates: int, scores: str) -> Callable[[], None]:
     import gluon_ssd
 
     import mxnet as mx  # isort: skip
@@ -106,9 +113,10 @@ def gluoncv(batch_size: int, precision: str, candidates: int) -> Callable[[], No
     net.initialize()
     batch = images(batch_size)
     with autograd.train_mode():
-        factor, shift = calibrate(net(batch)[0].asnumpy())
-    heads = [predictor.predictor for predictor in net.class_predictors]
-    set_scores(heads, [head.weight.shape[0] for head in heads], factor, shift)
+        logits = net(batch)[0].asnumpy()
+    if scores == "trained":
+        heads = [predictor.predictor for predictor in net.class_predictors]
+        set_scores(heads, [head.weight.shape[0] for head in heads], *calibrate(logits))
     net.set_nms(nms_thresh=0.5, nms_topk=candidates, post_nms=200)
     net.hybridize(static_alloc=True, static_shape=True)
     net(batch)
@@ -154,18 +162,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"], choices=("fp32", "bf16"))
     parser.add_argument("--candidates", type=int, nargs="+", default=[1000, 400], help="pairs that reach NMS")
+    parser.add_argument("--scores", nargs="+", default=["trained", "initial"], choices=THRESHOLDS)
     parser.add_argument("--worker", choices=("ours", "gluoncv"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
         make = {"ours": ours, "gluoncv": gluoncv}[args.worker]
-        return serve(make(args.batch_size, args.precision[0], args.candidates[0]))
+        return serve(make(args.batch_size, args.precision[0], args.candidates[0], args.scores[0]))
     for precision in args.precision:
         print(f"inference with detections, {precision}, batch {args.batch_size}, 300x300", flush=True)
         print_share(args.batch_size, precision, args.rounds)
-        for candidates in args.candidates:
-            print(f"  the best {candidates} pairs of both go into NMS", flush=True)
+        for scores, candidates in itertools.product(args.scores, args.candidates):
+            print(f"  {scores} scores, the best {candidates} pairs of both go into NMS", flush=True)
             options = ["--batch-size", str(args.batch_size), "--precision", precision]
-            options += ["--candidates", str(candidates)]
+            options += ["--candidates", str(candidates), "--scores", scores]
             workers = [Worker(name, [__file__, "--worker", name, *options]) for name in ("ours", "gluoncv")]
             compare(workers[0], workers[1], args.batch_size, args.rounds)
             for worker in workers:
