@@ -80,7 +80,11 @@ def test_torch_weights_that_do_not_fit_are_named_and_change_nothing(seeded_net):
 
 def test_module_prefixes_of_data_parallel_training_are_taken_off(seeded_net):
     weights = seeded_weights("ssd300_resnet34_mlperf")
-    load_torch_state(seeded_net, {f"module.{name}": value for name, value in weights.items()})
+    bias = next(name for name in weights if name.endswith("loc.3.bias"))
+    changed = {**weights, bias: weights[bias] + 1}
+    load_torch_state(seeded_net, {f"module.{name}": value for name, value in changed.items()})
+    np.testing.assert_array_equal(to_torch_state(seeded_net)[bias], changed[bias])
+    load_torch_state(seeded_net, weights)
 
 
 @pytest.mark.parametrize("name", QUICK)
