@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Iterable
 
+from .machine import cores
 from .version import __version__
 
 OK, ABSENT, BROKEN = "ok", "absent", "broken"
@@ -107,17 +108,16 @@ def machine() -> list[Fact]:
         if fits
         else Fact("python", version, BROKEN, "MXNet 1.9.1 runs on 3.8 to 3.11")
     )
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return [Fact("gluon_ssd", __version__), python, Fact("system", platform.platform()), _threads(cores)]
+    return [Fact("gluon_ssd", __version__), python, Fact("system", platform.platform()), _threads(cores())]
 
 
-def _threads(cores: int) -> Fact:
+def _threads(available: int) -> Fact:
     asked = os.environ.get("MXNET_OMP_MAX_THREADS") or os.environ.get("OMP_NUM_THREADS")
     if asked is None:
-        return Fact("cores", f"{cores}; OMP_NUM_THREADS is not set")
-    text = f"{cores}, of which MXNet uses {asked}"
-    slow = asked.isdecimal() and int(asked) < cores
-    return Fact("cores", text, OK, f"export OMP_NUM_THREADS={cores} uses them all" if slow else "")
+        return Fact("cores", f"{available}; OMP_NUM_THREADS is not set")
+    text = f"{available}, of which MXNet uses {asked}"
+    slow = asked.isdecimal() and int(asked) < available
+    return Fact("cores", text, OK, f"export OMP_NUM_THREADS={available} uses them all" if slow else "")
 
 
 def required() -> list[Fact]:

@@ -9,9 +9,7 @@ import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
 
-from .losses import MultiBoxLoss
 from .model_zoo import get_model
-from .targets import SSDTargetEncoder
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,8 @@ def _train_step(net: gluon.HybridBlock, images: mx.nd.NDArray, random: np.random
     corners = random.uniform(0.1, 0.4, (len(images), 1, 2))
     boxes = np.concatenate([corners, corners + 0.4], axis=2).astype(np.float32)
     labels = random.randint(len(net.classes), size=(len(images), 1)).astype(np.int32)
-    targets = [mx.nd.array(target) for target in SSDTargetEncoder(net.anchors)(boxes, labels)]
-    loss_of = MultiBoxLoss()
+    targets = [mx.nd.array(target) for target in net.target_encoder()(boxes, labels)]
+    loss_of = net.loss()
     trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 1e-3, "momentum": 0.9})
     with autograd.record():
         loss = loss_of(*net(images), *targets)[0]
