@@ -21,7 +21,7 @@ from typing import Any, Callable, Sequence
 
 sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
-from peers import Worker, compare, serve
+from peers import contest, serve
 
 PAIRS = 500
 # Ours; GluonCV has 0.01 always.
@@ -175,10 +175,7 @@ def main() -> None:
             print(f"  {scores} scores, the best {candidates} pairs of both go into NMS", flush=True)
             options = ["--batch-size", str(args.batch_size), "--precision", precision]
             options += ["--candidates", str(candidates), "--scores", scores]
-            workers = [Worker(name, [__file__, "--worker", name, *options]) for name in ("ours", "gluoncv")]
-            compare(workers[0], workers[1], args.batch_size, args.rounds)
-            for worker in workers:
-                worker.close()
+            contest(__file__, options, args.batch_size, args.rounds)
 
 
 if __name__ == "__main__":

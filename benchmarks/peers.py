@@ -66,3 +66,11 @@ def compare(ours: Worker, theirs: Worker, images: int, rounds: int) -> float:
     spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
     print(f"  ratio {ratio:.2f} (of {rounds} pairs: {spread}); above 1 is in our favour")
     return ratio
+
+
+def contest(script: str, options: Sequence[str], images: int, rounds: int) -> None:
+    """Compares the workers ``ours`` and ``gluoncv`` of ``script``, started with ``options``."""
+    workers = [Worker(name, [script, "--worker", name, *options]) for name in ("ours", "gluoncv")]
+    compare(workers[0], workers[1], images, rounds)
+    for worker in workers:
+        worker.close()

@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
-from peers import Worker, compare, serve
+from peers import contest, serve
 
 
 def objects(batch_size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -105,10 +105,7 @@ def main() -> None:
     for precision in args.precision:
         print(f"training step, {precision}, batch {args.batch_size}, 300x300", flush=True)
         options = ["--batch-size", str(args.batch_size), "--precision", precision]
-        workers = [Worker(name, [__file__, "--worker", name, *options]) for name in ("ours", "gluoncv")]
-        compare(workers[0], workers[1], args.batch_size, args.rounds)
-        for worker in workers:
-            worker.close()
+        contest(__file__, options, args.batch_size, args.rounds)
 
 
 if __name__ == "__main__":
