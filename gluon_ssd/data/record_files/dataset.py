@@ -1,0 +1,27 @@
+"""A packed split as a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Sequence
+
+from gluon_ssd.data.coco import CocoDataset
+from gluon_ssd.data.record_files.manifest import read_manifest
+
+
+class PackedDataset(CocoDataset):
+    """A CocoDataset whose pictures are in record files; made by ``open_dataset``.
+
+    ``manifest`` says what is where; its images are in the order of ``records``. Raises UserError when a file
+    is missing, cut short or damaged.
+    """
+
+    def __init__(self, folder: Path, split: str, classes: Sequence[str] | None = None) -> None:
+        self.manifest = read_manifest(folder, split)
+        self.manifest.check_files()
+        self._choose(self.manifest.coco, classes)
+        names = self.manifest.coco.file_names
+        self._place(
+            folder,
+            [(picture.shard.path / name, picture) for name, picture in zip(names, self.manifest.pictures)],
+        )
