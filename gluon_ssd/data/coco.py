@@ -6,18 +6,15 @@ import contextlib
 import io
 import os
 from pathlib import Path, PurePosixPath
-from typing import Any, Sequence, Tuple
+from typing import Any, Sequence
 
 import numpy as np
 
 from gluon_ssd.data.coco_json import CocoFile, read_coco
 from gluon_ssd.data.images import PathLike, as_path
 from gluon_ssd.data.record_files.manifest import holds_records
-from gluon_ssd.data.records import Packed, Record
+from gluon_ssd.data.records import Record
 from gluon_ssd.errors import UserError, unknown
-
-# Where a picture is: `Record.path` and `Record.packed`.
-Picture = Tuple[Path, "Packed | None"]
 
 _ANNOTATIONS = (
     "annotations/bbox_only_instances_{}2017.json",
@@ -44,20 +41,19 @@ def open_dataset(
     Looks for ``root/annotations/[bbox_only_]instances_{split}2017.json`` with ``root/{split}2017``, then for
     ``root/annotations/[instances_]{split}.json`` with ``root/{split}`` or ``root/images/{split}``;
     ``annotation`` and ``images`` name the file and the folder instead. Where neither is named and ``root``
-    holds record files, these are opened. ``classes`` restricts the data set to
-    these class names, in this order. Raises UserError when something is missing or wrong.
+    holds record files, these are opened. ``classes`` restricts the data set to these class names, in this
+    order. Raises UserError when something is missing or wrong.
     """
     base = as_path(root)
+    if annotation is None and images is None and holds_records(base, split):
+        # Here, because a packed data set is a CocoDataset.
+        from gluon_ssd.data.record_files.dataset import PackedDataset
+
+        return PackedDataset(base, split, classes)
     if not base.is_dir():
         raise UserError(
             f"data folder {base} does not exist; give the folder that holds annotations/ and the images"
         )
-    if annotation is None and images is None:
-        # Here, because a packed data set is a CocoDataset.
-        from gluon_ssd.data.record_files.dataset import PackedDataset
-
-        if holds_records(base, split):
-            return PackedDataset(base, split, classes)
     file = _find(base, split, annotation, _ANNOTATIONS, "annotation file", "annotation")
     if not file.is_file():
         raise UserError(f"{file}: an annotation file is expected here; check the path")
@@ -80,18 +76,13 @@ class CocoDataset:
     def __init__(
         self, annotation: PathLike, images_dir: PathLike, classes: Sequence[str] | None = None
     ) -> None:
-        file, folder = read_coco(Path(annotation)), Path(images_dir)
-        self._choose(file, classes)
-        _refuse_missing(file, folder)
-        self._place(folder, [(folder / name, None) for name in file.file_names])
+        self._set_up(read_coco(Path(annotation)), Path(images_dir), classes)
+        _refuse_missing(self._file, self.images_dir)
 
-    def _choose(self, file: CocoFile, classes: Sequence[str] | None) -> None:
-        self.annotation, self._file = file.path, file
+    def _set_up(self, file: CocoFile, images_dir: Path, classes: Sequence[str] | None) -> None:
+        self.annotation, self.images_dir, self._file = file.path, images_dir, file
         self.classes, self.category_ids, self._class_of = _choose_classes(file, classes)
-
-    def _place(self, folder: Path, pictures: Sequence[Picture]) -> None:
-        self.images_dir = folder
-        self.records, self.dropped, self.clipped = _make_records(self._file, pictures, self._class_of)
+        self.records, self.dropped, self.clipped = _make_records(file, images_dir, self._class_of)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -114,7 +105,8 @@ class CocoDataset:
         """Return 'images', 'annotations' and 'categories' as a COCO file has them, for the chosen classes.
 
         Every image and every annotation of those classes is there, in the file's order; of what detection
-        does not use (segmentations, licences, supercategories) nothing is.
+        does not use (segmentations, licences, supercategories) nothing is. Annotation ids count from 1 where
+        the file has lower ones.
         """
         return {
             "images": self._image_rows(),
@@ -207,7 +199,7 @@ def _files_in(folder: Path) -> set[str]:
 
 
 def _make_records(
-    file: CocoFile, pictures: Sequence[Picture], class_of: np.ndarray
+    file: CocoFile, images_dir: Path, class_of: np.ndarray
 ) -> tuple[list[Record], dict[str, int], int]:
     classes = class_of[file.category_index]
     limits = np.stack([file.widths, file.heights] * 2, axis=1)[file.image_index].astype(np.float64)
@@ -230,9 +222,11 @@ def _make_records(
     order = order[np.argsort(file.image_index[order], kind="stable")]
     bounds = np.searchsorted(file.image_index[order], np.arange(len(file.image_ids) + 1)).tolist()
     boxes, labels, crowd = boxes[order], classes[order].astype(np.int32), file.crowd[order]
-    columns = zip(file.image_ids.tolist(), pictures, file.widths.tolist(), file.heights.tolist())
+    columns = zip(file.image_ids.tolist(), file.file_names, file.widths.tolist(), file.heights.tolist())
     records = []
-    for (image_id, (path, packed), width, height), start, stop in zip(columns, bounds, bounds[1:]):
+    for (image_id, name, width, height), start, stop in zip(columns, bounds, bounds[1:]):
         rows = slice(start, stop)
-        records.append(Record(image_id, path, width, height, boxes[rows], labels[rows], crowd[rows], packed))
+        records.append(
+            Record(image_id, images_dir / name, width, height, boxes[rows], labels[rows], crowd[rows])
+        )
     return records, {reason: count for reason, count in counts.items() if count}, clipped

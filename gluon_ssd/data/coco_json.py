@@ -42,16 +42,12 @@ def read_coco(path: Path) -> CocoFile:
     """Read and check a COCO detection file; segmentations are not kept.
 
     Raises UserError, one line with file, place and remedy, for what cannot be read, is no JSON, or is refused
-    by `check_coco`.
+    by `parse_coco`.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
-    return check_coco(load_json(data, path), path)
+    return parse_coco(load_json(path), path)
 
 
-def check_coco(content: Any, path: Path) -> CocoFile:
+def parse_coco(content: Any, path: Path) -> CocoFile:
     """Check the content of a COCO detection file, ``path`` in messages.
 
     Raises UserError for anything it must not have: missing keys, ids that are duplicate, unknown or no
@@ -100,8 +96,16 @@ def check_coco(content: Any, path: Path) -> CocoFile:
     )
 
 
-def load_json(data: bytes, path: Path) -> Any:
-    """Parse the bytes of a COCO file, without its segmentations; UserError when they are no JSON."""
+def load_json(path: Path) -> Any:
+    """Read a COCO file's content, without its segmentations; UserError when it cannot be or is no JSON."""
+    try:
+        return parse_json(path.read_bytes(), path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
+
+
+def parse_json(data: bytes, path: Path) -> Any:
+    """Parse the bytes of a COCO file like `load_json`; ``path`` is the file named in errors."""
     # Millions of small objects are made, none garbage: the collector would walk them again and again.
     collecting = gc.isenabled()
     gc.disable()

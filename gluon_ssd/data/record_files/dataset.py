@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Sequence
 
@@ -19,9 +20,8 @@ class PackedDataset(CocoDataset):
     def __init__(self, folder: Path, split: str, classes: Sequence[str] | None = None) -> None:
         self.manifest = read_manifest(folder, split)
         self.manifest.check_files()
-        self._choose(self.manifest.coco, classes)
-        names = self.manifest.coco.file_names
-        self._place(
-            folder,
-            [(picture.shard.path / name, picture) for name, picture in zip(names, self.manifest.pictures)],
-        )
+        self._set_up(self.manifest.coco, folder, classes)
+        rows = zip(self.records, self.manifest.coco.file_names, self.manifest.pictures)
+        self.records = [
+            replace(record, path=picture.shard.path / name, packed=picture) for record, name, picture in rows
+        ]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
-from gluon_ssd.data.coco_json import CocoFile, check_coco, load_json
+from gluon_ssd.data.coco_json import CocoFile, parse_coco, parse_json
 from gluon_ssd.data.record_files.framing import recordio_payload, tfrecord_payload
 from gluon_ssd.data.record_files.shards import REMEDY, PackedPicture, Shard
 from gluon_ssd.errors import UserError
@@ -105,8 +105,8 @@ def read_manifest(folder: Path, split: str) -> Manifest:
         raise UserError(f"{path}: is of version {int(head[1])}, and {VERSION} is read here; {_AGAIN}")
     if hashlib.sha256(data[head.end() :]).hexdigest().encode() != head[2]:
         raise UserError(f"{path}: damaged, its checksum is wrong; {REMEDY}")
-    content = load_json(data, path)
-    coco = check_coco(content, path)
+    content = parse_json(data, path)
+    coco = parse_coco(content, path)
     shards = tuple(ShardFiles(**row) for row in content["shards"])
     opened = [Shard(folder / shard.file, _UNWRAP[content["format"]]) for shard in shards]
     pictures = tuple(
