@@ -9,7 +9,7 @@ from typing import Sequence
 
 from ..errors import UserError, import_problem, nearest
 from ..version import __version__
-from . import convert, demo, doctor, models, predict, train, val
+from . import check, convert, demo, doctor, models, predict, train, val
 from .parsing import Parser, example
 
 # A place that cannot be written is the user's to change, wherever in the program it shows.
@@ -18,6 +18,7 @@ VERBS = {
     "train": train,
     "val": val,
     "predict": predict,
+    "check": check,
     "convert": convert,
     "demo": demo,
     "models": models,

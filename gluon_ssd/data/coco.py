@@ -42,6 +42,13 @@ def open_dataset(
     ``annotation`` and ``images`` name the file and the folder instead. ``classes`` restricts the data set to
     these class names, in this order. Raises UserError when something is missing or wrong.
     """
+    return CocoDataset(*locate_dataset(root, split, annotation, images), classes)
+
+
+def locate_dataset(
+    root: PathLike, split: str, annotation: PathLike | None = None, images: PathLike | None = None
+) -> tuple[Path, Path]:
+    """Return the annotation file and the image folder of a split, found as `open_dataset` says."""
     base = as_path(root)
     if not base.is_dir():
         raise UserError(
@@ -53,7 +60,12 @@ def open_dataset(
     folder = _find(base, split, images, _IMAGES, "image folder", "images")
     if not folder.is_dir():
         raise UserError(f"{folder}: a folder of images is expected here; check the path")
-    return CocoDataset(file, folder, classes)
+    return file, folder
+
+
+def has_annotation(root: PathLike, split: str) -> bool:
+    """Whether there is an annotation file of this split where `open_dataset` looks for it."""
+    return any((as_path(root) / pattern.format(split)).exists() for pattern in _ANNOTATIONS)
 
 
 class CocoDataset:
@@ -74,7 +86,7 @@ class CocoDataset:
         self._file = read_coco(self.annotation)
         self.classes, self.category_ids, self._class_of = _choose_classes(self._file, classes)
         _refuse_missing(self._file, self.images_dir)
-        self.records, self.dropped, self.clipped = _make_records(self._file, self.images_dir, self._class_of)
+        self.records, self.dropped, self.clipped = make_records(self._file, self.images_dir, self._class_of)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -183,24 +195,23 @@ def _files_in(folder: Path) -> set[str]:
         return set()
 
 
-def _make_records(
+def make_records(
     file: CocoFile, images_dir: Path, class_of: np.ndarray
 ) -> tuple[list[Record], dict[str, int], int]:
-    classes = class_of[file.category_index]
-    limits = np.stack([file.widths, file.heights] * 2, axis=1)[file.image_index].astype(np.float64)
-    exact = np.concatenate([file.xywh[:, :2], file.xywh[:, :2] + file.xywh[:, 2:]], axis=1)
-    boxes = np.clip(exact, 0, limits).astype(np.float32)
+    """One Record per image of ``file`` as `CocoDataset` says, boxes left out by reason, boxes clipped.
 
+    ``class_of`` int64 (categories,): the class index of each category of the file, -1 for one not chosen.
+    """
+    classes = class_of[file.category_index]
+    boxes, sized, inside, over = fit_boxes(file)
     chosen = classes >= 0
-    sized = (file.xywh[:, 2:] > 0).all(axis=1)
-    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     kept = chosen & sized & inside
     counts = {
         NO_SIZE: int((chosen & ~sized).sum()),
         OUTSIDE: int((chosen & sized & ~inside).sum()),
         OTHER_CLASS: int((~chosen).sum()),
     }
-    clipped = int((kept & (np.abs(boxes - exact) > 1).any(axis=1)).sum())
+    clipped = int((kept & over).sum())
 
     # Stable, so that the objects of an image keep the file's order.
     order = np.flatnonzero(kept)
@@ -215,3 +226,17 @@ def _make_records(
             Record(image_id, images_dir / name, width, height, boxes[rows], labels[rows], crowd[rows])
         )
     return records, {reason: count for reason, count in counts.items() if count}, clipped
+
+
+def fit_boxes(file: CocoFile) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Clip every annotation's box to its image.
+
+    Returns the boxes, float32 (m, 4) ltrb pixels, and three bool (m,): whether the file gives the box a width
+    and a height, whether anything of it is inside the image, whether it reached over by more than a pixel.
+    """
+    limits = np.stack([file.widths, file.heights] * 2, axis=1)[file.image_index].astype(np.float64)
+    exact = np.concatenate([file.xywh[:, :2], file.xywh[:, :2] + file.xywh[:, 2:]], axis=1)
+    boxes = np.clip(exact, 0, limits).astype(np.float32)
+    sized = (file.xywh[:, 2:] > 0).all(axis=1)
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return boxes, sized, inside, (np.abs(boxes - exact) > 1).any(axis=1)

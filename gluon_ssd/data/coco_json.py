@@ -12,6 +12,8 @@ import numpy as np
 
 from gluon_ssd.errors import UserError
 
+SECTIONS = ("images", "annotations", "categories")
+
 
 @dataclass(frozen=True)
 class CocoFile:
@@ -45,13 +47,15 @@ def read_coco(path: Path) -> CocoFile:
     missing keys, ids that are duplicate, unknown or no integers, boxes with NaN or without four numbers, no
     images or no categories. Boxes of no size are left to the caller.
     """
-    content = _load_json(path)
-    images, annotations, categories = (
-        _section(content, key, path) for key in ("images", "annotations", "categories")
-    )
-    for section, rows in (("images", images), ("categories", categories)):
+    return parse_coco(load_json(path), path)
+
+
+def parse_coco(content: Any, path: Path) -> CocoFile:
+    """Check the content of a COCO detection file like `read_coco`; ``path`` is the file named in errors."""
+    images, annotations, categories = (section(content, key, path) for key in SECTIONS)
+    for name, rows in (("images", images), ("categories", categories)):
         if not rows:
-            raise UserError(f"{path}: '{section}' is empty; a data set needs at least one entry there")
+            raise UserError(f"{path}: '{name}' is empty; a data set needs at least one entry there")
 
     image_ids = _integers(images, "id", "images", path)
     _refuse_duplicates(image_ids, "images", path)
@@ -88,7 +92,8 @@ def read_coco(path: Path) -> CocoFile:
     )
 
 
-def _load_json(path: Path) -> Any:
+def load_json(path: Path) -> Any:
+    """Parse a JSON file without its segmentations. Raises UserError when it cannot be read or is not JSON."""
     # Millions of small objects are made, none garbage: the collector would walk them again and again.
     collecting = gc.isenabled()
     gc.disable()
@@ -114,7 +119,8 @@ def _without_outline(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _section(content: Any, key: str, path: Path) -> list[Any]:
+def section(content: Any, key: str, path: Path) -> list[Any]:
+    """Return the rows under ``key``. Raises UserError when they are not a list of objects."""
     if not isinstance(content, dict) or key not in content:
         raise UserError(
             f"{path}: lacks the key '{key}'; a COCO file has 'images', 'annotations' and 'categories'"
