@@ -54,9 +54,10 @@ def look_at(path: Path, decode: bool = False) -> FileFacts:
             return _by_header(stream, head, length, path)
     except FileNotFoundError:
         return FileFacts(MISSING, "no such file")
-    except (OSError, ValueError) as error:
-        # A name with a zero byte is a ValueError.
-        return FileFacts(MISSING, getattr(error, "strerror", None) or str(error))
+    except OSError as error:
+        return FileFacts(MISSING, error.strerror or str(error))
+    except ValueError:
+        return FileFacts(MISSING, "no name that a file can have")
 
 
 def _by_header(stream: BinaryIO | Any, head: bytes, length: int, path: Path) -> FileFacts:
