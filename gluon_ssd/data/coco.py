@@ -183,7 +183,8 @@ def _refuse_missing(file: CocoFile, images_dir: Path) -> None:
         first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise UserError(
             f"{images_dir}: {len(missing)} of {len(file.file_names)} images named by {file.path} "
-            f"are missing ({first}); complete the download or correct 'file_name'"
+            f"are missing ({first}); complete the download or correct 'file_name' "
+            "(gluon-ssd check DATA lists all)"
         )
 
 
