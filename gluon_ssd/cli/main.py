@@ -9,7 +9,7 @@ from typing import Sequence
 
 from ..errors import UserError, import_problem, nearest
 from ..version import __version__
-from . import check, convert, demo, doctor, models, predict, train, val
+from . import check, convert, convert_data, demo, doctor, models, predict, prepare_json, train, val
 from .parsing import Parser, example
 
 # A place that cannot be written is the user's to change, wherever in the program it shows.
@@ -20,6 +20,8 @@ VERBS = {
     "predict": predict,
     "check": check,
     "convert": convert,
+    "convert-data": convert_data,
+    "prepare-json": prepare_json,
     "demo": demo,
     "models": models,
     "doctor": doctor,

@@ -22,6 +22,9 @@ _ANNOTATIONS = (
     "annotations/{}.json",
 )
 _IMAGES = ("{}2017", "{}", "images/{}2017", "images/{}")
+# The published layout of MLPerf's OpenImages: {split}/labels/ and {split}/data/.
+_OPENIMAGES = "openimages-mlperf.json"
+_OPENIMAGES_SPLITS = {"train": "train", "val": "validation"}
 
 NO_SIZE = "no width or height"
 OUTSIDE = "outside the image"
@@ -38,9 +41,10 @@ def open_dataset(
     """Open a data set in COCO's format.
 
     Looks for ``root/annotations/[bbox_only_]instances_{split}2017.json`` with ``root/{split}2017``, then for
-    ``root/annotations/[instances_]{split}.json`` with ``root/{split}`` or ``root/images/{split}``;
-    ``annotation`` and ``images`` name the file and the folder instead. ``classes`` restricts the data set to
-    these class names, in this order. Raises UserError when something is missing or wrong.
+    ``root/annotations/[instances_]{split}.json`` with ``root/{split}`` or ``root/images/{split}``; before
+    both, for MLPerf's ``root/{train,validation}/labels/openimages-mlperf.json`` with ``data/`` beside
+    ``labels/``. ``annotation`` and ``images`` name the file and the folder instead. ``classes`` restricts the
+    data set to these class names, in this order. Raises UserError when something is missing or wrong.
     """
     return CocoDataset(*locate_dataset(root, split, annotation, images), classes)
 
@@ -54,6 +58,8 @@ def locate_dataset(
         raise UserError(
             f"data folder {base} does not exist; give the folder that holds annotations/ and the images"
         )
+    if annotation is None and images is None:
+        annotation, images = _find_openimages(base, split)
     file = _find(base, split, annotation, _ANNOTATIONS, "annotation file", "annotation")
     if not file.is_file():
         raise UserError(f"{file}: an annotation file is expected here; check the path")
@@ -61,11 +67,6 @@ def locate_dataset(
     if not folder.is_dir():
         raise UserError(f"{folder}: a folder of images is expected here; check the path")
     return file, folder
-
-
-def has_annotation(root: PathLike, split: str) -> bool:
-    """Whether there is an annotation file of this split where `open_dataset` looks for it."""
-    return any((as_path(root) / pattern.format(split)).exists() for pattern in _ANNOTATIONS)
 
 
 class CocoDataset:
@@ -133,6 +134,27 @@ class CocoDataset:
         )
         keys = ("id", "image_id", "category_id", "bbox", "area", "iscrowd")
         return [dict(zip(keys, row)) for row in zip(*columns)]
+
+
+def has_split(root: Path, split: str) -> bool:
+    """Whether ``open_dataset`` would find an annotation file for this split."""
+    found = [_find_openimages(root, split)[0], *(root / name.format(split) for name in _ANNOTATIONS)]
+    return any(path is not None and path.is_file() for path in found)
+
+
+def find_files(root: Path, split: str) -> tuple[Path, Path]:
+    """Return the annotation file and the image folder of a split. Raises UserError where one is missing."""
+    annotation, images = _find_openimages(root, split)
+    return (
+        annotation or _find(root, split, None, _ANNOTATIONS, "annotation file", "annotation"),
+        images or _find(root, split, None, _IMAGES, "image folder", "images"),
+    )
+
+
+def _find_openimages(base: Path, split: str) -> tuple[Path | None, Path | None]:
+    folder = base / _OPENIMAGES_SPLITS.get(split, split)
+    file = folder / "labels" / _OPENIMAGES
+    return (file, folder / "data") if file.is_file() else (None, None)
 
 
 def _find(

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..data.check.dataset import DatasetCheck, SplitCheck, Target, check_dataset
 from ..data.check.findings import ERROR, NOTE, Finding, printable
-from ..data.coco import has_annotation, locate_dataset
+from ..data.coco import has_split, locate_dataset
 from ..data.images import as_path
 from ..data.preprocess import Preprocess
 from ..data.transforms import EvalTransform, Plan, SSDTrainTransform
@@ -51,7 +51,7 @@ def run_check(
     row = model_row(model)
     target = Target(model, row.input_size, _grids(row))
     sources = {"train": locate_dataset(root, "train", *train)}
-    if val != (None, None) or has_annotation(root, "val"):
+    if val != (None, None) or has_split(as_path(root), "val"):
         sources["val"] = locate_dataset(root, "val", *val)
     console = Console()
     try:
