@@ -26,6 +26,8 @@ _IMAGES = ("{}2017", "{}", "images/{}2017", "images/{}")
 _OPENIMAGES = "openimages-mlperf.json"
 _OPENIMAGES_SPLITS = {"train": "train", "val": "validation"}
 
+_OTHER_FORMATS = "; for labels of another format see gluon-ssd convert-data"
+
 NO_SIZE = "no width or height"
 OUTSIDE = "outside the image"
 OTHER_CLASS = "class not chosen"
@@ -169,6 +171,7 @@ def _find(
             return base / candidate
     raise UserError(
         f"{base}: no {what} for split '{split}'; looked for {', '.join(candidates)} (or give '{field}')"
+        f"{_OTHER_FORMATS if field == 'annotation' else ''}"
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import threading
 
 import pytest
 from PIL import Image
@@ -320,3 +321,34 @@ def test_coco128(cli, coco128, tmp_path):
     assert outcome.status == 0
     assert "train: 128 of 128 images usable, 929 objects of 71 classes" in outcome.out
     assert "368 objects without an anchor of ssd_resnet34 above IoU 0.5" in outcome.out
+
+
+def test_one_file_by_two_ways_is_one_file(check, tmp_path):
+    """As convert-data writes it: names that lead out of the image folder, here through a link."""
+    root = sound(tmp_path / "set")
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (root / "train").rename(tmp_path / "elsewhere" / "deep" / "pictures")
+    (root / "train").symlink_to(tmp_path / "elsewhere" / "deep" / "pictures")
+    (tmp_path / "elsewhere" / "more").mkdir()
+    (tmp_path / "elsewhere" / "deep" / "pictures" / "1.jpg").rename(tmp_path / "elsewhere" / "deep" / "1.jpg")
+    edit(root, "train", lambda c: c["images"][0].update(file_name="../1.jpg"))
+    edit(root, "train", lambda c: c["images"][1].update(file_name="./2.jpg"))
+    outcome, found = check(root)
+    assert found == {}
+    assert "train: 4 of 4 images usable" in outcome.out
+
+
+def test_ctrl_c_leaves_no_thread_and_no_report(cli, tmp_path, monkeypatch):
+    seen = []
+
+    def advance(self, count):
+        seen.append(count)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("gluon_ssd.engine.console.Console.advance", advance)
+    before = set(threading.enumerate())
+    outcome = cli("check", sound(tmp_path / "set"), "--model", "ssd_tiny")
+    assert (outcome.status, outcome.err) == (130, "interrupted\n")
+    assert set(threading.enumerate()) <= before
+    assert not (tmp_path / "runs").exists()

@@ -127,6 +127,7 @@ class _Scan:
         decode: bool,
     ) -> None:
         self._folders = {name: folder for name, (_, folder) in sources.items()}
+        self._real: dict[str, str] = {}
         self._places: dict[str, int] = {}
         for name, file in files.items():
             for file_name in file.file_names:
@@ -147,7 +148,11 @@ class _Scan:
                 self._first[there[member]] = there[group[0]]
 
     def _path(self, split: str, file_name: str) -> str:
-        return os.path.normpath(os.path.join(os.path.abspath(self._folders[split]), file_name))
+        """One path for a file, whatever way leads to it; folders are resolved once, not for every file."""
+        folder, leaf = os.path.split(os.path.join(self._folders[split], file_name))
+        if folder not in self._real:
+            self._real[folder] = os.path.realpath(folder)
+        return os.path.join(self._real[folder], leaf)
 
     def place(self, split: str, file_name: str) -> int:
         """The index in ``facts``."""
@@ -245,7 +250,7 @@ def _add_unlisted(
 ) -> None:
     walked = set()
     for name, (_, images_dir) in sources.items():
-        root = os.path.abspath(images_dir)
+        root = os.path.realpath(images_dir)
         if root in walked:
             continue
         walked.add(root)
