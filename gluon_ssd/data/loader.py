@@ -34,7 +34,8 @@ class NativeLoader:
     on_bad_image: "fail" raises; "skip" takes the next image in its place and warns once per image, until more
     than ``max_bad_share`` of them (and more than one) are bad. Do not skip in evaluation.
 
-    Raises UserError when nothing is left to load. An error in a worker is raised at the batch it belongs to.
+    Raises UserError when nothing is left to load, or too little for a batch with ``drop_last``; without it a
+    rank may have no batches. An error in a worker is raised at the batch it belongs to.
     OpenCV's own threads are switched off, for the whole process, as soon as there are workers.
     """
 

@@ -34,7 +34,7 @@ def plot_classes(counts: np.ndarray, classes: Sequence[str], png_path: PathLike)
         names = [classes[k] if len(classes[k]) <= 24 else classes[k][:23] + "…" for k in order]
         axis.set_yticks(rows, names, fontsize=8)
         axis.set_ylim(len(order) - 0.4, -0.6)
-        axis.margins(x=0.12)
+        axis.set_xlim(0, 1.12 * max(1, counts.max()))
         axis.grid(False, axis="y")
         axis.tick_params(length=0)
         some = f" ({len(order)} of {len(classes)} classes)" if len(order) < len(classes) else ""
@@ -69,7 +69,7 @@ def plot_sizes(
         axis.minorticks_off()
         axis.set_aspect("equal")
         axis.set_title(f"Objects and anchors of {model}, in pixels of its input")
-        figure.legend(loc="outside lower center", ncols=3, markerscale=1.5)
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.11), ncol=3, markerscale=1.5)
 
 
 def annotated_sheet(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray:

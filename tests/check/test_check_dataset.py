@@ -352,3 +352,16 @@ def test_ctrl_c_leaves_no_thread_and_no_report(cli, tmp_path, monkeypatch):
     assert (outcome.status, outcome.err) == (130, "interrupted\n")
     assert set(threading.enumerate()) <= before
     assert not (tmp_path / "runs").exists()
+
+
+def test_nothing_to_show_is_shown(whole_check, tmp_path):
+    """No object and no readable picture, many classes: every picture of the report is made all the same."""
+    names = [{"id": k, "name": f"class {k} with a long name that nobody can read"} for k in range(1, 301)]
+    root = write_set(tmp_path / "set", annotations=[], categories=names)
+    for path in root.rglob("*.jpg"):
+        path.write_bytes(b"")
+    outcome, found = whole_check(root)
+    assert outcome.status == 1 and found["val", "images of 0 bytes"][:2] == (ERROR, 4)
+    assert len(list((tmp_path / "report").glob("*.png"))) == 7
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "class 300 with" in page and "and 250 more" in page
