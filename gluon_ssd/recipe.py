@@ -55,6 +55,7 @@ class Recipe:
     augment: str = _key("ssd", "data", "in training; flip is RetinaNet's", choices=("ssd", "flip", "none"))
     workers: int = _key(2, "data", "loader threads", low=1)
     on_bad_image: str = _key("fail", "data", "an image that cannot be read", choices=("fail", "skip"))
+    max_bad_share: float = _key(0.01, "data", "share of images that may be skipped", low=0, high=1)
 
     epochs: int = _key(65, "schedule", "epochs to train", low=1)
     max_steps: int | None = _key(None, "schedule", "stop after N optimizer steps, whatever the epoch", low=1)

@@ -11,7 +11,7 @@ import numpy as np
 
 from gluon_ssd.data.batch import Batch, pad_objects
 from gluon_ssd.data.records import Records
-from gluon_ssd.data.samples import Sample, SampleReader, Transform, epoch_order
+from gluon_ssd.data.samples import MAX_BAD_SHARE, Sample, SampleReader, Transform, epoch_order
 from gluon_ssd.data.workers import Crew
 from gluon_ssd.errors import UserError
 
@@ -32,9 +32,10 @@ class NativeLoader:
     prefetch: batches begun ahead of the consumer.
     indices: use only these records. shard: (rank, size), this process's share; no image is in two shards.
     on_bad_image: "fail" raises; "skip" takes the next image in its place and warns once per image, until more
-    than 1% (and more than one) are bad. Do not skip in evaluation.
+    than ``max_bad_share`` of them (and more than one) are bad. Do not skip in evaluation.
 
-    Raises UserError when nothing is left to load. An error in a worker is raised at the batch it belongs to.
+    Raises UserError when nothing is left to load, or too little for a batch with ``drop_last``; without it a
+    rank may have no batches. An error in a worker is raised at the batch it belongs to.
     OpenCV's own threads are switched off, for the whole process, as soon as there are workers.
     """
 
@@ -54,6 +55,7 @@ class NativeLoader:
         indices: Sequence[int] | None = None,
         shard: tuple[int, int] = (0, 1),
         on_bad_image: str = "fail",
+        max_bad_share: float = MAX_BAD_SHARE,
     ) -> None:
         _check_settings(batch_size, seed, workers, prefetch, shard, on_bad_image)
         self.transform, self.batch_size, self.encoder = transform, batch_size, encoder
@@ -66,8 +68,13 @@ class NativeLoader:
         kept = [index for index in chosen if not skip_empty or len(records[index].boxes)]
         self._indices = np.array(kept, np.int64)
         self._refuse_nothing(len(chosen))
-        self._reader = SampleReader(records, self._indices, transform, seed, on_bad_image == "skip")
+        skip = on_bad_image == "skip"
+        self._reader = SampleReader(records, self._indices, transform, seed, skip, max_bad_share)
         self._crews: weakref.WeakSet[Crew] = weakref.WeakSet()
+
+    def tell_skipped(self, listener: Callable[[str], None]) -> None:
+        """Send the line about a skipped image to ``listener``, from any thread, instead of to `warnings`."""
+        self._reader.on_skip = listener
 
     @property
     def samples(self) -> int:
@@ -132,7 +139,8 @@ class NativeLoader:
         if count == 0:
             why = f" with objects (all {chosen} are without)" if chosen else ""
             raise UserError(f"the data set has no images{why}; check the annotations")
-        if len(self) == 0:
+        # In evaluation a rank may have nothing to do; in training all have equally much.
+        if len(self) == 0 and self.drop_last:
             ranks = f" on each of {size} processes" if size > 1 else ""
             raise UserError(
                 f"the data set has {count} images, too few for one batch of {self.batch_size}{ranks}; "

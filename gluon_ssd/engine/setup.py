@@ -109,6 +109,7 @@ def training_loader(inputs: Inputs, net: mx.gluon.Block) -> NativeLoader:
         encoder=net.target_encoder(net.input_size),
         indices=range(len(train_set))[: recipe.limit_train],
         on_bad_image=recipe.on_bad_image,
+        max_bad_share=recipe.max_bad_share,
     )
     if len(loader) < recipe.accumulate:
         raise UserError(

@@ -91,6 +91,7 @@ class _Training:
     def run(self, console: Console) -> TrainResult:
         """All epochs, or as far as ``max_steps`` or the target allow."""
         self.console = console
+        self.loader.tell_skipped(console.say)
         recipe, progress = self.recipe, self.progress
         self._describe()
         before = progress.step
