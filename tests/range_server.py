@@ -9,13 +9,16 @@ from typing import Any
 
 
 class RangeServer:
-    """Serves the files under ``folder``. ``ranges``: can it begin in the middle; ``cut``: bytes of each body
-    after which it breaks off; ``asked``: (path, Range header) of every request. Use as a context.
+    """Serves the files under ``folder``; use as a context.
+
+    ``ranges``: can it begin in the middle; ``cut``: bytes of each body after which it breaks off;
+    ``failures``: how many answers say 503 first; ``asked``: (path, Range header) of every request.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.ranges, self.cut = folder, True, None
         self.asked: list[tuple[str, str | None]] = []
+        self.failures = 0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -44,13 +47,17 @@ class RangeServer:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         wanted = request.headers.get("Range")
         self.asked.append((request.path, wanted))
+        if self.failures > 0:
+            self.failures -= 1
+            request.send_error(503)
+            return
         path = self.folder / request.path.lstrip("/")
         if not path.is_file():
             request.send_error(404)
             return
         content = path.read_bytes()
         start = int(wanted[6:-1]) if wanted and self.ranges else 0
-        if start > len(content):
+        if start and start >= len(content):
             request.send_error(416)
             return
         body = content[start:]
