@@ -130,7 +130,7 @@ def test_through_fiftyone(tmp_path):
     path = f"{tmp_path}/lib:{REPOSITORY}"
     done = run("set", "--only", "validation", "--with=fiftyone", folder=tmp_path, PYTHONPATH=path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "open-images-v6 264 ['validation'] detections set\n"
+    assert done.stdout == f"open-images-v6 264 ['validation'] detections {tmp_path}/set\n"
     content = json.loads((tmp_path / "set" / "validation" / "labels" / "openimages-mlperf.json").read_text())
     assert content["categories"][0] == {"id": 0, "name": "Airplane", "supercategory": None}
     assert (content["annotations"][0]["category_id"], content["annotations"][0]["iscrowd"]) == (0, 1)

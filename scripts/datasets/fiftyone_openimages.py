@@ -30,18 +30,19 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
+    folder = args.folder.resolve()
     classes = list(OPENIMAGES_MLPERF_CLASSES)
     data = fiftyone.zoo.load_zoo_dataset(
         name="open-images-v6",
         classes=classes,
         splits=args.splits,
         label_types="detections",
-        dataset_name=f"openimages-mlperf {args.folder}",
-        dataset_dir=str(args.folder),
+        dataset_name="openimages-mlperf",
+        dataset_dir=str(folder),
         drop_existing_dataset=True,
     )
     for split in args.splits:
-        target = args.folder / split / "labels" / NAME
+        target = folder / split / "labels" / NAME
         exported = target.with_name("." + NAME)
         data.match_tags(split).export(
             labels_path=str(exported),

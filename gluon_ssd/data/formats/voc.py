@@ -165,7 +165,8 @@ def _image_of(path: Path, root: ElementTree.Element, images: Images) -> str | No
     """The image's name; files that were renamed or converted keep their XML's stem rather than <filename>."""
     named = (root.findtext("filename") or "").strip().replace("\\", "/")
     inner = path.parts[path.parts.index("Annotations") + 1 : -1] if "Annotations" in path.parts else ()
-    keys = ["/".join((*inner, path.stem)), named, named.rpartition("/")[2], path.stem]
+    stem, suffix = "/".join((*inner, path.stem)), Path(named).suffix
+    keys = [stem + suffix, stem, named, named.rpartition("/")[2], path.stem]
     return images.find(*(key for key in keys if key))
 
 
