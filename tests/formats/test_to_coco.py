@@ -6,7 +6,9 @@ import shutil
 import pytest
 from label_files import CSV, rows_of, voc_xml
 
+from gluon_ssd.cli import convert_data
 from gluon_ssd.data.coco import open_dataset
+from gluon_ssd.data.formats import conversion
 
 
 def test_voc_pixels_are_counted_from_1_with_both_ends_included(cli, voc, tmp_path):
@@ -24,6 +26,26 @@ def test_voc_pixels_are_counted_from_1_with_both_ends_included(cli, voc, tmp_pat
         "classes: 2 (cat, dog)",
         "objects marked difficult, kept as the others: 1",
         "out",
+    ]
+
+
+def test_the_command_line_knows_every_format():
+    assert tuple(conversion.FORMATS) == convert_data.FORMATS
+
+
+def test_voc_annotations_and_images_in_sub_folders(cli, image, tmp_path):
+    root = tmp_path / "Annotations" / "voc"
+    for folder, side in (("x", 2), ("y", 3)):
+        image(root / "JPEGImages" / folder / "a.jpg")
+        (root / "Annotations" / folder).mkdir(parents=True)
+        text = voc_xml(("cat", (1, 1, side, side)), extra="<segmented>1</segmented>")
+        (root / "Annotations" / folder / "a.xml").write_text(text)
+    out = cli("convert-data", root, "out", "--images", "copy").out
+    assert "\nimages with segmentation, of which only the boxes are read: 2\n" in out
+    records = open_dataset(tmp_path / "out", "train").records
+    assert [(r.path.parent.name, r.boxes.tolist()) for r in records] == [
+        ("x", [[0, 0, 2, 2]]),
+        ("y", [[0, 0, 3, 3]]),
     ]
 
 
