@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from ..data.formats.model import DataSet
 
 FORMATS = ("coco", "voc", "yolo", "openimages")
-DESCRIPTION = """Convert a data set between COCO, Pascal VOC, YOLO and OpenImages CSV. Of train, val and
-test those are converted that SOURCE has. What the new format cannot hold is counted and printed. Training
-reads coco."""
+DESCRIPTION = """Convert a data set between COCO, Pascal VOC, YOLO and OpenImages CSV. Training reads coco.
+Of train, val and test those are converted that SOURCE has. What the new format cannot hold is counted and
+printed."""
 
 
 def add_parser(subparsers: Any) -> Parser:

@@ -63,7 +63,7 @@ def test_images_of_one_name_in_sub_folders(cli, voc, image):
     (voc / "JPEGImages" / "a.jpg").unlink()
     for folder in ("x", "y"):
         image(voc / "JPEGImages" / folder / "a.jpg")
-    refused(cli("convert-data", "voc", "out"), "JPEGImages: x/a.jpg and y/a.jpg are both called 'a'")
+    refused(cli("convert-data", "voc", "out"), "JPEGImages: x/a.jpg and y/a.jpg are both called 'a.jpg'")
 
 
 def test_an_image_that_is_none(cli, voc):
@@ -108,6 +108,23 @@ def test_an_unsound_yolo_line(cli, yolo, tmp_path, line, part):
 def test_an_unsound_data_yaml(cli, yolo, text, part):
     (yolo / "data.yaml").write_text(text)
     refused(cli("convert-data", "yolo", "out", "--from", "yolo"), "data.yaml", part)
+
+
+def test_labels_in_a_place_of_their_own_are_not_taken_for_images_without_objects(cli, yolo):
+    (yolo / "labels").rename(yolo / "txt")
+    refused(cli("convert-data", "yolo", "out"), "images/train: none of its 2 images has a label file in ")
+
+
+def test_an_image_that_cannot_be_copied(cli, voc, monkeypatch):
+    def full(source, target):
+        raise OSError(28, "No space left on device", str(target))
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    refused(
+        cli("convert-data", "voc", "out", "--images", "copy"), "No space left on device; nothing was written"
+    )
+    assert not voc.with_name("out").exists()
+    assert not list(voc.parent.glob(".*"))
 
 
 def test_unsound_yolo_folders(cli, yolo, image):

@@ -27,23 +27,19 @@ def test_the_output_is_the_published_scripts_byte_for_byte(cli, tmp_path, name):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out.json"]
 
 
-def test_the_script_takes_the_published_arguments(tmp_path):
-    script = REPOSITORY / "scripts" / "datasets" / "prepare_json.py"
-    command = [sys.executable, script, "--keep-keys", GOLDEN / "input.json", tmp_path / "out.json"]
+def script(*arguments):
+    command = [sys.executable, REPOSITORY / "scripts" / "datasets" / "prepare_json.py", *arguments]
     done = subprocess.run(command, env={"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, PRINTED["output_keep_keys"], "")
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_script_takes_the_published_arguments(tmp_path):
+    done = script("--keep-keys", GOLDEN / "input.json", tmp_path / "out.json")
+    assert done == (0, PRINTED["output_keep_keys"], "")
     assert (tmp_path / "out.json").read_bytes() == (GOLDEN / "output_keep_keys.json").read_bytes()
-    done = subprocess.run(
-        [*command[:3], tmp_path / "gone.json", tmp_path / "no.json"],
-        env=command and {"PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    assert (
-        done.stderr
-        == f"error: {tmp_path}/gone.json: cannot be read (No such file or directory); check the path\n"
-    )
+    gone = tmp_path / "gone.json"
+    message = f"error: {gone}: cannot be read (No such file or directory); check the path\n"
+    assert script(gone, tmp_path / "no.json") == (2, "", message)
 
 
 @pytest.mark.parametrize(

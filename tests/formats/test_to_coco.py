@@ -6,7 +6,9 @@ import shutil
 import pytest
 from label_files import CSV, rows_of, voc_xml
 
+from gluon_ssd.cli import convert_data
 from gluon_ssd.data.coco import open_dataset
+from gluon_ssd.data.formats import conversion
 
 
 def test_voc_pixels_are_counted_from_1_with_both_ends_included(cli, voc, tmp_path):
@@ -24,6 +26,26 @@ def test_voc_pixels_are_counted_from_1_with_both_ends_included(cli, voc, tmp_pat
         "classes: 2 (cat, dog)",
         "objects marked difficult, kept as the others: 1",
         "out",
+    ]
+
+
+def test_the_command_line_knows_every_format():
+    assert tuple(conversion.FORMATS) == convert_data.FORMATS
+
+
+def test_voc_annotations_and_images_in_sub_folders(cli, image, tmp_path):
+    root = tmp_path / "Annotations" / "voc"
+    for folder, side in (("x", 2), ("y", 3)):
+        image(root / "JPEGImages" / folder / "a.jpg")
+        (root / "Annotations" / folder).mkdir(parents=True)
+        text = voc_xml(("cat", (1, 1, side, side)), extra="<segmented>1</segmented>")
+        (root / "Annotations" / folder / "a.xml").write_text(text)
+    out = cli("convert-data", root, "out", "--images", "copy").out
+    assert "\nimages with segmentation, of which only the boxes are read: 2\n" in out
+    records = open_dataset(tmp_path / "out", "train").records
+    assert [(r.path.parent.name, r.boxes.tolist()) for r in records] == [
+        ("x", [[0, 0, 2, 2]]),
+        ("y", [[0, 0, 3, 3]]),
     ]
 
 
@@ -59,6 +81,12 @@ def test_voc_xml_beside_the_images_in_train_and_val(cli, image, tmp_path):
     assert "\nimages without a label file, left out: 1\n" in out
 
 
+def test_voc_images_of_one_stem_are_told_apart_by_the_filename(cli, voc, image, tmp_path):
+    image(voc / "JPEGImages" / "a.png")
+    assert cli("convert-data", "voc", "out").status == 0
+    assert [row[0] for row in rows_of(tmp_path / "out", "train")] == ["a.jpg", "a.jpg"]
+
+
 def test_voc_size_0_is_replaced_by_the_images(cli, voc, tmp_path):
     (voc / "Annotations" / "a.xml").write_text(voc_xml(("cat", (1, 1, 2, 2)), size=(0, 0)))
     assert (
@@ -87,6 +115,34 @@ def test_yolo_fractions_become_pixels(cli, yolo, tmp_path):
     data = open_dataset(tmp_path / "out", "train")
     assert data.classes == ("zebra", "cat", "ant")
     assert [len(record.boxes) for record in data.records] == [2, 0]
+
+
+def test_yolo_labels_beside_images_below_a_folder_called_images(cli, image, tmp_path):
+    root = tmp_path / "images" / "mine"
+    image(root / "a.jpg")
+    (root / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (root / "classes.txt").write_text("cat\n")
+    assert cli("convert-data", root, "out", "--from", "yolo").status == 0
+    assert rows_of(tmp_path / "out", "train") == [("a.jpg", "cat", [20, 15, 40, 30], 0)]
+
+
+def test_a_json_file_of_another_tool_is_not_taken_for_coco(cli, yolo, tmp_path):
+    (yolo / "notes.json").write_text('{"categories": [], "info": {}}')
+    assert cli("convert-data", "yolo", "out").status == 0
+    assert len(rows_of(tmp_path / "out", "train")) == 2
+
+
+def test_a_coco_file_by_itself(cli, image, tmp_path):
+    image(tmp_path / "set" / "images" / "a.jpg")
+    content = {
+        "images": [{"id": 5, "file_name": "a.jpg", "width": 80, "height": 60}],
+        "annotations": [{"id": 9, "image_id": 5, "category_id": 4, "bbox": [-3, 1, 7, 2]}],
+        "categories": [{"id": 4, "name": "cat"}],
+    }
+    (tmp_path / "set" / "labels.json").write_text(json.dumps(content))
+    for source, out in (("set", "one"), ("set/labels.json", "two")):
+        assert "\nboxes over the image's border, clipped: 1\n" in cli("convert-data", source, out).out
+        assert rows_of(tmp_path / out, "train") == [("a.jpg", "cat", [0, 1, 4, 2], 0)]
 
 
 def test_yolo_polygons_become_their_boxes(cli, yolo, tmp_path):
@@ -183,6 +239,8 @@ def test_the_validation_share_is_the_same_after_images_were_added(cli, image, tm
     def held(count):
         for number in range(count):
             image(tmp_path / "set" / "images" / f"{number}.jpg", 8, 6)
+            (tmp_path / "set" / "labels").mkdir(exist_ok=True)
+            (tmp_path / "set" / "labels" / f"{number}.txt").write_text("")
         (tmp_path / "set" / "classes.txt").write_text("cat\n")
         out = f"out{count}"
         assert cli("convert-data", "set", out, "--from", "yolo", "--val-share", 0.25).status == 0

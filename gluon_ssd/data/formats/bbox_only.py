@@ -44,7 +44,7 @@ def prepare_json(
 def _read(path: Path) -> dict[str, Any]:
     try:
         with open(path, "rb") as stream:
-            content = json.loads(stream.read())
+            content = json.loads(stream.read(), object_hook=_empty_outline)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
     except json.JSONDecodeError as error:
@@ -58,3 +58,10 @@ def _read(path: Path) -> dict[str, Any]:
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise UserError(f"{path}: '{key}' must be a list of objects; is it a COCO instances file?")
     return content
+
+
+def _empty_outline(row: dict[str, Any]) -> dict[str, Any]:
+    """Let go of outlines while parsing, and keep the key's place: they are most of the file."""
+    if "segmentation" in row:
+        row["segmentation"] = []
+    return row

@@ -12,7 +12,7 @@ from ...errors import UserError
 from ..coco import find_files, has_split
 from ..coco_json import CocoFile, read_coco
 from .model import FLAGS, MASKS, Box, DataSet, Options, Picture, clip
-from .reading import SPLIT_NAMES, missing
+from .reading import SPLIT_NAMES, missing, read_bytes
 from .writing import new_file
 
 # The columns that MLPerf's OpenImages files keep, and what they are here.
@@ -44,7 +44,11 @@ def looks_like_coco(root: Path) -> bool:
     """Whether there is an annotation file for a split, or one alone."""
     if root.is_file():
         return root.suffix == ".json"
-    return any(has_split(root, split) for split in SPLIT_NAMES) or len(_lone_files(root)) == 1
+    if any(has_split(root, split) for split in SPLIT_NAMES):
+        return True
+    alone = _lone_files(root)
+    # Other tools leave JSON files of their own beside their labels.
+    return len(alone) == 1 and all(key in read_bytes(alone[0]) for key in (b'"images"', b'"annotations"'))
 
 
 def _parts(root: Path) -> dict[str, tuple[Path, Path]]:

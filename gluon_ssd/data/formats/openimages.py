@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections import Counter
 from pathlib import Path
 from typing import Container, Iterator, NamedTuple
@@ -21,6 +20,7 @@ COLUMNS = {
     "IsInside": "inside",
 }
 UNLABELLED = "images that the CSV does not name, kept as images without objects"
+_FLAG_VALUES = {"0": 0, "1": 1, "-1": -1}
 _NEEDED = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
 
 
@@ -33,8 +33,8 @@ class Row(NamedTuple):
     flags: dict[str, int]
 
 
-def read_boxes(path: Path, labels: Container[str]) -> Iterator[Row]:
-    """Yield the rows of an annotations-bbox CSV whose class is one of ``labels``, in the file's order.
+def read_boxes(path: Path, labels: Container[str] | None = None) -> Iterator[Row]:
+    """Yield the rows of an annotations-bbox CSV in its order, of all classes or those in ``labels``.
 
     Flags are 1, 0, or -1 for unknown. Raises UserError, naming line and column, for anything unsound.
     """
@@ -57,31 +57,36 @@ def read_boxes(path: Path, labels: Container[str]) -> Iterator[Row]:
                     raise UserError(
                         f"{path} line {lines.line_num}: has {len(line)} fields, the header {len(header)}"
                     )
-                if line[label] in labels:
-                    where = f"{path} line {lines.line_num}"
-                    left, top, right, bottom = (_fraction(where, header[k], line[k]) for k in corners)
-                    marks = {name: _flag(where, name, line[k]) for k, name in flags}
-                    yield Row(line[image], line[label], (left, top, right, bottom), marks)
+                if labels is not None and line[label] not in labels:
+                    continue
+                try:
+                    left, top, right, bottom = sides = [float(line[k]) for k in corners]
+                    marks = {name: _FLAG_VALUES[line[k]] for k, name in flags}
+                except (ValueError, KeyError):
+                    raise _problem(path, lines.line_num, header, line) from None
+                if not all(-0.01 <= side <= 1.01 for side in sides):
+                    raise _problem(path, lines.line_num, header, line)
+                yield Row(line[image], line[label], (left, top, right, bottom), marks)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: not a CSV file in UTF-8 ({error})") from None
 
 
-def _fraction(where: str, column: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not -0.01 <= value <= 1.01:
-        raise UserError(f"{where}: {column} is {text!r}; it must be a fraction of the image, 0 to 1")
-    return value
-
-
-def _flag(where: str, column: str, text: str) -> int:
-    if text not in ("0", "1", "-1"):
-        raise UserError(f"{where}: {column} is {text!r}; it must be 0, 1 or -1")
-    return int(text)
+def _problem(path: Path, number: int, header: list[str], line: list[str]) -> UserError:
+    """Build the error for the first field of a line that is not what it must be."""
+    for column, text in zip(header, line):
+        if column in ("XMin", "XMax", "YMin", "YMax"):
+            try:
+                sound = -0.01 <= float(text) <= 1.01
+            except ValueError:
+                sound = False
+            if not sound:
+                must = "a fraction of the image, 0 to 1"
+                return UserError(f"{path} line {number}: {column} is {text!r}; it must be {must}")
+        elif column in COLUMNS and text not in _FLAG_VALUES:
+            return UserError(f"{path} line {number}: {column} is {text!r}; it must be 0, 1 or -1")
+    raise AssertionError("only lines with something wrong come here")
 
 
 def read_descriptions(path: Path) -> dict[str, str]:
@@ -171,7 +176,7 @@ def _read_split(
 ) -> list[Picture]:
     place = {label: index for index, label in enumerate(descriptions)}
     rows: dict[str, list[Row]] = {}
-    for row in read_boxes(part.boxes, _All()):
+    for row in read_boxes(part.boxes):
         if row.label not in place:
             raise UserError(f"{part.boxes}: LabelName {row.label!r} of {row.image} is not in {part.classes}")
         rows.setdefault(row.image, []).append(row)
@@ -189,13 +194,6 @@ def _read_split(
             notes[UNLABELLED] += 1
             pictures.append(_picture(part.images, name, [], place, notes))
     return sorted(pictures, key=lambda picture: picture.name)
-
-
-class _All:
-    """Holds every label, so that one that the class list lacks is seen rather than passed over."""
-
-    def __contains__(self, label: object) -> bool:
-        return True
 
 
 def _picture(folder: Path, name: str, rows: list[Row], place: dict[str, int], notes: Counter[str]) -> Picture:

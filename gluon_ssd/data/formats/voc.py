@@ -29,6 +29,7 @@ from .reading import (
 )
 
 AT_ZERO = "boxes that begin at pixel 0, which 1-based files cannot have (0-based files? --voc-origin 0)"
+SEGMENTED = "images with segmentation, of which only the boxes are read"
 DIFFICULT = {
     "keep": "objects marked difficult, kept as the others",
     "crowd": "objects marked difficult, kept as crowd regions",
@@ -135,6 +136,8 @@ class _Reader:
         size = image_size(folder / name)
         if given != size:
             self.notes[NO_SIZE if given is None else WRONG_SIZE] += 1
+        if (root.findtext("segmented") or "0").strip() == "1":
+            self.notes[SEGMENTED] += 1
         boxes = [box for box in self._boxes(path, root, size) if box is not None]
         return Picture(folder / name, name, *size, boxes)
 
@@ -164,8 +167,10 @@ class _Reader:
 def _image_of(path: Path, root: ElementTree.Element, images: Images) -> str | None:
     """The image's name; files that were renamed or converted keep their XML's stem rather than <filename>."""
     named = (root.findtext("filename") or "").strip().replace("\\", "/")
-    inner = path.parts[path.parts.index("Annotations") + 1 : -1] if "Annotations" in path.parts else ()
-    keys = ["/".join((*inner, path.stem)), named, named.rpartition("/")[2], path.stem]
+    parts = path.parent.parts
+    start = len(parts) - parts[::-1].index("Annotations") if "Annotations" in parts else len(parts)
+    stem, suffix = "/".join((*parts[start:], path.stem)), Path(named).suffix
+    keys = [stem + suffix, stem, named, named.rpartition("/")[2], path.stem]
     return images.find(*(key for key in keys if key))
 
 

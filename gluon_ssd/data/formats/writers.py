@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 from ...errors import UserError
 from ...version import __version__
 from .coco import write_coco_split
-from .model import AREAS, FLAGS_LOST, Box, DataSet, Options, Picture
+from .model import FLAGS_LOST, Box, DataSet, Options, Picture
 from .openimages import COLUMNS
 from .placing import Placer, flat_names
 from .writing import new_text
@@ -60,7 +60,6 @@ def _voc_xml(picture: Picture, file: str, data: DataSet, origin: int) -> str:
     lines += [f"  <size>{size}</size>", "  <segmented>0</segmented>"]
     for box in picture.boxes:
         data.notes[CROWD_AS_DIFFICULT] += box.crowd
-        data.notes[AREAS] += box.area is not None
         data.notes[FLAGS_LOST] += bool(set(box.flags) & {"depiction", "inside"})
         difficult = int(box.crowd or "difficult" in box.flags)
         corners = _voc_corners(box, picture, data, origin)
@@ -125,7 +124,6 @@ def _yolo_line(box: Box, picture: Picture, data: DataSet) -> list[str]:
     if box.crowd:
         data.notes[CROWD_DROPPED] += 1
         return []
-    data.notes[AREAS] += box.area is not None
     (x, y, w, h), width, height = box.xywh, picture.width, picture.height
     sides = ((x + w / 2) / width, (y + h / 2) / height, w / width, h / height)
     return [" ".join((str(box.label), *map(_fraction, sides)))]
@@ -148,7 +146,6 @@ def write_openimages(data: DataSet, place: Placer, options: Options) -> None:
             place.put(picture, f"{folder}/data/{stem}{PurePosixPath(picture.name).suffix}")
             ids.append([stem])
             for box in picture.boxes:
-                data.notes[AREAS] += box.area is not None
                 data.notes[FLAGS_LOST] += "difficult" in box.flags
                 rows.append(_csv_row(stem, picture, box, data.classes))
         _write_csv(root / folder / "labels" / "detections.csv", rows)

@@ -45,7 +45,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield partial
         os.replace(partial, path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+        # The file may be one that was to be copied.
+        where = error.filename or path
+        raise UserError(f"{where}: {error.strerror or error}; nothing was written to {path}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

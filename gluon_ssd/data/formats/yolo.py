@@ -143,7 +143,8 @@ def _label_root(images: Path) -> Path:
     parts = list(images.parts)
     for index in range(len(parts) - 1, -1, -1):
         if parts[index] == "images":
-            return Path(*parts[:index], "labels", *parts[index + 1 :])
+            labels = Path(*parts[:index], "labels", *parts[index + 1 :])
+            return labels if labels.is_dir() else images
     return images
 
 
@@ -168,6 +169,8 @@ class _Reader:
             if not path.is_file():
                 self._notes[NO_LABELS + ", kept as images without objects"] += 1
             pictures.append(Picture(images.folder / name, name, *size, boxes))
+        if pictures and not any((labels / f"{stem}.txt").is_file() for stem in owner):
+            raise UserError(f"{images.folder}: none of its {len(owner)} images has a label file in {labels}")
         for path in sorted(labels.rglob("*.txt")):
             stem = path.relative_to(labels).with_suffix("").as_posix()
             if stem not in owner and path.name not in ("classes.txt", "labels.txt"):
