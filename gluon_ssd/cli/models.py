@@ -65,7 +65,7 @@ def _show(name: str | None) -> int:
     console = Console()
     table = _table("model", "input", "params", "GFLOP", "recipes")
     for row in rows:
-        recipes = [recipe for model, recipe in (path.split("/") for path in recipe_names()) if model == row.name]
+        recipes = [path.split("/")[1] for path in recipe_names() if path.startswith(f"{row.name}/")]
         height, width = row.input_size
         profile = profile_model(row.name)
         cost = (profile.millions, f"{profile.gflops:.1f}")

@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 import re
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Callable, Mapping
+from typing import Callable, Iterable, Mapping, Sequence
 
 from ..model_zoo import list_models, model_row
 from ..model_zoo.profile import Profile, profile_model
@@ -17,11 +17,12 @@ from ..recipe import load_recipe
 from ..resources import card_path, recipe_names, recipe_path, recipes_dir
 
 Block = Callable[[], str]
+_profile = lru_cache(maxsize=None)(profile_model)
 
 
 def facts(name: str) -> str:
     """The computed facts of a model, for its own classes and input size, as a Markdown table."""
-    profile, row = profile_model(name), model_row(name)
+    profile, row = _profile(name), model_row(name)
     height, width = profile.input_size
     maps = ", ".join("x".join(str(side) for side in found) for found in profile.maps)
     rows = [
@@ -39,7 +40,7 @@ def recipes(name: str) -> str:
     """The recipes of a model as a Markdown table."""
     rows = []
     for recipe in recipe_names():
-        if recipe.split("/")[0] == name:
+        if recipe.startswith(f"{name}/"):
             values = load_recipe(recipe)
             length = f"{values.max_steps} steps" if values.max_steps else f"{values.epochs} epochs"
             rate = f"{values.lr:g}" if values.optimizer == "adam" else f"{values.lr:g} per 32 images"
@@ -52,7 +53,7 @@ def zoo() -> str:
     """Every model with its size and cost, detectors first, as a Markdown table."""
     rows = []
     for name in [*list_models("detector"), *list_models("backbone")]:
-        row, profile = model_row(name), profile_model(name)
+        row, profile = model_row(name), _profile(name)
         size = "x".join(str(side) for side in row.input_size)
         rows.append((f"`{name}`", row.summary, size, profile.millions, f"{profile.gflops:.1f}"))
     return _table(("name", "what it is", "input", "parameters", "GFLOP"), rows)
@@ -76,7 +77,7 @@ def documents() -> dict[Path, str]:
     wanted: dict[Path, dict[str, Block]] = {}
     for name in list_models():
         blocks: dict[str, Block] = {"facts": partial(facts, name)}
-        if any(recipe.split("/")[0] == name for recipe in recipe_names()):
+        if model_row(name).recipe:
             blocks["recipes"] = partial(recipes, name)
         wanted[card_path(name)] = blocks
     wanted[recipes_dir().parent / "README.md"] = {"models": zoo}
@@ -109,13 +110,13 @@ def _goal(recipe: str) -> str:
     """What a recipe's head says behind "Expected mAP"."""
     lines = recipe_path(recipe).read_text(encoding="utf-8").splitlines()
     head = " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))
-    return re.search(r"Expected mAP: (.+?)(?:[;.](?: |$)|$)", head)[1]  # type: ignore[index]
+    found = re.search(r"Expected mAP: (.+?)(?:[;.](?: |$)|$)", head)
+    return found[1] if found else "not stated"
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    return "".join(
-        [f"| {' | '.join(head)} |\n", "|---" * len(head), "|\n", *(f"| {' | '.join(row)} |\n" for row in rows)]
-    )
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [" | ".join(head), "|".join(["---"] * len(head)), *(" | ".join(row) for row in rows)]
+    return "".join(f"|{line}|\n" if line.startswith("---") else f"| {line} |\n" for line in lines)
 
 
 if __name__ == "__main__":
