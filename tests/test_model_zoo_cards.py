@@ -5,10 +5,11 @@ import re
 import pytest
 
 from gluon_ssd import list_models
+from gluon_ssd.cli.main import build_parser
 from gluon_ssd.model_zoo import model_row
 from gluon_ssd.recipe import load_recipe
 from gluon_ssd.report import cards
-from gluon_ssd.resources import card_path, recipe_names
+from gluon_ssd.resources import card_path, recipe_names, recipe_path
 
 DETECTORS = list_models("detector")
 COCO_IMAGES = 117_266  # of train2017, those with objects
@@ -36,6 +37,14 @@ def test_every_detector_has_recipes(name):
     assert f"{name}/smoke" in recipe_names()
     text = card_path(name).read_text()
     assert all(f"`{recipe}`" in text for recipe in recipe_names() if recipe.startswith(f"{name}/"))
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_command_in_a_recipes_head_is_one_that_we_have(name):
+    command = recipe_path(name).read_text().splitlines()[0].split()
+    assert command[:2] == ["#", "gluon-ssd"]
+    args = build_parser().parse_args(command[2:])
+    assert command[2] == "demo" or args.recipe == name
 
 
 def test_a_block_without_a_place_is_named():

@@ -126,6 +126,6 @@ def _find(name: str) -> tuple[ModelRow, Builder]:
 
 
 def model_outline(name: str, classes: Sequence[str] | None = None) -> Any:
-    """The network of a model without values: for names and shapes, and fast. ``classes``: as `get_model`'s."""
+    """The network of a model without values: for names and shapes. ``classes``: as `get_model`'s."""
     row, builder = _find(name)
     return builder(row, row.default_classes if classes is None else check_classes(classes))

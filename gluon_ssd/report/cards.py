@@ -80,7 +80,9 @@ def documents() -> dict[Path, str]:
         if model_row(name).recipe:
             blocks["recipes"] = partial(recipes, name)
         wanted[card_path(name)] = blocks
-    wanted[recipes_dir().parent / "README.md"] = {"models": zoo}
+    readme = recipes_dir().parent / "README.md"
+    if readme.is_file():  # not in an installed package
+        wanted[readme] = {"models": zoo}
     return {path: fill(path.read_text(encoding="utf-8"), blocks) for path, blocks in wanted.items()}
 
 
