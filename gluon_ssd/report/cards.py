@@ -44,7 +44,7 @@ def recipes(name: str) -> str:
             values = load_recipe(recipe)
             length = f"{values.max_steps} steps" if values.max_steps else f"{values.epochs} epochs"
             rate = f"{values.lr:g}" if values.optimizer == "adam" else f"{values.lr:g} per 32 images"
-            what = f"{length}, {values.batch_size} images per process, {values.optimizer} {rate}"
+            what = f"{length}, batch {values.batch_size} per process, {values.optimizer} {rate}"
             rows.append((f"`{recipe}`", f"{what}, {values.precision}", _goal(recipe)))
     return _table(("recipe", "trains", "expected mAP"), rows)
 
