@@ -125,7 +125,7 @@ def _find(name: str) -> tuple[ModelRow, Builder]:
     return _MODELS[name]
 
 
-def model_outline(name: str) -> Any:
-    """The network of a model for its own classes without values: for names and shapes, and fast."""
+def model_outline(name: str, classes: Sequence[str] | None = None) -> Any:
+    """The network of a model without values: for names and shapes. ``classes``: as `get_model`'s."""
     row, builder = _find(name)
-    return builder(row, row.default_classes)
+    return builder(row, row.default_classes if classes is None else check_classes(classes))

@@ -106,7 +106,7 @@ def _foreign_backbone(backbone: str, boxes: DefaultBoxes) -> GluonCVBackbone:
     return build_gluoncv_backbone(backbone[len(PREFIX) :], strides, boxes.image_size, "ssd0_")
 
 
-def _register(name: str, summary: str, source: str, recipe: str = "") -> None:
+def _register(name: str, summary: str, source: str, recipe: str) -> None:
     config = CONFIGS[name]
     size = config.default_boxes.image_size
     row = ModelRow(
@@ -140,6 +140,7 @@ for _name, _title in (
         _name,
         f"DeepLearningExamples' SSD300: {_title}, extra layers with batch norm",
         "Liu et al. 2016; NVIDIA DeepLearningExamples, SSD300 v1.1",
+        recipe=f"{_name}/dle",
     )
 _register(
     "ssd_tiny",
