@@ -5,16 +5,18 @@ import numpy as np
 import pytest
 from golden import seeded_weights
 
-from gluon_ssd import get_model, load
+from gluon_ssd import UserError, get_model, load
 from gluon_ssd.convert import (
     convert_file,
     load_backbone,
     load_torch_state,
     read_pickle,
     read_torch,
+    read_weights,
     write_torch,
 )
 from gluon_ssd.convert.norms import refit_norms
+from gluon_ssd.engine.archive import write_archive
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +91,10 @@ def _loaded(model, path):
     net = get_model(model, classes=["cat"])
     load_backbone(net, path)
     return net
+
+
+@pytest.mark.parametrize("options", [[1], {"norm_epsilon": "tiny"}, {"norm_epsilon": None}])
+def test_a_checkpoint_whose_options_are_damaged(tmp_path, options):
+    write_archive(tmp_path / "a.ckpt", {"parameters/n_gamma": np.ones(2, np.float32)}, {"options": options})
+    with pytest.raises(UserError, match="a.ckpt: not a checkpoint of this library; its options are not"):
+        read_weights(tmp_path / "a.ckpt")
