@@ -31,8 +31,12 @@ class Recipe:
 
     model: str = _key("ssd_resnet34", "model", "model of the zoo (list: gluon-ssd models)")
     backbone: str | None = _key(None, "model", "another backbone for an SSD: gluoncv:NAME")
-    pretrained_backbone: str | None = _key(None, "model", "file of backbone weights to start from")
-    weights: str | None = _key(None, "model", "checkpoint to start from; its classes may differ")
+    pretrained_backbone: str | None = _key(
+        None, "model", "backbone weights to start from: a file, or published"
+    )
+    weights: str | None = _key(
+        None, "model", "start from a checkpoint, file or published weights; classes may differ"
+    )
     precision: str = _key(
         "fp32", "model", "fp16: half parameters; amp: bfloat16 on CPU", choices=("fp32", "amp", "fp16")
     )

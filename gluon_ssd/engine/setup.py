@@ -13,10 +13,11 @@ from ..data.preprocess import Preprocess
 from ..data.transforms import EvalTransform, FlipTrainTransform, PlainTrainTransform, SSDTrainTransform
 from ..errors import UserError
 from ..model_zoo import model_row
+from ..pretrained import Trained, find_backbone, find_trained
 from ..recipe import Recipe
 from ..runs import RECIPE_FILE, next_run_dir
 from .archive import atomic_write, remove_leftovers
-from .checkpoint import Checkpoint, find_checkpoint, read_checkpoint
+from .checkpoint import Checkpoint, read_checkpoint
 from .device import pick_device
 
 # What decides which images make which batch: these may change between two epochs, not within one.
@@ -25,7 +26,7 @@ _ORDER_KEYS = ("seed", "batch_size", "accumulate", "limit_train")
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything a training reads. ``resumed`` is its own last checkpoint, ``start_from`` another's."""
+    """Everything a training reads. ``resumed`` is its own last checkpoint, ``start_from`` others' weights."""
 
     recipe: Recipe
     run_dir: Path
@@ -33,7 +34,7 @@ class Inputs:
     train_set: CocoDataset
     val_set: CocoDataset | None
     resumed: Checkpoint | None
-    start_from: Checkpoint | None
+    start_from: Trained | None
 
 
 def gather(recipe: Recipe) -> Inputs:
@@ -51,9 +52,10 @@ def gather(recipe: Recipe) -> Inputs:
     if resumed is not None:
         _check_resumed(resumed, recipe, train_set)
     elif recipe.weights:
-        start_from = read_checkpoint(find_checkpoint(recipe.weights))
-        if start_from.model != recipe.model:
-            raise UserError(f"{start_from.path}: holds a {start_from.model}, not the recipe's {recipe.model}")
+        start_from = find_trained(recipe.model, recipe.weights, train_set.classes, recipe.backbone)
+    elif recipe.pretrained_backbone:
+        found = find_backbone(recipe.model, recipe.pretrained_backbone, recipe.backbone)
+        recipe = replace(recipe, pretrained_backbone=str(found))
     return Inputs(recipe, run_dir, device, train_set, val_set, resumed, start_from)
 
 
