@@ -73,7 +73,7 @@ class _Training:
         self.loader = training_loader(inputs, self.net)
         # What is left over from whole updates is not used.
         self.batches = len(self.loader) // recipe.accumulate * recipe.accumulate
-        self.schedule = make_schedule(recipe, self.loader)
+        self.schedule = make_schedule(recipe, inputs.train_images)
         self.metrics = MetricsFile(self.run_dir / "metrics.csv", self.progress.epoch - 1)
         self.watch = LossWatch(self.run_dir, PARTS)
 
