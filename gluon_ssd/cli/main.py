@@ -9,7 +9,7 @@ from typing import Sequence
 
 from ..errors import UserError, import_problem, nearest
 from ..version import __version__
-from . import convert, demo, doctor, models, predict, train, val
+from . import convert, demo, doctor, mlperf_check, models, predict, train, val
 from .parsing import Parser, example
 
 # A place that cannot be written is the user's to change, wherever in the program it shows.
@@ -20,6 +20,7 @@ VERBS = {
     "predict": predict,
     "convert": convert,
     "demo": demo,
+    "mlperf-check": mlperf_check,
     "models": models,
     "doctor": doctor,
 }
