@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     if args.verbose:
         print(verdict.output.strip())
     for number, finding in enumerate(verdict.findings, 1):
-        print(f"{number}. {finding}")
+        print(f"{number}. {'warning: ' if verdict.passed else ''}{finding}")
     outcome = "complies with" if verdict.passed else "does not comply with"
     print(f"{verdict.log} {outcome} the rules of MLPerf Training {verdict.rules}")
     return 0 if verdict.passed else 1

@@ -144,6 +144,23 @@ def test_a_resumed_run_adds_to_its_log(logged):
     assert logged(epochs=2, resume=True) == second
 
 
+def test_a_log_cannot_begin_in_the_middle_of_a_run(logged, tmp_path):
+    logged(0.1, epochs=1)
+    (tmp_path / "run/mlperf.log").unlink()
+    with pytest.raises(UserError, match="mlperf.log: not there to add to; mlperf_log must be on from"):
+        logged(epochs=2, resume=True)
+
+
+def test_a_log_of_the_open_division_complies(logged, cli):
+    logged(0.1, epochs=1)
+    verdict = "run/mlperf.log complies with the rules of MLPerf Training 1.1.0\n"
+    assert cli("mlperf-check", "run") == (0, verdict, "")
+    # Two ends of one run are not wrong enough for the checker, but it says so.
+    logged(0.5, epochs=2, resume=True)
+    warning = "1. warning: Required EXACTLY_ONE occurrence of 'run_stop' but found 2\n"
+    assert cli("mlperf-check", "run") == (0, warning + verdict, "")
+
+
 def test_settings_are_those_of_a_published_log(tmp_path):
     # Fujitsu's result_0.txt of MLPerf Training 1.1, PRIMERGY GX2460 M1: 4 GPUs, 114 images each.
     recipe = Recipe(batch_size=114, lr=0.003157, warmup_epochs=3, weight_decay=1.3e-4, seed=1322250688)

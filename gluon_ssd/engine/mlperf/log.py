@@ -48,8 +48,10 @@ class MlperfLog(RunObserver):
         self._quiet, self._over = True, False
 
     def started(self, facts: RunFacts) -> None:
-        self._recipe = facts.recipe
-        self._open(facts.run_dir / LOG_FILE, "a" if facts.resumed else "w")
+        self._recipe, path = facts.recipe, facts.run_dir / LOG_FILE
+        if facts.resumed and not path.is_file():
+            raise UserError(f"{path}: not there to add to; mlperf_log must be on from the start of a run")
+        self._open(path, "a" if facts.resumed else "w")
         if facts.resumed:
             return
         for key, value in self._submission.items():
