@@ -83,7 +83,7 @@ class Recipe:
         None, "evaluation", "evaluate after just these epochs instead", low=1
     )
     eval_batch_size: int = _key(32, "evaluation", "images per evaluation batch", low=1)
-    target_map: float | None = _key(None, "evaluation", "stop once mAP reaches this", above=0, high=1)
+    target_map: float | None = _key(None, "evaluation", "stop once mAP reaches this", low=0, high=1)
     score_threshold: float = _key(0.05, "evaluation", "drop detections below this", low=0, below=1)
     iou_threshold: float = _key(0.5, "evaluation", "IoU above which NMS drops a box", above=0, high=1)
     max_detections: int = _key(200, "evaluation", "detections kept per image", low=1)
@@ -93,6 +93,8 @@ class Recipe:
     save_every: int = _key(0, "run", "keep a checkpoint epoch_NNN every N epochs; 0: only best, last", low=0)
     checkpoint_steps: int | None = _key(None, "run", "also write the last checkpoint every N steps", low=1)
     log_every: int = _key(10, "run", "steps between progress lines", low=1)
+    mlperf_log: bool = _key(False, "run", "write mlperf.log, the log of an MLPerf submission")
+    mlperf_rules: str | None = _key(None, "run", "with mlperf_log: version of the rules, if not the latest")
 
     def __post_init__(self) -> None:
         for item in fields(self):

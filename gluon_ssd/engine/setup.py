@@ -36,6 +36,17 @@ class Inputs:
     resumed: Checkpoint | None
     start_from: Trained | None
 
+    @property
+    def train_images(self) -> int:
+        """Images with objects, of all processes: an epoch before what fills no batch is left out."""
+        records = self.train_set.records[: self.recipe.limit_train]
+        return sum(1 for record in records if len(record.boxes))
+
+    @property
+    def val_images(self) -> int:
+        """Images of an evaluation."""
+        return len(range(len(self.val_set or ()))[: self.recipe.limit_val])
+
 
 def gather(recipe: Recipe) -> Inputs:
     """Opens and checks what ``recipe`` names; writes nothing. Raises UserError."""
