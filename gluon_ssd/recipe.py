@@ -30,9 +30,18 @@ class Recipe:
     """
 
     model: str = _key("ssd_resnet34", "model", "model of the zoo (list: gluon-ssd models)")
+    backbone: str | None = _key(None, "model", "another backbone for an SSD: gluoncv:NAME")
     pretrained_backbone: str | None = _key(None, "model", "file of backbone weights to start from")
     weights: str | None = _key(None, "model", "checkpoint to start from; its classes may differ")
-    precision: str = _key("fp32", "model", "arithmetic; amp is bfloat16 on CPU", choices=("fp32", "amp"))
+    precision: str = _key(
+        "fp32", "model", "fp16: half parameters; amp: bfloat16 on CPU", choices=("fp32", "amp", "fp16")
+    )
+    bn_fp16: bool = _key(False, "model", "with fp16: half scales and shifts of norms, too")
+    layout: str = _key("NCHW", "model", "NHWC is for tensor cores", choices=("NCHW", "NHWC"))
+    loss_scale: float = _key(128.0, "model", "what float16 gradients are scaled by", above=0)
+    dynamic_loss_scale: bool = _key(False, "model", "halve the scale on overflow, double it in good times")
+    freeze: tuple[int, ...] = _key((), "model", "stages of the backbone not to train; 0 is the stem", low=0)
+    trainable_layers: int | None = _key(None, "model", "RetinaNet: stages that train", low=0, high=5)
     device: str = _key("auto", "model", "auto: a GPU if MXNet sees one", choices=("auto", "cpu", "gpu"))
 
     data: str | None = _key(None, "data", "data set folder (COCO layout)")
@@ -42,7 +51,7 @@ class Recipe:
     val_images: str | None = _key(None, "data", "validation images, if not where COCO has them")
     limit_train: int | None = _key(None, "data", "use only the first N training images", low=1)
     limit_val: int | None = _key(None, "data", "use only the first N validation images", low=1)
-    augment: str = _key("ssd", "data", "training augmentation", choices=("ssd", "none"))
+    augment: str = _key("ssd", "data", "in training; flip is RetinaNet's", choices=("ssd", "flip", "none"))
     workers: int = _key(2, "data", "loader threads", low=1)
     on_bad_image: str = _key("fail", "data", "an image that cannot be read", choices=("fail", "skip"))
 
@@ -53,11 +62,14 @@ class Recipe:
     optimizer: str = _key("sgd", "schedule", "what makes the updates", choices=("sgd", "adam"))
     lr: float = _key(0.0025, "schedule", "learning rate; for sgd per 32 images of the global batch", above=0)
     momentum: float = _key(0.9, "schedule", "SGD momentum", low=0, below=1)
-    weight_decay: float = _key(5e-4, "schedule", "weight decay, on every parameter", low=0)
+    weight_decay: float = _key(5e-4, "schedule", "weight decay", low=0)
+    decay_on: str = _key("all", "schedule", "weights: not biases and norms", choices=("all", "weights"))
     decay_epochs: tuple[int, ...] = _key((44, 55), "schedule", "epochs after which lr decays", low=1)
     decay_factor: float = _key(0.1, "schedule", "what lr is multiplied by at a decay", above=0, high=1)
     warmup_epochs: float = _key(0.65, "schedule", "length of the linear warm-up in epochs", low=0)
+    warmup_steps: int | None = _key(None, "schedule", "or in optimizer steps", low=0)
     warmup_factor: float = _key(0.0, "schedule", "warm-up starts at lr * (1 - 2**-F)", low=0)
+    warmup_start: float | None = _key(None, "schedule", "or at this share of lr", low=0, high=1)
     seed: int = _key(0, "schedule", "seed of weights, order and augmentation", low=0, high=2**31 - 1)
 
     eval_every: int = _key(5, "evaluation", "evaluate every N epochs and at the end; 0: never", low=0)

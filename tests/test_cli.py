@@ -77,7 +77,7 @@ def test_help_needs_no_heavy_package(python, arguments):
         (["train", "--epochs", "x"], "argument --epochs: expected an integer, got 'x'"),
         (["train", "--epochs", "0"], "argument --epochs: must be at least 1, got 0"),
         (["train", "--lr", "nan"], "argument --lr: expected a number, got 'nan'"),
-        (["train", "--precision", "fp23"], "argument --precision: must be one of fp32, amp, got 'fp23'"),
+        (["train", "--precision", "fp8"], "argument --precision: must be one of fp32, amp, fp16, got 'fp8'"),
         (
             ["train", "--recipe", "ssd_tiny/smok", "--data", "x"],
             "unknown recipe 'ssd_tiny/smok'; did you mean ssd_tiny/smoke",

@@ -78,7 +78,7 @@ def test_home_folder(monkeypatch):
         ("eval_epochs: often", "key 'eval_epochs': expected a list of integers or null, got 'often'"),
         ("resume: 1", "key 'resume': expected true or false, got 1"),
         ("data: 7", "key 'data': expected a text or null, got 7"),
-        ("precision: fp23", "key 'precision': must be one of fp32, amp, got 'fp23'; did you mean fp32?"),
+        ("precision: fp8", "key 'precision': must be one of fp32, amp, fp16, got 'fp8'; did you mean fp32?"),
         ("- epochs", "a recipe is a list of 'key: value' lines, found a list"),
         ("epochs: 3\n  lr: [", "not valid YAML at line 2"),
     ],

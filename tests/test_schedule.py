@@ -22,3 +22,17 @@ def test_published_decay():
 
 def test_no_warm_up_starts_at_the_full_rate():
     assert StepSchedule(lr=0.1)(1, 1) == 0.1
+
+
+def test_warm_up_from_a_share_of_the_rate():
+    # MLPerf's RetinaNet: x of 1000 iterations, from 0: 1e-4 * (0.001 * (1 - x / 1000) + x / 1000)
+    schedule = StepSchedule(lr=1e-4, warmup_steps=1000, warmup_start=0.001)
+    rates = [schedule(1, step) for step in (1, 251, 1000, 1001, 5000)]
+    assert rates == pytest.approx([1e-7, 2.50750e-5, 9.99001e-5, 1e-4, 1e-4], rel=1e-6)
+
+
+def test_warm_up_from_nothing():
+    # DeepLearningExamples: iteration i of 300, from 0, has lr * i / 300
+    schedule = StepSchedule(lr=0.0026, warmup_steps=300, warmup_start=0.0)
+    rates = [schedule(1, step) for step in (1, 2, 151, 301)]
+    assert rates == pytest.approx([0, 2.6e-3 / 300, 1.3e-3, 2.6e-3])

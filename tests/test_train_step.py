@@ -44,8 +44,8 @@ def test_five_steps_are_the_references():
     assert compared == 16
 
 
-def tiny_batch(images=4):
-    net = get_model("ssd_tiny", classes=["a", "b"])
+def tiny_batch(images=4, **options):
+    net = get_model("ssd_tiny", classes=["a", "b"], **options)
     objects = [(boxes, np.minimum(labels, 2)) for boxes, labels in seeded.ssd_gt(5, [2] * images)]
     targets = [mx.nd.array(target) for target in net.target_encoder()(*padded(objects))]
     return net, mx.nd.array(seeded.image_input(3, (images, 3, 192, 192))), targets

@@ -70,7 +70,7 @@ def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
         if base == "bool":
             options["action"] = "store_true"
         elif base == "tuple[int, ...]":
-            options.update(nargs="*", metavar="EPOCH", type=bounded("int", **vars(bounds)))
+            options.update(nargs="*", metavar="N", type=bounded("int", **vars(bounds)))
         else:
             letter = {"int": "N", "float": "X"}.get(base, "TEXT")
             options["metavar"] = "|".join(bounds.choices) if bounds.choices else letter

@@ -109,6 +109,20 @@ class EvalTransform:
 PlainTrainTransform = EvalTransform
 
 
+class FlipTrainTransform(EvalTransform):
+    """RetinaNet's training augmentation: the whole picture, mirrored with probability ``mirror``, resized.
+
+    The aspect is not kept: every input has the network's size, as in MLPerf's RetinaNet.
+    """
+
+    def __init__(self, preprocess: Preprocess | None = None, *, mirror: float = 0.5) -> None:
+        super().__init__(preprocess)
+        self.mirror = mirror
+
+    def plan(self, width: int, height: int, boxes: np.ndarray, rng: np.random.Generator) -> Plan:
+        return replace(super().plan(width, height, boxes, rng), mirror=bool(rng.random() < self.mirror))
+
+
 class SSDTrainTransform(EvalTransform):
     """SSD's training augmentation: random crop, resize, mirror, colour jitter, normalise.
 

@@ -24,7 +24,7 @@ class Progress:
     """Where a training stands: the next is batch ``batch`` (from 0) of epoch ``epoch`` (from 1).
 
     ``step``: optimizer steps done. ``evaluated``: how many were done at the last evaluation. ``sums``: the
-    epoch's running totals so far, for its row of metrics.
+    epoch's running totals so far, for its row of metrics. ``loss_scale``: fields of a `LossScale`.
     """
 
     epoch: int = 1
@@ -34,6 +34,7 @@ class Progress:
     best_map: float | None = None
     best_epoch: int = 0
     sums: dict[str, float] = field(default_factory=dict)
+    loss_scale: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,9 @@ def find_checkpoint(where: str | Path) -> Path:
 
 def restore_optimizer(trainer: Any, checkpoint: Checkpoint) -> None:
     """Gives ``trainer`` the optimizer state of ``checkpoint``. Raises UserError when it does not fit."""
+    counts = checkpoint.optimizer.get("update_counts")
+    if counts is not None and not len(counts):
+        return  # written before the first update
     updater = trainer._updaters[0]
     for index, param in enumerate(trainer._params):
         if param.grad_req == "null":
@@ -141,8 +145,7 @@ def restore_optimizer(trainer: Any, checkpoint: Checkpoint) -> None:
                     f"{checkpoint.path}: its optimizer state has no {key} that fits; cannot resume"
                 )
             array[:] = saved
-    counts = checkpoint.optimizer.get("update_counts")
-    if counts is not None and len(counts):
+    if counts is not None:
         trainer.optimizer._index_update_count.update({int(i): int(n) for i, n in counts})
         trainer.optimizer.num_update = int(counts[:, 1].max())
 

@@ -12,8 +12,10 @@ class StepSchedule:
 
     ``lr``: rate after warm-up, before decay. ``warmup_steps``: optimizer steps of warm-up; step i of them,
     from 1, has lr - (warmup_steps - i) * lr / (warmup_steps * 2**warmup_factor): with factor 0 a straight
-    line from 0. ``decay_epochs``: epochs after which the rate is multiplied by ``decay_factor``. Source:
-    NVIDIA's MLPerf v1.1 SSD.
+    line from 0. With ``warmup_start``, step 1 has that share of lr instead, and what follows a straight
+    line to lr at step warmup_steps + 1. ``decay_epochs``: epochs after which the rate is multiplied by
+    ``decay_factor``. Sources: NVIDIA's MLPerf v1.1 SSD; with ``warmup_start`` MLPerf's RetinaNet (0.001) and
+    DeepLearningExamples' SSD (0).
     """
 
     lr: float
@@ -21,11 +23,15 @@ class StepSchedule:
     warmup_factor: float = 0.0
     decay_epochs: tuple[int, ...] = ()
     decay_factor: float = 0.1
+    warmup_start: float | None = None
 
     def __call__(self, epoch: int, step: int) -> float:
         """Rate of optimizer step ``step`` of the run, in epoch ``epoch``; both count from 1."""
         rate = self.lr * self.decay_factor ** bisect(self.decay_epochs, epoch - 1)
         missing = self.warmup_steps - step
-        if missing > 0:
+        if self.warmup_start is not None:
+            if missing >= 0:
+                rate *= 1 - (1 - self.warmup_start) * (missing + 1) / self.warmup_steps
+        elif missing > 0:
             rate -= missing * rate / (self.warmup_steps * 2**self.warmup_factor)
         return rate

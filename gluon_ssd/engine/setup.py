@@ -9,7 +9,8 @@ import mxnet as mx
 
 from ..data.coco import CocoDataset, open_dataset
 from ..data.loader import NativeLoader
-from ..data.transforms import PlainTrainTransform, SSDTrainTransform
+from ..data.preprocess import Preprocess
+from ..data.transforms import EvalTransform, FlipTrainTransform, PlainTrainTransform, SSDTrainTransform
 from ..errors import UserError
 from ..model_zoo import model_row
 from ..recipe import Recipe
@@ -85,14 +86,20 @@ def _check_resumed(resumed: Checkpoint, recipe: Recipe, train_set: CocoDataset) 
             )
 
 
+def training_transform(augment: str, preprocess: Preprocess) -> EvalTransform:
+    """The augmentation that a recipe's ``augment`` means."""
+    if augment == "ssd":
+        # One try per crop option, as the published trainings do.
+        return SSDTrainTransform(preprocess, attempts=1)
+    return FlipTrainTransform(preprocess) if augment == "flip" else PlainTrainTransform(preprocess)
+
+
 def training_loader(inputs: Inputs, net: mx.gluon.Block) -> NativeLoader:
     """The batches that ``net`` trains on. Raises UserError when there are too few for one update."""
     recipe, train_set = inputs.recipe, inputs.train_set
-    # One try per crop option, as the published trainings do.
-    augmented = SSDTrainTransform(net.preprocess, attempts=1)
     loader = NativeLoader(
         train_set,
-        augmented if recipe.augment == "ssd" else PlainTrainTransform(net.preprocess),
+        training_transform(recipe.augment, net.preprocess),
         recipe.batch_size,
         shuffle=True,
         seed=recipe.seed,

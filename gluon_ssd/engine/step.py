@@ -7,6 +7,8 @@ from typing import Any, Sequence
 import mxnet as mx
 from mxnet import autograd, gluon
 
+from .loss_scale import LossScale, all_finite
+
 
 class _Graph(gluon.HybridBlock):
     """Network and loss as one graph, so that a step is one call."""
@@ -24,7 +26,9 @@ class TrainStep:
     """Forward, loss, backward and update of a network, by SGD with momentum or by Adam.
 
     ``accumulate`` batches make one update; their gradients are averaged. Weight decay acts on every
-    parameter, as in the MLPerf trainings.
+    parameter, as in the MLPerf trainings, or, where ``decay_norms`` is false, not on biases and norms.
+    Parameters in float16 are updated through float32 copies of them that the optimizer keeps. ``scale``:
+    for gradients that pass through float16; None for others.
     """
 
     def __init__(
@@ -35,19 +39,22 @@ class TrainStep:
         optimizer: str = "sgd",
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
+        decay_norms: bool = True,
         accumulate: int = 1,
         hybridize: bool = True,
+        scale: LossScale | None = None,
     ) -> None:
-        self.net = net
-        self.accumulate = accumulate
+        self.net, self.accumulate, self.scale = net, accumulate, scale
         self._graph = _Graph(net, loss)
         if hybridize:
             self._graph.hybridize(static_alloc=True, static_shape=True)
-        settings = {"learning_rate": 0.0, "wd": weight_decay}
+        settings = {"learning_rate": 0.0, "wd": weight_decay, "multi_precision": True}
         if optimizer == "sgd":
             settings["momentum"] = momentum
-        self.trainer = gluon.Trainer(net.collect_params(), optimizer, settings, kvstore=None)
         self._trained = [param for param in net.collect_params().values() if param.grad_req != "null"]
+        for param in self._trained:
+            param.wd_mult = float(decay_norms or len(param.shape) > 1)
+        self.trainer = gluon.Trainer(net.collect_params(), optimizer, settings, kvstore=None)
         if accumulate > 1:
             for param in self._trained:
                 param.grad_req = "add"
@@ -57,17 +64,28 @@ class TrainStep:
         """Trains on one batch; returns (loss, cls_loss, box_loss), each of shape (1,), not waited for.
 
         ``images`` (B, 3, H, W); ``targets``: cls_targets (B, A) and box_targets (B, A, 4). The update
-        happens with the last of ``accumulate`` calls, at rate ``lr``.
+        happens with the last of ``accumulate`` calls, at rate ``lr``; with a ``scale`` it is left out where
+        a gradient is not finite, which has to be waited for. Raises UserError when that does not end.
         """
         with autograd.record():
             losses = self._graph(images, *targets)
-        losses[0].backward()
+        losses[0].backward(None if self.scale is None else mx.nd.ones_like(losses[0]) * self.scale.value)
         self._gathered += 1
         if self._gathered == self.accumulate:
-            self.trainer.set_learning_rate(lr)
-            self.trainer.step(self.accumulate)
+            self._update(lr)
             self._gathered = 0
             if self.accumulate > 1:
                 for param in self._trained:
                     param.zero_grad()
         return losses
+
+    def _update(self, lr: float) -> None:
+        self.trainer.set_learning_rate(lr)
+        if self.scale is None:
+            self.trainer.step(self.accumulate)
+            return
+        used = self.scale.value
+        finite = all_finite([grad for param in self._trained for grad in param.list_grad()])
+        self.scale.update(finite)
+        if finite:
+            self.trainer.step(self.accumulate * used)

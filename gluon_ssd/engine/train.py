@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import mxnet as mx
 
-from ..convert import load_backbone
-from ..data.loader import NativeLoader
 from ..detector import Detector
-from ..model_zoo import get_model
-from ..model_zoo.transfer import TransferReport, set_parameters, transfer
-from ..nn import compute_precision
 from ..recipe import Recipe
 from ..report.plots import plot_metrics
-from .checkpoint import Progress, restore_optimizer, save_checkpoint
+from .build import make_net, make_schedule, make_step
+from .checkpoint import Progress, save_checkpoint
 from .console import Console, duration, memory_gib
 from .evaluate import evaluate, score_table, write_evaluation
 from .metrics import MetricsFile
 from .pictures import write_batch_picture
-from .schedule import StepSchedule
 from .setup import Inputs, gather, prepare_folder, training_loader
-from .step import TrainStep
 from .watch import LossWatch
 
 PARTS = ("loss", "cls_loss", "box_loss")
@@ -64,30 +58,6 @@ def run_training(recipe: Recipe, quiet: bool = False) -> TrainResult:
         console.close()
 
 
-def _make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
-    """The network with the weights it starts from, and what of another's it took over."""
-    recipe, resumed, start_from = inputs.recipe, inputs.resumed, inputs.start_from
-    mx.random.seed(recipe.seed)
-    net = get_model(recipe.model, classes=inputs.train_set.classes, ctx=inputs.device)
-    report = None
-    if resumed is not None:
-        set_parameters(net, resumed.parameters, str(resumed.path))
-    elif start_from is not None:
-        report = transfer(net, start_from.parameters, start_from.classes)
-    elif recipe.pretrained_backbone:
-        load_backbone(net, Path(recipe.pretrained_backbone).expanduser())
-    if recipe.precision == "amp":
-        compute_precision(net, "bfloat16" if inputs.device.device_type == "cpu" else "float16")
-    return net, report
-
-
-def _make_schedule(recipe: Recipe, loader: NativeLoader) -> StepSchedule:
-    warmup = int(recipe.warmup_epochs * loader.samples / recipe.global_batch())
-    return StepSchedule(
-        recipe.effective_lr(), warmup, recipe.warmup_factor, recipe.decay_epochs, recipe.decay_factor
-    )
-
-
 class _Training:
     """The state of one run. ``run`` is the loop, the rest its steps; nothing is written before it."""
 
@@ -97,22 +67,13 @@ class _Training:
         self.inputs, self.recipe, self.run_dir = inputs, inputs.recipe, inputs.run_dir
         recipe, resumed = inputs.recipe, inputs.resumed
         self.device = inputs.device
-        self.net, self.transferred = _make_net(inputs)
+        self.net, self.transferred = make_net(inputs)
         self.progress = Progress() if resumed is None else resumed.progress
-        self.step = TrainStep(
-            self.net,
-            self.net.loss(),
-            optimizer=recipe.optimizer,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            accumulate=recipe.accumulate,
-        )
-        if resumed is not None:
-            restore_optimizer(self.step.trainer, resumed)
+        self.step = make_step(inputs, self.net)
         self.loader = training_loader(inputs, self.net)
         # What is left over from whole updates is not used.
         self.batches = len(self.loader) // recipe.accumulate * recipe.accumulate
-        self.schedule = _make_schedule(recipe, self.loader)
+        self.schedule = make_schedule(recipe, self.loader)
         self.metrics = MetricsFile(self.run_dir / "metrics.csv", self.progress.epoch - 1)
         self.watch = LossWatch(self.run_dir, PARTS)
 
@@ -224,6 +185,9 @@ class _Training:
             f"epoch {progress.epoch}/{self.recipe.epochs}  {losses}  lr {lr:.3g}  images/s {rate:.1f}  "
             f"mem {memory_gib():.1f}G  time {duration(spent)}"
         )
+        scale = self.step.scale
+        if scale is not None and scale.skipped:
+            self.console.say(f"{scale.skipped} steps skipped so far for overflow; loss scale {scale.value:g}")
         if waited > 0.2:
             self.console.say(
                 f"input bound: {waited:.0%} of the epoch was spent waiting for images; more --workers?"
@@ -231,6 +195,8 @@ class _Training:
 
     def _save(self, name: str) -> None:
         path = self.run_dir / "checkpoints" / f"{name}.ckpt"
+        if self.step.scale is not None:
+            self.progress.loss_scale = asdict(self.step.scale)
         save_checkpoint(path, self.net, self.step.trainer, self.progress, self.recipe.to_dict())
 
     def _evaluate_if_due(self) -> bool:

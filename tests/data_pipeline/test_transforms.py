@@ -8,7 +8,7 @@ import pytest
 
 from gluon_ssd.data import EvalTransform, Preprocess, Record, SSDTrainTransform
 from gluon_ssd.data.colour import Colour
-from gluon_ssd.data.transforms import Plan, follow
+from gluon_ssd.data.transforms import FlipTrainTransform, Plan, follow
 from gluon_ssd.errors import UserError
 
 from .conftest import picture
@@ -156,3 +156,18 @@ def test_load_names_a_picture_of_another_size(tmp_path):
     transform = EvalTransform()
     with pytest.raises(UserError, match="a.jpg: the picture is 60x40 but its annotation says 40x60"):
         transform.load(record(path, 40, 60), np.random.default_rng(0), transform.empty())
+
+
+def test_flip_transform_mirrors_half_of_the_pictures_and_does_nothing_else():
+    image, flipped = picture(60, 40), 0
+    plain, *_ = EvalTransform(Preprocess((32, 32)))(image)
+    mirror, *_ = EvalTransform(Preprocess((32, 32)))(cv2.flip(image, 1))
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        out, boxes, labels = FlipTrainTransform(Preprocess((32, 32)))(image, BOX, LABEL, rng)
+        turned = boxes[0, 0] > 0.4
+        sides = [0.5, 5 / 6] if turned else [1 / 6, 0.5]
+        np.testing.assert_allclose(boxes[0], [sides[0], 0.5, sides[1], 1], rtol=1e-6)
+        np.testing.assert_allclose(out, mirror if turned else plain, atol=0.02)
+        flipped += turned
+    assert 80 < flipped < 120
