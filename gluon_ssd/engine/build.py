@@ -8,7 +8,7 @@ from typing import Any
 import mxnet as mx
 
 from ..convert import load_backbone
-from ..data.loader import NativeLoader
+from ..data.epochs import EpochLoader
 from ..model_zoo import get_model
 from ..model_zoo.transfer import TransferReport, set_parameters, transfer
 from ..nn import compute_precision
@@ -64,13 +64,15 @@ def make_step(inputs: Inputs, net: Any) -> TrainStep:
         decay_norms=recipe.decay_on == "all",
         accumulate=recipe.accumulate,
         scale=_loss_scale(inputs),
+        # Only the native loader leaves it to the network to arrange the images.
+        arranged=recipe.data_pipeline != "native",
     )
     if resumed is not None:
         restore_optimizer(step.trainer, resumed)
     return step
 
 
-def make_schedule(recipe: Recipe, loader: NativeLoader) -> StepSchedule:
+def make_schedule(recipe: Recipe, loader: EpochLoader) -> StepSchedule:
     """The learning rate of every step of a training on ``loader``."""
     warmup = recipe.warmup_steps
     if warmup is None:
