@@ -54,12 +54,12 @@ def build_pipeline(
         stored = fn.peek_image_shape(encoded)
         region = None
         if recipe.attempts is not None:
-            *region, boxes, labels = _random_crop(boxes, labels, recipe.attempts)
+            *region, boxes, labels = random_crop(boxes, labels, recipe.attempts)
         image = _decode(encoded, region, options)
         height, width = recipe.preprocess.size
         image = fn.resize(image, resize_x=width, resize_y=height, interp_type=types.INTERP_LINEAR)
         if recipe.jitter is not None:
-            image = _recolour(image, recipe.jitter)
+            image = recolour(image, recipe.jitter)
         mirror = fn.random.coin_flip(probability=recipe.mirror) if recipe.mirror else 0
         if recipe.mirror:
             boxes = fn.bb_flip(boxes, ltrb=True, horizontal=mirror)
@@ -70,11 +70,13 @@ def build_pipeline(
     return pipeline
 
 
-def _random_crop(boxes: Any, labels: Any, attempts: int) -> Any:
+def random_crop(boxes: Any, labels: Any, attempts: int) -> Any:
     """``crop.random_crop`` by DALI: anchor, shape, boxes and labels of the objects centred inside.
 
     Of DALI's ways the one of Liu et al. 2016: the IoU of the crop with every object, the aspect that of the
-    two fractions, objects kept by their centres, and at least one of them.
+    two fractions, objects kept by their centres, and at least one of them. With one attempt per option, as
+    published trainings have it, the two are the same in distribution. With more they are not quite: DALI does
+    not stop at the first good crop but makes all attempts, and a last one that holds no centre spoils it.
     """
     thresholds = [max(option, 0.0) for option in crop.MIN_IOUS if option is not None]
     return fn.random_bbox_crop(
@@ -114,23 +116,25 @@ def _decode(encoded: Any, region: Any, options: DaliOptions) -> Any:
     return fn.decoders.image_slice(encoded, *region, **settings)
 
 
-def _recolour(image: Any, jitter: ColourJitter) -> Any:
+def recolour(image: Any, jitter: ColourJitter) -> Any:
     """``colour.recolour`` with random values by DALI: one matrix and one offset, clipped once.
 
     ``fn.hsv`` scales and turns the chroma plane of YIQ as `Colour.matrix` does; ``value`` takes the gain of
     brightness and contrast. What contrast blends with, the mean luma, is found on the image's own device.
     """
-    brightness = fn.random.uniform(range=list(jitter.brightness))
-    contrast = fn.random.uniform(range=list(jitter.contrast))
-    saturation = fn.random.uniform(range=list(jitter.saturation))
-    hue = fn.random.uniform(range=[360 * turns for turns in jitter.hue])
+    brightness, contrast = _uniform(jitter.brightness), _uniform(jitter.contrast)
+    saturation, hue = _uniform(jitter.saturation), _uniform(jitter.hue) * 360.0
     means = fn.reductions.mean(image, axes=[0, 1])
     luma = fn.reductions.sum(means * types.Constant(LUMA.astype(np.float32)), axes=[0])
     offset = luma * ((1.0 - contrast) * brightness)
-    image = fn.hsv(
-        image, hue=hue, saturation=saturation, value=brightness * contrast, dtype=types.FLOAT
-    )
+    image = fn.hsv(image, hue=hue, saturation=saturation, value=brightness * contrast, dtype=types.FLOAT)
     return fn.cast(image + offset, dtype=types.UINT8)
+
+
+def _uniform(limits: tuple[float, float]) -> Any:
+    # DALI refuses a range of one value.
+    low, high = (float(limit) for limit in limits)
+    return fn.random.uniform(range=[low, high]) if high > low else low
 
 
 def _normalise(image: Any, mirror: Any, preprocess: Preprocess, options: DaliOptions) -> Any:

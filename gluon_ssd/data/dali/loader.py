@@ -21,6 +21,8 @@ from gluon_ssd.errors import UserError
 
 # Last word of the seeds, beside those of samples.py.
 _DALI = 3
+# Runs that DALI may be ahead of the consumer, its own prefetching included, when it fails.
+_AHEAD = 6
 
 
 class DaliLoader(EpochLoader):
@@ -38,8 +40,8 @@ class DaliLoader(EpochLoader):
     ``Batch.images`` is an NDArray that shares DALI's memory (DLPack, no copy), on ``options.device``; it
     stays valid as long as it is kept.
 
-    Raises UserError when DALI is not installed or nothing is left to load, and, at its batch, for an image
-    that cannot be read or is not of the record's size.
+    Raises UserError when DALI is not installed or nothing is left to load, and, at its batch or a few before
+    it, for an image that cannot be read or is not of the record's size.
     """
 
     def __init__(
@@ -128,22 +130,25 @@ class _Epoch:
         size = loader.batch_size * loader.options.batch_multiplier
         if self._pipeline is None:
             self._pipeline = loader.pipeline(self._order, self._number)
-            for _ in range(self._skipped):
-                self._run_pipeline(self._order)
+            for skipped in range(self._skipped):
+                self._run_pipeline(skipped * size)
         start = (self._skipped + number) * size
         indices = self._order[start : start + size]
-        outputs = self._run_pipeline(indices)
+        outputs = self._run_pipeline(start)
         first = self._begin * loader.batch_size if number == 0 else 0
         if number == self.runs - 1:
             self._pipeline = None
         return self._split(outputs, indices, first)
 
-    def _run_pipeline(self, indices: np.ndarray) -> Any:
+    def _run_pipeline(self, start: int) -> Any:
         try:
             return self._pipeline.run()
         except RuntimeError as error:
             self._pipeline = None
-            raise _explain(error, [self._loader.records[index] for index in indices.tolist()]) from error
+            loader = self._loader
+            ahead = _AHEAD * loader.batch_size * loader.options.batch_multiplier
+            indices = self._order[start : start + ahead]
+            raise _explain(error, [loader.records[index] for index in indices.tolist()]) from error
 
     def _split(self, outputs: Any, indices: np.ndarray, first: int) -> list[Batch]:
         """Batches of the first ``len(indices)`` images; what DALI filled up with is left out."""
