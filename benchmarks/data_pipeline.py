@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib.util
+import io
 import os
 import statistics
 import time
@@ -32,7 +33,7 @@ from gluon_ssd.data.pipelines import InputSettings, Target, make_loader
 from gluon_ssd.data.records import Record
 
 STAGES = {
-    "read": (transforms, "read_bytes"),
+    "read": (Record, "read"),
     "decode": (transforms, "decode_image"),
     "crop, resize": (transforms, "resize_image"),
     "colour": (transforms, "recolour"),
@@ -46,7 +47,7 @@ def plain_sample(record: Record, rng: np.random.Generator, preprocess: Preproces
     """The same augmentation, step by step at full precision, without shortcuts. Returns float32 (3, h, w)."""
     boxes, _ = record.objects()
     frame = crop.random_crop(record.width, record.height, boxes, rng, attempts=1)
-    image = Image.open(record.path).convert("RGB").crop(frame)
+    image = Image.open(io.BytesIO(record.read())).convert("RGB").crop(frame)
     image = image.resize(preprocess.size[::-1], Image.Resampling.BILINEAR)
     if rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

@@ -1,6 +1,7 @@
-"""Overfits ssd_resnet34 to a few real images, from random weights and without augmentation.
+"""Overfits a model to a few real images, from random weights and without augmentation.
 
     python benchmarks/overfit.py --data COCO_FOLDER [--images 32] [--epochs 150] [--target 0.5]
+    python benchmarks/overfit.py --model retinanet_resnet50 --input-size 320 320 --images 8 --batch-size 4
 
 A detector whose targets, loss, decoding and evaluation fit together can learn 32 images by heart; one with a
 mistake in any of them cannot. Prints steps, minutes and mAP.
@@ -26,6 +27,8 @@ def main() -> int:
     parser.add_argument(
         "--data", default=os.environ.get("GLUON_SSD_COCO128"), help="default: GLUON_SSD_COCO128"
     )
+    parser.add_argument("--model", default="ssd_resnet34")
+    parser.add_argument("--input-size", type=int, nargs=2, help="of a RetinaNet")
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=150)
@@ -39,7 +42,9 @@ def main() -> int:
     data = Path(args.data)
     start = time.perf_counter()
     recipe = Recipe(
-        model="ssd_resnet34",
+        model=args.model,
+        input_size=args.input_size,
+        trainable_layers=5 if args.model.startswith("retinanet") else None,
         data=str(data),
         # The training images are the validation images: this asks what was learnt, not what was understood.
         val_annotation=str(data / "annotations" / "instances_train2017.json"),

@@ -86,6 +86,12 @@ OPTIONAL = (
         "no data_pipeline dali",
         'pip install "gluon_ssd[dali]"',
     ),
+    Piece(
+        "google_crc32c",
+        ("google-crc32c",),
+        "no TFRecord files can be written",
+        'pip install "gluon_ssd[tfrecord]"',
+    ),
     Piece("onnx", ("onnx",), "nothing yet, for ONNX export", 'pip install "gluon_ssd[onnx]"'),
     Piece(
         "tensorboard", ("tensorboard",), "nothing yet, for its curves", 'pip install "gluon_ssd[tensorboard]"'

@@ -52,6 +52,7 @@ _EXTRAS = {
     "tensorboard": "tensorboard",
     "mlperf_logging": "mlperf",
     "safetensors": "safetensors",
+    "google_crc32c": "tfrecord",
 }
 
 

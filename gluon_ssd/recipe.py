@@ -41,6 +41,7 @@ class Recipe:
     loss_scale: float = _key(128.0, "model", "what float16 gradients are scaled by", above=0)
     dynamic_loss_scale: bool = _key(False, "model", "halve the scale on overflow, double it in good times")
     freeze: tuple[int, ...] = _key((), "model", "stages of the backbone not to train; 0 is the stem", low=0)
+    input_size: tuple[int, ...] | None = _key(None, "model", "RetinaNet: height and width", low=32)
     trainable_layers: int | None = _key(None, "model", "RetinaNet: stages that train", low=0, high=5)
     device: str = _key("auto", "model", "auto: a GPU if MXNet sees one", choices=("auto", "cpu", "gpu"))
 

@@ -56,16 +56,7 @@ class SSDTargetEncoder:
 
     def __call__(self, boxes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns (cls_targets (B, A) float32, box_targets (B, A, 4) float32)."""
-        matched = self.match(boxes, labels)
-        cls_targets = np.zeros(matched.shape, dtype=np.float32)
-        box_targets = np.zeros(matched.shape + (4,), dtype=np.float32)
-        image, anchor = np.nonzero(matched >= 0)
-        row = matched[image, anchor]
-        cls_targets[image, anchor] = labels[image, row] + 1
-        box_targets[image, anchor] = encode(
-            ltrb_to_xywh(boxes[image, row]), self.anchors[anchor], self.variances
-        )
-        return cls_targets, box_targets
+        return _dense_targets(self.match(boxes, labels), boxes, labels, self.anchors, self.variances)
 
 
 class SSDTargets(HybridBlock):
@@ -184,19 +175,30 @@ class RetinaTargetEncoder:
         """Returns (cls_targets (B, A) float32, box_targets (B, A, 4) float32)."""
         height, width = self.input_size
         pixels = boxes * np.array([width, height, width, height], dtype=np.float32)
-        cls_targets = np.zeros((len(boxes), len(self.anchors)), dtype=np.float32)
-        box_targets = np.zeros(cls_targets.shape + (4,), dtype=np.float32)
+        matched = np.empty((len(boxes), len(self.anchors)), dtype=np.int64)
         for image in range(len(boxes)):
             valid = np.flatnonzero(labels[image] >= 0)
-            matched = self.match(pixels[image, valid])
-            anchor = np.flatnonzero(matched >= 0)
-            row = valid[matched[anchor]]
-            cls_targets[image, matched == LEFT_OUT] = -1
-            cls_targets[image, anchor] = labels[image, row] + 1
-            box_targets[image, anchor] = encode(
-                ltrb_to_xywh(pixels[image, row]), self._anchors_xywh[anchor], _UNIT_VARIANCES
-            )
-        return cls_targets, box_targets
+            matched[image] = self.match(pixels[image, valid])
+            positive = matched[image] >= 0
+            matched[image, positive] = valid[matched[image, positive]]
+        return _dense_targets(matched, pixels, labels, self._anchors_xywh, _UNIT_VARIANCES)
+
+
+def _dense_targets(
+    matched: np.ndarray,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    anchors: np.ndarray,
+    variances: Sequence[float],
+) -> tuple[np.ndarray, np.ndarray]:
+    """(cls_targets, box_targets) of ``matched`` (B, A): the object of every anchor, or what it is instead."""
+    cls_targets = np.where(matched == LEFT_OUT, -1, 0).astype(np.float32)
+    box_targets = np.zeros(matched.shape + (4,), dtype=np.float32)
+    image, anchor = np.nonzero(matched >= 0)
+    row = matched[image, anchor]
+    cls_targets[image, anchor] = labels[image, row] + 1
+    box_targets[image, anchor] = encode(ltrb_to_xywh(boxes[image, row]), anchors[anchor], variances)
+    return cls_targets, box_targets
 
 
 class RetinaTargets(HybridBlock):

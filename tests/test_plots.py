@@ -249,3 +249,18 @@ def test_importing_the_report_loads_neither_matplotlib_nor_mxnet():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_a_plot_that_cannot_be_finished_leaves_the_old_one_and_nothing_else(tmp_path, monkeypatch):
+    target = tmp_path / "c.png"
+    plot_confusion(np.eye(3, dtype=int), ["a", "b"], target)
+    before = target.read_bytes()
+
+    def disk_full(self, path, **options):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        plot_confusion(np.eye(3, dtype=int), ["a", "b"], target)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"c.png": before}

@@ -9,7 +9,7 @@ from typing import Sequence
 
 from ..errors import UserError, import_problem, nearest
 from ..version import __version__
-from . import convert, demo, doctor, models, predict, train, val
+from . import convert, demo, doctor, models, predict, prepare_records, train, val
 from .parsing import Parser, example
 
 # A place that cannot be written is the user's to change, wherever in the program it shows.
@@ -19,6 +19,7 @@ VERBS = {
     "val": val,
     "predict": predict,
     "convert": convert,
+    "prepare-records": prepare_records,
     "demo": demo,
     "models": models,
     "doctor": doctor,

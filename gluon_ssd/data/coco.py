@@ -12,6 +12,7 @@ import numpy as np
 
 from gluon_ssd.data.coco_json import CocoFile, read_coco
 from gluon_ssd.data.images import PathLike, as_path
+from gluon_ssd.data.record_files.manifest import holds_records
 from gluon_ssd.data.records import Record
 from gluon_ssd.errors import UserError, unknown
 
@@ -35,14 +36,20 @@ def open_dataset(
     images: PathLike | None = None,
     classes: Sequence[str] | None = None,
 ) -> CocoDataset:
-    """Open a data set in COCO's format.
+    """Open a data set in COCO's format, or one that was packed into record files.
 
     Looks for ``root/annotations/[bbox_only_]instances_{split}2017.json`` with ``root/{split}2017``, then for
     ``root/annotations/[instances_]{split}.json`` with ``root/{split}`` or ``root/images/{split}``;
-    ``annotation`` and ``images`` name the file and the folder instead. ``classes`` restricts the data set to
-    these class names, in this order. Raises UserError when something is missing or wrong.
+    ``annotation`` and ``images`` name the file and the folder instead. Where neither is named and ``root``
+    holds record files, these are opened. ``classes`` restricts the data set to these class names, in this
+    order. Raises UserError when something is missing or wrong.
     """
     base = as_path(root)
+    if annotation is None and images is None and holds_records(base, split):
+        # Here, because a packed data set is a CocoDataset.
+        from gluon_ssd.data.record_files.dataset import PackedDataset
+
+        return PackedDataset(base, split, classes)
     if not base.is_dir():
         raise UserError(
             f"data folder {base} does not exist; give the folder that holds annotations/ and the images"
@@ -69,12 +76,13 @@ class CocoDataset:
     def __init__(
         self, annotation: PathLike, images_dir: PathLike, classes: Sequence[str] | None = None
     ) -> None:
-        self.annotation = Path(annotation)
-        self.images_dir = Path(images_dir)
-        self._file = read_coco(self.annotation)
-        self.classes, self.category_ids, self._class_of = _choose_classes(self._file, classes)
+        self._set_up(read_coco(Path(annotation)), Path(images_dir), classes)
         _refuse_missing(self._file, self.images_dir)
-        self.records, self.dropped, self.clipped = _make_records(self._file, self.images_dir, self._class_of)
+
+    def _set_up(self, file: CocoFile, images_dir: Path, classes: Sequence[str] | None) -> None:
+        self.annotation, self.images_dir, self._file = file.path, images_dir, file
+        self.classes, self.category_ids, self._class_of = _choose_classes(file, classes)
+        self.records, self.dropped, self.clipped = _make_records(file, images_dir, self._class_of)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -88,16 +96,23 @@ class CocoDataset:
         from pycocotools.coco import COCO
 
         truth = COCO()
-        truth.dataset = {
-            "info": {},
-            "licenses": [],
+        truth.dataset = {"info": {}, "licenses": [], **self.coco_content()}
+        with contextlib.redirect_stdout(io.StringIO()):
+            truth.createIndex()
+        return truth
+
+    def coco_content(self) -> dict[str, list[dict[str, Any]]]:
+        """Return 'images', 'annotations' and 'categories' as a COCO file has them, for the chosen classes.
+
+        Every image and every annotation of those classes is there, in the file's order; of what detection
+        does not use (segmentations, licences, supercategories) nothing is. Annotation ids count from 1 where
+        the file has lower ones.
+        """
+        return {
             "images": self._image_rows(),
             "annotations": self._annotation_rows(),
             "categories": [{"id": k, "name": name} for k, name in zip(self.category_ids, self.classes)],
         }
-        with contextlib.redirect_stdout(io.StringIO()):
-            truth.createIndex()
-        return truth
 
     def _image_rows(self) -> list[dict[str, Any]]:
         file = self._file

@@ -41,11 +41,19 @@ class CocoFile:
 def read_coco(path: Path) -> CocoFile:
     """Read and check a COCO detection file; segmentations are not kept.
 
-    Raises UserError, one line with file, place and remedy, for anything a COCO file must not have: no JSON,
-    missing keys, ids that are duplicate, unknown or no integers, boxes with NaN or without four numbers, no
-    images or no categories. Boxes of no size are left to the caller.
+    Raises UserError, one line with file, place and remedy, for what cannot be read, is no JSON, or is refused
+    by `parse_coco`.
     """
-    content = _load_json(path)
+    return parse_coco(load_json(path), path)
+
+
+def parse_coco(content: Any, path: Path) -> CocoFile:
+    """Check the content of a COCO detection file, ``path`` in messages.
+
+    Raises UserError for anything it must not have: missing keys, ids that are duplicate, unknown or no
+    integers, boxes with NaN or without four numbers, no images or no categories. Boxes of no size are left to
+    the caller.
+    """
     images, annotations, categories = (
         _section(content, key, path) for key in ("images", "annotations", "categories")
     )
@@ -88,15 +96,21 @@ def read_coco(path: Path) -> CocoFile:
     )
 
 
-def _load_json(path: Path) -> Any:
+def load_json(path: Path) -> Any:
+    """Read a COCO file's content, without its segmentations; UserError when it cannot be or is no JSON."""
+    try:
+        return parse_json(path.read_bytes(), path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
+
+
+def parse_json(data: bytes, path: Path) -> Any:
+    """Parse the bytes of a COCO file like `load_json`; ``path`` is the file named in errors."""
     # Millions of small objects are made, none garbage: the collector would walk them again and again.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with open(path, "rb") as stream:
-            return json.loads(stream.read(), object_hook=_without_outline)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
+        return json.loads(data, object_hook=_without_outline)
     except json.JSONDecodeError as error:
         raise UserError(
             f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg}); is it complete?"

@@ -8,6 +8,16 @@ from typing import Protocol, Sequence
 
 import numpy as np
 
+from gluon_ssd.data.images import read_bytes
+
+
+class Packed(Protocol):
+    """A picture inside a larger file."""
+
+    def read(self) -> bytes:
+        """Return the picture's bytes, from any thread; UserError when they are not there or damaged."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Record:
@@ -17,6 +27,9 @@ class Record:
     float32 (n, 4), left, top, right, bottom in pixels, inside the image and of positive size; ``classes``
     int32 (n,) is the 0-based class index (background is not counted); ``crowd`` bool (n,) marks regions that
     stand for many objects: training ignores them. ``n`` may be 0.
+
+    ``path`` names the picture in messages. It is the picture's own file unless ``packed`` is given; then it
+    is the file that holds it, followed by its name. `read` serves both.
     """
 
     image_id: int
@@ -26,6 +39,11 @@ class Record:
     boxes: np.ndarray
     classes: np.ndarray
     crowd: np.ndarray
+    packed: Packed | None = None
+
+    def read(self) -> bytes:
+        """Return the encoded picture; UserError, naming the file, when it cannot be read."""
+        return read_bytes(self.path) if self.packed is None else self.packed.read()
 
     def objects(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (boxes, classes) without the crowd regions."""

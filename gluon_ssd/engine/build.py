@@ -46,7 +46,7 @@ def model_options(recipe: Recipe) -> dict[str, Any]:
     """What the recipe's model keys are called in `get_model`."""
     dtype = "float16" if recipe.precision == "fp16" else "float32"
     options: dict[str, Any] = {"layout": recipe.layout, "dtype": dtype, "bn_fp16": recipe.bn_fp16}
-    for name in ("backbone", "trainable_layers"):
+    for name in ("backbone", "trainable_layers", "input_size"):
         if getattr(recipe, name) is not None:
             options[name] = getattr(recipe, name)
     return options

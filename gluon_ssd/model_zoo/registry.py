@@ -74,9 +74,10 @@ def get_model(
     ``layout``: NCHW or NHWC, of images and weights. ``dtype``: float32 or float16, of parameters and maps;
     norms (unless ``bn_fp16``) and outputs stay float32. ``ctx``: an MXNet context or a list of them; None is
     the CPU. ``bn_group``: the ranks that share norm statistics, see `nn.GroupBatchNorm`. ``options``: those
-    of the model's row: ``backbone`` (``gluoncv:NAME``) of an SSD, ``trainable_layers`` and ``norm_epsilon``
-    of a RetinaNet. Weights are random: fix them with ``mxnet.random.seed``; layout and dtype do not change
-    them. Raises UserError for an unknown name, an option the model does not have or an unusable class list.
+    of the model's row: ``backbone`` (``gluoncv:NAME``) of an SSD, ``trainable_layers``, ``norm_epsilon`` and
+    ``input_size`` (height, width) of a RetinaNet. Weights are random: fix them with ``mxnet.random.seed``;
+    layout and dtype do not change them. Raises UserError for an unknown name, an option the model does not
+    have or an unusable class list.
     """
     row, builder = _find(name)
     for option in options:

@@ -10,6 +10,7 @@ from ..anchors_retina import RetinaAnchors
 from ..data.coco_names import COCO_CLASSES
 from ..data.openimages_names import OPENIMAGES_MLPERF_CLASSES
 from ..data.preprocess import Preprocess
+from ..errors import UserError
 from ..nn import FrozenBatchNorm
 from .registry import ModelRow, register_model
 from .resnet import RESNETS, ResNet, ResNetSpec
@@ -31,11 +32,17 @@ CONFIGS = {
 
 
 def build_retinanet(
-    row: ModelRow, classes: Sequence[str], *, trainable_layers: int = 3, norm_epsilon: float = 1e-5
+    row: ModelRow,
+    classes: Sequence[str],
+    *,
+    trainable_layers: int = 3,
+    norm_epsilon: float = 1e-5,
+    input_size: Sequence[int] | None = None,
 ) -> RetinaNet:
     """Builds the RetinaNet of ``row``; names of parameters do not depend on what was built before.
 
     ``norm_epsilon``: of the frozen batch norms; 0 for the weights that torchvision has published.
+    ``input_size``: (height, width) that images are resized to; None is 800x800.
     """
     config = CONFIGS[row.name]
     spec = replace(config.backbone, outputs=(2, 3, 4))
@@ -44,10 +51,17 @@ def build_retinanet(
         ResNet(spec, partial(FrozenBatchNorm, epsilon=norm_epsilon), prefix="retinanet0_resnet0_"),
         config.anchors,
         classes,
-        Preprocess(size=row.input_size),
+        Preprocess(size=row.input_size if input_size is None else _checked(input_size)),
         trainable_layers=trainable_layers,
         prefix="retinanet0_",
     )
+
+
+def _checked(size: Sequence[int]) -> tuple[int, int]:
+    sides = tuple(int(side) for side in size)
+    if len(sides) != 2 or min(sides) < 32:
+        raise UserError(f"input_size is {list(sides)}; give height and width in pixels, at least 32 each")
+    return sides[0], sides[1]
 
 
 register_model(
@@ -60,7 +74,7 @@ register_model(
         recipe="",
         summary="MLPerf's RetinaNet: ResNeXt-50 32x4d, 264 classes of OpenImages",
         source="Lin et al. 2017; MLPerf training reference v2.0 to v5.1",
-        options=("trainable_layers", "norm_epsilon"),
+        options=("trainable_layers", "norm_epsilon", "input_size"),
     )
 )(build_retinanet)
 register_model(
@@ -73,6 +87,6 @@ register_model(
         recipe="",
         summary="torchvision's RetinaNet, which reads its published COCO weights",
         source="Lin et al. 2017; torchvision retinanet_resnet50_fpn",
-        options=("trainable_layers", "norm_epsilon"),
+        options=("trainable_layers", "norm_epsilon", "input_size"),
     )
 )(build_retinanet)

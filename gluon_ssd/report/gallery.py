@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ..data.coco import CocoDataset
-from ..data.images import read_image
+from ..data.images import decode_image
 from .confusion import confusion_matrix
 from .draw import contact_sheet, draw_boxes, side_by_side
 from .plots import plot_confusion, plot_pr_curves
@@ -43,7 +43,7 @@ def spread(items: list[Any], count: int) -> list[Any]:
 
 def beside_truth(record: Any, evaluation: Any, dataset: CocoDataset) -> np.ndarray:
     """One image twice: with its annotated boxes and with what was found. uint8 RGB."""
-    image = read_image(record.path)
+    image = decode_image(record.read(), record.path)
     boxes, labels = record.objects()
     truth = draw_boxes(image, boxes, [dataset.classes[label] for label in labels], class_ids=labels)
     xyxy, scores, class_ids = evaluation.detections[record.image_id]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from pathlib import Path
 from typing import Any, Sequence, Union
@@ -55,15 +56,17 @@ class _Canvas:
         return self.figure
 
     def __exit__(self, kind: type | None, value: BaseException | None, trace: Any) -> None:
+        partial = self.path.with_name(f".{self.path.name}.partial")
         try:
             if kind is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 # Readers of a run folder may look at any time: they see the old picture or the new one.
-                partial = self.path.with_name(f".{self.path.name}.partial")
                 self.figure.savefig(partial, format="png")
                 partial.replace(self.path)
         finally:
             self.style.__exit__(kind, value, trace)
+            with contextlib.suppress(OSError):
+                partial.unlink()
 
 
 def read_metrics(path: PathLike) -> dict[str, np.ndarray]:

@@ -1,0 +1,83 @@
+"""``gluon-ssd prepare-records``: a data set into a few large files."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..errors import UserError
+from .parsing import Parser, bounded, example
+
+DESCRIPTION = """Pack a data set in COCO's layout into a few large files, which disks and networks read
+faster than many small ones. Train and evaluate from them as from the data set: --data OUTPUT.
+
+Pictures keep their bytes. OUTPUT needs nothing of DATA: the annotations are in records_SPLIT.json."""
+
+
+def add_parser(subparsers: Any) -> Parser:
+    """Add this verb to the command line."""
+    parser = subparsers.add_parser(
+        "prepare-records",
+        help="pack a data set into RecordIO or TFRecord files",
+        description=DESCRIPTION,
+        epilog=example(
+            "gluon-ssd prepare-records /datasets/coco2017 /datasets/coco2017-records",
+            "gluon-ssd prepare-records coco128 coco128-tf --format tfrecord --split train --shards 2",
+        ),
+    )
+    parser.add_argument("data", metavar="DATA", help="data set folder")
+    parser.add_argument("output", metavar="OUTPUT", help="folder for the record files")
+    parser.add_argument(
+        "--format",
+        default="recordio",
+        choices=("recordio", "tfrecord"),
+        help="MXNet's RecordIO, or TFRecord with DALI's index files (default: recordio)",
+    )
+    parser.add_argument(
+        "--shards",
+        type=bounded("int", low=1, high=99999),
+        metavar="N",
+        help="files per split (default: 8, or fewer for fewer images)",
+    )
+    parser.add_argument(
+        "--split", default="both", choices=("train", "val", "both"), help="which images (default: both)"
+    )
+    parser.add_argument("--annotation", metavar="FILE", help="its annotations, if not where COCO has them")
+    parser.add_argument("--images", metavar="FOLDER", help="its images, if not where COCO has them")
+    parser.add_argument("--overwrite", action="store_true", help="replace what was packed there before")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Pack one split or both; both are opened and checked before the first is written."""
+    if args.split == "both" and (args.annotation or args.images):
+        raise UserError("--annotation and --images are of one split; say which: --split train or val")
+
+    from ..data.coco import open_dataset
+    from ..data.images import as_path
+    from ..data.record_files.prepare import check_output, prepare_records
+    from ..engine.console import Console
+
+    if as_path(args.data).resolve() == as_path(args.output).resolve():
+        raise UserError(f"{args.output}: is the data set itself; give another folder for the record files")
+    splits = ("train", "val") if args.split == "both" else (args.split,)
+    for split in splits:
+        check_output(args.output, split, args.format, args.overwrite)
+    datasets = {split: open_dataset(args.data, split, args.annotation, args.images) for split in splits}
+    console = Console()
+    for split, dataset in datasets.items():
+        console.start(f"packing {split}", len(dataset))
+        try:
+            manifest = prepare_records(
+                dataset,
+                args.output,
+                split,
+                format=args.format,
+                shards=args.shards,
+                overwrite=args.overwrite,
+                on_image=console.advance,
+            )
+        finally:
+            console.stop()
+        console.say(f"{split}: {len(dataset)} images packed, {manifest}")
+    return 0

@@ -1,0 +1,27 @@
+"""A packed split as a data set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Sequence
+
+from gluon_ssd.data.coco import CocoDataset
+from gluon_ssd.data.record_files.manifest import read_manifest
+
+
+class PackedDataset(CocoDataset):
+    """A CocoDataset whose pictures are in record files; made by ``open_dataset``.
+
+    ``manifest`` says what is where; its images are in the order of ``records``. Raises UserError when a file
+    is missing, cut short or damaged.
+    """
+
+    def __init__(self, folder: Path, split: str, classes: Sequence[str] | None = None) -> None:
+        self.manifest = read_manifest(folder, split)
+        self.manifest.check_files()
+        self._set_up(self.manifest.coco, folder, classes)
+        rows = zip(self.records, self.manifest.coco.file_names, self.manifest.pictures)
+        self.records = [
+            replace(record, path=picture.shard.path / name, packed=picture) for record, name, picture in rows
+        ]

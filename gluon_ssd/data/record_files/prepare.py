@@ -1,0 +1,146 @@
+"""Packing a data set into record files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import zlib
+from pathlib import Path
+from typing import Any, Callable, Iterator, Sequence
+
+from gluon_ssd.data.coco import CocoDataset
+from gluon_ssd.data.images import PathLike, as_path
+from gluon_ssd.data.record_files.manifest import (
+    RECORDIO,
+    SUFFIXES,
+    TFRECORD,
+    ShardFiles,
+    manifest_path,
+    shard_name,
+    write_manifest,
+)
+from gluon_ssd.data.record_files.writers import Item, ShardWriter, make_writer
+from gluon_ssd.errors import UserError, import_problem, unknown
+
+SHARDS = 8
+_INDEX = ".idx"
+
+
+def check_output(output: PathLike, split: str, format: str = RECORDIO, overwrite: bool = False) -> None:
+    """Raise UserError when `prepare_records` would refuse to begin."""
+    if format not in SUFFIXES:
+        raise unknown("format", format, SUFFIXES)
+    if format == TFRECORD:
+        try:
+            import google_crc32c  # noqa: F401
+        except ImportError as error:
+            raise import_problem(error) or error from None
+    folder = as_path(output)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file; give a folder for the record files")
+    there = _packed_files(folder, split)
+    if there and not overwrite:
+        raise UserError(
+            f"{folder}: holds {there[0].name} already; give another folder, or --overwrite to replace split "
+            f"'{split}'"
+        )
+
+
+def prepare_records(
+    dataset: CocoDataset,
+    output: PathLike,
+    split: str,
+    *,
+    format: str = RECORDIO,
+    shards: int | None = None,
+    overwrite: bool = False,
+    on_image: Callable[[int], None] = lambda count: None,
+) -> Path:
+    """Pack a data set into ``shards`` files (None: 8, or one per image where there are fewer).
+
+    Pictures keep their bytes and the data set's order; ``on_image`` is called with 1 after each. The files
+    appear in ``output`` when all are complete, the manifest last; whatever goes wrong before leaves nothing.
+    Returns the manifest's path. Raises UserError for settings that cannot be, pictures that cannot be read,
+    and a folder that cannot be written.
+    """
+    check_output(output, split, format, overwrite)
+    images = len(dataset)
+    if shards is not None and not 1 <= shards <= images:
+        raise UserError(f"{shards} shards of {images} images cannot be; give between 1 and {images}")
+    folder, count = as_path(output), shards or min(SHARDS, images)
+    with _partial_folder(folder, split) as partial:
+        names = [shard_name(split, number, count, SUFFIXES[format]) for number in range(count)]
+        files, content = _write_shards(dataset, [partial / name for name in names], format, on_image)
+        manifest = manifest_path(partial, split)
+        write_manifest(manifest, format, split, files, content)
+        _sync(manifest)
+        for old in _packed_files(folder, split):
+            old.unlink()
+        for name in [name for shard in files for name in (shard.file, shard.index)] + [manifest.name]:
+            os.replace(partial / name, folder / name)
+    return manifest_path(folder, split)
+
+
+@contextlib.contextmanager
+def _partial_folder(folder: Path, split: str) -> Iterator[Path]:
+    """A hidden folder in ``folder``, removed in the end; what an interrupted call left is removed first."""
+    partial, new = folder / f".{split}.partial", not folder.exists()
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{folder}: the record files cannot be written: {reason}; packing stopped") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _write_shards(
+    dataset: CocoDataset, paths: Sequence[Path], format: str, on_image: Callable[[int], None]
+) -> tuple[list[ShardFiles], dict[str, Any]]:
+    """Write all shards, as equal in images as can be; return their rows and the content of the manifest."""
+    content = dataset.coco_content()
+    bounds = [len(dataset) * number // len(paths) for number in range(len(paths) + 1)]
+    files = []
+    for number, path in enumerate(paths):
+        index = path.with_suffix(_INDEX)
+        with contextlib.closing(make_writer(format, path, index)) as writer:
+            for position in range(bounds[number], bounds[number + 1]):
+                record, row = dataset.records[position], content["images"][position]
+                item = Item(position, row["file_name"], record, record.read(), dataset.classes)
+                row.update({"shard": number, **_write(writer, item)})
+                on_image(1)
+        _sync(path)
+        _sync(index)
+        entries = zlib.crc32(index.read_bytes())
+        files.append(ShardFiles(path.name, path.stat().st_size, index.name, entries))
+    return files, content
+
+
+def _write(writer: ShardWriter, item: Item) -> dict[str, int]:
+    offset, length = writer.add(item)
+    picture = item.picture
+    return {"offset": offset, "length": length, "size": len(picture), "crc32": zlib.crc32(picture)}
+
+
+def _packed_files(folder: Path, split: str) -> list[Path]:
+    """The manifest of a split, if it is there, then its shards and indices of any format and number."""
+    if not folder.is_dir():
+        return []
+    suffixes = "|".join(re.escape(suffix) for suffix in (*SUFFIXES.values(), _INDEX))
+    shard = re.compile(rf"{re.escape(split)}-\d{{5}}-of-\d{{5}}({suffixes})")
+    found = sorted(path for path in folder.iterdir() if shard.fullmatch(path.name))
+    manifest = manifest_path(folder, split)
+    return [manifest, *found] if manifest.exists() else found
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file is on the disk."""
+    with open(path, "rb") as stream:
+        os.fsync(stream.fileno())

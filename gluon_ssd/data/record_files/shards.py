@@ -1,0 +1,70 @@
+"""Reading pictures out of shards."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+from gluon_ssd.errors import UserError
+
+REMEDY = "copy it again, or pack the data set again with gluon-ssd prepare-records --overwrite"
+
+
+class Shard:
+    """One record file, opened at the first read; any number of threads may read at once.
+
+    ``unwrap`` takes one record as it is in the file and returns what it holds, or raises ValueError.
+    """
+
+    def __init__(self, path: Path, unwrap: Callable[[bytes], bytes]) -> None:
+        self.path, self._unwrap = path, unwrap
+        self._descriptor: int | None = None
+        self._lock = threading.Lock()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return what the record of ``length`` bytes at ``offset`` holds; UserError when it is not there."""
+        try:
+            data = os.pread(self._open(), length, offset)
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be read ({error.strerror or error}); {REMEDY}") from None
+        if len(data) < length:
+            raise UserError(f"{self.path}: ends within the record at byte {offset}; {REMEDY}")
+        try:
+            return self._unwrap(data)
+        except ValueError as error:
+            raise UserError(f"{self.path}: damaged at byte {offset} ({error}); {REMEDY}") from None
+
+    def _open(self) -> int:
+        with self._lock:
+            if self._descriptor is None:
+                self._descriptor = os.open(self.path, os.O_RDONLY)
+                weakref.finalize(self, os.close, self._descriptor)
+            return self._descriptor
+
+
+@dataclass(frozen=True)
+class PackedPicture:
+    """A picture in a shard: the record's place and length, and the picture's size and CRC-32.
+
+    Writers put the picture at the end of the record, so that its size finds it in either format.
+    """
+
+    shard: Shard
+    offset: int
+    length: int
+    size: int
+    crc32: int
+
+    def read(self) -> bytes:
+        """Return the picture's bytes as they were packed; UserError, naming the shard, when they differ."""
+        picture = self.shard.read(self.offset, self.length)[-self.size :]
+        if len(picture) != self.size or zlib.crc32(picture) != self.crc32:
+            raise UserError(
+                f"{self.shard.path}: damaged at byte {self.offset} (checksum of the picture); {REMEDY}"
+            )
+        return picture

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Builds the image that launch.sh runs.
+set -euo pipefail
+# shellcheck source=scripts/docker/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+usage() {
+    cat <<EOT
+usage: ${0##*/} [--cpu] [--dry-run] [--help] [-- DOCKER_ARGUMENT ...]
+
+Builds $GLUON_SSD_IMAGE on $GLUON_SSD_BASE_IMAGE.
+
+  --cpu      $GLUON_SSD_CPU_IMAGE on $GLUON_SSD_CPU_BASE_IMAGE, for machines without a GPU
+  --dry-run  print the command
+  --help     show this
+
+Names of images: scripts/docker/config.sh, or GLUON_SSD_IMAGE and its siblings in the environment.
+
+example:
+  ${0##*/} -- --pull --no-cache
+EOT
+}
+
+dry_run=no image=$GLUON_SSD_IMAGE base=$GLUON_SSD_BASE_IMAGE file=Dockerfile
+while (($#)); do
+    case $1 in
+        --cpu) image=$GLUON_SSD_CPU_IMAGE base=$GLUON_SSD_CPU_BASE_IMAGE file=Dockerfile.cpu ;;
+        --dry-run) dry_run=yes ;;
+        -h | --help) usage; exit 0 ;;
+        --) shift; break ;;
+        *) fail "unknown argument $1 (see: ${0##*/} --help)" ;;
+    esac
+    shift
+done
+run docker build "$@" --build-arg "BASE_IMAGE=$base" --tag "$image" \
+    --file "$REPOSITORY/scripts/docker/$file" "$REPOSITORY"
