@@ -51,7 +51,7 @@ def assert_same(first, second):
     for a, b in zip(first, second):
         np.testing.assert_array_equal(a.image_ids, b.image_ids)
         np.testing.assert_array_equal(a.pictures(), b.pictures())
-        np.testing.assert_array_equal(a.boxes, b.boxes)
+        np.testing.assert_allclose(a.boxes, b.boxes, atol=1e-6)
         np.testing.assert_array_equal(a.labels, b.labels)
 
 
@@ -257,3 +257,16 @@ def test_mistakes(data, options, part):
 def test_the_decoder_of_the_device():
     assert DaliOptions().decoder == "cpu" and DaliOptions(device="gpu").decoder == "gpu"
     assert DaliOptions(device="gpu", input_jpg_decode="cache").decoder == "cache"
+
+
+def test_record_files_give_the_same_batches(data, tmp_path):
+    from gluon_ssd.data.record_files.prepare import prepare_records
+
+    prepare_records(data, tmp_path / "packed", "train", shards=2)
+    packed = open_dataset(tmp_path / "packed", "train")
+    assert packed.records[0].packed is not None
+    options = {"seed": 7, "shuffle": True, "skip_empty": True}
+    transform = SSDTrainTransform(SMALL, attempts=1)
+    assert_same(list(loader(data, 3, transform, **options)), list(loader(packed, 3, transform, **options)))
+    with pytest.raises(UserError, match="DALI caches image files"):
+        loader(packed, device="gpu", input_jpg_decode="cache")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import numpy as np
 from nvidia.dali import Pipeline, fn, types
@@ -28,49 +28,57 @@ class Recipe:
 
 
 def build_pipeline(
-    recipe: Recipe, options: DaliOptions, annotations: Path, files: Sequence[str], batch_size: int, seed: int
+    recipe: Recipe, options: DaliOptions, source: Callable[[], Any], batch_size: int, seed: int
 ) -> Any:
-    """A pipeline that runs through ``files`` (as ``annotations`` names them) in their order.
+    """A pipeline over ``source``: called in it, it gives encoded pictures, boxes, labels, indices.
 
     Outputs, see IMAGES .. SHAPES: images; per image boxes (n, 4) ltrb fractions of the result, labels (n,),
-    index of the record (1,), stored shape (3,). The last run is filled up with the last file.
+    index of the record (1,), stored shape (3,).
     """
+    # Each its own: by itself DALI would count the operators in front of it.
+    seeds = [int(word) & 0x7FFFFFFF for word in np.random.SeedSequence(seed).generate_state(6)]
     device_id = options.device_id if options.device == "gpu" else None
     pipeline = Pipeline(batch_size, options.workers, device_id, seed=seed, prefetch_queue_depth=2)
     with pipeline:
-        encoded, boxes, labels, index = fn.readers.coco(
-            file_root="/",
-            annotations_file=str(annotations),
-            images=list(files),
-            ltrb=True,
-            ratio=True,
-            image_ids=True,
-            avoid_class_remapping=True,
-            # Which boxes are too small is the data set's decision.
-            size_threshold=0.0,
-            pad_last_batch=True,
-            name="reader",
-        )
+        encoded, boxes, labels, index = source()
         stored = fn.peek_image_shape(encoded)
         region = None
         if recipe.attempts is not None:
-            *region, boxes, labels = random_crop(boxes, labels, recipe.attempts)
+            *region, boxes, labels = random_crop(boxes, labels, recipe.attempts, seeds[0])
         image = _decode(encoded, region, options)
         height, width = recipe.preprocess.size
         image = fn.resize(image, resize_x=width, resize_y=height, interp_type=types.INTERP_LINEAR)
         if recipe.jitter is not None:
-            image = recolour(image, recipe.jitter)
-        mirror = fn.random.coin_flip(probability=recipe.mirror) if recipe.mirror else 0
+            image = recolour(image, recipe.jitter, seeds[2:])
+        mirror = fn.random.coin_flip(probability=recipe.mirror, seed=seeds[1]) if recipe.mirror else 0
         if recipe.mirror:
             boxes = fn.bb_flip(boxes, ltrb=True, horizontal=mirror)
-        pipeline.set_outputs(
-            _normalise(image, mirror, recipe.preprocess, options), boxes, labels, index, stored
-        )
+        image = _normalise(image, mirror, recipe.preprocess, options)
+        pipeline.set_outputs(image, boxes, labels, index, stored)
     pipeline.build()
     return pipeline
 
 
-def random_crop(boxes: Any, labels: Any, attempts: int) -> Any:
+def coco_source(annotations: Path, files: Sequence[str]) -> Any:
+    """DALI's COCO reader over ``files``, as ``annotations`` names them, in their order.
+
+    The last run is filled up with the last file.
+    """
+    return fn.readers.coco(
+        file_root="/",
+        annotations_file=str(annotations),
+        images=list(files),
+        ltrb=True,
+        ratio=True,
+        image_ids=True,
+        avoid_class_remapping=True,
+        # Which boxes are too small is the data set's decision.
+        size_threshold=0.0,
+        pad_last_batch=True,
+    )
+
+
+def random_crop(boxes: Any, labels: Any, attempts: int, seed: int = -1) -> Any:
     """``crop.random_crop`` by DALI: anchor, shape, boxes and labels of the objects centred inside.
 
     Of DALI's ways the one of Liu et al. 2016: the IoU of the crop with every object, the aspect that of the
@@ -90,6 +98,7 @@ def random_crop(boxes: Any, labels: Any, attempts: int) -> Any:
         scaling=[crop.MIN_SIDE, 1.0],
         aspect_ratio=[1 / crop.MAX_ASPECT, crop.MAX_ASPECT],
         num_attempts=attempts,
+        seed=seed,
     )
 
 
@@ -116,14 +125,14 @@ def _decode(encoded: Any, region: Any, options: DaliOptions) -> Any:
     return fn.decoders.image_slice(encoded, *region, **settings)
 
 
-def recolour(image: Any, jitter: ColourJitter) -> Any:
+def recolour(image: Any, jitter: ColourJitter, seeds: Sequence[int] = (-1,) * 4) -> Any:
     """``colour.recolour`` with random values by DALI: one matrix and one offset, clipped once.
 
     ``fn.hsv`` scales and turns the chroma plane of YIQ as `Colour.matrix` does; ``value`` takes the gain of
     brightness and contrast. What contrast blends with, the mean luma, is found on the image's own device.
     """
-    brightness, contrast = _uniform(jitter.brightness), _uniform(jitter.contrast)
-    saturation, hue = _uniform(jitter.saturation), _uniform(jitter.hue) * 360.0
+    brightness, contrast = _uniform(jitter.brightness, seeds[0]), _uniform(jitter.contrast, seeds[1])
+    saturation, hue = _uniform(jitter.saturation, seeds[2]), _uniform(jitter.hue, seeds[3]) * 360.0
     means = fn.reductions.mean(image, axes=[0, 1])
     luma = fn.reductions.sum(means * types.Constant(LUMA.astype(np.float32)), axes=[0])
     offset = luma * ((1.0 - contrast) * brightness)
@@ -131,10 +140,10 @@ def recolour(image: Any, jitter: ColourJitter) -> Any:
     return fn.cast(image + offset, dtype=types.UINT8)
 
 
-def _uniform(limits: tuple[float, float]) -> Any:
+def _uniform(limits: tuple[float, float], seed: int) -> Any:
     # DALI refuses a range of one value.
     low, high = (float(limit) for limit in limits)
-    return fn.random.uniform(range=[low, high]) if high > low else low
+    return fn.random.uniform(range=[low, high], seed=seed) if high > low else low
 
 
 def _normalise(image: Any, mirror: Any, preprocess: Preprocess, options: DaliOptions) -> Any:

@@ -13,7 +13,8 @@ from gluon_ssd.data.batch import Batch, pad_objects
 from gluon_ssd.data.dali.annotations import write_annotations
 from gluon_ssd.data.dali.options import DaliOptions
 from gluon_ssd.data.epochs import Encoder, EpochLoader, encode
-from gluon_ssd.data.images import check_size, decode_image, read_bytes
+from gluon_ssd.data.images import check_size, decode_image
+from gluon_ssd.data.record_files.dali_source import record_source
 from gluon_ssd.data.records import Record, Records
 from gluon_ssd.data.transforms import EvalTransform, SSDTrainTransform
 from gluon_ssd.data.workers import Crew
@@ -30,7 +31,8 @@ class DaliLoader(EpochLoader):
 
     The order of the images, the shards, and what is left out are the native loader's, batch by batch: DALI's
     COCO reader is given the names of this rank's images in this epoch's order, over an annotation file made
-    of the records (see `write_annotations`). The pipeline is built anew each epoch, in some hundredths of a
+    of the records (see `write_annotations`); pictures in record files come from `record_source` in the same
+    order. The pipeline is built anew each epoch, in some hundredths of a
     second, from a seed of (seed, epoch, rank): so batches depend on the data set, ``seed``, epoch, ``shard``
     and ``options.batch_multiplier`` alone, not on threads or on what ran before. DALI cannot start in the
     middle of its random numbers: to resume within an epoch, the batches before are made again and dropped.
@@ -77,9 +79,13 @@ class DaliLoader(EpochLoader):
         self.records, self.options, self.encoder = dataset.records, options, encoder
         # In runs of DALI, each of several batches.
         self.prefetch = -(-prefetch // options.batch_multiplier)
-        self._folder = tempfile.TemporaryDirectory(prefix="gluon_ssd-dali-")
-        self.annotations = Path(self._folder.name, "annotations.json")
-        write_annotations(self.annotations, self.records, self._indices)
+        self._packed = any(self.records[index].packed is not None for index in self._indices)
+        if self._packed and options.decoder == "cache":
+            raise UserError("input_jpg_decode cache: DALI caches image files, not record files; use gpu")
+        if not self._packed:
+            self._folder = tempfile.TemporaryDirectory(prefix="gluon_ssd-dali-")
+            self._annotations = Path(self._folder.name, "annotations.json")
+            write_annotations(self._annotations, self.records, self._indices)
         self._cached: Any = None
 
     def __iter__(self) -> Iterator[Batch]:
@@ -90,15 +96,20 @@ class DaliLoader(EpochLoader):
 
     def pipeline(self, order: np.ndarray, epoch: int) -> Any:
         """A built DALI pipeline over the records ``order``; its runs have ``batch_multiplier`` batches."""
-        files = [str(self.records[index].path.absolute()) for index in order.tolist()]
         word = np.random.SeedSequence([self.seed, epoch, self.shard[0], _DALI]).generate_state(1)[0]
         size = self.batch_size * self.options.batch_multiplier
         pipeline = self._graph.build_pipeline(
-            self._recipe, self.options, self.annotations, files, size, int(word) & 0x7FFFFFFF
+            self._recipe, self.options, lambda: self._source(order), size, int(word) & 0x7FFFFFFF
         )
         # The decoder's cache lives as long as a pipeline uses it: the last one is kept until the next exists.
         self._cached = pipeline if self.options.decoder == "cache" else None
         return pipeline
+
+    def _source(self, order: np.ndarray) -> Any:
+        if self._packed:
+            return record_source(self.records, order.tolist())
+        files = [str(self.records[index].path.absolute()) for index in order.tolist()]
+        return self._graph.coco_source(self._annotations, files)
 
     def _read(self, transform: EvalTransform) -> Any:
         """A transform in the terms of the graph."""
@@ -206,7 +217,7 @@ def _explain(error: RuntimeError, records: Sequence[Record]) -> Exception:
     """DALI does not always name the file: find it, in our own decoder's words."""
     for record in records:
         try:
-            decode_image(read_bytes(record.path), record.path, stored=(record.height, record.width))
+            decode_image(record.read(), record.path, stored=(record.height, record.width))
         except UserError as bad:
             return bad
     reason = [line for line in str(error).splitlines() if line.strip()]
