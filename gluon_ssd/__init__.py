@@ -16,7 +16,8 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .detector import Detections, Detector, load
-    from .model_zoo import get_model, list_models
+    from .model_zoo import list_models
+    from .pretrained import get_model
 
 __all__ = ["Detections", "Detector", "UserError", "__version__", "get_model", "list_models", "load"]
 
@@ -27,7 +28,7 @@ if "OMP_NUM_THREADS" not in os.environ:
 _WHERE = {
     "Detections": ".detector",
     "Detector": ".detector",
-    "get_model": ".model_zoo",
+    "get_model": ".pretrained",
     "list_models": ".model_zoo",
     "load": ".detector",
 }

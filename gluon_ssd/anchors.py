@@ -8,6 +8,18 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class AnchorGrid:
+    """The anchors of one feature map: every shape stands at every centre. Fractions of the input, float64.
+
+    ``sizes`` (k, 2): width and height; ``xs`` (columns,) and ``ys`` (rows,): centres, ascending.
+    """
+
+    sizes: np.ndarray
+    xs: np.ndarray
+    ys: np.ndarray
+
+
+@dataclass(frozen=True)
 class DefaultBoxes:
     """The default boxes of one SSD, all lengths in pixels of the network's square input.
 
@@ -52,6 +64,17 @@ class DefaultBoxes:
         """
         levels = [self._level(level) for level in range(len(self.map_sizes))]
         return np.clip(np.concatenate(levels), 0, 1).astype(np.float32)
+
+    def grids(self) -> list[AnchorGrid]:
+        """The boxes of `xywh`, one grid per feature map."""
+        centres = [
+            np.clip((np.arange(cells) + 0.5) * step / self.image_size, 0, 1)
+            for cells, step in zip(self.map_sizes, self.steps)
+        ]
+        return [
+            AnchorGrid(np.clip(self.cell_sizes(level), 0, 1), centre, centre)
+            for level, centre in enumerate(centres)
+        ]
 
     def _level(self, level: int) -> np.ndarray:
         cells, sizes = self.map_sizes[level], self.cell_sizes(level)

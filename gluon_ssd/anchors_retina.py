@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .anchors import AnchorGrid
+
 
 def _octave(base: int) -> tuple[int, int, int]:
     """Three sizes a third of an octave apart, in whole pixels."""
@@ -59,3 +61,13 @@ class RetinaAnchors:
             shifts = np.stack(np.broadcast_arrays(x[None, :], y[:, None]) * 2, axis=-1)
             levels.append((shifts.reshape(-1, 1, 4) + self.cell(level)).reshape(-1, 4))
         return np.concatenate(levels)
+
+    def grids(self, height: int, width: int) -> list[AnchorGrid]:
+        """The anchors of an input of this size, in fractions of it, one grid per level."""
+        grids = []
+        for level, (rows, columns) in enumerate(self.map_sizes(height, width)):
+            cell = self.cell(level).astype(np.float64)
+            x = np.arange(columns) * (width // columns) / width
+            y = np.arange(rows) * (height // rows) / height
+            grids.append(AnchorGrid((cell[:, 2:] - cell[:, :2]) / [width, height], x, y))
+        return grids

@@ -21,7 +21,13 @@ from .report.gallery import spread
 PICTURES = 12
 
 
-def run_demo(output: Path, seed: int = 0, epochs: int | None = None) -> float:
+def make_data(folder: Path, images: int = 500, seed: int = 0) -> Path:
+    """Makes the data set of shapes in ``folder``, one picture in five for validation; returns the folder."""
+    print(f"making {images} pictures of shapes in {folder} ...", flush=True)
+    return make_shapes(folder, train=images - images // 5, val=images // 5, seed=seed)
+
+
+def run_demo(output: Path, seed: int = 0, epochs: int | None = None, images: int = 500) -> float:
     """Makes a data set of shapes under ``output``, trains the small SSD on it, scores it and draws.
 
     Returns the mAP on the validation images. A demo that was there before is replaced.
@@ -33,8 +39,7 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None) -> float:
         raise UserError(f"{output}: holds something else than a demo; choose another --output")
     for folder in (run, pictures):
         shutil.rmtree(folder, ignore_errors=True)
-    print("making 500 pictures of shapes ...", flush=True)
-    make_shapes(data, seed=seed)
+    make_data(data, images, seed)
     changes = {} if epochs is None else {"epochs": epochs}
     recipe = load_recipe("ssd_tiny/demo", {"data": str(data), "output": str(run), "seed": seed, **changes})
     result = run_training(recipe)

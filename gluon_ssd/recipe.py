@@ -31,8 +31,12 @@ class Recipe:
 
     model: str = _key("ssd_resnet34", "model", "model of the zoo (list: gluon-ssd models)")
     backbone: str | None = _key(None, "model", "another backbone for an SSD: gluoncv:NAME")
-    pretrained_backbone: str | None = _key(None, "model", "file of backbone weights to start from")
-    weights: str | None = _key(None, "model", "checkpoint to start from; its classes may differ")
+    pretrained_backbone: str | None = _key(
+        None, "model", "backbone weights to start from: a file, or published"
+    )
+    weights: str | None = _key(
+        None, "model", "start from a checkpoint, file or published weights; classes may differ"
+    )
     precision: str = _key(
         "fp32", "model", "fp16: half parameters; amp: bfloat16 on CPU", choices=("fp32", "amp", "fp16")
     )
@@ -58,6 +62,7 @@ class Recipe:
     )
     workers: int = _key(2, "data", "loader threads", low=1)
     on_bad_image: str = _key("fail", "data", "an image that cannot be read", choices=("fail", "skip"))
+    max_bad_share: float = _key(0.01, "data", "share of images that may be skipped", low=0, high=1)
     dali_workers: int | None = _key(None, "data", "DALI's threads, if not as many as workers", low=1)
     input_batch_multiplier: int = _key(1, "data", "batches that DALI makes at once", low=1)
     input_jpg_decode: str = _key(
@@ -88,7 +93,7 @@ class Recipe:
         None, "evaluation", "evaluate after just these epochs instead", low=1
     )
     eval_batch_size: int = _key(32, "evaluation", "images per evaluation batch", low=1)
-    target_map: float | None = _key(None, "evaluation", "stop once mAP reaches this", above=0, high=1)
+    target_map: float | None = _key(None, "evaluation", "stop once mAP reaches this", low=0, high=1)
     score_threshold: float = _key(0.05, "evaluation", "drop detections below this", low=0, below=1)
     iou_threshold: float = _key(0.5, "evaluation", "IoU above which NMS drops a box", above=0, high=1)
     max_detections: int = _key(200, "evaluation", "detections kept per image", low=1)
@@ -98,6 +103,8 @@ class Recipe:
     save_every: int = _key(0, "run", "keep a checkpoint epoch_NNN every N epochs; 0: only best, last", low=0)
     checkpoint_steps: int | None = _key(None, "run", "also write the last checkpoint every N steps", low=1)
     log_every: int = _key(10, "run", "steps between progress lines", low=1)
+    mlperf_log: bool = _key(False, "run", "write mlperf.log, the log of an MLPerf submission")
+    mlperf_rules: str | None = _key(None, "run", "with mlperf_log: version of the rules, if not the latest")
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -115,7 +115,7 @@ def test_a_checkpoint_of_another_model(cli, run, shapes, tmp_path):
     other = ("train", "--recipe", "ssd_resnet34/smoke", "--data", shapes, "--batch-size", 2)
     refused(
         cli(*other, "--weights", best, "--output", "run"),
-        f"{best}: holds a ssd_tiny, not the recipe's ssd_resnet34",
+        f"{best}: holds a ssd_tiny, not a ssd_resnet34",
     )
     refused(cli(*other, "--resume", "--output", run), "holds a run of ssd_tiny, not of ssd_resnet34")
     assert files(tmp_path) == before

@@ -2,12 +2,20 @@
 
 import io
 import json
+import shutil
+import threading
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from small import TRAIN, files, picture, refused, write_set
+
+from gluon_ssd.data.transforms import EvalTransform
+
+
+def threads():
+    return [thread.name for thread in threading.enumerate() if "loader" in thread.name]
 
 
 def rows(*boxes):
@@ -60,7 +68,7 @@ def test_missing_data_folder(cli, small_run, tmp_path, verb):
         ({"categories": [{"id": 1, "name": "cat"}] * 2}, ["occur more than once in 'categories', first 1"]),
         (
             {"images": [{"id": 1, "file_name": "gone.jpg", "width": 64, "height": 48}], "annotations": []},
-            ["1 of 1 images", "(gone.jpg)", "complete the download"],
+            ["1 of 1 images", "(gone.jpg)", "complete the download", "gluon-ssd check DATA"],
         ),
     ],
 )
@@ -134,12 +142,59 @@ def test_a_broken_picture_in_evaluation_is_not_scored_around(cli, small_run, sha
     assert files(tmp_path / "out") == {}
 
 
-def test_broken_pictures_may_be_skipped(cli, tmp_path):
+SKIP = ("--batch-size", 4, "--max-steps", 3, "--epochs", 3, "--eval-every", 0, "--on-bad-image", "skip")
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_picture_may_be_skipped_and_is_told_once(cli, tmp_path, what):
+    content, part = BROKEN[what]
     root = write_set(tmp_path / "set")
-    (root / "train" / "2.jpg").write_bytes(b"")
-    with pytest.warns(UserWarning, match="image skipped: .*2.jpg: the file is empty"):
-        result = cli(*TRAIN, "--batch-size", 4, "--data", root, "--on-bad-image", "skip")
-    assert result.status == 0
+    (root / "train" / "2.jpg").write_bytes(content)
+    result = cli(*TRAIN, *SKIP, "--data", root)
+    assert (result.status, result.err) == (0, "")
+    for text in (result.out, (tmp_path / "run" / "train.log").read_text()):
+        lines = [line for line in text.splitlines() if "image skipped" in line]
+        assert len(lines) == 1 and "train/2.jpg: " in lines[0] and part in lines[0]
+    assert threads() == []
+
+
+def test_more_broken_pictures_than_one_percent_must_be_allowed(cli, tmp_path):
+    root = write_set(tmp_path / "set")
+    for number in (2, 3):
+        (root / "train" / f"{number}.jpg").write_bytes(b"")
+    result = cli(*TRAIN, *SKIP, "--data", root)
+    refused(result, "2 of 4 images cannot be read", "max_bad_share 0.01", "gluon-ssd check DATA")
+    shutil.rmtree(tmp_path / "run")
+    result = cli(*TRAIN, *SKIP, "--data", root, "--max-bad-share", 0.5)
+    assert (result.status, result.err, result.out.count("image skipped")) == (0, "", 2)
+    (root / "train" / "1.jpg").write_bytes(b"")
+    shutil.rmtree(tmp_path / "run")
+    refused(cli(*TRAIN, *SKIP, "--data", root, "--max-bad-share", 0.5), "3 of 4 images cannot be read")
+    assert threads() == []
+
+
+def test_a_broken_picture_in_the_middle_of_an_epoch_names_the_check(cli, tmp_path):
+    root = write_set(tmp_path / "set", count=12)
+    (root / "train" / "5.jpg").write_bytes(b"")
+    flags = ("--epochs", 1, "--max-steps", "none", "--checkpoint-steps", 1, "--eval-every", 0)
+    result = cli(*TRAIN, *flags, "--data", root)
+    refused(result, "train/5.jpg: the file is empty", "gluon-ssd check DATA lists all such images")
+    assert threads() == []
+
+
+def test_a_bug_in_a_worker_ends_the_training_and_names_the_picture(cli, tmp_path, monkeypatch):
+    original = EvalTransform.load
+
+    def load(self, record, rng, out):
+        if record.image_id == 3:
+            raise ZeroDivisionError("oh")
+        return original(self, record, rng, out)
+
+    monkeypatch.setattr(EvalTransform, "load", load)
+    root = write_set(tmp_path / "set")
+    with pytest.raises(RuntimeError, match=r"train/3.jpg: ZeroDivisionError while loading: oh$"):
+        cli(*TRAIN, "--batch-size", 4, "--data", root)
+    assert threads() == []
 
 
 GOOD = {

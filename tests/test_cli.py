@@ -69,7 +69,7 @@ def test_help_needs_no_heavy_package(python, arguments):
     ("arguments", "message"),
     [
         (["trian"], "unknown verb 'trian'; did you mean train?"),
-        (["zzz"], "unknown verb 'zzz'; verbs: train, val, predict, convert"),
+        (["zzz"], f"unknown verb 'zzz'; verbs: {', '.join(VERBS)}"),
         (["--versoin"], "unknown flag '--versoin'; did you mean --version? (see: gluon-ssd --help)"),
         (["train", "--epoch", "3"], "unknown flag '--epoch'; did you mean --epochs, "),
         (["train", "--batch_size=3"], "unknown flag '--batch_size'; did you mean --batch-size, "),

@@ -1,3 +1,5 @@
+import pytest
+
 from gluon_ssd import list_models
 
 
@@ -6,15 +8,25 @@ def test_the_table_has_a_row_per_model(cli):
     assert result.status == 0
     for name in list_models():
         assert name in result.out
-    assert "300x300" in result.out
-    assert "ssd_resnet34/mlperf" in result.out
+    rows = {line.split()[0]: line.split()[1:] for line in result.out.splitlines() if line}
+    assert rows["ssd_resnet50"] == ["300x300", "22.9", "M", "40.3", "dali,", "dle,", "dle_amp,", "smoke"]
+    assert rows["resnet50"] == ["224x224", "25.6", "M", "8.2", "-"]
 
 
 def test_one_model_shows_its_card(cli):
     result = cli("models", "ssd_resnet34")
     assert result.status == 0
     assert "# ssd_resnet34" in result.out
+    assert "19,972,534" in result.out
+    assert "<!--" not in result.out
     assert "ssd_tiny" not in result.out
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_model_shows_its_card(cli, name):
+    result = cli("models", name)
+    assert result.status == 0
+    assert f"# {name}\n" in result.out
 
 
 def test_a_misspelt_model(cli):

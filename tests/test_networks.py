@@ -9,7 +9,7 @@ from mxnet import autograd, gluon
 from gluon_ssd import UserError, get_model, list_models
 from gluon_ssd.convert import load_torch_state, to_torch_state
 from gluon_ssd.model_zoo import ModelRow, model_row, register_model
-from gluon_ssd.resources import recipe_names
+from gluon_ssd.resources import card_path, recipe_names
 
 MODELS = list_models("detector")
 # Of every family one that is quick; the others are the same code with other numbers.
@@ -132,7 +132,8 @@ def test_every_row_says_what_the_network_is(name):
     anchors = net.anchors if row.family == "ssd" else net.anchors(64, 96)
     assert anchors.dtype == np.float32 and anchors.shape[1] == 4
     assert row.summary and row.source
-    assert not row.recipe or row.recipe in recipe_names()
+    assert row.recipe in recipe_names()
+    assert card_path(name).is_file()
 
 
 def bound_of(array):

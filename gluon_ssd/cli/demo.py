@@ -15,19 +15,30 @@ def add_parser(subparsers: Any) -> Parser:
         "demo",
         help="train, score and draw in minutes, nothing to download",
         description="Make a data set of shapes, train a small SSD on it, score it and draw what it finds.",
-        epilog=example("gluon-ssd demo", "gluon-ssd demo --output /tmp/demo --seed 1"),
+        epilog=example("gluon-ssd demo", "gluon-ssd demo --data-only shapes --images 100"),
     )
     parser.add_argument("--output", metavar="FOLDER", default="runs/demo", help="default: runs/demo")
     parser.add_argument("--epochs", type=bounded("int", low=1), metavar="N", help="fewer for a quicker look")
     parser.add_argument(
         "--seed", type=bounded("int", low=0, high=2**31 - 1), default=0, metavar="N", help="default: 0"
     )
+    parser.add_argument(
+        "--images",
+        type=bounded("int", low=5),
+        default=500,
+        metavar="N",
+        help="pictures to make, one in five for validation (default: 500)",
+    )
+    parser.add_argument("--data-only", metavar="FOLDER", help="only make the data set, in this folder")
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; it prints its own progress, table and the pictures' paths."""
-    from ..demo import run_demo
+    from ..demo import make_data, run_demo
 
-    run_demo(Path(args.output).expanduser(), seed=args.seed, epochs=args.epochs)
+    if args.data_only is not None:
+        make_data(Path(args.data_only).expanduser(), args.images, args.seed)
+    else:
+        run_demo(Path(args.output).expanduser(), args.seed, args.epochs, args.images)
     return 0

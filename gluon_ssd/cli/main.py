@@ -9,7 +9,20 @@ from typing import Sequence
 
 from ..errors import UserError, import_problem, nearest
 from ..version import __version__
-from . import convert, demo, doctor, models, predict, prepare_records, train, val
+from . import (
+    check,
+    convert,
+    convert_data,
+    demo,
+    doctor,
+    mlperf_check,
+    models,
+    predict,
+    prepare_json,
+    prepare_records,
+    train,
+    val,
+)
 from .parsing import Parser, example
 
 # A place that cannot be written is the user's to change, wherever in the program it shows.
@@ -20,6 +33,10 @@ VERBS = {
     "predict": predict,
     "convert": convert,
     "prepare-records": prepare_records,
+    "convert-data": convert_data,
+    "prepare-json": prepare_json,
+    "check": check,
+    "mlperf-check": mlperf_check,
     "demo": demo,
     "models": models,
     "doctor": doctor,

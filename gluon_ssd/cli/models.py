@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import TYPE_CHECKING, Any, Sequence
 
 from ..resources import card_path, recipe_names
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PULL = "pull"
+# Where the computed parts of a card begin and end, see report/cards.py.
+MARKER = re.compile(r"^<!-- .* -->\n", re.MULTILINE)
 
 
 def add_parser(subparsers: Any) -> Parser:
@@ -45,7 +48,8 @@ def _table(*titles: str) -> Table:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in titles:
-        table.add_column(title, no_wrap=title in (titles[0], "file"))
+        right = title in ("params", "GFLOP", "MB")
+        table.add_column(title, no_wrap=title in (titles[0], "file"), justify="right" if right else "left")
     return table
 
 
@@ -54,21 +58,28 @@ def _show(name: str | None) -> int:
     from rich.markdown import Markdown
 
     from ..model_zoo import list_models, model_row
+    from ..model_zoo.profile import profile_model
 
-    rows = [model_row(model) for model in ([name] if name else list_models())]
+    by_kind = [*list_models("detector"), *list_models("backbone")]
+    rows = [model_row(model) for model in ([name] if name else by_kind)]
     console = Console()
-    table = _table("model", "backbone", "input", "recipes")
+    table = _table("model", "input", "params", "GFLOP", "recipes")
     for row in rows:
-        recipes = ", ".join(recipe for recipe in recipe_names() if recipe.split("/")[0] == row.name)
+        recipes = [path.split("/")[1] for path in recipe_names() if path.startswith(f"{row.name}/")]
         height, width = row.input_size
-        table.add_row(row.name, row.backbone, f"{height}x{width}", recipes or "-")
+        profile = profile_model(row.name)
+        cost = (profile.millions, f"{profile.gflops:.1f}")
+        table.add_row(row.name, f"{height}x{width}", *cost, ", ".join(recipes) or "-")
     console.print(table)
     if name:
         print(f"\n{rows[0].summary}\nsource: {rows[0].source}")
         card = card_path(name)
         if card.is_file():
-            text = card.read_text(encoding="utf-8")
+            text = MARKER.sub("", card.read_text(encoding="utf-8"))
             console.print(Markdown(text)) if console.is_terminal else print(f"\n{text}", end="")
+    else:
+        print("\nGFLOP: of one image's forward pass, multiply and add counted as two.")
+        print("A recipe is used as: gluon-ssd train --recipe MODEL/RECIPE --data FOLDER")
     return 0
 
 

@@ -11,6 +11,8 @@ from typing import Mapping
 import numpy as np
 
 from ..errors import UserError
+from ..parameter_names import plain_name, refuse_gluoncv_ssd
+from .norms import EPSILON, has_no_epsilon, refit_norms
 
 _LEAVES = {"weight": "gamma", "bias": "beta", "running_mean": "running_mean", "running_var": "running_var"}
 _FIRST = "layer1.0.conv1.weight"
@@ -57,19 +59,34 @@ def _layer(stage: str, index: int, conv: str, norm: str) -> dict[str, str]:
     return table
 
 
+def gluoncv_to_torch(state: Arrays) -> dict[str, np.ndarray]:
+    """Paths of GluonCV's ResNet v1b, which are torchvision's but for its norms, as torchvision's names.
+
+    Other names stay as they are.
+    """
+    if _FIRST not in state or "bn1.gamma" not in state:
+        return dict(state)
+    leaves = {f".{ours}": f".{theirs}" for theirs, ours in _LEAVES.items()}
+    return {re.sub(r"\.(gamma|beta)$", lambda m: leaves[m[0]], name): a for name, a in state.items()}
+
+
 def short_names(state: Arrays) -> dict[str, np.ndarray]:
     """All convolutions and norms by their short names, from torchvision's or from Gluon's parameter names.
 
     Gluon's prefixes (``ssd0_resnetmlperf0_``), its ``arg:`` and ``aux:``, and what is not the backbone go;
-    the shapes stay. Raises UserError when this is no residual network.
+    the shapes stay. Norms of torchvision's published RetinaNet, which go with an epsilon of 0, are refitted
+    to the 1e-5 of all others. Raises UserError when this is no residual network.
     """
+    state = gluoncv_to_torch(state)
     prefix = torch_prefix(state)
     if prefix is not None:
         table = name_table(state, prefix)
         missing = [name for name in table.values() if name not in state]
         if missing:
             raise UserError(f"not a whole ResNet: {missing[0]} is missing ({len(missing)} tensors in all)")
-        return {short: state[name] for short, name in table.items()}
+        arrays = {short: state[name] for short, name in table.items()}
+        return refit_norms(arrays, 0, EPSILON) if has_no_epsilon(state) else arrays
+    refuse_gluoncv_ssd(state)
     state = {plain_name(name): value for name, value in state.items()}
     first = "stage1_conv0_weight"
     prefixes = {name[: -len(first)] for name in state if name.endswith(first)}
@@ -80,12 +97,6 @@ def short_names(state: Arrays) -> dict[str, np.ndarray]:
     prefix = prefixes.pop()
     arrays = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
     return {name: value for name, value in arrays.items() if _SHORT.fullmatch(name)}
-
-
-def plain_name(name: str) -> str:
-    """A Gluon parameter name in one spelling: no ``arg:``, ``running_`` for ``moving_``, all norms alike."""
-    name = re.sub(r"^(arg|aux):", "", name).replace("_moving_", "_running_")
-    return re.sub(r"(^|_)[a-z]+batchnorm(?=\d)", r"\1batchnorm", name)
 
 
 def backbone_arrays(state: Arrays, stages: int | None = None) -> dict[str, np.ndarray]:

@@ -9,9 +9,11 @@ from typing import Any, Dict, Mapping, Sequence, Tuple
 import numpy as np
 
 from ..errors import UserError
+from ..layout import all_to_layout, cut_padding
+from ..parameter_names import by_parameter_name, refuse_gluoncv_ssd
 from .backbone_names import short_names, torch_names, torch_prefix
-from .backbones import in_layout, weight_layout
-from .files import by_parameter_name, read_weights
+from .files import read_weights
+from .norms import EPSILON, refit_norms
 from .params_file import write_params
 from .pickles import write_backbone_pickle
 from .tensors_file import write_safetensors
@@ -28,6 +30,7 @@ TARGETS = {
 }
 # Kinds of file whose tensors have a PyTorch reference's names, as [N, C, H, W].
 _TORCH = ("torch", "safetensors")
+_STEM = "conv0_weight"
 
 State = Mapping[str, np.ndarray]
 
@@ -43,11 +46,14 @@ class Source:
     classes: Sequence[str] | None = None
 
     @property
+    def by_torch_name(self) -> bool:
+        """The names are those of a PyTorch reference; `read_weights` makes GluonCV's ResNet v1b one too."""
+        return self.kind in _TORCH or torch_prefix(self.state) == ""
+
+    @property
     def is_backbone(self) -> bool:
         """A residual network and nothing around it: torchvision's names, or NVIDIA's short ones."""
-        if self.kind in _TORCH:
-            return torch_prefix(self.state) == ""
-        return "stage1_conv0_weight" in self.state
+        return torch_prefix(self.state) == "" or "stage1_conv0_weight" in self.state
 
 
 def convert_file(
@@ -103,12 +109,12 @@ def _write(source: Source, to: Path, target: str, stages: int | None) -> tuple[i
 
 
 def _write_network(net: Any, to: Path, target: str) -> tuple[int, str]:
-    state = _parameters(net)
     if target == "checkpoint":
         from ..engine.checkpoint import save_checkpoint
 
         save_checkpoint(to, net)
-        return len(state), f"; gluon-ssd predict photos/ --weights {to}"
+        return len(net.collect_params().keys()), f"; gluon-ssd predict photos/ --weights {to}"
+    state = _parameters(_with_usual_epsilon(net))
     write_params(state, to)
     options = ", ".join(f"{name}={value!r}" for name, value in getattr(net, "options", {}).items())
     return len(state), f"; build the network with {options}" if options else ""
@@ -119,23 +125,36 @@ def _backbone_state(source: Source) -> State:
     try:
         arrays = short_names(source.state)
     except UserError:
-        net = load_network(source)
-        arrays = {
-            name: value for name, value in _parameters(net).items() if name.startswith(net.backbone.prefix)
-        }
-        arrays = short_names(arrays)
-    layout = weight_layout([array.shape for array in arrays.values()])
-    return {name: in_layout(array, layout, "NCHW") for name, array in arrays.items()}
+        net = _with_usual_epsilon(load_network(source))
+        prefix = net.backbone.prefix
+        arrays = short_names({name: a for name, a in _parameters(net).items() if name.startswith(prefix)})
+    arrays = all_to_layout(arrays, "NCHW")
+    stem = arrays[_STEM].shape if _STEM in arrays else ()
+    return cut_padding(arrays, {_STEM: (*stem[:1], 3, *stem[2:])})
 
 
 def _torch_state(source: Source) -> State:
-    if source.kind in _TORCH:
+    if source.by_torch_name:
         return source.state
     if source.is_backbone:
         return torch_names(_backbone_state(source))
     from .state import to_torch_state
 
-    return to_torch_state(load_network(source))
+    return to_torch_state(_with_usual_epsilon(load_network(source)))
+
+
+def _with_usual_epsilon(net: Any) -> Any:
+    """``net``, whose frozen norms now go with the epsilon that a file of bare tensors is read with."""
+    epsilon = net.options.get("norm_epsilon", EPSILON)
+    if epsilon != EPSILON:
+        from ..nn import assign
+
+        parameters = net.collect_params()
+        for name, value in refit_norms(_parameters(net), epsilon, EPSILON).items():
+            assign(parameters[name], value)
+        net.set_norm_epsilon(EPSILON)
+        del net.options["norm_epsilon"]
+    return net
 
 
 def _parameters(net: Any) -> dict[str, np.ndarray]:
@@ -154,7 +173,7 @@ def load_network(source: Source) -> Any:
 
     net = get_model(source.model or recognise(source), classes=source.classes)
     try:
-        if source.kind in _TORCH:
+        if source.by_torch_name:
             load_torch_state(net, source.state)
         else:
             set_parameters(net, by_parameter_name(net, source.state), str(source.path))
@@ -173,6 +192,10 @@ def recognise(source: Source) -> str:
     from ..model_zoo import list_models
     from ..model_zoo.registry import model_outline
 
+    try:
+        refuse_gluoncv_ssd(source.state)
+    except UserError as error:
+        raise UserError(f"{source.path}: {error}") from None
     fits: dict[str, int] = {}
     for name in list_models():
         theirs, ours = _shapes(model_outline(name), source)
@@ -191,7 +214,7 @@ def _shapes(net: Any, source: Source) -> tuple[Shapes, Shapes]:
     from .names import torch_aliases, torch_entries
 
     parameters = net.collect_params()
-    if source.kind not in _TORCH:
+    if not source.by_torch_name:
         theirs = {name: array.shape for name, array in by_parameter_name(net, source.state).items()}
         return theirs, {name: parameter.shape for name, parameter in parameters.items()}
     try:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import struct
 import zipfile
 from pathlib import Path
-from typing import Any, Mapping
 
 import numpy as np
 
 from ..engine.archive import STATE, read_archive
 from ..errors import UserError
-from .backbone_names import plain_name
+from .backbone_names import gluoncv_to_torch
+from .norms import EPSILON, refit_norms
 from .params_file import FILE_MAGIC, read_params
 from .pickles import read_pickle
 from .tensors_file import read_safetensors
@@ -55,7 +55,9 @@ def _is_checkpoint(path: Path) -> bool:
 def read_weights(path: str | Path) -> tuple[str, dict[str, np.ndarray]]:
     """(kind, arrays by name) of any weight file; kinds as in `kind_of`.
 
-    ``params`` lose their ``arg:`` and ``aux:``; of a ``checkpoint`` the network's parameters are read.
+    ``params`` lose their ``arg:`` and ``aux:``, those of GluonCV's ResNet v1b get torchvision's names; of a
+    ``checkpoint`` the network's parameters are read, refitted where its frozen norms have an epsilon of their
+    own.
     Nothing in the file is run. Raises UserError for a file that is missing, damaged or something else.
     """
     kind = kind_of(path)
@@ -66,20 +68,15 @@ def read_weights(path: str | Path) -> tuple[str, dict[str, np.ndarray]]:
         "safetensors": read_safetensors,
         "checkpoint": _read_checkpoint,
     }
-    return kind, readers[kind](path)
+    return kind, gluoncv_to_torch(readers[kind](path))
 
 
 def _read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
-    arrays, _ = read_archive(Path(path))
-    return {name[len(_PARAMETERS) :]: value for name, value in arrays.items() if name.startswith(_PARAMETERS)}
-
-
-def by_parameter_name(net: Any, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """``arrays`` under the names of ``net.collect_params()``.
-
-    Gluon has two sets of names: those (``collect_params().save``, NVIDIA's files) and the paths of attributes
-    (``save_parameters``), which have dots. Names of neither set stay as they are.
-    """
-    paths = {path: parameter.name for path, parameter in net._collect_params_with_prefix().items()}
-    plain = {plain_name(name): name for name in net.collect_params()}
-    return {paths.get(name) or plain.get(plain_name(name), name): value for name, value in arrays.items()}
+    arrays, state = read_archive(Path(path))
+    start = len(_PARAMETERS)
+    arrays = {name[start:]: value for name, value in arrays.items() if name.startswith(_PARAMETERS)}
+    try:
+        epsilon = float(state.get("options", {}).get("norm_epsilon", EPSILON))
+    except (AttributeError, TypeError, ValueError):
+        raise UserError(f"{path}: not a checkpoint of this library; its options are not readable") from None
+    return arrays if epsilon == EPSILON else refit_norms(arrays, epsilon, EPSILON)

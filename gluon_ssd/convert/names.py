@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Iterable, Iterator, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -221,13 +221,3 @@ def torch_aliases(net: Any) -> dict[str, str]:
     wanted = [source for entry in torch_entries(net) for source in entry.sources]
     names = [[source for entry in style for source in entry.sources] for style in styles]
     return {alias: name for style in names for alias, name in zip(style, wanted)}
-
-
-def norm_epsilon(net: Any, names: Iterable[str]) -> float | None:
-    """The epsilon that a file's weights want in frozen batch norms, where their names tell, else None.
-
-    torchvision runs the RetinaNet weights it has published with 0, and they have the old names.
-    """
-    if net.model_name != "retinanet_resnet50":
-        return None
-    return 0.0 if "head.regression_head.conv.2.weight" in names else None

@@ -7,8 +7,10 @@ from typing import Any, Mapping
 import numpy as np
 
 from ..errors import UserError
-from ..nn import assign, to_layout
-from .names import Entry, norm_epsilon, torch_aliases, torch_entries
+from ..layout import to_layout
+from ..nn import assign
+from .names import Entry, torch_aliases, torch_entries
+from .norms import has_no_epsilon
 
 # Bookkeeping of PyTorch's batch norm that no computation reads.
 _IGNORED = "num_batches_tracked"
@@ -29,13 +31,28 @@ def _listing(title: str, names: list[str]) -> str:
 def load_torch_state(net: Any, state: Mapping[str, np.ndarray]) -> None:
     """Sets all parameters of ``net`` from a reference's tensors, by the reference's names.
 
-    A ``module.`` prefix is taken off. Raises UserError, before anything is changed, when a tensor is missing,
+    A ``module.`` prefix is taken off. Weights that go with frozen batch norms of another epsilon than the
+    network's bring it along. Raises UserError, before anything is changed, when a tensor is missing,
     unexpected or of another shape.
+    """
+    values, epsilon = torch_parameters(net, state)
+    parameters = net.collect_params()
+    for name, value in values.items():
+        assign(parameters[name], value)
+    if epsilon is not None:
+        net.set_norm_epsilon(epsilon)
+
+
+def torch_parameters(net: Any, state: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], float | None]:
+    """A reference's tensors as parameters of ``net`` by name, which is not changed and needs no values.
+
+    With them the epsilon that its frozen batch norms must have, None where nothing asks for one. Raises
+    UserError as `load_torch_state` does.
     """
     state = {name[7:] if name.startswith("module.") else name: value for name, value in state.items()}
     state = {name: np.asarray(value) for name, value in state.items() if not name.endswith(_IGNORED)}
-    entries, parameters = _table(net), net.collect_params()
-    aliases, epsilon = torch_aliases(net), norm_epsilon(net, state)
+    entries, parameters, aliases = _table(net), net.collect_params(), torch_aliases(net)
+    epsilon = 0.0 if aliases and has_no_epsilon(state) else None
     state = {aliases.get(name, name): value for name, value in state.items()}
     wanted = [source for entry in entries for source in entry.sources]
     missing = [name for name in wanted if name not in state]
@@ -55,10 +72,7 @@ def load_torch_state(net: Any, state: Mapping[str, np.ndarray]) -> None:
             values[entry.name] = to_layout(entry.join(arrays), "NCHW", net.layout)
     if problems:
         raise UserError(f"these weights do not fit {net.model_name}; " + "; ".join(problems))
-    for name, value in values.items():
-        assign(parameters[name], value)
-    if epsilon is not None:
-        net.set_norm_epsilon(epsilon)
+    return values, epsilon
 
 
 def to_torch_state(net: Any) -> dict[str, np.ndarray]:

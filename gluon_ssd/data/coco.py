@@ -23,6 +23,11 @@ _ANNOTATIONS = (
     "annotations/{}.json",
 )
 _IMAGES = ("{}2017", "{}", "images/{}2017", "images/{}")
+# The published layout of MLPerf's OpenImages: {split}/labels/ and {split}/data/.
+_OPENIMAGES = "openimages-mlperf.json"
+_OPENIMAGES_SPLITS = {"train": "train", "val": "validation"}
+
+_OTHER_FORMATS = "; for labels of another format see gluon-ssd convert-data"
 
 NO_SIZE = "no width or height"
 OUTSIDE = "outside the image"
@@ -39,28 +44,38 @@ def open_dataset(
     """Open a data set in COCO's format, or one that was packed into record files.
 
     Looks for ``root/annotations/[bbox_only_]instances_{split}2017.json`` with ``root/{split}2017``, then for
-    ``root/annotations/[instances_]{split}.json`` with ``root/{split}`` or ``root/images/{split}``;
-    ``annotation`` and ``images`` name the file and the folder instead. Where neither is named and ``root``
-    holds record files, these are opened. ``classes`` restricts the data set to these class names, in this
-    order. Raises UserError when something is missing or wrong.
+    ``root/annotations/[instances_]{split}.json`` with ``root/{split}`` or ``root/images/{split}``; before
+    both, for MLPerf's ``root/{train,validation}/labels/openimages-mlperf.json`` with ``data/`` beside
+    ``labels/``. ``annotation`` and ``images`` name the file and the folder instead. Where neither is named
+    and ``root`` holds record files, these are opened. ``classes`` restricts the data set to these class
+    names, in this order. Raises UserError when something is missing or wrong.
     """
-    base = as_path(root)
-    if annotation is None and images is None and holds_records(base, split):
+    if annotation is None and images is None and holds_records(as_path(root), split):
         # Here, because a packed data set is a CocoDataset.
         from gluon_ssd.data.record_files.dataset import PackedDataset
 
-        return PackedDataset(base, split, classes)
+        return PackedDataset(as_path(root), split, classes)
+    return CocoDataset(*locate_dataset(root, split, annotation, images), classes)
+
+
+def locate_dataset(
+    root: PathLike, split: str, annotation: PathLike | None = None, images: PathLike | None = None
+) -> tuple[Path, Path]:
+    """Return the annotation file and the image folder of a split, found as `open_dataset` says."""
+    base = as_path(root)
     if not base.is_dir():
         raise UserError(
             f"data folder {base} does not exist; give the folder that holds annotations/ and the images"
         )
+    if annotation is None and images is None:
+        annotation, images = _find_openimages(base, split)
     file = _find(base, split, annotation, _ANNOTATIONS, "annotation file", "annotation")
     if not file.is_file():
         raise UserError(f"{file}: an annotation file is expected here; check the path")
     folder = _find(base, split, images, _IMAGES, "image folder", "images")
     if not folder.is_dir():
         raise UserError(f"{folder}: a folder of images is expected here; check the path")
-    return CocoDataset(file, folder, classes)
+    return file, folder
 
 
 class CocoDataset:
@@ -82,7 +97,7 @@ class CocoDataset:
     def _set_up(self, file: CocoFile, images_dir: Path, classes: Sequence[str] | None) -> None:
         self.annotation, self.images_dir, self._file = file.path, images_dir, file
         self.classes, self.category_ids, self._class_of = _choose_classes(file, classes)
-        self.records, self.dropped, self.clipped = _make_records(file, images_dir, self._class_of)
+        self.records, self.dropped, self.clipped = make_records(file, images_dir, self._class_of)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -138,6 +153,27 @@ class CocoDataset:
         return [dict(zip(keys, row)) for row in zip(*columns)]
 
 
+def has_split(root: Path, split: str) -> bool:
+    """Whether ``open_dataset`` would find an annotation file for this split."""
+    found = [_find_openimages(root, split)[0], *(root / name.format(split) for name in _ANNOTATIONS)]
+    return any(path is not None and path.is_file() for path in found)
+
+
+def find_files(root: Path, split: str) -> tuple[Path, Path]:
+    """Return the annotation file and the image folder of a split. Raises UserError where one is missing."""
+    annotation, images = _find_openimages(root, split)
+    return (
+        annotation or _find(root, split, None, _ANNOTATIONS, "annotation file", "annotation"),
+        images or _find(root, split, None, _IMAGES, "image folder", "images"),
+    )
+
+
+def _find_openimages(base: Path, split: str) -> tuple[Path | None, Path | None]:
+    folder = base / _OPENIMAGES_SPLITS.get(split, split)
+    file = folder / "labels" / _OPENIMAGES
+    return (file, folder / "data") if file.is_file() else (None, None)
+
+
 def _find(
     base: Path, split: str, given: PathLike | None, patterns: Sequence[str], what: str, field: str
 ) -> Path:
@@ -150,6 +186,7 @@ def _find(
             return base / candidate
     raise UserError(
         f"{base}: no {what} for split '{split}'; looked for {', '.join(candidates)} (or give '{field}')"
+        f"{_OTHER_FORMATS if field == 'annotation' else ''}"
     )
 
 
@@ -186,7 +223,8 @@ def _refuse_missing(file: CocoFile, images_dir: Path) -> None:
         first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise UserError(
             f"{images_dir}: {len(missing)} of {len(file.file_names)} images named by {file.path} "
-            f"are missing ({first}); complete the download or correct 'file_name'"
+            f"are missing ({first}); complete the download or correct 'file_name' "
+            "(gluon-ssd check DATA lists all)"
         )
 
 
@@ -198,24 +236,23 @@ def _files_in(folder: Path) -> set[str]:
         return set()
 
 
-def _make_records(
+def make_records(
     file: CocoFile, images_dir: Path, class_of: np.ndarray
 ) -> tuple[list[Record], dict[str, int], int]:
-    classes = class_of[file.category_index]
-    limits = np.stack([file.widths, file.heights] * 2, axis=1)[file.image_index].astype(np.float64)
-    exact = np.concatenate([file.xywh[:, :2], file.xywh[:, :2] + file.xywh[:, 2:]], axis=1)
-    boxes = np.clip(exact, 0, limits).astype(np.float32)
+    """One Record per image of ``file`` as `CocoDataset` says, boxes left out by reason, boxes clipped.
 
+    ``class_of`` int64 (categories,): the class index of each category of the file, -1 for one not chosen.
+    """
+    classes = class_of[file.category_index]
+    boxes, sized, inside, over = fit_boxes(file)
     chosen = classes >= 0
-    sized = (file.xywh[:, 2:] > 0).all(axis=1)
-    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     kept = chosen & sized & inside
     counts = {
         NO_SIZE: int((chosen & ~sized).sum()),
         OUTSIDE: int((chosen & sized & ~inside).sum()),
         OTHER_CLASS: int((~chosen).sum()),
     }
-    clipped = int((kept & (np.abs(boxes - exact) > 1).any(axis=1)).sum())
+    clipped = int((kept & over).sum())
 
     # Stable, so that the objects of an image keep the file's order.
     order = np.flatnonzero(kept)
@@ -230,3 +267,17 @@ def _make_records(
             Record(image_id, images_dir / name, width, height, boxes[rows], labels[rows], crowd[rows])
         )
     return records, {reason: count for reason, count in counts.items() if count}, clipped
+
+
+def fit_boxes(file: CocoFile) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Clip every annotation's box to its image.
+
+    Returns the boxes, float32 (m, 4) ltrb pixels, and three bool (m,): whether the file gives the box a width
+    and a height, whether anything of it is inside the image, whether it reached over by more than a pixel.
+    """
+    limits = np.stack([file.widths, file.heights] * 2, axis=1)[file.image_index].astype(np.float64)
+    exact = np.concatenate([file.xywh[:, :2], file.xywh[:, :2] + file.xywh[:, 2:]], axis=1)
+    boxes = np.clip(exact, 0, limits).astype(np.float32)
+    sized = (file.xywh[:, 2:] > 0).all(axis=1)
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return boxes, sized, inside, (np.abs(boxes - exact) > 1).any(axis=1)

@@ -12,6 +12,8 @@ import numpy as np
 
 from gluon_ssd.errors import UserError
 
+SECTIONS = ("images", "annotations", "categories")
+
 
 @dataclass(frozen=True)
 class CocoFile:
@@ -54,12 +56,10 @@ def parse_coco(content: Any, path: Path) -> CocoFile:
     integers, boxes with NaN or without four numbers, no images or no categories. Boxes of no size are left to
     the caller.
     """
-    images, annotations, categories = (
-        _section(content, key, path) for key in ("images", "annotations", "categories")
-    )
-    for section, rows in (("images", images), ("categories", categories)):
+    images, annotations, categories = (section(content, key, path) for key in SECTIONS)
+    for name, rows in (("images", images), ("categories", categories)):
         if not rows:
-            raise UserError(f"{path}: '{section}' is empty; a data set needs at least one entry there")
+            raise UserError(f"{path}: '{name}' is empty; a data set needs at least one entry there")
 
     image_ids = _integers(images, "id", "images", path)
     _refuse_duplicates(image_ids, "images", path)
@@ -128,7 +128,8 @@ def _without_outline(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _section(content: Any, key: str, path: Path) -> list[Any]:
+def section(content: Any, key: str, path: Path) -> list[Any]:
+    """Return the rows under ``key``. Raises UserError when they are not a list of objects."""
     if not isinstance(content, dict) or key not in content:
         raise UserError(
             f"{path}: lacks the key '{key}'; a COCO file has 'images', 'annotations' and 'categories'"

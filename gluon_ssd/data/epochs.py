@@ -24,7 +24,8 @@ class EpochLoader:
     ``records``: of the data set. ``skip_empty`` leaves out records without any annotation, ``indices`` all
     others than these. ``shuffle``: a new order each epoch, from ``seed``. ``shard``: (rank, size), this
     process's share; no image is in two shards. ``drop_last``: leave out the last short batch (and, over
-    several ranks, what makes them unequal). Raises UserError when nothing is left to load.
+    several ranks, what makes them unequal). Raises UserError when nothing is left to load, or too little for
+    a batch with ``drop_last``; without it a rank may have no batches.
     """
 
     def __init__(
@@ -82,6 +83,13 @@ class EpochLoader:
         """Yield the batches of the chosen epoch; ``wait_seconds`` counts the time spent waiting for them."""
         raise NotImplementedError
 
+    def tell_skipped(self, listener: Callable[[str], None]) -> None:
+        """Send the line about a skipped image to ``listener``, from any thread, instead of to `warnings`.
+
+        Only the native loader skips images.
+        """
+        return
+
     def _work(self, crew: Crew) -> Iterator[Any]:
         """Results of a crew that ends with the iteration, or with ``close``."""
         self._crews.add(crew)
@@ -111,7 +119,8 @@ class EpochLoader:
         if count == 0:
             why = f" with objects (all {chosen} are without)" if chosen else ""
             raise UserError(f"the data set has no images{why}; check the annotations")
-        if len(self) == 0:
+        # In evaluation a rank may have nothing to do; in training all have equally much.
+        if len(self) == 0 and self.drop_last:
             ranks = f" on each of {size} processes" if size > 1 else ""
             raise UserError(
                 f"the data set has {count} images, too few for one batch of {self.batch_size}{ranks}; "

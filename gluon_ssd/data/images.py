@@ -137,13 +137,17 @@ def check_size(found: tuple[int, ...], stored: tuple[int, int], reduction: int, 
         )
 
 
-def _refuse_truncated(data: bytes, name: PathLike) -> None:
-    complete = True
+def is_complete(data: bytes) -> bool:
+    """Whether a JPEG has its end marker, a PNG its last chunk; True for anything else."""
     if data.startswith(_JPEG):
-        complete = data.endswith(_END_OF_IMAGE) or _END_OF_IMAGE in data[_entropy_start(data) :]
-    elif data.startswith(_PNG):
-        complete = b"IEND" in data[-1024:] or b"IEND" in data
-    if not complete:
+        return data.endswith(_END_OF_IMAGE) or _END_OF_IMAGE in data[_entropy_start(data) :]
+    if data.startswith(_PNG):
+        return b"IEND" in data[-1024:] or b"IEND" in data
+    return True
+
+
+def _refuse_truncated(data: bytes, name: PathLike) -> None:
+    if not is_complete(data):
         raise UserError(f"{name}: the picture is truncated ({len(data)} bytes); copy or download it again")
 
 

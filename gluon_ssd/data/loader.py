@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Sequence
+from typing import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from gluon_ssd.data.batch import Batch, pad_objects
 from gluon_ssd.data.epochs import Encoder, EpochLoader, encode
 from gluon_ssd.data.records import Records
-from gluon_ssd.data.samples import Sample, SampleReader, Transform
+from gluon_ssd.data.samples import MAX_BAD_SHARE, Sample, SampleReader, Transform
 from gluon_ssd.data.workers import Crew
 from gluon_ssd.errors import UserError
 
@@ -29,9 +29,10 @@ class NativeLoader(EpochLoader):
     prefetch: batches begun ahead of the consumer.
     indices: use only these records. shard: (rank, size), this process's share; no image is in two shards.
     on_bad_image: "fail" raises; "skip" takes the next image in its place and warns once per image, until more
-    than 1% (and more than one) are bad. Do not skip in evaluation.
+    than ``max_bad_share`` of them (and more than one) are bad. Do not skip in evaluation.
 
-    Raises UserError when nothing is left to load. An error in a worker is raised at the batch it belongs to.
+    Raises UserError when nothing is left to load, or too little for a batch with ``drop_last``; without it a
+    rank may have no batches. An error in a worker is raised at the batch it belongs to.
     OpenCV's own threads are switched off, for the whole process, as soon as there are workers.
     """
 
@@ -51,6 +52,7 @@ class NativeLoader(EpochLoader):
         indices: Sequence[int] | None = None,
         shard: tuple[int, int] = (0, 1),
         on_bad_image: str = "fail",
+        max_bad_share: float = MAX_BAD_SHARE,
     ) -> None:
         super().__init__(
             dataset.records,
@@ -65,7 +67,11 @@ class NativeLoader(EpochLoader):
         _check_settings(workers, prefetch, on_bad_image)
         self.transform, self.encoder = transform, encoder
         self.workers, self.prefetch = workers, prefetch
-        self._reader = SampleReader(dataset.records, self._indices, transform, seed, on_bad_image == "skip")
+        skip = on_bad_image == "skip"
+        self._reader = SampleReader(dataset.records, self._indices, transform, seed, skip, max_bad_share)
+
+    def tell_skipped(self, listener: Callable[[str], None]) -> None:
+        self._reader.on_skip = listener
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches of the chosen epoch; ``wait_seconds`` counts the time spent waiting for them."""

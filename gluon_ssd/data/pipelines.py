@@ -24,6 +24,7 @@ class InputSettings:
     data_pipeline: str = "native"
     workers: int = 2
     on_bad_image: str = "fail"
+    max_bad_share: float = 0.01
     input_jpg_decode: str = "auto"
     hw_decoder_load: float = 0.65
     dali_cache_mb: int = 4096
@@ -76,6 +77,7 @@ def make_loader(
         from gluon_ssd.data.loader import NativeLoader
 
         common.update(workers=settings.workers, on_bad_image=settings.on_bad_image)
+        common.update(max_bad_share=settings.max_bad_share)
         return NativeLoader(dataset, transform, batch_size, **common)
     if settings.data_pipeline == "dali":
         return _dali_loader(dataset, transform, batch_size, settings, target, common)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from typing import NamedTuple, Protocol, Sequence
+from typing import Callable, NamedTuple, Protocol, Sequence
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from gluon_ssd.data.preprocess import Preprocess
 from gluon_ssd.data.records import Record
 from gluon_ssd.errors import UserError
 
-BAD_SHARE = 0.01
+MAX_BAD_SHARE = 0.01
+_ADVICE = "gluon-ssd check DATA lists all such images"
 # Last words of the seeds: the order of an epoch and the augmentation of an image share no random numbers.
 _ORDER, _IMAGE = 1, 2
 
@@ -45,16 +46,26 @@ class SampleReader:
     """Loads images by their index, from any thread.
 
     An image's random numbers depend on (seed, epoch, index) alone. ``skip_bad``: a UserError from the
-    transform is a warning, once per image, and the next of ``indices`` takes its place, until more than 1% of
-    them (and more than one) are bad. Any other exception is raised as a RuntimeError that names the file.
+    transform is told to ``on_skip``, once per image and from any thread, and the next of ``indices`` takes
+    its place, until more than ``max_bad_share`` of them (and more than one) are bad. Any other exception is
+    raised as a RuntimeError that names the file.
     """
 
+    on_skip: Callable[[str], None]
+
     def __init__(
-        self, records: Sequence[Record], indices: np.ndarray, transform: Transform, seed: int, skip_bad: bool
+        self,
+        records: Sequence[Record],
+        indices: np.ndarray,
+        transform: Transform,
+        seed: int,
+        skip_bad: bool,
+        max_bad_share: float = MAX_BAD_SHARE,
     ) -> None:
         self._records, self._transform = records, transform
         self._indices = np.sort(indices)
-        self._seed, self._skip_bad = seed, skip_bad
+        self._seed, self._skip_bad, self._max_bad_share = seed, skip_bad, max_bad_share
+        self.on_skip = _warn
         self._bad: set[int] = set()
         self._lock = threading.Lock()
 
@@ -65,7 +76,7 @@ class SampleReader:
                 return self._load_this(index, epoch, out)
             except UserError as error:
                 if not self._skip_bad:
-                    raise
+                    raise UserError(f"{error}; {_ADVICE}") from None
                 self._count_bad(index, error)
             after = int(np.searchsorted(self._indices, index, side="right"))
             index = int(self._indices[after % len(self._indices)])
@@ -86,6 +97,13 @@ class SampleReader:
                 return
             self._bad.add(index)
             bad, total = len(self._bad), len(self._indices)
-        if bad == total or bad > max(1.0, BAD_SHARE * total):
-            raise UserError(f"{bad} of {total} images cannot be read, too many to skip; the last: {error}")
-        warnings.warn(f"image skipped: {error}", stacklevel=2)
+        if bad == total or bad > max(1.0, self._max_bad_share * total):
+            raise UserError(
+                f"{bad} of {total} images cannot be read, more than may be skipped "
+                f"(max_bad_share {self._max_bad_share:g}); the last: {error}; {_ADVICE}"
+            )
+        self.on_skip(f"image skipped: {error}")
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=3)

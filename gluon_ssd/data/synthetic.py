@@ -97,7 +97,7 @@ class SyntheticLoader(EpochLoader):
         )
         self.records = dataset.records
         classes = 1 + max([int(record.classes.max()) for record in self.records if len(record.classes)] + [0])
-        size = min(batch_size, self.samples)
+        size = max(1, min(batch_size, self.samples))
         self._whole = _random_batch(transform.preprocess.size, size, classes, encoder, target, seed)
         self._encoder = encoder
 

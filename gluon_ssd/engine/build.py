@@ -8,7 +8,6 @@ from typing import Any
 import mxnet as mx
 
 from ..convert import load_backbone
-from ..data.epochs import EpochLoader
 from ..model_zoo import get_model
 from ..model_zoo.transfer import TransferReport, set_parameters, transfer
 from ..nn import compute_precision
@@ -72,13 +71,16 @@ def make_step(inputs: Inputs, net: Any) -> TrainStep:
     return step
 
 
-def make_schedule(recipe: Recipe, loader: EpochLoader) -> StepSchedule:
-    """The learning rate of every step of a training on ``loader``."""
+def make_schedule(recipe: Recipe, images: int, processes: int = 1) -> StepSchedule:
+    """The learning rate of every step of a training whose epochs have ``images``.
+
+    Those are the images of all processes, as published, not only those that fill batches.
+    """
     warmup = recipe.warmup_steps
     if warmup is None:
-        warmup = int(recipe.warmup_epochs * loader.samples / recipe.global_batch())
+        warmup = int(recipe.warmup_epochs * images / recipe.global_batch(processes))
     return StepSchedule(
-        recipe.effective_lr(),
+        recipe.effective_lr(processes),
         warmup,
         recipe.warmup_factor,
         recipe.decay_epochs,

@@ -16,10 +16,11 @@ from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform, FlipTrainTransform, PlainTrainTransform, SSDTrainTransform
 from ..errors import UserError
 from ..model_zoo import model_row
+from ..pretrained import Trained, find_backbone, find_trained
 from ..recipe import Recipe
 from ..runs import RECIPE_FILE, next_run_dir
 from .archive import atomic_write, remove_leftovers
-from .checkpoint import Checkpoint, find_checkpoint, read_checkpoint
+from .checkpoint import Checkpoint, read_checkpoint
 from .device import pick_device, target_of
 
 # What decides which images make which batch: these may change between two epochs, not within one.
@@ -37,7 +38,7 @@ DataSet = Union[CocoDataset, SyntheticDataset]
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything a training reads. ``resumed`` is its own last checkpoint, ``start_from`` another's."""
+    """Everything a training reads. ``resumed`` is its own last checkpoint, ``start_from`` others' weights."""
 
     recipe: Recipe
     run_dir: Path
@@ -45,7 +46,18 @@ class Inputs:
     train_set: DataSet
     val_set: CocoDataset | None
     resumed: Checkpoint | None
-    start_from: Checkpoint | None
+    start_from: Trained | None
+
+    @property
+    def train_images(self) -> int:
+        """Images with objects, of all processes: an epoch before what fills no batch is left out."""
+        records = self.train_set.records[: self.recipe.limit_train]
+        return sum(1 for record in records if len(record.boxes))
+
+    @property
+    def val_images(self) -> int:
+        """Images of an evaluation."""
+        return len(range(len(self.val_set or ()))[: self.recipe.limit_val])
 
 
 def gather(recipe: Recipe) -> Inputs:
@@ -63,9 +75,10 @@ def gather(recipe: Recipe) -> Inputs:
     if resumed is not None:
         _check_resumed(resumed, recipe, train_set)
     elif recipe.weights:
-        start_from = read_checkpoint(find_checkpoint(recipe.weights))
-        if start_from.model != recipe.model:
-            raise UserError(f"{start_from.path}: holds a {start_from.model}, not the recipe's {recipe.model}")
+        start_from = find_trained(recipe.model, recipe.weights, train_set.classes, recipe.backbone)
+    elif recipe.pretrained_backbone:
+        found = find_backbone(recipe.model, recipe.pretrained_backbone, recipe.backbone)
+        recipe = replace(recipe, pretrained_backbone=str(found))
     return Inputs(recipe, run_dir, device, train_set, val_set, resumed, start_from)
 
 

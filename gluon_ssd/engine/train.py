@@ -18,6 +18,7 @@ from .console import Console, duration, memory_gib
 from .device import images_on
 from .evaluate import evaluate, score_table, write_evaluation
 from .metrics import MetricsFile
+from .observer import RunFacts, RunObserver, observer_for
 from .pictures import write_batch_picture
 from .setup import Inputs, gather, input_settings, prepare_folder, training_loader
 from .watch import LossWatch
@@ -41,8 +42,9 @@ def run_training(recipe: Recipe, quiet: bool = False) -> TrainResult:
     With ``recipe.resume`` it goes on from the run folder's last checkpoint, on the same trajectory.
     Raises UserError for bad input, an unusable run folder, and a loss that is not finite.
     """
+    observer = observer_for(recipe)
     inputs = gather(recipe)
-    training = _Training(inputs)
+    training = _Training(inputs, observer)
     run_dir = inputs.run_dir
     prepare_folder(run_dir, recipe)
     console = Console(run_dir / "train.log", quiet)
@@ -56,6 +58,7 @@ def run_training(recipe: Recipe, quiet: bool = False) -> TrainResult:
         advice = f"gluon-ssd train --resume --output {run_dir}"
         raise KeyboardInterrupt(f"{place}; to go on from the last checkpoint: {advice}") from None
     finally:
+        observer.close()
         console.close()
 
 
@@ -64,7 +67,8 @@ class _Training:
 
     console: Console
 
-    def __init__(self, inputs: Inputs) -> None:
+    def __init__(self, inputs: Inputs, observer: RunObserver) -> None:
+        self.observer = observer
         self.inputs, self.recipe, self.run_dir = inputs, inputs.recipe, inputs.run_dir
         recipe, resumed = inputs.recipe, inputs.resumed
         self.device = inputs.device
@@ -74,7 +78,7 @@ class _Training:
         self.loader = training_loader(inputs, self.net)
         # What is left over from whole updates is not used.
         self.batches = len(self.loader) // recipe.accumulate * recipe.accumulate
-        self.schedule = make_schedule(recipe, self.loader)
+        self.schedule = make_schedule(recipe, inputs.train_images)
         self.metrics = MetricsFile(self.run_dir / "metrics.csv", self.progress.epoch - 1)
         self.watch = LossWatch(self.run_dir, PARTS)
 
@@ -92,18 +96,33 @@ class _Training:
     def run(self, console: Console) -> TrainResult:
         """All epochs, or as far as ``max_steps`` or the target allow."""
         self.console = console
+        self.loader.tell_skipped(console.say)
         recipe, progress = self.recipe, self.progress
         self._describe()
+        self.observer.started(self._facts())
         before = progress.step
         reached = self._evaluate_if_due()
         while progress.epoch <= recipe.epochs and not reached and not self._out_of_steps():
             self._train_epoch()
             reached = self._evaluate_if_due()
+        self.observer.ended(reached)
         if reached:
             console.say(f"reached the target mAP {recipe.target_map} in epoch {progress.best_epoch}")
         elif progress.step == before:
             console.say(f"nothing left to train; the run ended at step {before}")
         return TrainResult(self.run_dir, progress.best_map, progress.step, reached)
+
+    def _facts(self) -> RunFacts:
+        inputs = self.inputs
+        return RunFacts(
+            self.recipe,
+            self.run_dir,
+            self.net,
+            self.schedule,
+            train_images=inputs.train_images,
+            val_images=inputs.val_images,
+            resumed=inputs.resumed is not None,
+        )
 
     def _out_of_steps(self) -> bool:
         return self.recipe.max_steps is not None and self.progress.step >= self.recipe.max_steps
@@ -114,6 +133,7 @@ class _Training:
         self.loader.set_epoch(progress.epoch, progress.batch)
         self.console.start(f"epoch {progress.epoch}/{recipe.epochs}", self.batches, progress.batch)
         self._clock, self._first = time.perf_counter(), progress.batch
+        self.observer.epoch_started(progress.epoch)
         with self.loader:
             for batch in self.loader:
                 if progress.epoch == 1 and progress.batch == 0:
@@ -181,6 +201,7 @@ class _Training:
         rate = (progress.batch - self._first) * self.recipe.batch_size / spent
         times = {"images_per_second": rate, "wait_share": waited, "seconds": spent}
         self.metrics.write(progress.epoch, {"step": progress.step, "lr": lr, **means, **times})
+        self.observer.epoch_ended(progress.epoch, {"lr": lr, **means, **times})
         losses = "  ".join(f"{name.replace('_loss', '')} {value:.3f}" for name, value in means.items())
         self.console.say(
             f"epoch {progress.epoch}/{self.recipe.epochs}  {losses}  lr {lr:.3g}  images/s {rate:.1f}  "
@@ -218,8 +239,8 @@ class _Training:
         progress, recipe, val_set = self.progress, self.recipe, self.inputs.val_set
         assert val_set is not None
         detector = Detector(self.net, recipe.score_threshold, recipe.iou_threshold, recipe.max_detections)
-        total = min(len(val_set), recipe.limit_val or len(val_set))
-        self.console.start(f"evaluation {epoch}/{recipe.epochs}", total)
+        self.console.start(f"evaluation {epoch}/{recipe.epochs}", self.inputs.val_images)
+        self.observer.evaluation_started(epoch)
         evaluation = evaluate(
             detector,
             val_set,
@@ -230,6 +251,7 @@ class _Training:
         )
         self.console.stop()
         scores = evaluation.scores
+        self.observer.evaluated(epoch, scores.map)
         self.console.say(
             f"epoch {epoch}: mAP {scores.map:.4f}, AP50 {scores.stats['ap50']:.4f} on {scores.images} images"
         )

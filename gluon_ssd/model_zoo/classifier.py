@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
+import numpy as np
 from mxnet import init
 from mxnet.gluon import HybridBlock
 
 from ..data.preprocess import Preprocess
 from ..nn import Dense, GlobalAvgPool2D
-from .network import Network
+from .network import HeadRows, Network
 from .registry import ModelRow, register_model
 from .resnet import RESNETS, ResNet
 
@@ -46,6 +47,11 @@ class Classifier(Network):
         """The maps of every stage, fine to coarse, without the classifier."""
         return self.backbone(x)
 
+    def head_rows(self, classes: Sequence[str]) -> HeadRows:
+        ours, theirs = np.array(self.shared_classes(classes), dtype=np.int64).reshape(-1, 2).T
+        output = self.output
+        return {parameter.name: (ours, theirs, len(classes)) for parameter in (output.weight, output.bias)}
+
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         return self.output(self.pool(self.backbone(x)[-1]))
 
@@ -70,5 +76,6 @@ for _spec in RESNETS.values():
             summary=f"torchvision's {_title}: 1000-class classifier, and maps of its four stages",
             source="Xie et al. 2017" if _spec.groups > 1 else "He et al. 2016",
             kind="backbone",
+            weights=_spec.name,
         )
     )(build_classifier)

@@ -18,7 +18,8 @@ class GluonCVBackbone(HybridBlock):
 
     ``layers`` are called one after the other; for each of ``strides`` the last map of that stride is an
     output. ``feature_info``: (channels, stride) of the outputs; ``map_sizes``: their sides for a square
-    input of ``image_size`` pixels. Raises UserError where a stride does not occur.
+    input of ``image_size`` pixels. ``sources``: the parameter of every path in the whole network's file, None
+    where it is not part of this. Raises UserError where a stride does not occur.
     """
 
     def __init__(
@@ -37,6 +38,13 @@ class GluonCVBackbone(HybridBlock):
             self.parts.add(part)
         # Shapes are known from here on, so that nothing is initialised late.
         self.infer_shape(mx.nd.zeros((1, 3, image_size, image_size)))
+        self.sources: dict[str, Any] = {}
+
+    def keep_sources(self, whole: HybridBlock) -> None:
+        """Remembers the paths of ``whole``, the network that the layers are from."""
+        own = set(self.collect_params())
+        paths = whole._collect_params_with_prefix().items()
+        self.sources = {path: p if p.name in own else None for path, p in paths}
 
     def _ends(self, layers: Sequence[HybridBlock], strides: Sequence[int], image_size: int) -> list[int]:
         """Number of layers up to each output."""
@@ -82,9 +90,12 @@ def build_gluoncv_backbone(
     if name not in known:
         raise unknown("GluonCV network", name, known)
     try:
-        return GluonCVBackbone(name, _layers(_random_network(model_zoo, name, prefix)), strides, image_size)
+        whole = _random_network(model_zoo, name, prefix)
+        backbone = GluonCVBackbone(name, _layers(whole), strides, image_size)
     except (TypeError, mx.MXNetError):
         raise UserError(f"{PREFIX}{name}: not a classification network of plain layers") from None
+    backbone.keep_sources(whole)
+    return backbone
 
 
 def _random_network(model_zoo: Any, name: str, prefix: str) -> Any:

@@ -12,7 +12,9 @@ from mxnet.gluon import HybridBlock
 
 from ..data.preprocess import Preprocess
 from ..errors import UserError
-from ..nn import all_to_layout, current, weight_layout
+from ..layout import all_to_layout, cut_padding, weight_layout
+from ..nn import current
+from ..parameter_names import nvidia_name, refuse_gluoncv_ssd
 
 # By name of a parameter whose rows belong to classes: our rows, where they come from, rows of the source.
 HeadRows = Dict[str, Tuple[np.ndarray, np.ndarray, int]]
@@ -57,13 +59,22 @@ class Network(HybridBlock):
         """Gluon's, which besides takes files of the other layout, of another dtype, and by whole names.
 
         Whole names, ``ssd0_expand_conv0_weight``, are those of `collect_params` and of exported networks.
+        Files of NVIDIA's MXNet SSD have paths of their own and, in NHWC, padding, which is cut off. Raises
+        UserError for a detector of GluonCV's.
         """
         loaded = nd.load(filename)
         arrays = {name[4:] if name[:4] in ("arg:", "aux:") else name: array for name, array in loaded.items()}
+        try:
+            refuse_gluoncv_ssd(arrays)
+        except UserError as error:
+            raise UserError(f"{filename}: {error}") from None
+        arrays = {nvidia_name(name): array for name, array in arrays.items()}
         if all(name.startswith(self.prefix) for name in arrays):
             arrays = {name[len(self.prefix) :]: array for name, array in arrays.items()}
         if weight_layout(array.shape for array in arrays.values()) != self.layout:
             arrays = all_to_layout(arrays, self.layout)
+        shapes = {name[len(self.prefix) :]: p.shape for name, p in self.collect_params().items()}
+        arrays = cut_padding(arrays, shapes)
         with TemporaryDirectory() as folder:
             converted = str(Path(folder, "converted.params"))
             nd.save(converted, arrays)

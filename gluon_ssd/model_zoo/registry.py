@@ -13,7 +13,9 @@ from ..nn import LayerConfig, using
 class ModelRow:
     """What is known of a model without building it.
 
-    ``kind`` is ``detector`` or ``backbone``; ``options`` are keywords of its own for `get_model`.
+    ``kind`` is ``detector`` or ``backbone``; ``options`` are keywords of its own for `get_model`. ``weights``
+    and ``backbone_weights``: names in the weight table of what is published of the whole network, and of what
+    its backbone starts from; empty where there is nothing.
     """
 
     name: str
@@ -26,6 +28,8 @@ class ModelRow:
     source: str
     options: tuple[str, ...] = ()
     kind: str = "detector"
+    weights: str = ""
+    backbone_weights: str = ""
 
 
 LAYOUTS, DTYPES = ("NCHW", "NHWC"), ("float32", "float16")
@@ -70,6 +74,8 @@ def get_model(
 ) -> Any:
     """Builds and initialises a detection network, or a backbone as a classifier.
 
+    `gluon_ssd.get_model` does the same and also brings trained weights.
+
     ``classes``: class names without background; None is the model's own list (80 COCO names for SSD).
     ``layout``: NCHW or NHWC, of images and weights. ``dtype``: float32 or float16, of parameters and maps;
     norms (unless ``bn_fp16``) and outputs stay float32. ``ctx``: an MXNet context or a list of them; None is
@@ -81,6 +87,8 @@ def get_model(
     """
     row, builder = _find(name)
     for option in options:
+        if option in ("pretrained", "pretrained_base"):
+            raise UserError(f"{option}: this get_model only builds; gluon_ssd.get_model brings weights")
         if option not in row.options:
             raise unknown(f"option of {name}", option, row.options)
     for kind, value, known in (("layout", layout, LAYOUTS), ("dtype", dtype, DTYPES)):
@@ -125,7 +133,7 @@ def _find(name: str) -> tuple[ModelRow, Builder]:
     return _MODELS[name]
 
 
-def model_outline(name: str) -> Any:
-    """The network of a model for its own classes without values: for names and shapes, and fast."""
+def model_outline(name: str, classes: Sequence[str] | None = None, **options: Any) -> Any:
+    """The network of a model without values: for names and shapes, and fast. ``classes``: None is its own."""
     row, builder = _find(name)
-    return builder(row, row.default_classes)
+    return builder(row, row.default_classes if classes is None else check_classes(classes), **options)

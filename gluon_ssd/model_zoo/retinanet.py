@@ -92,8 +92,12 @@ class RetinaNet(Network):
         counts = self.anchors.level_counts(*size)
         return RetinaPostprocess(self.anchors(*size), counts, size, len(self.classes), **settings)
 
+    def features(self, x: Any) -> list[Any]:
+        """The maps that the heads read, levels P3 to P7."""
+        return self.pyramid(*self.backbone(x))
+
     def hybrid_forward(self, F: Any, x: Any) -> tuple[Any, Any]:
-        levels = self.pyramid(*self.backbone(x))
+        levels = self.features(x)
         cls_preds = F.concat(*[self.class_head(level) for level in levels], dim=1)
         box_preds = F.concat(*[self.box_head(level) for level in levels], dim=1)
         return F.cast(cls_preds, dtype="float32"), F.cast(box_preds, dtype="float32")

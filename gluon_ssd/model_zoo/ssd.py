@@ -137,10 +137,14 @@ class SSD(Network):
                 table[parameter.name] = (ours, theirs, boxes * (theirs_n + 4))
         return table
 
-    def hybrid_forward(self, F: Any, x: Any) -> tuple[Any, Any]:
-        features = list(self.backbone(x))
+    def features(self, x: Any) -> list[Any]:
+        """The maps that the predictors read, fine to coarse."""
+        maps = list(self.backbone(x))
         for extra in self.extras:
-            features.append(extra(features[-1]))
-        logits, codes = zip(*[predict(feature) for predict, feature in zip(self.predictors, features)])
+            maps.append(extra(maps[-1]))
+        return maps
+
+    def hybrid_forward(self, F: Any, x: Any) -> tuple[Any, Any]:
+        logits, codes = zip(*[predict(found) for predict, found in zip(self.predictors, self.features(x))])
         cls_preds, box_preds = F.concat(*logits, dim=1), F.concat(*codes, dim=1)
         return F.amp_cast(cls_preds, dtype="float32"), F.amp_cast(box_preds, dtype="float32")

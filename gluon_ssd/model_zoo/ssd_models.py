@@ -106,7 +106,7 @@ def _foreign_backbone(backbone: str, boxes: DefaultBoxes) -> GluonCVBackbone:
     return build_gluoncv_backbone(backbone[len(PREFIX) :], strides, boxes.image_size, "ssd0_")
 
 
-def _register(name: str, summary: str, source: str, recipe: str = "") -> None:
+def _register(name: str, summary: str, source: str, recipe: str, backbone_weights: str = "") -> None:
     config = CONFIGS[name]
     size = config.default_boxes.image_size
     row = ModelRow(
@@ -119,6 +119,7 @@ def _register(name: str, summary: str, source: str, recipe: str = "") -> None:
         summary=summary,
         source=source,
         options=("backbone",),
+        backbone_weights=backbone_weights,
     )
     register_model(row)(build_ssd)
 
@@ -128,6 +129,7 @@ _register(
     "MLPerf's SSD300: ResNet-34 v1.5, extra layers with bias",
     "Liu et al. 2016; MLPerf training reference v0.6 to v1.1",
     recipe="ssd_resnet34/mlperf",
+    backbone_weights="resnet34-mlperf",
 )
 for _name, _title in (
     ("ssd_resnet18", "ResNet-18"),
@@ -140,6 +142,8 @@ for _name, _title in (
         _name,
         f"DeepLearningExamples' SSD300: {_title}, extra layers with batch norm",
         "Liu et al. 2016; NVIDIA DeepLearningExamples, SSD300 v1.1",
+        recipe=f"{_name}/dle",
+        backbone_weights=CONFIGS[_name].backbone.name,
     )
 _register(
     "ssd_tiny",

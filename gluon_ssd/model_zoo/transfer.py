@@ -8,7 +8,8 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from ..errors import UserError
-from ..nn import all_to_layout, assign
+from ..layout import all_to_layout, cut_padding
+from ..nn import assign
 
 
 @dataclass
@@ -47,8 +48,16 @@ def _some(names: Sequence[str], most: int = 4) -> str:
 
 def set_parameters(net: Any, arrays: Mapping[str, np.ndarray], source: str) -> None:
     """Sets every parameter of ``net``. Raises UserError, before anything is changed, unless all fit."""
+    arrays = fitting(net, arrays, source)
+    for name, parameter in net.collect_params().items():
+        assign(parameter, arrays[name])
+
+
+def fitting(net: Any, arrays: Mapping[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
+    """``arrays`` in the layout of ``net``, one per parameter of it. Raises UserError unless all fit."""
     parameters = net.collect_params()
-    arrays = all_to_layout(arrays, net.layout)
+    shapes = {name: parameter.shape for name, parameter in parameters.items()}
+    arrays = cut_padding(all_to_layout(arrays, net.layout), shapes)
     problems = []
     missing = [name for name in parameters if name not in arrays]
     unexpected = [name for name in arrays if name not in parameters]
@@ -61,8 +70,7 @@ def set_parameters(net: Any, arrays: Mapping[str, np.ndarray], source: str) -> N
             problems.append(f"{name} is {arrays[name].shape}, the network has {parameter.shape}")
     if problems:
         raise UserError(f"{source}: does not fit {net.model_name}: {'; '.join(problems[:3])}")
-    for name, parameter in parameters.items():
-        assign(parameter, arrays[name])
+    return arrays
 
 
 def transfer(net: Any, arrays: Mapping[str, np.ndarray], classes: Sequence[str]) -> TransferReport:

@@ -12,8 +12,8 @@ import numpy as np
 from gluon_ssd.errors import UserError
 
 PathLike = Union[str, Path]
-_INK, _MUTED, _GRID = "#222222", "#666666", "#e4e4e4"
-_BLUE, _ORANGE, _GREEN, _PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+_INK, MUTED, _GRID = "#222222", "#666666", "#e4e4e4"
+BLUE, ORANGE, _GREEN, _PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 _STYLE = {
     "font.size": 10,
     "font.family": "DejaVu Sans",
@@ -24,12 +24,12 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#999999",
-    "axes.labelcolor": _MUTED,
+    "axes.labelcolor": MUTED,
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": _GRID,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
     "legend.frameon": False,
     "legend.fontsize": 9,
     "lines.linewidth": 1.8,
@@ -40,7 +40,7 @@ _STYLE = {
 }
 
 
-class _Canvas:
+class Canvas:
     """A figure in the house style, saved on leaving; independent of pyplot's global state and backend."""
 
     def __init__(self, path: PathLike, width: float, height: float) -> None:
@@ -111,13 +111,13 @@ def plot_metrics(csv_path: PathLike, png_path: PathLike) -> None:
     x, label = data.get("epoch", np.arange(1.0, count + 1)), "epoch" if "epoch" in data else "row"
     if len(set(x)) < len(x) and "step" in data:
         x, label = data["step"], "step"
-    with _Canvas(png_path, 9.0, 5.6) as figure:
+    with Canvas(png_path, 9.0, 5.6) as figure:
         axes = figure.subplots(2, 2, sharex=True)
-        losses = [("loss", "total", _INK), ("cls_loss", "class", _BLUE), ("box_loss", "box", _ORANGE)]
+        losses = [("loss", "total", _INK), ("cls_loss", "class", BLUE), ("box_loss", "box", ORANGE)]
         _curves(axes[0, 0], x, data, "Loss", losses)
         _curves(axes[0, 1], x, data, "Validation", [("map", "mAP", _GREEN), ("ap50", "AP50", _PINK)])
-        _curves(axes[1, 0], x, data, "Learning rate", [("lr", "", _BLUE)])
-        _curves(axes[1, 1], x, data, "Images per second", [("images_per_second", "", _BLUE)])
+        _curves(axes[1, 0], x, data, "Learning rate", [("lr", "", BLUE)])
+        _curves(axes[1, 1], x, data, "Images per second", [("images_per_second", "", BLUE)])
         axes[0, 1].set_ylim(0, 1)
         axes[1, 0].yaxis.set_major_formatter("{x:.3g}")
         for axis in axes[1]:
@@ -140,7 +140,7 @@ def _curves(
             axis.plot(x[known], y[known], color=colour, marker=marker, markersize=3.5, label=name)
             shown.append(y[known])
     if not shown:
-        axis.text(0.5, 0.5, "nothing recorded yet", transform=axis.transAxes, ha="center", color=_MUTED)
+        axis.text(0.5, 0.5, "nothing recorded yet", transform=axis.transAxes, ha="center", color=MUTED)
         axis.set_yticks([])
         if not len(x):
             axis.set_xticks([])
@@ -170,12 +170,12 @@ def plot_pr_curves(
     """
     recall = np.asarray(coco_eval.params.recThrs)
     names, half, strict = _precisions(coco_eval, classes)
-    with _Canvas(png_path, 7.4, 4.4) as figure:
+    with Canvas(png_path, 7.4, 4.4) as figure:
         axis = figure.subplots()
         axis.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
         axis.set_title(f"Precision and recall, {len(names)} classes")
         if not names:
-            axis.text(0.5, 0.5, "no objects to find", transform=axis.transAxes, ha="center", color=_MUTED)
+            axis.text(0.5, 0.5, "no objects to find", transform=axis.transAxes, ha="center", color=MUTED)
             return
         scores = half.mean(axis=0)
         for index, colour, style in _extremes(scores, extremes):
@@ -191,7 +191,7 @@ def plot_pr_curves(
         axis.plot(
             recall,
             strict.mean(axis=1),
-            color=_MUTED,
+            color=MUTED,
             lw=2.2,
             ls=(0, (5, 1.5)),
             label=f"mean at IoU 0.75  {strict.mean():.3f}",
@@ -229,7 +229,7 @@ def _extremes(scores: np.ndarray, count: int) -> list[tuple[int, str, str]]:
     worst = best_first[len(best) :][-count:]
     # Seven tones would be a rainbow; hue tells best from worst, the style tells them apart.
     styles = ["-", "--", ":", "-."]
-    tagged = [(best, _GREEN), (worst, _ORANGE)]
+    tagged = [(best, _GREEN), (worst, ORANGE)]
     return [(index, colour, styles[i % 4]) for group, colour in tagged for i, index in enumerate(group)]
 
 
@@ -244,15 +244,15 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str], png_path: PathLik
         raise ValueError(f"a matrix for {len(classes)} classes is {size} x {size}, got {matrix.shape}")
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(0.42 * size + 1.6, 4.2, 14.0))
-    with _Canvas(png_path, side + 0.6, side) as figure:
+    with Canvas(png_path, side + 0.6, side) as figure:
         axis = figure.subplots()
         image = axis.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
         axis.grid(False)
         axis.set_title("Confusion matrix")
         axis.set(xlabel="predicted", ylabel="true")
         _name_ticks(axis, [*classes, "background"], side)
-        axis.axhline(size - 1.5, color=_MUTED, lw=0.8)
-        axis.axvline(size - 1.5, color=_MUTED, lw=0.8)
+        axis.axhline(size - 1.5, color=MUTED, lw=0.8)
+        axis.axvline(size - 1.5, color=MUTED, lw=0.8)
         bar = figure.colorbar(image, ax=axis, shrink=0.7, label="share of the true class")
         bar.outline.set_visible(False)
         if size <= 26:

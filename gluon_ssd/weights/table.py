@@ -11,13 +11,19 @@ _HOST = "https://download.pytorch.org/models/"
 class WeightFile:
     """One published file of torchvision's; ``file`` ends in ``-`` and the first digits of its SHA-256.
 
-    ``megabytes``: about its size. ``content``: what it was trained on.
+    ``name``: that of the model, and after a dash, where there are several, which. ``megabytes``: about its
+    size. ``content``: what it was trained on.
     """
 
     name: str
     file: str
     megabytes: int
     content: str
+
+    @property
+    def model(self) -> str:
+        """The model of the zoo that the file holds."""
+        return self.name.split("-")[0]
 
     @property
     def url(self) -> str:

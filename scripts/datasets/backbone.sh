@@ -2,6 +2,9 @@
 # What the get_*_backbone.sh share: download a torchvision classifier, check it, convert its backbone.
 # Sourced by them; each then calls: get_backbone NAME FILE, where FILE ends in "-" and its SHA-256's start.
 
+# shellcheck source=scripts/datasets/fetch.sh
+source "$(dirname "${BASH_SOURCE[0]}")/fetch.sh"
+
 readonly HOST=https://download.pytorch.org/models
 readonly DEFAULT_IMAGE=gluon_ssd:latest
 
@@ -26,44 +29,15 @@ example:
 EOF
 }
 
-fail() {
-    echo "error: $*" >&2
-    exit 2
-}
-
-# Runs a command, or prints it so that it can be pasted into a shell.
-run() {
-    if [[ $dry_run == yes ]]; then
-        printf '%q ' "$@"
-        echo
-    else
-        "$@"
-    fi
-}
-
 has_digest() {
     [[ -f $1 && $(sha256sum "$1" | cut -c "1-${#2}") == "$2" ]]
-}
-
-download() {
-    local file=$1 target=$2 source=${GLUON_SSD_MIRROR:-$HOST}/$1
-    if [[ $source != http://* && $source != https://* ]]; then
-        [[ $dry_run == yes || -f $source ]] || fail "$source: no such file in the mirror"
-        run cp "$source" "$target"
-    elif command -v curl >/dev/null; then
-        run curl --fail --location --progress-bar --continue-at - --output "$target" "$source"
-    elif command -v wget >/dev/null; then
-        run wget --continue --output-document "$target" "$source"
-    else
-        fail "neither curl nor wget is installed"
-    fi || fail "$source: cannot be downloaded; run again to go on, or set GLUON_SSD_MIRROR"
 }
 
 # Downloads to FILE.part, and renames it once its digest is right.
 fetch() {
     local folder=$1 file=$2 digest=$3 part=$1/$2.part
     has_digest "$folder/$file" "$digest" && return
-    has_digest "$part" "$digest" || download "$file" "$part"
+    has_digest "$part" "$digest" || download "${GLUON_SSD_MIRROR:-$HOST}/$file" "$part"
     if [[ $dry_run == yes ]]; then
         echo "sha256sum $(printf %q "$part")  # must start with $digest"
     elif ! has_digest "$part" "$digest"; then

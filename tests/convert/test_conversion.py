@@ -324,16 +324,6 @@ def test_bottleneck_backbones(resnet_state, tmp_path, model):
         assert np.array_equal(arrays[last], state[f"layer{stages}.0.conv1.weight"])
 
 
-def test_options_that_a_params_file_cannot_hold_are_said(tmp_path):
-    state = seeded_weights("torchvision_retinanet_resnet50")
-    old = {"0.0": "0", "1.0": "2", "2.0": "4", "3.0": "6"}
-    for new, before in old.items():
-        state = {name.replace(f"_head.conv.{new}.", f"_head.conv.{before}."): v for name, v in state.items()}
-    write_torch(state, tmp_path / "a.pth")
-    line = convert_file(tmp_path / "a.pth", tmp_path / "a.params")
-    assert line.endswith("; build the network with norm_epsilon=0.0")
-
-
 def test_a_checkpoint_holds_the_options_of_its_network(tmp_path):
     from gluon_ssd import get_model, load
     from gluon_ssd.engine.checkpoint import save_checkpoint

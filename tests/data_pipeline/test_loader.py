@@ -137,6 +137,15 @@ def test_shards_are_equally_long_in_training(data):
     assert len(seen) == len(set(seen)) == 6
 
 
+def test_more_ranks_than_images(data):
+    """In evaluation the last ranks have nothing to do; in training every rank says so alike."""
+    shards = [loader(data, indices=[0, 1, 2], shard=(rank, 5)) for rank in range(5)]
+    assert [ids(shard) for shard in shards] == [[[1]], [[2]], [[3]], [], []]
+    for rank in range(5):
+        with pytest.raises(UserError, match="3 images, too few for one batch of 1 on each of 5 processes"):
+            loader(data, 1, indices=[0, 1, 2], shard=(rank, 5), drop_last=True)
+
+
 def test_an_image_is_augmented_alike_whatever_the_shard(data):
     whole = loader(data, 11, workers=0)
     part = loader(data, 11, shard=(1, 2), workers=0)
@@ -203,6 +212,21 @@ def test_skip_wraps_around_and_gives_up_beyond_one_percent(data):
     data.records[2].path.unlink()
     with pytest.warns(UserWarning), pytest.raises(UserError, match="2 of 11 images cannot be read"):
         list(loader(data, on_bad_image="skip"))
+
+
+def test_a_larger_share_may_be_skipped_if_allowed(data):
+    for index in (2, 5, 8):
+        data.records[index].path.write_bytes(b"")
+    told = []
+    some = loader(data, workers=3, on_bad_image="skip", max_bad_share=0.3)
+    some.tell_skipped(told.append)
+    for epoch in range(3):
+        some.set_epoch(epoch)
+        assert ids(some) == [[1, 2, 4, 4], [5, 7, 7, 8], [10, 10, 11]]
+    assert len(told) == 3 and all(text.startswith("image skipped: ") for text in told)
+    data.records[0].path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"4 of 11 images cannot be read, .*\(max_bad_share 0.3\)"):
+        list(some)
 
 
 def test_skip_with_nothing_good_ends(data):

@@ -1,0 +1,58 @@
+"""``gluon-ssd check``: what is wrong with a data set, before a training is spent on it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .parsing import Parser, bounded, example
+
+
+def add_parser(subparsers: Any) -> Parser:
+    """Add this verb to the command line."""
+    parser = subparsers.add_parser(
+        "check",
+        help="find what is wrong with a data set",
+        description="Check a data set in COCO's layout: images missing, corrupt, doubled or of another size, "
+        "boxes, classes, sizes against a model's anchors. Writes a page with pictures. "
+        "Exit code 1: a training would stop or be spoilt.",
+        epilog=example(
+            "gluon-ssd check /datasets/coco2017", "gluon-ssd check coco128 --model ssd_tiny --decode"
+        ),
+    )
+    parser.add_argument("data", metavar="DATA", help="folder with annotations/ and the images")
+    parser.add_argument(
+        "--model",
+        default="ssd_resnet34",
+        metavar="NAME",
+        help="whose anchors and input (default: ssd_resnet34)",
+    )
+    parser.add_argument("--output", metavar="FOLDER", help="report folder (default: the next runs/check-N)")
+    parser.add_argument(
+        "--decode", action="store_true", help="decode every image whole, not just header and end (slow)"
+    )
+    for split in ("train", "val"):
+        for what, metavar in (("annotation", "FILE"), ("images", "FOLDER")):
+            parser.add_argument(
+                f"--{split}-{what}", metavar=metavar, help=f"{split} {what}, if not where COCO has them"
+            )
+    parser.add_argument(
+        "--workers", type=bounded("int", low=1), default=4, metavar="N", help="threads that read (default: 4)"
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, report; the status is 1 when a training would be harmed."""
+    from ..engine.check import run_check
+
+    check = run_check(
+        args.data,
+        args.model,
+        args.output,
+        train=(args.train_annotation, args.train_images),
+        val=(args.val_annotation, args.val_images),
+        decode=args.decode,
+        workers=args.workers,
+    )
+    return 1 if check.harmful else 0

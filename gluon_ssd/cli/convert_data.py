@@ -1,0 +1,108 @@
+"""``gluon-ssd convert-data``: data sets from one format to another."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .parsing import Parser, bounded, example
+
+if TYPE_CHECKING:
+    from ..data.formats.model import DataSet
+
+FORMATS = ("coco", "voc", "yolo", "openimages")
+DESCRIPTION = """Convert a data set between COCO, Pascal VOC, YOLO and OpenImages CSV. Training reads coco.
+Of train, val and test those are converted that SOURCE has. What the new format cannot hold is counted and
+printed."""
+
+
+def add_parser(subparsers: Any) -> Parser:
+    """Add this verb to the command line."""
+    parser = subparsers.add_parser(
+        "convert-data",
+        help="convert data sets between COCO, Pascal VOC, YOLO and OpenImages",
+        description=DESCRIPTION,
+        epilog=example(
+            "gluon-ssd convert-data VOCdevkit/VOC2012 voc_coco",
+            "gluon-ssd convert-data my_yolo my_coco --from yolo --val-share 0.2",
+            "gluon-ssd convert-data labelled my_coco --classes cat dog --images copy",
+            "gluon-ssd convert-data /datasets/coco2017 coco_yolo --to yolo",
+        ),
+    )
+    parser.add_argument("source", metavar="SOURCE", help="folder of the data set, or its YAML or JSON file")
+    parser.add_argument("destination", metavar="DESTINATION", help="folder to write, new or empty")
+    parser.add_argument("--from", dest="source_format", choices=FORMATS, help="default: as the files tell")
+    parser.add_argument("--to", dest="target_format", choices=FORMATS, default="coco", help="default: coco")
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="CLASS",
+        help="the classes to convert, in this order (default: all); for YOLO without a class list, its names",
+    )
+    parser.add_argument(
+        "--images",
+        choices=("none", "link", "copy"),
+        help="leave the images where they are (default for coco), or link or copy them (default: link)",
+    )
+    parser.add_argument(
+        "--val-share",
+        type=bounded("float", above=0, below=1),
+        metavar="X",
+        help="share of the training images to keep for validation, for a SOURCE without val",
+    )
+    parser.add_argument(
+        "--missing",
+        choices=("fail", "skip"),
+        default="fail",
+        help="what to do about images that labels name but that are not there (default: fail)",
+    )
+    parser.add_argument(
+        "--difficult",
+        choices=("keep", "crowd", "drop"),
+        default="keep",
+        help="VOC's difficult objects: keep as others, as crowd regions, or drop (default: keep)",
+    )
+    parser.add_argument(
+        "--voc-origin",
+        type=int,
+        choices=(1, 0),
+        default=1,
+        help="number of the first pixel in VOC files: 1 as VOC has it, 0 as some tools do (default: 1)",
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert, then print a table of the splits and what was lost."""
+    from ..data.formats.conversion import convert_data
+    from ..data.formats.model import Options
+
+    options = Options(args.classes, args.voc_origin, args.difficult, args.missing == "skip")
+    source, target = Path(args.source).expanduser(), Path(args.destination).expanduser()
+    data = convert_data(
+        source, target, args.source_format, args.target_format, args.images, args.val_share, options
+    )
+    _report(data, target)
+    return 0
+
+
+def _report(data: DataSet, target: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("split", "images", "without objects", "boxes", "crowd"):
+        table.add_column(title, justify="left" if title == "split" else "right")
+    for split, pictures in data.splits.items():
+        boxes = [box for picture in pictures for box in picture.boxes]
+        empty = sum(not picture.boxes for picture in pictures)
+        crowd = sum(box.crowd for box in boxes)
+        table.add_row(split, *map(str, (len(pictures), empty, len(boxes), crowd)))
+    Console().print(table)
+    first = ", ".join(data.classes[:8]) + (", ..." if len(data.classes) > 8 else "")
+    print(f"classes: {len(data.classes)} ({first})")
+    for note, count in data.notes.items():
+        if count:
+            print(f"{note}: {count}")
+    print(target)

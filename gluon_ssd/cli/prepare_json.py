@@ -1,0 +1,53 @@
+"""``gluon-ssd prepare-json``: a COCO annotation file reduced to its boxes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .parsing import Parser, example
+
+DESCRIPTION = """Write a COCO annotation file without what box detection does not read (outlines, addresses,
+dates), which is most of it. The output is that of prepare-json.py in NVIDIA's submissions to MLPerf."""
+
+
+def add_parser(subparsers: Any) -> Parser:
+    """Add this verb to the command line."""
+    folder = "/datasets/coco2017/annotations"
+    parser = subparsers.add_parser(
+        "prepare-json",
+        help="reduce a COCO annotation file to its boxes",
+        description=DESCRIPTION,
+        epilog=example(
+            f"gluon-ssd prepare-json --keep-keys {folder}/instances_val2017.json "
+            f"{folder}/bbox_only_instances_val2017.json"
+        ),
+    )
+    add_arguments(parser)
+    return parser
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that the verb and scripts/datasets/prepare_json.py have in common."""
+    parser.add_argument("input_file", metavar="INPUT", help="annotation file, as instances_val2017.json")
+    parser.add_argument("output_file", metavar="OUTPUT", help="annotation file to write")
+    parser.add_argument(
+        "--keep-keys",
+        "-k",
+        action="store_true",
+        help="keep the keys that pycocotools asks for, with segmentation empty and area 1.0",
+    )
+    parser.add_argument("--pretty-print", "-p", action="store_true", help="indent by four, for reading")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the file and print what is in it."""
+    from ..data.formats.bbox_only import prepare_json
+
+    source, target = Path(args.input_file).expanduser(), Path(args.output_file).expanduser()
+    images, boxes = prepare_json(source, target, args.keep_keys, args.pretty_print)
+    # Two blanks, as the published script prints.
+    print("images: ", images)
+    print("bboxes: ", boxes)
+    return 0

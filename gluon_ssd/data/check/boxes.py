@@ -1,0 +1,123 @@
+"""What the annotations say: boxes that training drops, doubles, sizes against the network, classes."""
+
+from __future__ import annotations
+
+from typing import Iterable, Sequence
+
+import numpy as np
+
+from gluon_ssd.data.check.anchors import MATCHING_IOU
+from gluon_ssd.data.check.findings import ERROR, NOTE, WARNING, Findings
+from gluon_ssd.data.coco import fit_boxes
+from gluon_ssd.data.coco_json import CocoFile
+from gluon_ssd.data.records import Record
+
+# An object that is narrower in the network's input leaves little to see.
+TINY = 4
+# Of findings that may concern most of a data set the first are enough.
+_MOST = 1000
+
+
+def judge_boxes(file: CocoFile, findings: Findings) -> None:
+    """Boxes that training drops or clips, and annotations given twice."""
+    _, sized, inside, over = fit_boxes(file)
+
+    def named(mask: np.ndarray) -> list[str]:
+        return [_annotation(file, index) for index in np.flatnonzero(mask).tolist()]
+
+    findings.add(
+        WARNING, "boxes without width or height", named(~sized), "dropped in training; correct 'bbox'"
+    )
+    findings.add(
+        WARNING,
+        "boxes outside the image",
+        named(sized & ~inside),
+        "dropped in training; 'bbox' is [x, y, width, height] in pixels",
+    )
+    findings.add(
+        NOTE,
+        "boxes that reach over the border",
+        named(sized & inside & over),
+        "clipped in training; many of them hint at wrong units or another image size",
+        _MOST,
+    )
+    findings.add(
+        WARNING,
+        "annotations given twice",
+        named(_doubles(file)),
+        "the same image, class and box as another; remove one",
+    )
+
+
+def _annotation(file: CocoFile, index: int) -> str:
+    box = ", ".join(f"{side:g}" for side in file.xywh[index])
+    return f"{file.file_names[file.image_index[index]]}: annotation {file.ids[index]}, bbox [{box}]"
+
+
+def _doubles(file: CocoFile) -> np.ndarray:
+    """bool (m,): whether an earlier annotation has the same image, class, box and crowd flag."""
+    columns = [file.image_index, file.category_index, file.crowd]
+    rows = np.concatenate([np.stack(columns, axis=1).astype(np.float64), file.xywh], axis=1)
+    doubled = np.ones(len(rows), bool)
+    doubled[np.unique(rows, axis=0, return_index=True)[1]] = False
+    return doubled
+
+
+def judge_records(records: Sequence[Record], findings: Findings) -> None:
+    """Images that hold nothing to learn from."""
+    empty = [record.path.name for record in records if not len(record.boxes)]
+    crowds = [record.path.name for record in records if len(record.boxes) and record.crowd.all()]
+    used = "training leaves them out" if findings.split == "train" else "anything found there is wrong"
+    findings.add(NOTE, "images without objects", empty, used, _MOST)
+    findings.add(NOTE, "images with crowd regions only", crowds, "nothing to find there", _MOST)
+    if findings.split == "train" and len(empty) + len(crowds) == len(records):
+        findings.add(ERROR, "no object to learn from", ["every image"], "annotate objects")
+
+
+def judge_classes(counts: np.ndarray, classes: Sequence[str], own: Iterable[str], findings: Findings) -> None:
+    """Classes without objects, and classes of this split (``own``) that are not those of training."""
+    empty = [name for name, count in zip(classes, counts.tolist()) if not count]
+    if findings.split == "train":
+        if counts.any():
+            advice = "they cannot be learnt; add objects or remove the classes"
+            findings.add(WARNING, "classes without an object", empty, advice)
+        return
+    own = list(own)
+    missing = [name for name in classes if name not in own]
+    findings.add(
+        ERROR,
+        "classes of training missing",
+        missing,
+        "training refuses the file; list all classes of training in 'categories', with or without objects",
+    )
+    findings.add(
+        WARNING,
+        "classes that training lacks",
+        [name for name in own if name not in classes],
+        "their objects are left out of the score",
+    )
+    unscored = [name for name in empty if name not in missing]
+    findings.add(NOTE, "classes without an object", unscored, "they do not count in mAP")
+
+
+def judge_sizes(
+    names: Sequence[str], sides: np.ndarray, overlaps: np.ndarray, model: str, findings: Findings
+) -> None:
+    """Objects (n,) by the name of their image: sides (n, 2) in input pixels, best IoU with an anchor."""
+    small = sides.min(axis=1) < TINY if len(sides) else np.zeros(0, bool)
+    findings.add(
+        NOTE,
+        f"objects narrower than {TINY} pixels of the input of {model}",
+        [f"{names[i]}: {sides[i, 0]:.1f} x {sides[i, 1]:.1f}" for i in np.flatnonzero(small).tolist()],
+        "hard to see at this size; a model of a larger input, or cut the images into tiles",
+        _MOST,
+    )
+    lonely = overlaps <= MATCHING_IOU
+    level = WARNING if len(overlaps) and lonely.mean() > 0.5 else NOTE
+    findings.add(
+        level,
+        f"objects without an anchor of {model} above IoU {MATCHING_IOU}",
+        [f"{names[i]}: {sides[i, 0]:.1f} x {sides[i, 1]:.1f}" for i in np.flatnonzero(lonely).tolist()],
+        "each is learnt by its one best anchor; where they are most, choose a model of other anchors",
+        _MOST,
+    )

@@ -1,0 +1,265 @@
+"""Checking a whole data set: both splits, and what they share."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Mapping, Sequence
+
+import numpy as np
+
+from gluon_ssd.anchors import AnchorGrid
+from gluon_ssd.data.check.anchors import best_iou
+from gluon_ssd.data.check.annotations import read_tolerantly
+from gluon_ssd.data.check.boxes import judge_boxes, judge_classes, judge_records, judge_sizes
+from gluon_ssd.data.check.files import (
+    CORRUPT,
+    EMPTY,
+    FINE,
+    MISSING,
+    FileFacts,
+    same_content,
+    scan_files,
+)
+from gluon_ssd.data.check.findings import ERROR, LEVELS, NOTE, WARNING, Finding, Findings, Progress
+from gluon_ssd.data.coco import make_records
+from gluon_ssd.data.coco_json import CocoFile
+from gluon_ssd.data.records import Record
+
+_PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
+_STATES = (
+    (MISSING, "images missing", "complete the download or correct 'file_name'"),
+    (EMPTY, "images of 0 bytes", "copy or download them again"),
+    (CORRUPT, "images corrupt", "copy or download them again, or remove them from the annotations"),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The network that is to be trained: its name, input (height, width), and anchors."""
+
+    model: str
+    input_size: tuple[int, int]
+    grids: Sequence[AnchorGrid]
+
+
+@dataclass(frozen=True)
+class SplitCheck:
+    """One split. Objects (n) are those training sees: neither crowd nor dropped, also of unreadable images.
+
+    ``usable`` bool (images,): the file is fine and of the size the annotations say. ``counts`` int64
+    (classes,): objects; ``sides`` float64 (n, 2): width and height in pixels of the network's input;
+    ``overlaps`` float64 (n,): best IoU with an anchor; ``dropped``: boxes left out, by reason.
+    """
+
+    name: str
+    annotation: Path
+    images_dir: Path
+    records: list[Record]
+    facts: list[FileFacts]
+    usable: np.ndarray
+    counts: np.ndarray
+    sides: np.ndarray
+    overlaps: np.ndarray
+    dropped: dict[str, int]
+
+    def usable_records(self) -> list[Record]:
+        """The records whose pictures can be read."""
+        return [record for record, good in zip(self.records, self.usable.tolist()) if good]
+
+
+@dataclass(frozen=True)
+class DatasetCheck:
+    """What was found: splits by name, the classes of training, findings with the worst first."""
+
+    classes: tuple[str, ...]
+    splits: dict[str, SplitCheck]
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def harmful(self) -> bool:
+        """Whether a training on this would stop or be spoilt."""
+        return any(finding.level == ERROR for finding in self.findings)
+
+
+def check_dataset(
+    sources: Mapping[str, tuple[Path, Path]],
+    target: Target,
+    progress: Progress,
+    *,
+    decode: bool = False,
+    workers: int = 4,
+) -> DatasetCheck:
+    """Check splits, given by name as annotation file and image folder; the first is what trains.
+
+    Reads every annotation, of each image header and end (``decode``: decodes all), and of files that are
+    equally long the content. Raises UserError for an annotation file that cannot be read at all.
+    """
+    notes = {name: Findings(name) for name in sources}
+    files = {name: read_tolerantly(sources[name][0], notes[name]) for name in sources}
+    scan = _Scan(sources, files, progress, workers, decode)
+    classes = next(iter(files.values())).names
+    splits = {}
+    for name, (annotation, folder) in sources.items():
+        places = [scan.place(name, file_name) for file_name in files[name].file_names]
+        facts = [scan.facts[place] for place in places]
+        splits[name] = _check_split(
+            name, (annotation, folder), files[name], facts, classes, target, notes[name]
+        )
+    _add_doubles(scan, sources, files, notes)
+    both = Findings("")
+    _add_overlap(scan, sources, files, both)
+    _add_unlisted(scan, sources, notes)
+    found = [finding for group in (*notes.values(), both) for finding in group.found]
+    return DatasetCheck(classes, splits, sorted(found, key=lambda finding: LEVELS.index(finding.level)))
+
+
+class _Scan:
+    """The image files of all splits, each looked at once, and which of them are alike."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, tuple[Path, Path]],
+        files: Mapping[str, CocoFile],
+        progress: Progress,
+        workers: int,
+        decode: bool,
+    ) -> None:
+        self._folders = {name: folder for name, (_, folder) in sources.items()}
+        self._real: dict[str, str] = {}
+        self._places: dict[str, int] = {}
+        for name, file in files.items():
+            for file_name in file.file_names:
+                self._places.setdefault(self._path(name, file_name), len(self._places))
+        paths = [Path(path) for path in self._places]
+        progress.start("looking at images", len(paths))
+        self.facts = scan_files(paths, workers, progress, decode)
+        progress.stop()
+        there = [index for index, fact in enumerate(self.facts) if fact.length]
+        lengths = [self.facts[index].length for index in there]
+        progress.start("comparing images", len(there))
+        groups = same_content([paths[index] for index in there], lengths, workers, progress)
+        progress.stop()
+        # By place: the place of the first file with the same content.
+        self._first = list(range(len(paths)))
+        for group in groups:
+            for member in group:
+                self._first[there[member]] = there[group[0]]
+
+    def _path(self, split: str, file_name: str) -> str:
+        """One path for a file, whatever way leads to it; folders are resolved once, not for every file."""
+        folder, leaf = os.path.split(os.path.join(self._folders[split], file_name))
+        if folder not in self._real:
+            self._real[folder] = os.path.realpath(folder)
+        return os.path.join(self._real[folder], leaf)
+
+    def place(self, split: str, file_name: str) -> int:
+        """The index in ``facts``."""
+        return self._places[self._path(split, file_name)]
+
+    def content(self, split: str, file_name: str) -> int | None:
+        """A number that files of equal content share; None for a file without any."""
+        place = self.place(split, file_name)
+        return self._first[place] if self.facts[place].length else None
+
+    def lists(self, path: str) -> bool:
+        """Whether any split lists this file."""
+        return path in self._places
+
+
+def _check_split(
+    name: str,
+    source: tuple[Path, Path],
+    file: CocoFile,
+    facts: list[FileFacts],
+    classes: tuple[str, ...],
+    target: Target,
+    findings: Findings,
+) -> SplitCheck:
+    class_of = np.array([classes.index(own) if own in classes else -1 for own in file.names], np.int64)
+    records, dropped, _ = make_records(file, source[1], class_of)
+    usable = _judge_files(file, facts, findings)
+    judge_boxes(file, findings)
+    judge_records(records, findings)
+    objects = [record.objects() for record in records]
+    labels = np.concatenate([label for _, label in objects])
+    counts = np.bincount(labels, minlength=len(classes))
+    judge_classes(counts, classes, file.names, findings)
+    scales = [1 / np.array([record.width, record.height] * 2, np.float64) for record in records]
+    fractions = np.concatenate([boxes * scale for (boxes, _), scale in zip(objects, scales)])
+    sides = (fractions[:, 2:] - fractions[:, :2]) * target.input_size[::-1]
+    overlaps = best_iou(fractions, target.grids)
+    names = [record.path.name for record, (boxes, _) in zip(records, objects) for _ in boxes]
+    judge_sizes(names, sides, overlaps, target.model, findings)
+    return SplitCheck(name, *source, records, facts, usable, counts, sides, overlaps, dropped)
+
+
+def _judge_files(file: CocoFile, facts: list[FileFacts], findings: Findings) -> np.ndarray:
+    for state, what, advice in _STATES:
+        bad = [f"{n}: {fact.why}" for n, fact in zip(file.file_names, facts) if fact.state == state]
+        findings.add(ERROR, what, bad, advice)
+    said = list(zip(file.widths.tolist(), file.heights.tolist()))
+    other = [
+        f"{n}: {fact.size[0]}x{fact.size[1]}, annotated as {size[0]}x{size[1]}"
+        for n, fact, size in zip(file.file_names, facts, said)
+        if fact.state == FINE and fact.size is not None and fact.size != size
+    ]
+    advice = "write the size of the stored pixels (EXIF rotation is not applied), with boxes to match"
+    findings.add(ERROR, "images of another size than annotated", other, advice)
+    return np.array([fact.state == FINE and fact.size == size for fact, size in zip(facts, said)], bool)
+
+
+def _add_doubles(
+    scan: _Scan,
+    sources: Mapping[str, tuple[Path, Path]],
+    files: Mapping[str, CocoFile],
+    notes: Mapping[str, Findings],
+) -> None:
+    for name in sources:
+        first: dict[int, str] = {}
+        doubles = []
+        for file_name in files[name].file_names:
+            content = scan.content(name, file_name)
+            if content in first:
+                doubles.append(f"{file_name} = {first[content]}")
+            elif content is not None:
+                first[content] = file_name
+        advice = "the same picture more than once; keep one, with the annotations of all"
+        notes[name].add(WARNING, "duplicate images", doubles, advice)
+
+
+def _add_overlap(
+    scan: _Scan,
+    sources: Mapping[str, tuple[Path, Path]],
+    files: Mapping[str, CocoFile],
+    findings: Findings,
+) -> None:
+    if len(sources) < 2:
+        return
+    one, other = list(sources)
+    seen = {scan.content(one, name): name for name in files[one].file_names}
+    pairs = [(name, scan.content(other, name)) for name in files[other].file_names]
+    shared = [f"{other} {name} = {one} {seen[key]}" for name, key in pairs if key is not None and key in seen]
+    advice = "the score is better than the truth; take them out of one of the two"
+    findings.add(WARNING, f"images of {other} that are in {one} too", shared, advice)
+
+
+def _add_unlisted(
+    scan: _Scan, sources: Mapping[str, tuple[Path, Path]], notes: Mapping[str, Findings]
+) -> None:
+    walked = set()
+    for name, (_, images_dir) in sources.items():
+        root = os.path.realpath(images_dir)
+        if root in walked:
+            continue
+        walked.add(root)
+        unlisted = [
+            os.path.relpath(path, root)
+            for folder, _, leaves in os.walk(root)
+            for path in (os.path.join(folder, leaf) for leaf in leaves)
+            if os.path.splitext(path)[1].lower() in _PICTURES and not scan.lists(path)
+        ]
+        notes[name].add(
+            NOTE, "images that no annotation file lists", sorted(unlisted), "they are not used", 1000
+        )

@@ -1,0 +1,54 @@
+"""One thing that is wrong, or worth knowing, and everything it was seen on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterable, Protocol
+
+# An error stops a training or spoils it; a warning makes it worse or its score less true; a note is neither.
+ERROR, WARNING, NOTE = LEVELS = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``what`` is wrong, ``count`` times, in a ``split`` ("" for both), and the remedy.
+
+    ``items`` names them, all or only the first of very many.
+    """
+
+    level: str
+    split: str
+    what: str
+    count: int
+    items: tuple[str, ...]
+    advice: str
+
+
+class Findings:
+    """Collects findings of one split; one without items is none."""
+
+    def __init__(self, split: str) -> None:
+        self.split = split
+        self.found: list[Finding] = []
+
+    def add(self, level: str, what: str, items: Iterable[str], advice: str, most: int | None = None) -> None:
+        """Note ``what`` about each of ``items``, of which only the first ``most`` are kept."""
+        every = list(items)
+        if every:
+            shown = tuple(printable(item) for item in every[:most])
+            self.found.append(Finding(level, self.split, what, len(every), shown, advice))
+
+
+class Progress(Protocol):
+    """Who is told how far a long work has come: `engine.console.Console` is one."""
+
+    def start(self, title: str, total: int) -> None: ...
+
+    def advance(self, count: int) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def printable(text: str) -> str:
+    """``text`` on one line, with what UTF-8 cannot hold replaced: names of files may be anything."""
+    return " ".join(text.encode("utf-8", "replace").decode("utf-8").split())

@@ -1,0 +1,67 @@
+"""COCO annotation files without what box detection does not read, as prepared for MLPerf's SSD."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+from .writing import new_file
+
+_IMAGE_KEYS = ("id", "file_name", "height", "width")
+_BOX_KEYS = ("image_id", "bbox", "category_id", "id")
+
+
+def prepare_json(
+    source: Path, target: Path, keep_keys: bool = False, pretty: bool = False
+) -> tuple[int, int]:
+    """Write ``source``, a COCO instances file, to ``target`` with its boxes alone.
+
+    Images keep id, file name, height and width; annotations keep id, image, category and box. With
+    ``keep_keys`` annotations keep every key, for readers that insist on them, but ``segmentation`` is empty
+    and ``area`` is 1.0. ``pretty`` indents by four instead of writing no blank at all. Byte for byte what
+    NVIDIA's prepare-json.py writes (tests/data/golden/prepare_json). Returns the numbers of images and boxes.
+    Raises UserError for a file that is not COCO's, or a target that cannot be written.
+    """
+    content = _read(source)
+    images = [{key: value for key, value in row.items() if key in _IMAGE_KEYS} for row in content["images"]]
+    if keep_keys:
+        boxes = [{**row, "segmentation": [], "area": 1.0} for row in content["annotations"]]
+    else:
+        boxes = [
+            {key: value for key, value in row.items() if key in _BOX_KEYS} for row in content["annotations"]
+        ]
+    slim = {"images": images, "annotations": boxes, "categories": content["categories"]}
+    with new_file(target) as stream:
+        if pretty:
+            json.dump(slim, stream, indent=4)
+        else:
+            json.dump(slim, stream, separators=(",", ":"))
+    return len(images), len(boxes)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as stream:
+            content = json.loads(stream.read(), object_hook=_empty_outline)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg}); is it complete?"
+        ) from None
+    except (UnicodeDecodeError, RecursionError):
+        raise UserError(f"{path}: not JSON (not text); is it a COCO annotation file?") from None
+    for key in ("images", "annotations", "categories"):
+        rows = content.get(key) if isinstance(content, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise UserError(f"{path}: '{key}' must be a list of objects; is it a COCO instances file?")
+    return content
+
+
+def _empty_outline(row: dict[str, Any]) -> dict[str, Any]:
+    """Let go of outlines while parsing, and keep the key's place: they are most of the file."""
+    if "segmentation" in row:
+        row["segmentation"] = []
+    return row

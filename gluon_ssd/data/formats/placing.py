@@ -1,0 +1,79 @@
+"""Where the images of a converted data set are: left in place, linked or copied."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path, PurePosixPath
+from typing import Callable
+
+from ...errors import UserError
+from .model import DataSet, Picture
+
+MODES = ("none", "link", "copy")
+
+
+class Placer:
+    """Puts images beside their labels as ``mode`` says. ``partial`` is the folder that becomes ``final``."""
+
+    def __init__(self, mode: str, partial: Path, final: Path) -> None:
+        self.mode, self.partial, self._final = mode, partial, Path(os.path.realpath(final))
+        self._parents: dict[Path, str] = {}
+
+    def put(self, picture: Picture, inner: str) -> None:
+        """Link or copy the image to ``inner`` under the new folder; with mode none do nothing."""
+        if self.mode == "none":
+            return
+        target = self.partial / inner
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if self.mode == "link":
+            target.symlink_to(self._real(picture.file))
+        else:
+            shutil.copyfile(picture.file, target)
+
+    def reference(self, picture: Picture, folder: str) -> str:
+        """The image's path from ``folder`` of the final place to where it is now, with ``/``."""
+        return Path(os.path.relpath(self._real(picture.file), self._final / folder)).as_posix()
+
+    def _real(self, file: Path) -> str:
+        """The absolute path with links resolved in its folder but not in itself: its name has the suffix."""
+        if file.parent not in self._parents:
+            self._parents[file.parent] = os.path.realpath(file.parent)
+        return os.path.join(self._parents[file.parent], file.name)
+
+
+def flat_names(data: DataSet, shared: bool) -> dict[tuple[str, str], str]:
+    """A stem for each (split, image name), for formats that keep images in one folder.
+
+    The image's own stem where that is unique among all splits (``shared``) or in its own, else split and
+    sub-folders in front of it, for all images alike. Raises UserError where that is not unique either.
+    """
+
+    def plain(split: str, path: PurePosixPath) -> str:
+        return path.stem
+
+    def full(split: str, path: PurePosixPath) -> str:
+        return "_".join((*((split,) if shared else ()), *path.parent.parts, path.stem))
+
+    named = _named(data, plain, shared) or _named(data, full, shared)
+    if named is None:
+        raise UserError(
+            "the names of two images differ only in the suffix, but labels go by the rest; rename one"
+        )
+    return named
+
+
+def _named(
+    data: DataSet, rule: Callable[[str, PurePosixPath], str], shared: bool
+) -> dict[tuple[str, str], str] | None:
+    names = {}
+    taken = set()
+    for split, pictures in data.splits.items():
+        for picture in pictures:
+            stem = rule(split, PurePosixPath(picture.name))
+            key = ("" if shared else split, stem)
+            if key in taken:
+                return None
+            taken.add(key)
+            names[split, picture.name] = stem
+    return names

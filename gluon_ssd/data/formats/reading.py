@@ -1,0 +1,164 @@
+"""What the readers of all formats share: text, class lists, images on disk and their sizes."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from typing import Any, Sequence
+
+from ...errors import UserError, unknown
+from .model import MISSING, OTHER_CLASS, Box, DataSet, Picture
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jpe", ".jp2"}
+# What folders and files of each split are called, the first being our own name.
+SPLIT_NAMES = {
+    "train": ("train", "train2017"),
+    "val": ("val", "valid", "validation", "val2017"),
+    "test": ("test",),
+}
+CLASS_FILES = ("classes.txt", "labels.txt", "obj.names")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a whole file. Raises UserError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
+
+
+def read_text(path: Path) -> str:
+    """Read a text file in UTF-8, with or without byte order mark. Raises UserError."""
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not text in UTF-8; convert it") from None
+
+
+def read_classes(path: Path) -> list[str]:
+    """Read a class list, one name per line; blank lines at the end do not count. Raises UserError."""
+    lines = [line.strip() for line in read_text(path).rstrip().split("\n")]
+    for number, name in enumerate(lines, start=1):
+        if not name and len(lines) > 1:
+            raise UserError(f"{path} line {number}: no class name; remove the blank line")
+    return check_classes([name for name in lines if name], path)
+
+
+def check_classes(names: Sequence[Any], where: object) -> list[str]:
+    """Return the names, none of which may be missing, doubled or anything but text. Raises UserError."""
+    if not names:
+        raise UserError(f"{where}: the class list is empty; name at least one class")
+    seen = set()
+    for index, name in enumerate(names):
+        if not isinstance(name, str) or not name:
+            raise UserError(f"{where}: class {index} is {name!r}; it must be a name (put it in quotes)")
+        if name in seen:
+            raise UserError(f"{where}: the class {name!r} is listed twice; give each its own name")
+        seen.add(name)
+    return list(names)
+
+
+def class_file(*folders: Path) -> Path | None:
+    """Find classes.txt, or one of the other names that tools give it, in the first folder that has one."""
+    return next((d / name for d in folders for name in CLASS_FILES if (d / name).is_file()), None)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return the stored (width, height), from the header alone; EXIF rotation is not applied.
+
+    Raises UserError where the file is missing or no image.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            # The warning is about decoding large images, which is not done here.
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                return image.size
+    except FileNotFoundError:
+        raise UserError(f"{path}: the image is missing") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise UserError(f"{path}: not an image whose size can be read; replace or remove it") from None
+
+
+class Images:
+    """The images under a folder, sub-folders included, found by name with or without suffix."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names = sorted(_walk(folder), key=lambda name: PurePosixPath(name).parts)
+        self._by_key: dict[str, list[str]] = {}
+        for name in self.names:
+            path = PurePosixPath(name)
+            for key in {name, str(path.with_suffix("")), path.name, path.stem}:
+                self._by_key.setdefault(key, []).append(name)
+
+    def find(self, *keys: str) -> str | None:
+        """Return the image of the first of these names, stems or paths that is there, else None.
+
+        Raises UserError where several sub-folders hold an image of that name.
+        """
+        for key in keys:
+            names = self._by_key.get(key, [])
+            exact = [name for name in names if name == key or str(PurePosixPath(name).with_suffix("")) == key]
+            names = exact or names
+            if len(names) > 1:
+                raise UserError(
+                    f"{self.folder}: {names[0]} and {names[1]} are both called {key!r}, so that a label may "
+                    "belong to either; rename one"
+                )
+            if names:
+                return names[0]
+        return None
+
+
+def _walk(folder: Path) -> list[str]:
+    found = []
+    for root, folders, files in os.walk(folder, followlinks=True):
+        folders.sort()
+        prefix = Path(root).relative_to(folder).as_posix()
+        for file in files:
+            if os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES and not file.startswith("."):
+                found.append(file if prefix == "." else f"{prefix}/{file}")
+    return found
+
+
+def missing(message: str, skip: bool, notes: Counter[str]) -> None:
+    """An image is named but is not there: count it where the caller chose to, else raise UserError."""
+    if not skip:
+        raise UserError(f"{message}; add the image, or leave such images out with --missing skip")
+    notes[MISSING] += 1
+
+
+def choose_classes(data: DataSet, chosen: Sequence[str] | None) -> DataSet:
+    """Restrict ``data`` to the ``chosen`` classes in their order, counting the boxes that go."""
+    if chosen is None:
+        return data
+    for name in chosen:
+        if name not in data.classes:
+            raise unknown("class", name, data.classes)
+    names = check_classes(chosen, "--classes")
+    place = {data.classes.index(name): index for index, name in enumerate(names)}
+
+    def restrict(picture: Picture) -> Picture:
+        boxes: list[Box] = [
+            box._replace(label=place[box.label]) for box in picture.boxes if box.label in place
+        ]
+        data.notes[OTHER_CLASS] += len(picture.boxes) - len(boxes)
+        return picture._replace(boxes=boxes)
+
+    splits = {split: [restrict(picture) for picture in rows] for split, rows in data.splits.items()}
+    return DataSet(names, splits, data.notes)
+
+
+def split_folders(root: Path) -> dict[str, Path]:
+    """The folders of ``root`` that are called like a split, by our name of it."""
+    found = {}
+    for split, names in SPLIT_NAMES.items():
+        for name in names:
+            if split not in found and (root / name).is_dir():
+                found[split] = root / name
+    return found

@@ -1,0 +1,60 @@
+"""Files and folders that appear under their names whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import IO, Iterator
+
+from ...errors import UserError
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[IO[str]]:
+    """A text file (UTF-8) that takes the name ``path`` when the block ends well. Raises UserError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "w", encoding="utf-8", newline="\n") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder that becomes ``path`` when the block ends well, and goes when it does not.
+
+    Raises UserError when ``path`` exists and is not an empty folder, or when it cannot be written.
+    """
+    if path.is_dir() and any(path.iterdir()):
+        raise UserError(f"{path}: the folder is not empty; name a new one")
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path}: is a file; a folder is to be written here")
+    partial = path.parent / f".{path.name}.{os.getpid()}.partial"
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        # The file may be one that was to be copied.
+        where = error.filename or path
+        raise UserError(f"{where}: {error.strerror or error}; nothing was written to {path}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def new_text(path: Path) -> Iterator[IO[str]]:
+    """A text file (UTF-8, Unix line ends) inside a folder that is itself written whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8", newline="\n") as stream:
+        yield stream

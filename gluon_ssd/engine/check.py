@@ -1,0 +1,140 @@
+"""A data-set check from folder to report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..data.check.dataset import DatasetCheck, SplitCheck, Target, check_dataset
+from ..data.check.findings import ERROR, NOTE, Finding, printable
+from ..data.coco import has_split, locate_dataset
+from ..data.images import as_path
+from ..data.preprocess import Preprocess
+from ..errors import UserError
+from ..model_zoo import model_row
+from ..model_zoo.registry import ModelRow
+from ..model_zoo.retinanet_models import CONFIGS as RETINANETS
+from ..model_zoo.ssd_models import CONFIGS as SSDS
+from ..report.check_html import check_page
+from ..report.check_plots import annotated_sheet, augmented_sheet, plot_classes, plot_sizes
+from ..runs import next_run_dir
+from .archive import atomic_write
+from .console import Console
+from .setup import training_transform
+
+PAGE, FINDINGS = "report.html", "findings.json"
+# Named on the terminal; the report has the others.
+_SHOWN = 3
+
+
+def run_check(
+    root: str,
+    model: str = "ssd_resnet34",
+    output: str | None = None,
+    *,
+    train: tuple[str | None, str | None] = (None, None),
+    val: tuple[str | None, str | None] = (None, None),
+    decode: bool = False,
+    workers: int = 4,
+) -> DatasetCheck:
+    """Check a data set in COCO's layout, print what was found and write the report into ``output``.
+
+    ``train`` and ``val``: annotation file and image folder, where they are not where COCO has them. Without
+    validation annotations only the training split is checked. ``output`` None is the next runs/check-N.
+    Raises UserError for folders and files that are not there or not readable, and for an unknown model.
+    """
+    row = model_row(model)
+    target = Target(model, row.input_size, _grids(row))
+    sources = {"train": locate_dataset(root, "train", *train)}
+    if val != (None, None) or has_split(as_path(root), "val"):
+        sources["val"] = locate_dataset(root, "val", *val)
+    console = Console()
+    try:
+        check = check_dataset(sources, target, console, decode=decode, workers=workers)
+    finally:
+        console.close()
+    folder = as_path(output) if output else next_run_dir("check")
+    write_check(check, folder, str(as_path(root)), row)
+    for line in summary(check, folder):
+        console.say(line)
+    if "val" not in sources:
+        console.say("no validation annotations found: train with --eval-every 0, or add them")
+    return check
+
+
+def _grids(row: ModelRow) -> Any:
+    if row.family == "ssd":
+        return SSDS[row.name].default_boxes.grids()
+    if row.family == "retinanet":
+        return RETINANETS[row.name].anchors.grids(*row.input_size)
+    raise UserError(f"{row.name} is a backbone, not a detector (see: gluon-ssd models)")
+
+
+def summary(check: DatasetCheck, folder: Path) -> list[str]:
+    """What was found, in lines for a terminal."""
+    lines = [
+        f"{name}: {int(split.usable.sum())} of {len(split.records)} images usable, "
+        f"{len(split.sides)} objects of {int((split.counts > 0).sum())} classes"
+        for name, split in check.splits.items()
+    ]
+    for finding in check.findings:
+        where = f"{finding.split}: " if finding.split else ""
+        named = "" if finding.level == NOTE else f": {_first(finding)}"
+        lines.append(f"{finding.level}: {where}{finding.count} {finding.what}{named}")
+        lines.append(f"  {finding.advice}")
+    errors = sum(finding.level == ERROR for finding in check.findings)
+    verdict = f"{errors} kind(s) of error would harm a training" if errors else "fit to train on"
+    return [*lines, f"{verdict}; report in {folder / PAGE}"]
+
+
+def _first(finding: Finding) -> str:
+    return "; ".join(finding.items[:_SHOWN]) + ("; ..." if finding.count > _SHOWN else "")
+
+
+def write_check(check: DatasetCheck, folder: Path, title: str, row: ModelRow) -> None:
+    """Write report.html, its PNG pictures and findings.json into ``folder``. Raises UserError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror}; choose another --output") from None
+    pictures = []
+    for split in check.splits.values():
+        pictures += _write_pictures(split, check.classes, folder, row)
+    page = check_page(check, printable(title), row.name, pictures)
+    content = {"harmful": check.harmful, "findings": [asdict(finding) for finding in check.findings]}
+    with atomic_write(folder / FINDINGS) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    with atomic_write(folder / PAGE) as temporary:
+        temporary.write_text(page, encoding="utf-8", errors="replace")
+
+
+def _write_pictures(
+    split: SplitCheck, classes: tuple[str, ...], folder: Path, row: ModelRow
+) -> list[tuple[str, str]]:
+    name, records = split.name, split.usable_records()
+    preprocess = Preprocess(size=row.input_size)
+    sheets = {"annotated": annotated_sheet(records, classes)}
+    if name == "train":
+        transform = training_transform("ssd" if row.family == "ssd" else "flip", preprocess)
+        sheets["augmented"] = augmented_sheet(records, classes, transform)
+    for what, sheet in sheets.items():
+        with atomic_write(folder / f"{name}_{what}.png") as temporary:
+            Image.fromarray(sheet).save(temporary, "PNG")
+    plot_classes(split.counts, classes, folder / f"{name}_classes.png")
+    anchors = _grids(row)
+    plot_sizes(split.sides, split.overlaps, anchors, row.name, row.input_size, folder / f"{name}_sizes.png")
+    captions = {
+        "annotated": f"{name}: as annotated",
+        "augmented": f"{name}: as {row.name} sees it in training",
+        "sizes": f"{name}: sizes of objects against anchors",
+        "classes": f"{name}: objects per class",
+    }
+    return [
+        (caption, f"{name}_{what}.png")
+        for what, caption in captions.items()
+        if what != "augmented" or what in sheets
+    ]

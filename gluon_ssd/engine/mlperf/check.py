@@ -1,0 +1,128 @@
+"""MLPerf's compliance checker, run on a log by the rules that it was written for."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+from .log import LOG_FILE, RULES_KEY
+from .rules import INSTALL, RULES, find_rules
+
+_TOKEN = ":::MLLOG "
+_RULE = re.compile(r"\n-{30}\n")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``findings``: what the checker objects to, each in its own words, without the state it prints with it.
+
+    ``output``: all that the checker said.
+    """
+
+    log: Path
+    rules: str
+    passed: bool
+    findings: tuple[str, ...]
+    output: str
+
+
+def check_log(log: str | Path, rules: str | None = None) -> Verdict:
+    """Runs the compliance checker on a log, or on that of a run folder.
+
+    ``rules``: the version to hold it against; None is the one it was written for, or of a log of somebody
+    else's the latest that has its benchmark and keys. Raises UserError for what is no MLPerf log, for unknown
+    rules, and without mlperf-logging.
+    """
+    path = Path(log).expanduser()
+    if path.is_dir():
+        path = path / LOG_FILE
+    lines = _read(path)
+    version = find_rules(rules).version if rules else detect_rules(path, lines)
+    if importlib.util.find_spec("mlperf_logging") is None:
+        raise UserError(INSTALL)
+    return _run(path, version)
+
+
+def detect_rules(path: Path, lines: list[dict[str, Any]]) -> str:
+    """The version of the rules that the lines of a log were written for. Raises UserError."""
+    values = {line.get("key"): line.get("value") for line in lines}
+    if values.get(RULES_KEY) in RULES:
+        return str(values[RULES_KEY])
+    benchmark = values.get("submission_benchmark")
+    if benchmark == "retinanet":
+        return "5.1.0"
+    if benchmark != "ssd":
+        found = f"is of benchmark {benchmark!r}" if benchmark else "names no benchmark"
+        raise UserError(f"{path}: {found}, neither ssd nor retinanet; if it is one, say so with --rules")
+    if "opt_learning_rate_warmup_epochs" not in values:
+        return "1.1.0"
+    # RetinaNet, when it was called SSD; until 2.1 it had to list its tensors.
+    return "2.1.0" if "weights_initialization" in values else "4.1.0"
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="latin-1")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    lines = []
+    for line in text.splitlines():
+        if _TOKEN in line:
+            try:
+                value = json.loads(line.split(_TOKEN, 1)[1])
+            except ValueError:
+                continue  # The checker names it.
+            lines += [value] if isinstance(value, dict) else []
+    if not lines:
+        raise UserError(f"{path}: has no line of an MLPerf log; train with --mlperf-log to get one")
+    return lines
+
+
+def _run(path: Path, version: str) -> Verdict:
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "output"
+        command = [sys.executable, "-m", "mlperf_logging.compliance_checker", "--usage", "training"]
+        command += ["--ruleset", version, "--log_output", str(copy), str(path.absolute())]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        output = copy.read_text(encoding="utf-8") if copy.is_file() else ""
+    if done.returncode == 0:
+        return Verdict(path, version, True, tuple(_findings(output)), output)
+    problem = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+    if done.returncode != 1:
+        raise UserError(f"the installed mlperf-logging cannot check by the rules of {version}: {problem[0]}")
+    findings = _findings(output)
+    if "Traceback" in done.stderr:
+        findings.append(f"the checker broke off: {problem[0]}")
+    return Verdict(path, version, False, tuple(findings), output + done.stderr)
+
+
+def _findings(output: str) -> list[str]:
+    found: list[str] = []
+    # "WARNING -  one\n----\ntwo\nERROR - FAILED": a level starts a record, a rule divides what one holds.
+    for record in re.split(r"^(?=(?:INFO|WARNING|ERROR) - )", output, flags=re.MULTILINE):
+        level, _, text = record.partition(" - ")
+        if level == "WARNING":
+            found += [_shortened(part) for part in _RULE.split(text.strip())]
+    return [finding for finding in found if finding and finding != "Found parsing errors:"]
+
+
+def _shortened(finding: str) -> str:
+    """One line, without the state of the checker and the whole line of the log, which fill screens."""
+    kept: list[str] = []
+    for line in finding.splitlines():
+        if line.startswith("current context[s]="):
+            break
+        if not line.startswith(_TOKEN):
+            kept += line.split()
+    if kept[:1] == ["^^"]:
+        kept = ["a line cannot be parsed:", *kept[1:]]
+    text = " ".join(kept)
+    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -1,0 +1,69 @@
+"""Convolution weights in the two layouts: OIHW (of NCHW networks) and OHWI (of NHWC ones).
+
+NumPy only: reading and converting files needs no MXNet.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Mapping
+
+import numpy as np
+
+_AXES = {"NHWC": (0, 2, 3, 1), "NCHW": (0, 3, 1, 2)}
+# NVIDIA's NHWC training pads images from 3 channels to 4, and the prediction layers to multiples of 8.
+_IMAGE, _PADDED_IMAGE, _HEAD_MULTIPLE = 3, 4, 8
+
+
+def weight_layout(shapes: Iterable[tuple[int, ...]]) -> str:
+    """The layout that a network's parameters are in. Kernels are square, so that their shapes tell."""
+    for shape in shapes:
+        if len(shape) == 4 and (shape[1] == shape[2]) != (shape[2] == shape[3]):
+            return "NHWC" if shape[1] == shape[2] else "NCHW"
+    return "NCHW"
+
+
+def to_layout(array: Any, source: str, target: str) -> Any:
+    """A parameter (NumPy array or NDArray) in another layout; only four dimensions depend on it."""
+    return array if source == target or array.ndim != 4 else array.transpose(_AXES[target])
+
+
+def all_to_layout(arrays: Mapping[str, Any], target: str) -> dict[str, Any]:
+    """A network's parameters in ``target``, whichever layout they are in."""
+    source = weight_layout(array.shape for array in arrays.values())
+    return {name: to_layout(array, source, target) for name, array in arrays.items()}
+
+
+def shape_in(shape: tuple[int, ...], source: str, target: str) -> tuple[int, ...]:
+    """The shape of a parameter in another layout."""
+    if source == target or len(shape) != 4:
+        return tuple(shape)
+    return tuple(int(side) for side in np.array(shape)[list(_AXES[target])])
+
+
+def cut_padding(arrays: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """``arrays`` without the padding of NVIDIA's NHWC networks, where they have it.
+
+    It shows in the stem, which then takes 4 channels where ``shapes``, by the same names and in the same
+    layout, say 3; only then prediction layers may have rows too many. The padding sees zeros, and what it
+    gives is thrown away, so that nothing is lost.
+    """
+    cut = dict(arrays)
+    stems = [name for name, array in arrays.items() if _is_padded_stem(array.shape, shapes.get(name, ()))]
+    for name in stems:
+        axis = shapes[name].index(_IMAGE, 1)
+        cut[name] = arrays[name][(slice(None),) * axis + (slice(_IMAGE),)]
+    for name, shape in shapes.items() if stems else ():
+        if name in arrays and arrays[name].shape == (_up(shape[0], _HEAD_MULTIPLE), *shape[1:]):
+            cut[name] = arrays[name][: shape[0]]
+    return cut
+
+
+def _is_padded_stem(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    if len(wanted) != 4 or wanted[1:].count(_IMAGE) != 1:
+        return False
+    axis = wanted.index(_IMAGE, 1)
+    return tuple(found) == (*wanted[:axis], _PADDED_IMAGE, *wanted[axis + 1 :])
+
+
+def _up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple

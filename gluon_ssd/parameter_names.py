@@ -1,0 +1,68 @@
+"""Names of parameters in MXNet files, brought to those of the networks here.
+
+Gluon has two sets of names: parameter names (``ssd0_expand_conv0_weight``, from ``collect_params().save``)
+and paths of attributes (``predictors.0.conv.weight``, from ``save_parameters``).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Mapping
+
+from .errors import UserError
+
+# NVIDIA's SSD has its backbone and extra layers in one block made of symbols, whose paths are parameter names
+# without the prefix that all have in common.
+_NVIDIA_FEATURE = re.compile(r"features\.(?:ssd\d+_)?(resnetmlperf\d+_|expand_)(\w+)")
+_NVIDIA_PREDICTOR = re.compile(r"predictors\.(\d+)\.predictor\.(weight|bias)")
+_NVIDIA_PREFIX = re.compile(r"ssd\d+_(?=resnetmlperf\d+_|expand_|convpredictor\d+_)")
+# Convolution and norm in one operator; what ends in 2 is a second pair in it, that of the shortcut.
+_NVIDIA_FUSED = re.compile(r"(.*_)convbn(\d+)_(weight|gamma|beta|running_mean|running_var)(2?)")
+_GLUONCV_SSD = re.compile(r"class_predictors\.\d+\.|ssd\d+_ssdanchorgenerator\d+_")
+
+
+def plain_name(name: str) -> str:
+    """A parameter name in one spelling: no ``arg:``, ``running_`` for ``moving_``, all norms alike."""
+    name = re.sub(r"^(arg|aux):", "", name).replace("_moving_", "_running_")
+    return re.sub(r"(^|_)[a-z]+batchnorm(?=\d)", r"\1batchnorm", name)
+
+
+def nvidia_name(name: str) -> str:
+    """The parameter name of a path in a file of NVIDIA's MXNet SSD; other names stay.
+
+    The numbers that Gluon gives to networks, which grow with each in a process, become 0.
+    """
+    feature, predictor = _NVIDIA_FEATURE.fullmatch(name), _NVIDIA_PREDICTOR.fullmatch(name)
+    if feature:
+        name = f"ssd0_{feature[1]}{feature[2]}"
+    elif predictor:
+        name = f"ssd0_convpredictor{predictor[1]}_conv0_{predictor[2]}"
+    fused = _NVIDIA_FUSED.fullmatch(name)
+    if fused:
+        kind, number = "conv" if fused[3] == "weight" else "batchnorm", int(fused[2]) + len(fused[4])
+        name = f"{fused[1]}{kind}{number}_{fused[3]}"
+    return re.sub(r"^ssd0_resnetmlperf\d+_", "ssd0_resnetmlperf0_", _NVIDIA_PREFIX.sub("ssd0_", name))
+
+
+def by_parameter_name(net: Any, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """``arrays``, by any of Gluon's names, under those of ``net.collect_params()``.
+
+    Names that ``net`` does not have stay as they are. Raises UserError for a detector of GluonCV's.
+    """
+    refuse_gluoncv_ssd(arrays)
+    paths = {path: parameter.name for path, parameter in net._collect_params_with_prefix().items()}
+    plain = {plain_name(name): name for name in net.collect_params()}
+    return {
+        paths.get(name) or plain.get(plain_name(nvidia_name(name)), name): value
+        for name, value in arrays.items()
+    }
+
+
+def refuse_gluoncv_ssd(names: Mapping[str, Any]) -> None:
+    """Raises UserError when ``names`` are of GluonCV's SSD: other maps and extra layers than any SSD here."""
+    if any(_GLUONCV_SSD.match(name) for name in names):
+        raise UserError(
+            "an SSD of GluonCV's, whose maps and extra layers are not those of any model here; train "
+            "ssd_resnet34 on its backbone: get_model('ssd_resnet34', backbone='gluoncv:resnet34_v1b', "
+            "pretrained_base=FILE of that classifier)"
+        )

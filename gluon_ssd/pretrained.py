@@ -1,0 +1,172 @@
+"""Networks with weights that were trained before: published ones, or those of a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Sequence, Union
+
+import numpy as np
+
+from . import model_zoo
+from .convert.backbones import load_backbone
+from .convert.conversion import TARGETS, Source
+from .convert.files import kind_of, read_weights
+from .convert.state import torch_parameters
+from .engine.checkpoint import SUFFIX, find_checkpoint, read_checkpoint
+from .errors import UserError, unknown
+from .model_zoo.gluoncv_backbone import PREFIX
+from .model_zoo.registry import ModelRow, model_outline, model_row
+from .model_zoo.transfer import TransferReport, fitting, transfer
+from .parameter_names import by_parameter_name
+from .weights import WEIGHTS, pull
+
+# No, the published ones of this model, a name of the weight table, or a file.
+Choice = Union[bool, str, Path]
+# What stands for True where only text is possible.
+PUBLISHED = "pretrained"
+
+
+def get_model(
+    name: str,
+    classes: Sequence[str] | None = None,
+    layout: str = "NCHW",
+    dtype: str = "float32",
+    ctx: Any = None,
+    *,
+    pretrained: Choice = False,
+    pretrained_base: Choice = False,
+    **options: Any,
+) -> Any:
+    """Builds a detection network, or a backbone as a classifier: `model_zoo.get_model`, and its weights.
+
+    ``pretrained``: True for the weights published of this model, a name (``gluon-ssd models pull`` lists
+    them), or a file of any kind that `convert.read_weights` reads. Of classes by other names than theirs the
+    prediction layers start anew; those of the same name keep what they know. ``pretrained_base``: the same
+    for a detector's backbone alone. Only these two ever use the network, for files that are not in the
+    weight store. Raises UserError where there are no such weights, the file cannot be had or is damaged, or
+    does not fit.
+    """
+    if pretrained is not False and pretrained_base is not False:
+        raise UserError("pretrained weights bring their backbone along; give pretrained or pretrained_base")
+    # First, so that a mistake in it is told before anything is downloaded.
+    net = model_zoo.get_model(name, classes, layout, dtype, ctx, **options)
+    backbone = options.get("backbone")
+    if pretrained is not False:
+        trained = _find(model_row(name), pretrained, net.classes, backbone)
+        missing = trained.put_into(net).kept_initial
+        if missing:
+            raise UserError(f"{trained.path}: does not fit {name}: it lacks {', '.join(missing[:3])}")
+    elif pretrained_base is not False:
+        load_backbone(net, find_backbone(name, pretrained_base, backbone))
+    return net
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Weights of a whole network for ``classes``, by its parameter names; ``path`` is where they are from.
+
+    ``options``: what they want of `get_model`, of which ``norm_epsilon`` decides what they compute.
+    """
+
+    path: Path
+    classes: tuple[str, ...]
+    parameters: dict[str, np.ndarray]
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def put_into(self, net: Any) -> TransferReport:
+        """Sets what fits of ``net``, a network of the same model, by the names of its classes."""
+        report = transfer(net, self.parameters, self.classes)
+        if "norm_epsilon" in self.options:
+            net.set_norm_epsilon(self.options["norm_epsilon"])
+        return report
+
+
+def find_trained(model: str, where: str, classes: Sequence[str], backbone: str | None = None) -> Trained:
+    """What a recipe's ``weights`` mean: ``pretrained``, a name, a weight file, a checkpoint or a run folder.
+
+    ``classes``: those that a file is tried for which names none. ``backbone``: ``gluoncv:NAME`` where it is
+    not the model's own. Raises UserError when there is none such, it is damaged or of another model.
+    """
+    row, names = model_row(model), tuple(classes)
+    path = Path(where).expanduser()
+    if where == PUBLISHED and not path.exists():
+        return _find(row, True, names, backbone)
+    if where in WEIGHTS and not path.exists():
+        return _find(row, where, names, backbone)
+    return _read(row, path if path.is_file() else find_checkpoint(path), names, backbone)
+
+
+def find_backbone(model: str, choice: Choice, backbone: str | None = None) -> Path:
+    """The file that ``pretrained_base=choice`` means. Raises UserError when there is none.
+
+    ``backbone``: ``gluoncv:NAME`` where it is not the model's own.
+    """
+    row = model_row(model)
+    if row.kind == "backbone":
+        raise UserError(f"{model} is a backbone itself; pretrained, not pretrained_base, gives it weights")
+    if choice is True and backbone is not None:
+        network = backbone[len(PREFIX) :]
+        raise UserError(
+            f"{backbone}: its weights are GluonCV's to download; save them with gluoncv's "
+            f"get_model({network!r}, pretrained=True).save_parameters(FILE) and give pretrained_base=FILE"
+        )
+    if choice is True and not row.backbone_weights:
+        raise UserError(f"{model}: no weights of its backbone are published, it trains from random ones")
+    return _file(row.backbone_weights, choice, "pretrained_base")
+
+
+def _find(row: ModelRow, choice: Choice, classes: tuple[str, ...], backbone: str | None = None) -> Trained:
+    """The weights that ``pretrained=choice`` means."""
+    own = row.weights and backbone is None
+    if choice is True and not own:
+        has_base = row.backbone_weights and backbone is None
+        advice = "pretrained_base=True gives it a backbone trained on ImageNet" if has_base else "train it"
+        raise UserError(f"{row.name}: no weights of the whole network are published; {advice}")
+    published = WEIGHTS.get(row.weights if choice is True else str(choice))
+    if published is not None and published.model != row.name:
+        advice = "; give them as pretrained_base" if published.model == row.backbone else ""
+        raise UserError(f"weights {published.name} are of {published.model}, not of {row.name}{advice}")
+    path = _file(row.weights, choice, "pretrained")
+    # Whose classes published weights know is known; by number they could be anyone's.
+    return _read(row, path, row.default_classes if published else classes, backbone)
+
+
+def _file(own: str, choice: Choice, what: str) -> Path:
+    if choice is True:
+        return pull(own)
+    if not isinstance(choice, (str, Path)) or not str(choice):
+        raise UserError(f"{what} is {choice!r}; give True, False, the name of published weights or a file")
+    if str(choice) in WEIGHTS:
+        return pull(str(choice))
+    path = Path(choice).expanduser()
+    if path.is_file():
+        return path
+    if isinstance(choice, Path) or path.suffix.lower() in TARGETS or len(path.parts) > 1:
+        raise UserError(f"{path}: no such weight file")
+    raise unknown("weights", str(choice), WEIGHTS)
+
+
+def _read(row: ModelRow, path: Path, classes: tuple[str, ...], backbone: str | None = None) -> Trained:
+    """Reads a weight file, for ``classes`` or else the model's own where it does not name its classes."""
+    if path.suffix == SUFFIX or kind_of(path) == "checkpoint":
+        checkpoint = read_checkpoint(path)
+        if checkpoint.model != row.name:
+            raise UserError(f"{path}: holds a {checkpoint.model}, not a {row.name}")
+        return Trained(path, checkpoint.classes, checkpoint.parameters, checkpoint.options)
+    kind, state = read_weights(path)
+    source = Source(path, kind, state)
+    options = {} if backbone is None else {"backbone": backbone}
+    problems = []
+    for names in dict.fromkeys((classes, row.default_classes)):
+        outline = model_outline(row.name, names, **options)
+        try:
+            if source.by_torch_name:
+                parameters, epsilon = torch_parameters(outline, state)
+            else:
+                parameters, epsilon = fitting(outline, by_parameter_name(outline, state), str(path)), None
+            return Trained(path, names, parameters, {} if epsilon is None else {"norm_epsilon": epsilon})
+        except UserError as error:
+            problems.append(str(error))
+    said = problems[0] if problems[0].startswith(str(path)) else f"{path}: {problems[0]}"
+    raise UserError(said)

@@ -1,0 +1,111 @@
+"""Cards and recipes: complete, fresh, and true to what is published."""
+
+import re
+
+import pytest
+
+from gluon_ssd import list_models
+from gluon_ssd.cli.main import build_parser
+from gluon_ssd.model_zoo import model_row
+from gluon_ssd.recipe import load_recipe
+from gluon_ssd.report import cards
+from gluon_ssd.resources import card_path, recipe_names, recipe_path
+
+DETECTORS = list_models("detector")
+COCO_IMAGES = 117_266  # of train2017, those with objects
+
+
+def test_computed_parts_are_fresh():
+    stale = [str(path) for path, text in cards.documents().items() if path.read_text() != text]
+    assert not stale, f"run: python -m gluon_ssd.report.cards ({', '.join(stale)})"
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_model_has_a_card(name):
+    text = card_path(name).read_text()
+    assert text.startswith(f"# {name}\n")
+    assert "Reference" in text
+    known = set(recipe_names())
+    assert set(re.findall(r"--recipe (\S+)", text)) <= known
+    for file in re.findall(r"`((?:tests|benchmarks|scripts)/\S+?\.(?:py|sh))", text):
+        assert (card_path(name).parents[2] / file).is_file(), file
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_every_detector_has_recipes(name):
+    assert model_row(name).recipe in recipe_names()
+    assert f"{name}/smoke" in recipe_names()
+    text = card_path(name).read_text()
+    assert all(f"`{recipe}`" in text for recipe in recipe_names() if recipe.startswith(f"{name}/"))
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_command_in_a_recipes_head_is_one_that_we_have(name):
+    command = recipe_path(name).read_text().splitlines()[0].split()
+    assert command[:2] == ["#", "gluon-ssd"]
+    args = build_parser().parse_args(command[2:])
+    assert command[2] == "demo" or args.recipe == name
+
+
+def test_a_block_without_a_place_is_named():
+    with pytest.raises(ValueError, match="no place for facts: <!-- facts -->"):
+        cards.fill("# a card\n", {"facts": lambda: ""})
+
+
+def test_only_what_stands_between_the_markers_changes():
+    text = "a\n<!-- facts -->\nold\n<!-- /facts -->\nb\n<!-- recipes -->\n<!-- /recipes -->\n"
+    filled = cards.fill(text, {"facts": lambda: "new \\1\n", "recipes": lambda: "r\n"})
+    assert filled == (
+        "a\n<!-- facts -->\nnew \\1\n<!-- /facts -->\nb\n<!-- recipes -->\nr\n<!-- /recipes -->\n"
+    )
+
+
+@pytest.mark.parametrize("name", [recipe for recipe in recipe_names() if not recipe.endswith("/smoke")])
+def test_a_recipe_scores_as_its_reference(name):
+    """Not the demo's: all published evaluations keep 200 boxes of an SSD, 300 of a RetinaNet."""
+    recipe = load_recipe(name)
+    assert (recipe.score_threshold, recipe.iou_threshold) == (0.05, 0.5)
+    assert recipe.max_detections == (200 if name.startswith("ssd") else 300)
+    assert recipe.augment == ("ssd" if name.startswith("ssd") else "flip")
+
+
+@pytest.mark.parametrize(
+    ("name", "processes", "batch", "peak", "warmup", "decay", "weight_decay", "epochs"),
+    # From the published configurations: lr of the global batch, iterations of warm-up (rounded down).
+    [
+        ("ssd_resnet34/mlperf", 8, 256, 0.02, 300, (44, 55), 5e-4, 65),
+        ("ssd_resnet34/mlperf_fp16", 8, 256, 0.02, 300, (44, 55), 5e-4, 65),
+        ("ssd_resnet34/dgxa100", 8, 912, 0.0899745, 642, (44, 55), 1.3e-4, 65),
+        ("ssd_resnet34/fujitsu_pg", 4, 456, 0.04498725, 771, (44, 55), 1.3e-4, 65),
+        ("ssd_resnet18/dle", 8, 256, 0.0208, 300, (43, 54), 5e-4, 65),
+        ("ssd_resnet34_bn/dle", 8, 256, 0.0208, 300, (43, 54), 5e-4, 65),
+        ("ssd_resnet50/dle", 8, 256, 0.0208, 300, (43, 54), 5e-4, 65),
+        ("ssd_resnet50/dle", 4, 128, 0.0104, 300, (43, 54), 5e-4, 65),
+        ("ssd_resnet50/dle_amp", 8, 512, 0.0416, 300, (43, 54), 5e-4, 65),
+        ("ssd_resnet50/dali", 8, 512, 0.0416, 300, (43, 54), 5e-4, 65),
+        ("ssd_resnet101/dle", 8, 256, 0.0208, 300, (43, 54), 5e-4, 65),
+        ("ssd_resnet152/dle", 8, 256, 0.0208, 300, (43, 54), 5e-4, 65),
+        ("retinanet_resnext50_32x4d/mlperf", 8, 256, 1e-4, 458, (), 0, 8),
+        ("retinanet_resnext50_32x4d/dgxa100", 8, 256, 8.5e-5, 0, (), 0, 8),
+        ("retinanet_resnet50/torchvision", 8, 16, 0.01, 1000, (16, 22), 1e-4, 26),
+    ],
+)
+def test_recipes_are_the_published_ones(name, processes, batch, peak, warmup, decay, weight_decay, epochs):
+    recipe = load_recipe(name)
+    assert recipe.global_batch(processes) == batch
+    assert recipe.effective_lr(processes) == pytest.approx(peak)
+    steps = recipe.warmup_steps
+    if steps is None:
+        steps = int(recipe.warmup_epochs * COCO_IMAGES / batch)
+    assert steps == warmup
+    assert (recipe.decay_epochs, recipe.epochs) == (decay, epochs)
+    assert recipe.weight_decay == pytest.approx(weight_decay)
+
+
+@pytest.mark.parametrize("name", [recipe for recipe in recipe_names() if "/dle" in recipe])
+def test_deep_learning_examples_spares_norms_and_evaluates_before_each_decay(name):
+    recipe = load_recipe(name)
+    assert recipe.decay_on == "weights"
+    assert recipe.eval_epochs == (22, 32, 38, 43, 49, 54, 60, 65)
+    assert set(recipe.decay_epochs) < set(recipe.eval_epochs)
+    assert recipe.evaluates_after(recipe.epochs)
