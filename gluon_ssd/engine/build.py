@@ -24,7 +24,7 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
     """The network with the weights it starts from, and what of another's it took over. Raises UserError."""
     recipe, resumed, start_from = inputs.recipe, inputs.resumed, inputs.start_from
     mx.random.seed(recipe.seed)
-    options = model_options(recipe)
+    options = {**model_options(recipe), "bn_group": inputs.world.norm_group(recipe.bn_group)}
     source = resumed or start_from
     if source is not None and "norm_epsilon" in source.options:
         options["norm_epsilon"] = source.options["norm_epsilon"]
@@ -39,7 +39,17 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
         load_backbone(net, Path(recipe.pretrained_backbone).expanduser())
     if recipe.precision == "amp":
         compute_precision(net, _low_precision(inputs))
+    _start_alike(inputs, net)
     return net, report
+
+
+def _start_alike(inputs: Inputs, net: Any) -> None:
+    """Rank 0's weights on every rank, and random numbers of its own on each."""
+    world = inputs.world
+    if world.size > 1:
+        parameters = net.collect_params()
+        world.broadcast([parameter.data() for parameter in parameters.values()], list(parameters))
+        mx.random.seed(world.seed(inputs.recipe.seed))
 
 
 def model_options(recipe: Recipe) -> dict[str, Any]:
@@ -64,19 +74,22 @@ def make_step(inputs: Inputs, net: Any) -> TrainStep:
         decay_norms=recipe.decay_on == "all",
         accumulate=recipe.accumulate,
         scale=_loss_scale(inputs),
+        world=inputs.world,
+        compression=recipe.compression,
+        groups=recipe.num_groups,
     )
     if resumed is not None:
         restore_optimizer(step.trainer, resumed)
     return step
 
 
-def make_schedule(recipe: Recipe, loader: NativeLoader) -> StepSchedule:
-    """The learning rate of every step of a training on ``loader``."""
+def make_schedule(recipe: Recipe, loader: NativeLoader, processes: int = 1) -> StepSchedule:
+    """The learning rate of every step of a training on ``loader``, the share of one of ``processes``."""
     warmup = recipe.warmup_steps
     if warmup is None:
-        warmup = int(recipe.warmup_epochs * loader.samples / recipe.global_batch())
+        warmup = int(recipe.warmup_epochs * loader.samples * processes / recipe.global_batch(processes))
     return StepSchedule(
-        recipe.effective_lr(),
+        recipe.effective_lr(processes),
         warmup,
         recipe.warmup_factor,
         recipe.decay_epochs,

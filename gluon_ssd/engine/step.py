@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import mxnet as mx
 from mxnet import autograd, gluon
 
+from .distributed import World
 from .loss_scale import LossScale, all_finite
 
 
@@ -28,7 +29,8 @@ class TrainStep:
     ``accumulate`` batches make one update; their gradients are averaged. Weight decay acts on every
     parameter, as in the MLPerf trainings, or, where ``decay_norms`` is false, not on biases and norms.
     Parameters in float16 are updated through float32 copies of them that the optimizer keeps. ``scale``:
-    for gradients that pass through float16; None for others.
+    for gradients that pass through float16; None for others. ``world``: the processes whose gradients make
+    one update, their mean; ``compression`` and ``groups`` as for `World.allreduce`.
     """
 
     def __init__(
@@ -43,8 +45,14 @@ class TrainStep:
         accumulate: int = 1,
         hybridize: bool = True,
         scale: LossScale | None = None,
+        world: World | None = None,
+        compression: str = "none",
+        groups: int = 0,
     ) -> None:
         self.net, self.accumulate, self.scale = net, accumulate, scale
+        self.world, self._compression, self._groups = world or World(), compression, groups
+        # Called when the gradients of an update are queued and nothing has been exchanged.
+        self.before_exchange: Callable[[], None] = lambda: None
         self._graph = _Graph(net, loss)
         if hybridize:
             self._graph.hybridize(static_alloc=True, static_shape=True)
@@ -81,11 +89,17 @@ class TrainStep:
 
     def _update(self, lr: float) -> None:
         self.trainer.set_learning_rate(lr)
+        self.before_exchange()
+        gradients = [param.grad() for param in self._trained]
+        names = [f"gradient.{param.name}" for param in self._trained]
+        self.world.allreduce(gradients, names, self._compression, self._groups)
+        # Sums so far: over batches and over ranks. The update divides them once.
+        parts = self.accumulate * self.world.size
         if self.scale is None:
-            self.trainer.step(self.accumulate)
+            self.trainer.step(parts)
             return
         used = self.scale.value
-        finite = all_finite([grad for param in self._trained for grad in param.list_grad()])
+        finite = self.world.every(all_finite(gradients))
         self.scale.update(finite)
         if finite:
-            self.trainer.step(self.accumulate * used)
+            self.trainer.step(parts * used)
