@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import pickle
 import socket
@@ -234,6 +235,10 @@ def _join(launch: Launch, bn_group: int, fusion_mb: int | None) -> World:
 
 def import_horovod(before: str = "") -> Any:
     """Horovod's module for MXNet. Raises UserError, with ``before`` in front, where it is not usable."""
+    # Horovod makes MXNet's symbols global, its old libjpeg's among them; what is loaded later and brings its
+    # own would call that one.
+    for module in ("cv2", "PIL._imaging", "PIL._imagingft"):
+        importlib.import_module(module)
     try:
         import horovod.mxnet as hvd
     except ModuleNotFoundError:

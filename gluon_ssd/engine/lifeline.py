@@ -63,9 +63,9 @@ class Lifeline:
         return f"rank {rank} on {host or socket.gethostname()} ended: {why}"
 
     def _goodbye(self) -> None:
-        if not self._silent:
+        silent, self._silent = self._silent, True
+        if not silent:
             self._send({"done": self.rank})
-        self._silent = True
 
     def _welcome(self, server: socket.socket, size: int, token: str) -> None:
         server.settimeout(60)
@@ -97,8 +97,8 @@ class Lifeline:
                 peer = key.data
                 message = peer.receive()
                 if message is None or "done" in message:
+                    # It stays open: the other end may be listening still.
                     self._selector.unregister(peer.connection)
-                    del self._others[peer.rank]
                 if message is None:
                     why = "it was killed, or its machine is gone"
                     self._end(peer.rank, self._cause(peer.rank, why, peer.host))
