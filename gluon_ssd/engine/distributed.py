@@ -249,6 +249,13 @@ def import_horovod(before: str = "") -> Any:
     return hvd
 
 
+def horovod_parts() -> list[str]:
+    """What Horovod was built with. Raises UserError where it is not usable."""
+    hvd = import_horovod()
+    parts = {"MPI": hvd.mpi_built, "gloo": hvd.gloo_built, "NCCL": hvd.nccl_built, "CUDA": hvd.cuda_built}
+    return [name for name, built in parts.items() if built()]
+
+
 def _meet(launch: Launch) -> None:
     """Gives Horovod's gloo what horovodrun would: each rank's place, and rank 0's address."""
     host, port = meeting_point(launch)

@@ -11,18 +11,21 @@ import mxnet as mx
 
 from .distributed import World
 
-# A rank this much slower than the middle one of the others is named, after so many looks.
-SLOW, LOOKS = 1.3, 3
+# A rank this much slower than the middle one of the others, and by so many seconds, is named, after so many
+# looks.
+SLOW, SECONDS, LOOKS = 1.3, 0.005, 3
 
 
 class Pace:
     """How long a step of this rank takes before it meets the others, looked at now and then.
 
     All ranks end a step at the same time, so its whole length does not tell who was late. A look waits for
-    the device twice, which costs a little of the step it is taken in.
+    the device twice, which costs a little of the step it is taken in. Where ranks meet inside the network
+    (``meets_inside``: norms in groups), only the wait for images is a rank's own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, meets_inside: bool = False) -> None:
+        self._meets_inside = meets_inside
         self._began: float | None = None
         self._own: list[float] = []
         self._named = False
@@ -33,6 +36,9 @@ class Pace:
 
     def begin(self, waited: float) -> None:
         """A step that is to be looked at begins; ``waited``: seconds per step this rank lacks images."""
+        if self._meets_inside:
+            self._own.append(waited)
+            return
         mx.nd.waitall()
         self._began = time.perf_counter() - waited
 
@@ -57,9 +63,9 @@ def laggard(times: Sequence[float], hosts: Sequence[str]) -> str | None:
     """A line about the slowest rank, by seconds per step and host of each; None when they are much alike."""
     slowest = max(range(len(times)), key=times.__getitem__)
     others = median([value for rank, value in enumerate(times) if rank != slowest])
-    if times[slowest] <= SLOW * others:
+    if times[slowest] <= max(SLOW * others, others + SECONDS):
         return None
     return (
-        f"rank {slowest} on {hosts[slowest]} is slow: {times[slowest]:.3g} s of its own per step, "
-        f"{times[slowest] / max(others, 1e-9):.1f} times the others' {others:.3g} s"
+        f"rank {slowest} on {hosts[slowest]} is slow: {times[slowest]:.3f} s of its own per step, "
+        f"the others {others:.3f} s"
     )

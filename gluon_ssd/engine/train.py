@@ -90,7 +90,7 @@ class _Training:
         self.schedule = make_schedule(recipe, self.loader, self.world.size)
         self.metrics = MetricsFile(self.run_dir / "metrics.csv", self.progress.epoch - 1)
         self.watch = LossWatch(self.run_dir, PARTS, self.world.rank)
-        self.pace = Pace()
+        self.pace = Pace(meets_inside=recipe.bn_group > 1)
         self.step.before_exchange = self.pace.gradients_queued
         self.unscored = Unscored(self.world, None)
 
@@ -108,7 +108,9 @@ class _Training:
         if self.inputs.resumed is not None:
             say(f"resumed at epoch {self.progress.epoch}, step {self.progress.step}")
             if self.processes_before != self.world.size:
-                say(f"{self.world.size} processes go on with what {self.processes_before} have begun")
+                now = f"{self.world.size} processes go" if self.world.size > 1 else "one process goes"
+                had = f"{self.processes_before} have" if self.processes_before > 1 else "one has"
+                say(f"{now} on with what {had} begun")
 
     def run(self, console: Console) -> TrainResult:
         """All epochs, or as far as ``max_steps`` or the target allow."""
