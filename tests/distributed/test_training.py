@@ -13,6 +13,7 @@ import pytest
 from launching import REPOSITORY, finish, need_horovod, run, start
 
 from gluon_ssd.data.shapes import make_shapes
+from gluon_ssd.engine.archive import read_archive
 from gluon_ssd.engine.checkpoint import read_checkpoint
 
 RANK = REPOSITORY / "tests/rank_train.py"
@@ -89,6 +90,19 @@ def test_a_killed_rank_ends_the_others_and_fewer_go_on(data, tmp_path):
     assert (last(output).epoch, last(output).batch, last(output).processes) == (2, 0, 2)
     alone = run(1, *resume, tmp_path / "copy")
     assert "1 processes go on" not in alone and "one process goes on with what 3 have begun" in alone
+
+
+def test_two_ranks_resume_bit_for_bit(data, tmp_path):
+    """Norms see other images on each rank; a checkpoint has the mean of their statistics for all."""
+    flags = ("-m", "gluon_ssd", *TRAIN, "--data", data, *NO_EVALUATION, "--checkpoint-steps", 2)
+    run(2, *flags, "--max-steps", 4, "--output", tmp_path / "whole")
+    run(2, *flags, "--max-steps", 2, "--output", tmp_path / "run")
+    run(2, "-m", "gluon_ssd", "train", "--resume", "--output", tmp_path / "run", "--max-steps", 4)
+    (arrays, state), (others, other) = (
+        read_archive(tmp_path / name / "checkpoints/last.ckpt") for name in ("whole", "run")
+    )
+    assert state["progress"] == other["progress"] and state["progress"]["step"] == 4
+    assert [name for name in arrays if arrays[name].tobytes() != others[name].tobytes()] == []
 
 
 def test_a_mistake_on_one_rank_is_told_by_all(data, tmp_path):
