@@ -86,8 +86,8 @@ class World:
 class HorovodWorld(World):
     """The processes that one launch has started, joined by Horovod."""
 
-    def __init__(self, hvd: Any, process_sets: Sequence[Any]) -> None:
-        self._hvd, self._sets = hvd, process_sets
+    def __init__(self, hvd: Any, bn_group: int, process_sets: Sequence[Any]) -> None:
+        self._hvd, self._bn_group, self._sets = hvd, bn_group, process_sets
         self.rank, self.size = hvd.rank(), hvd.size()
         self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
         self._lifeline = Lifeline(self.rank, self.size, self.share)
@@ -140,7 +140,8 @@ class HorovodWorld(World):
     def norm_group(self, size: int) -> Any:
         if size == 1:
             return None
-        check_group(size, self.size)
+        if size != self._bn_group:
+            raise UserError(f"bn_group is {size}, but these processes have joined for {self._bn_group}")
         mine = self._sets[self.rank // size] if self._sets else self._hvd.global_process_set
         return _RankGroup(self, mine, size)
 
@@ -155,8 +156,9 @@ class HorovodWorld(World):
             self._lifeline.fail("it was interrupted")
             raise
         except BaseException as error:
-            # Where another rank has ended, what Horovod raises here only follows from it.
-            self._lifeline.await_cause()
+            # Where another rank has ended, what Horovod's operations raise here only follows from it.
+            if isinstance(error, mx.base.MXNetError):
+                self._lifeline.await_cause()
             self._lifeline.fail(f"{type(error).__name__}: {error}")
             raise
 
@@ -230,7 +232,7 @@ def _join(launch: Launch, bn_group: int, fusion_mb: int | None) -> World:
             f"{launch.launcher} started {launch.size} processes, but Horovod sees {hvd.size()}; "
             "use horovodrun, or build Horovod with this MPI (docs/distributed.md)"
         )
-    return HorovodWorld(hvd, sets)
+    return HorovodWorld(hvd, bn_group, sets)
 
 
 def import_horovod(before: str = "") -> Any:

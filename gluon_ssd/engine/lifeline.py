@@ -17,9 +17,13 @@ import sys
 import threading
 from typing import Any, Callable
 
+from ..errors import UserError
+
 # How long the network may be silent before a host counts as gone: idle + interval * count, in seconds.
 _KEEPALIVE = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 5))
 _GRACE = 15.0
+# For every rank to connect at the start.
+_PATIENCE = 60.0
 _WELCOME = b"welcome"
 
 
@@ -68,9 +72,16 @@ class Lifeline:
             self._send({"done": self.rank})
 
     def _welcome(self, server: socket.socket, size: int, token: str) -> None:
-        server.settimeout(60)
+        server.settimeout(_PATIENCE)
         while len(self._others) < size - 1:
-            connection, _ = server.accept()
+            try:
+                connection, _ = server.accept()
+            except socket.timeout:
+                missing = sorted(set(range(1, size)) - set(self._others))
+                raise UserError(
+                    f"rank {missing[0]} did not connect to rank 0, on {socket.gethostname()}, in time; "
+                    "processes must be able to connect to each other"
+                ) from None
             _keep_alive(connection)
             connection.settimeout(10)
             with contextlib.suppress(OSError, ValueError, KeyError):
@@ -148,7 +159,7 @@ class _Peer:
 
 def _addresses() -> list[str]:
     """IPv4 addresses of this machine, the loopback last."""
-    import psutil  # type: ignore[import-untyped]  # comes with Horovod
+    import psutil  # comes with Horovod
 
     rows = [row for rows in psutil.net_if_addrs().values() for row in rows]
     found = sorted({row.address for row in rows if row.family == socket.AF_INET})
@@ -166,7 +177,10 @@ def _reach(addresses: list[str], port: int, rank: int, token: str) -> tuple[sock
             if connection.recv(len(_WELCOME), socket.MSG_WAITALL) == _WELCOME:
                 connection.settimeout(None)
                 return connection, address
-    raise ConnectionError(f"rank 0 cannot be reached at any of {', '.join(addresses)}, port {port}")
+    raise UserError(
+        f"rank {rank} cannot reach rank 0 at {', '.join(addresses)}, port {port}; "
+        "processes must be able to connect to each other"
+    )
 
 
 def _keep_alive(connection: socket.socket) -> None:
