@@ -55,6 +55,12 @@ def test_the_same_run_as_with_scoring_in_between(shapes, tmp_path):
     assert children() == []
 
 
+def test_record_files_are_scored_aside_too(cli, shapes, tmp_path):
+    assert cli("prepare-records", shapes, "packed").status == 0
+    result = train(tmp_path / "packed", tmp_path / "run", async_val=True, epochs=1)
+    assert result.best_map is not None and (tmp_path / "run/val/detections.json").is_file()
+
+
 @pytest.fixture
 def scored(monkeypatch):
     """Scores of the list come one after the other, each only when it is waited for or at the second look."""

@@ -74,6 +74,8 @@ def test_a_recipe_scores_as_its_reference(name):
     # From the published configurations: lr of the global batch, iterations of warm-up (rounded down).
     [
         ("ssd_resnet34/mlperf", 8, 256, 0.02, 300, (44, 55), 5e-4, 65),
+        ("ssd_resnet34/dgxa100_8x8", 64, 1536, 0.192, 1145, (48, 60), 1.7e-4, 70),
+        ("ssd_resnet34/dgxa100_128x8", 1024, 3072, 0.384, 1336, (68, 85), 4e-5, 90),
         ("ssd_resnet34/mlperf_fp16", 8, 256, 0.02, 300, (44, 55), 5e-4, 65),
         ("ssd_resnet34/dgxa100", 8, 912, 0.0899745, 642, (44, 55), 1.3e-4, 65),
         ("ssd_resnet34/fujitsu_pg", 4, 456, 0.04498725, 771, (44, 55), 1.3e-4, 65),

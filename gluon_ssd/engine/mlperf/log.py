@@ -45,6 +45,7 @@ class MlperfLog(RunObserver):
         self._mllog = _mllog()
         self._file: logging.Handler | None = None
         self._block: int | None = None
+        self._epoch: int | None = None
         self._quiet, self._over = True, False
 
     def started(self, facts: RunFacts) -> None:
@@ -74,13 +75,16 @@ class MlperfLog(RunObserver):
             last = next(due, recipe.epochs)
             self._log("start", "block_start", first_epoch_num=epoch, epoch_count=last - epoch + 1)
         self._log("start", "epoch_start", epoch_num=epoch)
+        self._epoch = epoch
 
     def epoch_ended(self, epoch: int, values: Mapping[str, float]) -> None:
+        if self._over:
+            return
         rate = values["images_per_second"]
         stats = {"throughput": rate, **{key: values[key] for key in ("lr", "loss") if key in values}}
         self._event("tracked_stats", stats, step=epoch)
         self._event("throughput", rate)
-        self._log("end", "epoch_stop", epoch_num=epoch)
+        self._end_epoch()
 
     def evaluation_started(self, epoch: int) -> None:
         self._end_block()
@@ -91,7 +95,10 @@ class MlperfLog(RunObserver):
         self._event("eval_accuracy", score, epoch_num=epoch)
         target = self._recipe.target_map
         if target is not None and score >= target:
-            # Now, so that the clock does not count the checkpoints and pictures that come next.
+            # Now, so that the clock does not count the checkpoints and pictures that come next. Where scores
+            # are computed aside, an epoch may have begun meanwhile.
+            self._end_epoch()
+            self._end_block()
             self._stop("success")
 
     def ended(self, reached: bool) -> None:
@@ -109,6 +116,11 @@ class MlperfLog(RunObserver):
     def _stop(self, status: str) -> None:
         self._log("end", "run_stop", status=status)
         self._over = True
+
+    def _end_epoch(self) -> None:
+        if self._epoch is not None:
+            self._log("end", "epoch_stop", epoch_num=self._epoch)
+            self._epoch = None
 
     def _end_block(self) -> None:
         if self._block is not None:
