@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test lint bench clean install
+.PHONY: demo test lint bench clean install extras
 
 demo: $(STAMP)
 	$(BIN)/gluon-ssd demo
@@ -28,6 +28,15 @@ $(STAMP): setup.py gluon_ssd/version.py
 	@echo "Installing into .venv (once, about a minute) ..."
 	@$(PYTHON) -m venv .venv
 	@$(PIP) install -e '.[cpu,dev]'
+	@touch $@
+
+# All optional parts, so that no test is skipped for want of one; but torch, beside which GluonCV does not import.
+extras: .venv/.extras
+
+.venv/.extras: $(STAMP)
+	@echo "Installing the optional parts into .venv (once, about two minutes, 2 GB) ..."
+	@$(PIP) install -e '.[dali,onnx,gluoncv,tensorboard,mlperf,safetensors,tfrecord]'
+	@$(PIP) install --no-deps onnxruntime==1.16.3
 	@touch $@
 
 # GluonCV is only the peer that the benchmarks compare with.

@@ -1,15 +1,18 @@
-"""Images per second of the training input, in turn with a plain Pillow pipeline on the same threads.
+"""Images per second of the training input: the native loader, DALI on CPU, and a plain Pillow pipeline.
 
     python benchmarks/data_pipeline.py --data /datasets/coco2017 --threads 2
 
-Both sides read, decode, crop, resize to 300x300, mirror, jitter colours and normalise the same images into
-batches; ours through NativeLoader, the other one image after the other through Pillow and NumPy, as published
-SSD trainings do. The numbers are medians over epochs taken in turn, so that a busy machine slows both alike.
+All read, decode, crop, resize to 300x300, mirror, jitter colours and normalise the same images into batches,
+on the same number of threads; Pillow one image after the other with NumPy, as published SSD trainings do. The
+numbers are medians over epochs taken in turn, so that a busy machine slows all alike. DALI is left out where
+it is not installed. `--memory N` measures instead how the memory of both loaders grows over N images.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
+import importlib.util
 import io
 import os
 import statistics
@@ -17,12 +20,16 @@ import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from PIL import Image, ImageEnhance
 
 from gluon_ssd.data import NativeLoader, Preprocess, SSDTrainTransform, crop, open_dataset, transforms
+from gluon_ssd.data.coco import CocoDataset
+from gluon_ssd.data.epochs import EpochLoader
+from gluon_ssd.data.pipelines import InputSettings, Target, make_loader
 from gluon_ssd.data.records import Record
 
 STAGES = {
@@ -39,7 +46,7 @@ STAGES = {
 def plain_sample(record: Record, rng: np.random.Generator, preprocess: Preprocess) -> np.ndarray:
     """The same augmentation, step by step at full precision, without shortcuts. Returns float32 (3, h, w)."""
     boxes, _ = record.objects()
-    frame = crop.random_crop(record.width, record.height, boxes, rng)
+    frame = crop.random_crop(record.width, record.height, boxes, rng, attempts=1)
     image = Image.open(io.BytesIO(record.read())).convert("RGB").crop(frame)
     image = image.resize(preprocess.size[::-1], Image.Resampling.BILINEAR)
     if rng.random() < 0.5:
@@ -65,8 +72,8 @@ def time_plain(records: list[Record], preprocess: Preprocess, batch: int, thread
     return len(records) / (time.perf_counter() - start)
 
 
-def time_loader(loader: NativeLoader, epoch: int) -> float:
-    """Images per second of the native loader over one epoch."""
+def time_loader(loader: EpochLoader, epoch: int) -> float:
+    """Images per second of a loader over one epoch."""
     loader.set_epoch(epoch)
     start = time.perf_counter()
     count = sum(len(batch) for batch in loader)
@@ -114,6 +121,69 @@ def profile(loader: NativeLoader, epochs: int) -> None:
         print(f"  {name:12} {value:6.3f}  {value / total:4.0%}")
 
 
+def dali_is_installed() -> bool:
+    """Without importing it."""
+    return (
+        importlib.util.find_spec("nvidia") is not None and importlib.util.find_spec("nvidia.dali") is not None
+    )
+
+
+def loaders(data: CocoDataset, options: argparse.Namespace, indices: range) -> dict[str, EpochLoader]:
+    """The loaders to compare, by name."""
+    # One attempt per crop option, as the published trainings have it.
+    transform = SSDTrainTransform(Preprocess((options.size, options.size)), attempts=1)
+    settings = InputSettings(workers=options.threads)
+    names = ["native", "dali"] if dali_is_installed() else ["native"]
+    return {
+        name: make_loader(
+            data,
+            transform,
+            options.batch,
+            replace(settings, data_pipeline=name),
+            Target(),
+            shuffle=True,
+            indices=indices,
+        )
+        for name in names
+    }
+
+
+def resident_mb() -> float:
+    """Memory of this process in MB."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def show_memory(sides: dict[str, EpochLoader], images: int) -> None:
+    """Print the resident memory as the images go through, at five points."""
+    for name, loader in sides.items():
+        count, marks = 0, []
+        for epoch in range(-(-images // loader.samples)):
+            loader.set_epoch(epoch)
+            count += sum(len(batch) for batch in loader)
+            gc.collect()
+            if count >= images * (len(marks) + 1) / 5:
+                marks.append(f"{count}: {resident_mb():.0f}")
+        print(f"  {name:8} MB after images  {'  '.join(marks)}")
+
+
+def compare(sides: dict[str, EpochLoader], options: argparse.Namespace, records: list[Record]) -> None:
+    """Time all sides in turn and print medians and ratios to the native loader."""
+    preprocess = Preprocess((options.size, options.size))
+    rates: dict[str, list[float]] = defaultdict(list)
+    for epoch in range(options.epochs + 1):
+        for name, loader in sides.items():
+            rates[name].append(time_loader(loader, epoch))
+        if options.pillow:
+            rates["pillow"].append(time_plain(records, preprocess, options.batch, options.threads, epoch))
+    for name, values in rates.items():
+        timed = values[1:]
+        ratio = statistics.median(a / b for a, b in zip(rates["native"][1:], timed))
+        spread = f"({min(timed):.1f} .. {max(timed):.1f})"
+        against = "" if name == "native" else f", native / {name} {ratio:.2f}"
+        print(f"  {name:8} {statistics.median(timed):7.1f} images/s {spread}{against}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -127,35 +197,31 @@ def main() -> None:
         "--epochs", type=int, default=7, help="timed epochs of each side, after one to warm up"
     )
     parser.add_argument("--limit", type=int, default=1024, help="use at most so many images")
+    parser.add_argument("--memory", type=int, metavar="N", help="measure memory over N images instead")
+    parser.add_argument("--no-pillow", dest="pillow", action="store_false", help="leave Pillow out")
     options = parser.parse_args()
     if not options.data:
         parser.error("give --data, or set GLUON_SSD_COCO128 to a folder with coco128")
 
     cv2.setNumThreads(1)
     data = open_dataset(options.data, options.split)
-    preprocess = Preprocess((options.size, options.size))
     indices = range(min(options.limit, len(data)))
-    records = [data.records[k] for k in indices]
-
-    def loader(threads: int) -> NativeLoader:
-        transform = SSDTrainTransform(preprocess)
-        return NativeLoader(data, transform, options.batch, shuffle=True, workers=threads, indices=indices)
-
-    native = loader(options.threads)
-    ours, plain = [], []
-    for epoch in range(options.epochs + 1):
-        ours.append(time_loader(native, epoch))
-        plain.append(time_plain(records, preprocess, options.batch, options.threads, epoch))
-    ours, plain = ours[1:], plain[1:]
+    sides = loaders(data, options, indices)
     size = f"{options.size}x{options.size}"
-    print(f"{len(records)} images, {size}, {options.threads} threads, {options.epochs} epochs")
-    for name, values in (("gluon_ssd", ours), ("pillow", plain)):
-        print(
-            f"  {name:10} {statistics.median(values):7.1f} images/s ({min(values):.1f} .. {max(values):.1f})"
-        )
-    ratio = statistics.median(a / b for a, b in zip(ours, plain))
-    print(f"  ratio      {ratio:7.2f}")
-    profile(loader(0), min(options.epochs, 4))
+    print(f"{len(indices)} images, {size}, {options.threads} threads, {options.epochs} epochs")
+    if options.memory:
+        show_memory(sides, options.memory)
+        return
+    compare(sides, options, [data.records[k] for k in indices])
+    alone = NativeLoader(
+        data,
+        SSDTrainTransform(Preprocess((options.size, options.size)), attempts=1),
+        options.batch,
+        shuffle=True,
+        workers=0,
+        indices=indices,
+    )
+    profile(alone, min(options.epochs, 4))
 
 
 if __name__ == "__main__":

@@ -121,9 +121,16 @@ class Detector:
         for picture, (boxes, scores, class_ids) in zip(pictures, to_pixels(outputs, sizes)):
             yield Detections(boxes, scores, class_ids, self.net.classes, picture)
 
-    def detect_batch(self, images: mx.nd.NDArray) -> tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray]:
-        """Normalised (N, 3, H, W) to padded (class_ids, scores, boxes), as `SSDPostprocess` gives them."""
-        return self._postprocess(*self.net(self.net.arrange(images)))
+    def detect_batch(
+        self, images: mx.nd.NDArray, layout: str = "NCHW"
+    ) -> tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray]:
+        """Normalised images to padded (class_ids, scores, boxes), as `SSDPostprocess` gives them.
+
+        ``images``: (N, 3, H, W), or in the network's own ``layout``.
+        """
+        if layout != self.net.layout:
+            images = self.net.arrange(images)
+        return self._postprocess(*self.net(images))
 
 
 def to_pixels(

@@ -83,7 +83,7 @@ OPTIONAL = (
     Piece(
         "nvidia.dali",
         ("nvidia-dali-cuda120",),
-        "nothing yet, for decoding on the GPU",
+        "no data_pipeline dali",
         'pip install "gluon_ssd[dali]"',
     ),
     Piece(
@@ -132,15 +132,28 @@ def required() -> list[Fact]:
 
 
 def optional() -> list[Fact]:
-    """Return one fact per optional package; none is imported."""
+    """Return one fact per optional package; none is imported, but DALI is tried."""
     facts = []
     for piece in OPTIONAL:
         version = _version(piece.distributions)
         if version is None or not _can_find(piece.module):
             facts.append(Fact(piece.module, "not installed", ABSENT, f"{piece.cost}: {piece.install}"))
+        elif piece.module == "nvidia.dali":
+            facts.append(_try_dali(piece, version))
         else:
             facts.append(Fact(piece.module, version))
     return facts
+
+
+def _try_dali(piece: Piece, version: str) -> Fact:
+    """Its wheels install where they cannot run: an old driver, a processor that is not meant."""
+    try:
+        outcome = importlib.import_module("gluon_ssd.data.dali.check").decode_one()
+    except Exception as error:  # whatever a binary package raises
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        advice = f"does not work ({reason or type(error).__name__}); {piece.cost}: {piece.install}"
+        return Fact(piece.module, version, BROKEN, advice)
+    return Fact(piece.module, f"{version}, {outcome}")
 
 
 def mxnet_features() -> Fact:

@@ -57,9 +57,19 @@ class Recipe:
     limit_train: int | None = _key(None, "data", "use only the first N training images", low=1)
     limit_val: int | None = _key(None, "data", "use only the first N validation images", low=1)
     augment: str = _key("ssd", "data", "in training; flip is RetinaNet's", choices=("ssd", "flip", "none"))
+    data_pipeline: str = _key(
+        "native", "data", "synthetic: random images, for speed", choices=("native", "dali", "synthetic")
+    )
     workers: int = _key(2, "data", "loader threads", low=1)
     on_bad_image: str = _key("fail", "data", "an image that cannot be read", choices=("fail", "skip"))
     max_bad_share: float = _key(0.01, "data", "share of images that may be skipped", low=0, high=1)
+    dali_workers: int | None = _key(None, "data", "DALI's threads, if not as many as workers", low=1)
+    input_batch_multiplier: int = _key(1, "data", "batches that DALI makes at once", low=1)
+    input_jpg_decode: str = _key(
+        "auto", "data", "where DALI decodes", choices=("auto", "cpu", "gpu", "cache", "hw")
+    )
+    dali_cache_mb: int = _key(4096, "data", "GPU memory for the decoder cache", low=1)
+    hw_decoder_load: float = _key(0.65, "data", "with hw: the hardware decoder's share", low=0, high=1)
 
     epochs: int = _key(65, "schedule", "epochs to train", low=1)
     max_steps: int | None = _key(None, "schedule", "stop after N optimizer steps, whatever the epoch", low=1)

@@ -74,6 +74,23 @@ def test_a_missing_piece_says_what_it_costs(monkeypatch):
     ]
 
 
+DALI = Piece("nvidia.dali", ("nvidia-dali-cuda120",), "no data_pipeline dali", "pip install it")
+
+
+def test_dali_is_tried():
+    pytest.importorskip("nvidia.dali")
+    fact = environment._try_dali(DALI, "1.53.0")
+    assert fact == Fact("nvidia.dali", "1.53.0, decodes on CPU")
+
+
+def test_dali_that_does_not_work_tells_why(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nvidia.dali", None)
+    fact = environment._try_dali(DALI, "1.53.0")
+    assert fact.status == BROKEN
+    assert fact.advice.startswith("does not work (import of nvidia.dali halted")
+    assert fact.advice.endswith("no data_pipeline dali: pip install it")
+
+
 @pytest.mark.parametrize(
     ("threads", "text", "advice"),
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
-from typing import Any, Callable, NoReturn
+from typing import Any, Callable, NoReturn, Sequence
 
 from ..errors import UserError, nearest
 from ..recipe import Recipe
@@ -60,10 +60,15 @@ def bounded(type_name: str, **bounds: Any) -> Callable[[str], Any]:
     return parse
 
 
-def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
-    """Add one flag per recipe key; a flag that is not given leaves no trace in the parsed arguments."""
+def add_recipe_flags(parser: argparse.ArgumentParser, names: Sequence[str] | None = None) -> None:
+    """Add one flag per recipe key, or for these ``names`` only.
+
+    A flag that is not given leaves no trace in the parsed arguments.
+    """
     groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
     for item in fields(Recipe):
+        if names is not None and item.name not in names:
+            continue
         options: dict[str, Any] = {"dest": item.name, "default": argparse.SUPPRESS, "help": _help(item)}
         bounds, type_name = item.metadata["bounds"], str(item.type)
         base = type_name.replace(" | None", "")

@@ -35,7 +35,8 @@ def add_parser(subparsers: Any) -> Parser:
 def run(args: argparse.Namespace) -> int:
     """Train, and say where the results are."""
     recipe = resolve(args.recipe, recipe_values(args))
-    if recipe.data is None and recipe.train_annotation is None:
+    synthetic = recipe.data_pipeline == "synthetic"
+    if recipe.data is None and recipe.train_annotation is None and not synthetic:
         raise UserError("no data set; give its folder: --data /path/to/coco")
 
     from ..engine.train import run_training

@@ -5,7 +5,18 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .parsing import Parser, bounded, example
+from .parsing import Parser, add_recipe_flags, bounded, example, recipe_values
+
+# How images reach the network; those of the recipe that evaluation has a use for.
+INPUT_KEYS = (
+    "data_pipeline",
+    "workers",
+    "dali_workers",
+    "input_batch_multiplier",
+    "input_jpg_decode",
+    "dali_cache_mb",
+    "hw_decoder_load",
+)
 
 
 def add_parser(subparsers: Any) -> Parser:
@@ -27,11 +38,9 @@ def add_parser(subparsers: Any) -> Parser:
         "--output", metavar="FOLDER", help="where the results go (default: beside the checkpoint)"
     )
     parser.add_argument("--batch-size", type=bounded("int", low=1), default=8, metavar="N", help="default: 8")
-    parser.add_argument(
-        "--workers", type=bounded("int", low=1), default=2, metavar="N", help="loader threads"
-    )
     parser.add_argument("--limit", type=bounded("int", low=1), metavar="N", help="only the first N images")
     add_detection_flags(parser)
+    add_recipe_flags(parser, INPUT_KEYS)
     return parser
 
 
@@ -63,6 +72,7 @@ def add_detection_flags(parser: argparse.ArgumentParser, score_threshold: float 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print the scores."""
+    from ..data.pipelines import InputSettings
     from ..engine.evaluate import validate
 
     validate(
@@ -73,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         images=args.images,
         output=args.output,
         batch_size=args.batch_size,
-        workers=args.workers,
+        settings=InputSettings(**{k: v for k, v in recipe_values(args).items() if k in INPUT_KEYS}),
         limit=args.limit,
         score_threshold=args.score_threshold,
         iou_threshold=args.iou_threshold,

@@ -20,6 +20,8 @@ _HOME = {
     "SSDTrainTransform": "transforms",
     "Batch": "batch",
     "NativeLoader": "loader",
+    "InputSettings": "pipelines",
+    "make_loader": "pipelines",
 }
 
 __all__ = sorted(_HOME)

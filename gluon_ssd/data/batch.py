@@ -10,23 +10,34 @@ import numpy as np
 
 @dataclass
 class Batch:
-    """One batch, all NumPy.
+    """One batch.
 
-    ``images`` float32 (B, 3, H, W), normalised, contiguous; ``boxes`` float32 (B, M, 4), ltrb fractions of
-    the image, 0 in the rows beyond an image's objects; ``labels`` int32 (B, M), 0-based class index, -1 in
-    those rows; M is at least 1. ``image_ids`` int64 (B,); ``sizes`` int32 (B, 2), the original height and
-    width. ``targets`` is what the loader's encoder returned, None without one.
+    ``images`` (B, 3, H, W), normalised and contiguous: float32 NumPy from the native loader. DALI's are an
+    NDArray on their device, float32 or float16, in ``layout`` NCHW or NHWC, and may have a fourth channel of
+    zeros. The rest is NumPy: ``boxes`` float32 (B, M, 4), ltrb fractions of the image, 0 in the rows beyond
+    an image's objects; ``labels`` int32 (B, M), 0-based class index, -1 in those rows; M is at least 1.
+    ``image_ids`` int64 (B,); ``sizes`` int32 (B, 2), the original height and width. ``targets`` is what the
+    loader's encoder returned, None without one.
     """
 
-    images: np.ndarray
+    images: Any
     boxes: np.ndarray
     labels: np.ndarray
     image_ids: np.ndarray
     sizes: np.ndarray
     targets: Any = None
+    layout: str = "NCHW"
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def pictures(self) -> np.ndarray:
+        """The images as float32 NumPy (B, 3, H, W), whatever they are in; waits for the device."""
+        array = self.images if isinstance(self.images, np.ndarray) else self.images.asnumpy()
+        if self.layout == "NHWC":
+            array = array.transpose(0, 3, 1, 2)
+        result: np.ndarray = array[:, :3].astype(np.float32, copy=False)
+        return result
 
 
 def pad_objects(objects: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

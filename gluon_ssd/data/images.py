@@ -85,7 +85,7 @@ def decode_image(
     if image is None:
         raise UserError(f"{name}: not a picture that can be decoded; replace or remove it")
     if stored is not None:
-        _check_size(image, stored, reduction, name)
+        check_size(image.shape[:2], stored, reduction, name)
     return image if _RGB else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
@@ -126,10 +126,10 @@ def _oversampling(ratio: float) -> int:
     return next((count for limit, count in ((2.5, 2), (3.5, 3), (4.5, 4)) if ratio <= limit), 0)
 
 
-def _check_size(image: np.ndarray, stored: tuple[int, int], reduction: int, name: PathLike) -> None:
-    expected = tuple(-(-side // reduction) for side in stored)
-    if image.shape[:2] != expected:
-        height, width = (side * reduction for side in image.shape[:2])
+def check_size(found: tuple[int, ...], stored: tuple[int, int], reduction: int, name: PathLike) -> None:
+    """UserError unless a picture decoded at 1/``reduction`` to ``found`` (h, w) is of the ``stored`` size."""
+    if tuple(found) != tuple(-(-side // reduction) for side in stored):
+        height, width = (side * reduction for side in found)
         about = "about " if reduction > 1 else ""
         raise UserError(
             f"{name}: the picture is {about}{width}x{height} but its annotation says {stored[1]}x{stored[0]} "

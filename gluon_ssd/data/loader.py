@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import weakref
-from types import TracebackType
-from typing import Any, Callable, Iterator, Sequence
+from typing import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
 
 from gluon_ssd.data.batch import Batch, pad_objects
+from gluon_ssd.data.epochs import Encoder, EpochLoader, encode
 from gluon_ssd.data.records import Records
-from gluon_ssd.data.samples import MAX_BAD_SHARE, Sample, SampleReader, Transform, epoch_order
+from gluon_ssd.data.samples import MAX_BAD_SHARE, Sample, SampleReader, Transform
 from gluon_ssd.data.workers import Crew
 from gluon_ssd.errors import UserError
 
-Encoder = Callable[[np.ndarray, np.ndarray], Any]
 
-
-class NativeLoader:
+class NativeLoader(EpochLoader):
     """Batches of a data set, read and augmented by threads.
 
     The batches depend on the data set, ``seed``, epoch and ``shard``, never on ``workers`` or timing: each
@@ -57,48 +54,24 @@ class NativeLoader:
         on_bad_image: str = "fail",
         max_bad_share: float = MAX_BAD_SHARE,
     ) -> None:
-        _check_settings(batch_size, seed, workers, prefetch, shard, on_bad_image)
-        self.transform, self.batch_size, self.encoder = transform, batch_size, encoder
-        self.shuffle, self.seed, self.drop_last, self.shard = shuffle, seed, drop_last, shard
+        super().__init__(
+            dataset.records,
+            batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            drop_last=drop_last,
+            skip_empty=skip_empty,
+            indices=indices,
+            shard=shard,
+        )
+        _check_settings(workers, prefetch, on_bad_image)
+        self.transform, self.encoder = transform, encoder
         self.workers, self.prefetch = workers, prefetch
-        self.epoch, self.start_batch = 0, 0
-        self.wait_seconds = 0.0
-        records = dataset.records
-        chosen = range(len(records)) if indices is None else indices
-        kept = [index for index in chosen if not skip_empty or len(records[index].boxes)]
-        self._indices = np.array(kept, np.int64)
-        self._refuse_nothing(len(chosen))
         skip = on_bad_image == "skip"
-        self._reader = SampleReader(records, self._indices, transform, seed, skip, max_bad_share)
-        self._crews: weakref.WeakSet[Crew] = weakref.WeakSet()
+        self._reader = SampleReader(dataset.records, self._indices, transform, seed, skip, max_bad_share)
 
     def tell_skipped(self, listener: Callable[[str], None]) -> None:
-        """Send the line about a skipped image to ``listener``, from any thread, instead of to `warnings`."""
         self._reader.on_skip = listener
-
-    @property
-    def samples(self) -> int:
-        """Images this rank sees in an epoch."""
-        rank, size = self.shard
-        if not self.drop_last:
-            return len(range(rank, len(self._indices), size))
-        return len(self._indices) // size // self.batch_size * self.batch_size
-
-    def __len__(self) -> int:
-        """Batches of this rank in a whole epoch."""
-        return -(-self.samples // self.batch_size)
-
-    def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
-        """Choose the epoch of the next iterations and the batch they start at (to resume within an epoch)."""
-        if not 0 <= start_batch <= len(self):
-            raise ValueError(f"start_batch is {start_batch}, but an epoch has {len(self)} batches")
-        self.epoch, self.start_batch = epoch, start_batch
-
-    def order(self, epoch: int) -> np.ndarray:
-        """Indices of the records this rank sees in an epoch, in order: int64 (samples,)."""
-        indices = epoch_order(self._indices, self.seed, epoch) if self.shuffle else self._indices
-        rank, size = self.shard
-        return indices[rank::size][: self.samples]
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches of the chosen epoch; ``wait_seconds`` counts the time spent waiting for them."""
@@ -111,41 +84,7 @@ class NativeLoader:
 
         if self.workers:
             cv2.setNumThreads(1)
-        crew = Crew(count, make, self.workers, self.prefetch)
-        self._crews.add(crew)
-        self.wait_seconds = 0.0
-        try:
-            for batch in crew.results():
-                self.wait_seconds = crew.wait_seconds
-                yield batch
-        finally:
-            crew.close()
-
-    def close(self) -> None:
-        """Stop and join all threads, also those of iterations that were abandoned."""
-        for crew in list(self._crews):
-            crew.close()
-
-    def __enter__(self) -> NativeLoader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _refuse_nothing(self, chosen: int) -> None:
-        count, (_, size) = len(self._indices), self.shard
-        if count == 0:
-            why = f" with objects (all {chosen} are without)" if chosen else ""
-            raise UserError(f"the data set has no images{why}; check the annotations")
-        # In evaluation a rank may have nothing to do; in training all have equally much.
-        if len(self) == 0 and self.drop_last:
-            ranks = f" on each of {size} processes" if size > 1 else ""
-            raise UserError(
-                f"the data set has {count} images, too few for one batch of {self.batch_size}{ranks}; "
-                "use a smaller batch size or more images"
-            )
+        return self._work(Crew(count, make, self.workers, self.prefetch))
 
 
 class _BatchJob:
@@ -166,28 +105,13 @@ class _BatchJob:
         boxes, labels = pad_objects([(sample.boxes, sample.labels) for sample in samples])
         ids = np.array([sample.record.image_id for sample in samples], np.int64)
         sizes = np.array([(sample.record.height, sample.record.width) for sample in samples], np.int32)
-        targets = None
-        if self._encoder is not None:
-            try:
-                targets = self._encoder(boxes, labels)
-            except UserError:
-                raise
-            except Exception as error:
-                raise RuntimeError(
-                    f"images {ids.tolist()}: {type(error).__name__} while encoding: {error}"
-                ) from error
+        targets = encode(self._encoder, boxes, labels, ids)
         return Batch(self._images, boxes, labels, ids, sizes, targets)
 
 
-def _check_settings(
-    batch_size: int, seed: int, workers: int, prefetch: int, shard: tuple[int, int], on_bad_image: str
-) -> None:
-    for name, value, least in (("batch_size", batch_size, 1), ("seed", seed, 0), ("workers", workers, 0)):
+def _check_settings(workers: int, prefetch: int, on_bad_image: str) -> None:
+    for name, value, least in (("workers", workers, 0), ("prefetch", prefetch, 1)):
         if value < least:
             raise UserError(f"{name} is {value}; it must be at least {least}")
-    if prefetch < 1:
-        raise UserError(f"prefetch is {prefetch}; it must be at least 1")
-    if not 0 <= shard[0] < shard[1]:
-        raise ValueError(f"shard is {shard}; the rank must be in 0 .. size - 1")
     if on_bad_image not in ("fail", "skip"):
         raise UserError(f"on_bad_image is '{on_bad_image}'; it must be 'fail' or 'skip'")

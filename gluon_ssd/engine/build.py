@@ -63,6 +63,8 @@ def make_step(inputs: Inputs, net: Any) -> TrainStep:
         decay_norms=recipe.decay_on == "all",
         accumulate=recipe.accumulate,
         scale=_loss_scale(inputs),
+        # Only the native loader leaves it to the network to arrange the images.
+        arranged=recipe.data_pipeline != "native",
     )
     if resumed is not None:
         restore_optimizer(step.trainer, resumed)

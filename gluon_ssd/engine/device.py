@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mxnet as mx
 
+from ..data.batch import Batch
+from ..data.pipelines import Target
 from ..errors import UserError
 
 
@@ -13,3 +17,15 @@ def pick_device(name: str = "auto") -> mx.Context:
     if name == "gpu" and not gpus:
         raise UserError("device gpu: MXNet sees no GPU here; use device cpu, or see gluon-ssd doctor")
     return mx.gpu(0) if gpus else mx.cpu()
+
+
+def images_on(device: mx.Context, batch: Batch) -> mx.nd.NDArray:
+    """A batch's images on ``device``; an NDArray that is there already is not copied."""
+    if isinstance(batch.images, mx.nd.NDArray):
+        return batch.images.as_in_context(device)
+    return mx.nd.array(batch.images, ctx=device)
+
+
+def target_of(device: mx.Context, net: Any) -> Target:
+    """What a loader should make for ``net`` on ``device``."""
+    return Target(device.device_type, device.device_id, net.layout, net.dtype)

@@ -6,21 +6,23 @@ import json
 import math
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, Iterable
 
-import mxnet as mx
 import numpy as np
 
 from ..data.coco import CocoDataset, open_dataset
-from ..data.loader import NativeLoader
+from ..data.epochs import EpochLoader
+from ..data.pipelines import InputSettings, make_loader
+from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform
 from ..detector import Detector, restore, to_pixels
 from ..errors import UserError
 from .archive import atomic_write
 from .checkpoint import find_checkpoint, read_checkpoint
 from .coco_eval import METRICS, Scores, score
+from .device import images_on, target_of
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,10 @@ class Evaluation:
 
 def evaluate(
     detector: Detector,
-    dataset: CocoDataset,
+    dataset: CocoDataset | SyntheticDataset,
     *,
     batch_size: int = 8,
-    workers: int = 2,
+    settings: InputSettings = InputSettings(),  # noqa: B008 - frozen
     limit: int | None = None,
     on_batch: Callable[[int], None] = lambda images: None,
 ) -> Evaluation:
@@ -47,8 +49,14 @@ def evaluate(
     """
     start = time.perf_counter()
     chosen = range(len(dataset))[:limit]
-    loader = NativeLoader(
-        dataset, EvalTransform(detector.net.preprocess), batch_size, workers=workers, indices=chosen
+    loader = make_loader(
+        dataset,
+        EvalTransform(detector.net.preprocess),
+        batch_size,
+        # An image left out would not be scored, and nobody would know.
+        replace(settings, on_bad_image="fail"),
+        target_of(detector.device, detector.net),
+        indices=chosen,
     )
     found: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
     with loader:
@@ -61,12 +69,12 @@ def evaluate(
     return Evaluation(scores, found, time.perf_counter() - start)
 
 
-def _one_ahead(detector: Detector, loader: NativeLoader) -> Iterable[Any]:
+def _one_ahead(detector: Detector, loader: EpochLoader) -> Iterable[Any]:
     """Results of a batch while the network works on the next."""
     waiting = None
     for batch in loader:
-        images = mx.nd.array(batch.images, ctx=detector.device)
-        current = batch.image_ids, batch.sizes, detector.detect_batch(images)
+        outputs = detector.detect_batch(images_on(detector.device, batch), batch.layout)
+        current = batch.image_ids, batch.sizes, outputs
         if waiting is not None:
             yield waiting
         waiting = current
@@ -161,7 +169,7 @@ def validate(
     images: str | None = None,
     output: str | None = None,
     batch_size: int = 8,
-    workers: int = 2,
+    settings: InputSettings = InputSettings(),  # noqa: B008 - frozen
     limit: int | None = None,
     score_threshold: float = 0.05,
     iou_threshold: float = 0.5,
@@ -170,12 +178,19 @@ def validate(
 ) -> Evaluation:
     """Scores a checkpoint on a data set, prints the table and writes the results beside the checkpoint.
 
-    ``data``: folder; None is the one the checkpoint was trained with. See `gluon-ssd val --help` for the
-    rest.
+    ``data``: folder; None is the one the checkpoint was trained with. Synthetic images tell the speed alone:
+    it is printed, and nothing is written. See `gluon-ssd val --help` for the rest.
     """
     path = find_checkpoint(checkpoint)
     saved = read_checkpoint(path)
     net = restore(saved, device)
+    detector = Detector(net, score_threshold, iou_threshold, max_detections, fuse=True)
+    if settings.data_pipeline == "synthetic":
+        made = SyntheticDataset(net.classes, limit or DEFAULT_IMAGES)
+        evaluation = evaluate(detector, made, batch_size=batch_size, settings=settings)
+        rate = len(made) / evaluation.seconds
+        print(f"{len(made)} synthetic images in {evaluation.seconds:.1f} s, {rate:.1f} images/s with scoring")
+        return evaluation
     if data is None and annotation is None and images is None:
         keys = ("data", f"{split}_annotation", f"{split}_images")
         data, annotation, images = (saved.recipe.get(key) for key in keys)
@@ -187,8 +202,7 @@ def validate(
     run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
     folder = Path(output).expanduser() if output else run / ("val" if split == "val" else f"val-{split}")
     make_folder(folder)
-    detector = Detector(net, score_threshold, iou_threshold, max_detections, fuse=True)
-    evaluation = evaluate(detector, dataset, batch_size=batch_size, workers=workers, limit=limit)
+    evaluation = evaluate(detector, dataset, batch_size=batch_size, settings=settings, limit=limit)
     print(score_table(evaluation.scores))
     write_evaluation(evaluation, dataset, folder)
     print(f"results in {folder}")

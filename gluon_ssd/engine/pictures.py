@@ -16,7 +16,7 @@ from .archive import atomic_write
 def write_batch_picture(batch: Batch, net: Any, path: Path, most: int = 16) -> None:
     """Draws the first ``most`` images of a training batch with their boxes, as augmented, into a JPEG."""
     pictures = []
-    for image, boxes, labels in zip(batch.images[:most], batch.boxes, batch.labels):
+    for image, boxes, labels in zip(batch.pictures()[:most], batch.boxes, batch.labels):
         picture, real = net.preprocess.restore(image), labels >= 0
         height, width = picture.shape[:2]
         pixels = boxes[real] * np.array([width, height, width, height])

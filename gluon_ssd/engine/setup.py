@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, Union
 
 import mxnet as mx
 
 from ..data.coco import CocoDataset, open_dataset
-from ..data.loader import NativeLoader
+from ..data.epochs import EpochLoader
+from ..data.pipelines import InputSettings, make_loader
 from ..data.preprocess import Preprocess
+from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform, FlipTrainTransform, PlainTrainTransform, SSDTrainTransform
 from ..errors import UserError
 from ..model_zoo import model_row
@@ -18,10 +21,19 @@ from ..recipe import Recipe
 from ..runs import RECIPE_FILE, next_run_dir
 from .archive import atomic_write, remove_leftovers
 from .checkpoint import Checkpoint, read_checkpoint
-from .device import pick_device
+from .device import pick_device, target_of
 
 # What decides which images make which batch: these may change between two epochs, not within one.
-_ORDER_KEYS = ("seed", "batch_size", "accumulate", "limit_train")
+_ORDER_KEYS = (
+    "seed",
+    "batch_size",
+    "accumulate",
+    "limit_train",
+    "data_pipeline",
+    "input_batch_multiplier",
+)
+
+DataSet = Union[CocoDataset, SyntheticDataset]
 
 
 @dataclass(frozen=True)
@@ -31,7 +43,7 @@ class Inputs:
     recipe: Recipe
     run_dir: Path
     device: mx.Context
-    train_set: CocoDataset
+    train_set: DataSet
     val_set: CocoDataset | None
     resumed: Checkpoint | None
     start_from: Trained | None
@@ -57,7 +69,7 @@ def gather(recipe: Recipe) -> Inputs:
     if last.is_file() and not recipe.resume:
         raise UserError(f"{run_dir}: holds a run already; go on with --resume, or choose another --output")
     resumed = read_checkpoint(last) if last.is_file() else None
-    train_set = open_dataset(recipe.data or ".", "train", recipe.train_annotation, recipe.train_images)
+    train_set = _training_set(recipe)
     val_set = _validation_set(recipe, train_set)
     start_from = None
     if resumed is not None:
@@ -70,14 +82,23 @@ def gather(recipe: Recipe) -> Inputs:
     return Inputs(recipe, run_dir, device, train_set, val_set, resumed, start_from)
 
 
-def _validation_set(recipe: Recipe, train_set: CocoDataset) -> CocoDataset | None:
+def _training_set(recipe: Recipe) -> DataSet:
+    if recipe.data is None and recipe.train_annotation is None and recipe.data_pipeline == "synthetic":
+        classes = model_row(recipe.model).default_classes
+        return SyntheticDataset(classes, recipe.limit_train or DEFAULT_IMAGES, recipe.seed)
+    return open_dataset(recipe.data or ".", "train", recipe.train_annotation, recipe.train_images)
+
+
+def _validation_set(recipe: Recipe, train_set: DataSet) -> CocoDataset | None:
+    if isinstance(train_set, SyntheticDataset):
+        return None
     if not any(recipe.evaluates_after(epoch) for epoch in range(1, recipe.epochs + 1)):
         return None
     root, annotation = recipe.data or ".", recipe.val_annotation
     return open_dataset(root, "val", annotation, recipe.val_images, train_set.classes)
 
 
-def _check_resumed(resumed: Checkpoint, recipe: Recipe, train_set: CocoDataset) -> None:
+def _check_resumed(resumed: Checkpoint, recipe: Recipe, train_set: DataSet) -> None:
     path, progress = resumed.path, resumed.progress
     if resumed.model != recipe.model:
         raise UserError(f"{path}: holds a {resumed.model}, not the recipe's {recipe.model}")
@@ -107,22 +128,26 @@ def training_transform(augment: str, preprocess: Preprocess) -> EvalTransform:
     return FlipTrainTransform(preprocess) if augment == "flip" else PlainTrainTransform(preprocess)
 
 
-def training_loader(inputs: Inputs, net: mx.gluon.Block) -> NativeLoader:
+def input_settings(recipe: Recipe) -> InputSettings:
+    """The keys of ``recipe`` that say how images reach the network."""
+    return InputSettings(**{item.name: getattr(recipe, item.name) for item in fields(InputSettings)})
+
+
+def training_loader(inputs: Inputs, net: Any) -> EpochLoader:
     """The batches that ``net`` trains on. Raises UserError when there are too few for one update."""
     recipe, train_set = inputs.recipe, inputs.train_set
-    loader = NativeLoader(
+    loader = make_loader(
         train_set,
         training_transform(recipe.augment, net.preprocess),
         recipe.batch_size,
+        input_settings(recipe),
+        target_of(inputs.device, net),
         shuffle=True,
         seed=recipe.seed,
-        workers=recipe.workers,
         drop_last=True,
         skip_empty=True,
         encoder=net.target_encoder(net.input_size),
         indices=range(len(train_set))[: recipe.limit_train],
-        on_bad_image=recipe.on_bad_image,
-        max_bad_share=recipe.max_bad_share,
     )
     if len(loader) < recipe.accumulate:
         raise UserError(

@@ -13,12 +13,12 @@ from .loss_scale import LossScale, all_finite
 class _Graph(gluon.HybridBlock):
     """Network and loss as one graph, so that a step is one call."""
 
-    def __init__(self, net: gluon.HybridBlock, loss: gluon.HybridBlock) -> None:
+    def __init__(self, net: gluon.HybridBlock, loss: gluon.HybridBlock, arranged: bool) -> None:
         super().__init__()
-        self.net, self.loss = net, loss
+        self.net, self.loss, self._arranged = net, loss, arranged
 
     def hybrid_forward(self, F: Any, images: Any, cls_targets: Any, box_targets: Any) -> Any:
-        cls_preds, box_preds = self.net(self.net.arrange(images))
+        cls_preds, box_preds = self.net(images if self._arranged else self.net.arrange(images))
         return self.loss(cls_preds, box_preds, cls_targets, box_targets)
 
 
@@ -28,7 +28,8 @@ class TrainStep:
     ``accumulate`` batches make one update; their gradients are averaged. Weight decay acts on every
     parameter, as in the MLPerf trainings, or, where ``decay_norms`` is false, not on biases and norms.
     Parameters in float16 are updated through float32 copies of them that the optimizer keeps. ``scale``:
-    for gradients that pass through float16; None for others.
+    for gradients that pass through float16; None for others. ``arranged``: the images come in the network's
+    own layout instead of NCHW.
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class TrainStep:
         accumulate: int = 1,
         hybridize: bool = True,
         scale: LossScale | None = None,
+        arranged: bool = False,
     ) -> None:
         self.net, self.accumulate, self.scale = net, accumulate, scale
-        self._graph = _Graph(net, loss)
+        self._graph = _Graph(net, loss, arranged)
         if hybridize:
             self._graph.hybridize(static_alloc=True, static_shape=True)
         settings = {"learning_rate": 0.0, "wd": weight_decay, "multi_precision": True}
@@ -63,9 +65,9 @@ class TrainStep:
     def __call__(self, images: mx.nd.NDArray, targets: Sequence[mx.nd.NDArray], lr: float) -> Any:
         """Trains on one batch; returns (loss, cls_loss, box_loss), each of shape (1,), not waited for.
 
-        ``images`` (B, 3, H, W); ``targets``: cls_targets (B, A) and box_targets (B, A, 4). The update
-        happens with the last of ``accumulate`` calls, at rate ``lr``; with a ``scale`` it is left out where
-        a gradient is not finite, which has to be waited for. Raises UserError when that does not end.
+        ``images`` (B, 3, H, W) or as arranged; ``targets``: cls_targets (B, A) and box_targets (B, A, 4). The
+        update happens with the last of ``accumulate`` calls, at rate ``lr``; with a ``scale`` it is left out
+        where a gradient is not finite, which has to be waited for. Raises UserError when that does not end.
         """
         with autograd.record():
             losses = self._graph(images, *targets)

@@ -15,11 +15,12 @@ from ..report.plots import plot_metrics
 from .build import make_net, make_schedule, make_step
 from .checkpoint import Progress, save_checkpoint
 from .console import Console, duration, memory_gib
+from .device import images_on
 from .evaluate import evaluate, score_table, write_evaluation
 from .metrics import MetricsFile
 from .observer import RunFacts, RunObserver, observer_for
 from .pictures import write_batch_picture
-from .setup import Inputs, gather, prepare_folder, training_loader
+from .setup import Inputs, gather, input_settings, prepare_folder, training_loader
 from .watch import LossWatch
 
 PARTS = ("loss", "cls_loss", "box_loss")
@@ -155,7 +156,7 @@ class _Training:
         progress, recipe = self.progress, self.recipe
         lr = self.schedule(progress.epoch, progress.step + 1)
         targets = [mx.nd.array(target, ctx=self.device) for target in batch.targets]
-        losses = self.step(mx.nd.array(batch.images, ctx=self.device), targets, lr)
+        losses = self.step(images_on(self.device, batch), targets, lr)
         # The losses of the batch before are read while this one computes.
         self._add(self.watch.next(batch, losses, lr, progress.epoch, progress.batch))
         progress.batch += 1
@@ -210,8 +211,9 @@ class _Training:
         if scale is not None and scale.skipped:
             self.console.say(f"{scale.skipped} steps skipped so far for overflow; loss scale {scale.value:g}")
         if waited > 0.2:
+            flag = "--dali-workers" if self.recipe.data_pipeline == "dali" else "--workers"
             self.console.say(
-                f"input bound: {waited:.0%} of the epoch was spent waiting for images; more --workers?"
+                f"input bound: {waited:.0%} of the epoch was spent waiting for images; more {flag}?"
             )
 
     def _save(self, name: str) -> None:
@@ -243,7 +245,7 @@ class _Training:
             detector,
             val_set,
             batch_size=recipe.eval_batch_size,
-            workers=recipe.workers,
+            settings=input_settings(recipe),
             limit=recipe.limit_val,
             on_batch=self.console.advance,
         )

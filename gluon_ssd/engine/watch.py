@@ -51,7 +51,8 @@ class LossWatch:
     def _failure(self, pending: _Pending, values: dict[str, float]) -> UserError:
         path = self._folder / "nonfinite_batch.npz"
         batch = pending.batch
-        arrays = {name: getattr(batch, name) for name in ("images", "boxes", "labels", "image_ids", "sizes")}
+        arrays = {name: getattr(batch, name) for name in ("boxes", "labels", "image_ids", "sizes")}
+        arrays["images"] = batch.pictures()
         with atomic_write(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, lr=pending.lr, **values, **arrays)
         parts = ", ".join(f"{name} {value:g}" for name, value in values.items())

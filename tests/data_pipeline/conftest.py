@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +45,12 @@ def coco_folder(tmp_path):
         return root
 
     return write
+
+
+@pytest.fixture
+def no_threads_left():
+    """Fails a test that leaves a thread behind."""
+    before = set(threading.enumerate())
+    yield
+    gc.collect()
+    assert set(threading.enumerate()) <= before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import threading
 import time
@@ -14,6 +13,7 @@ from gluon_ssd.data import EvalTransform, NativeLoader, Preprocess, SSDTrainTran
 from gluon_ssd.data.batch import pad_objects
 from gluon_ssd.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("no_threads_left")
 SMALL = Preprocess((24, 24))
 
 
@@ -28,14 +28,6 @@ def data(coco_folder):
     ]
     boxes.append({"id": 99, "image_id": 5, "category_id": 1, "bbox": [0, 0, 9, 9], "iscrowd": 1})
     return open_dataset(coco_folder(count=11, annotations=boxes))
-
-
-@pytest.fixture(autouse=True)
-def no_threads_left():
-    before = set(threading.enumerate())
-    yield
-    gc.collect()
-    assert set(threading.enumerate()) <= before
 
 
 def loader(data, batch_size=4, **options):

@@ -1,0 +1,39 @@
+"""Records as the annotation file that DALI's COCO reader wants."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Sequence
+
+import numpy as np
+
+from gluon_ssd.data.records import Record
+
+
+def write_annotations(path: Path, records: Sequence[Record], indices: np.ndarray) -> None:
+    """Write the records ``indices`` as COCO JSON for DALI.
+
+    What a data set has settled is settled in it: an image's id is its index in ``records``, its name an
+    absolute path, a category's id the class index; crowd regions and dropped boxes are not in it. So the
+    reader serves every source of records, and ids beyond its int32 do no harm.
+    """
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    classes = 0
+    for index in indices.tolist():
+        record = records[index]
+        name = str(record.path.absolute())
+        images.append({"id": index, "file_name": name, "width": record.width, "height": record.height})
+        boxes, labels = record.objects()
+        # In float64, where the differences of float32 corners are exact enough for DALI to find them again.
+        wide = boxes.astype(np.float64)
+        xywh = np.concatenate([wide[:, :2], wide[:, 2:] - wide[:, :2]], axis=1).tolist()
+        for box, label in zip(xywh, labels.tolist()):
+            classes = max(classes, label + 1)
+            annotations.append(
+                {"id": len(annotations) + 1, "image_id": index, "category_id": label, "bbox": box}
+            )
+    categories = [{"id": label, "name": str(label)} for label in range(max(classes, 1))]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    path.write_text(json.dumps(content), encoding="utf-8")

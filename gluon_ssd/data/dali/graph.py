@@ -1,0 +1,158 @@
+"""The DALI graphs: evaluation, RetinaNet's training, SSD's training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Sequence
+
+import numpy as np
+from nvidia.dali import Pipeline, fn, types
+
+from gluon_ssd.data import crop
+from gluon_ssd.data.colour import LUMA, ColourJitter
+from gluon_ssd.data.dali.options import DaliOptions
+from gluon_ssd.data.preprocess import Preprocess
+
+IMAGES, BOXES, LABELS, INDICES, SHAPES = range(5)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What becomes of an image: ``attempts`` per crop option (None: no crop), chance to mirror, colours."""
+
+    preprocess: Preprocess
+    attempts: int | None = None
+    mirror: float = 0.0
+    jitter: ColourJitter | None = None
+
+
+def build_pipeline(
+    recipe: Recipe, options: DaliOptions, source: Callable[[], Any], batch_size: int, seed: int
+) -> Any:
+    """A pipeline over ``source``: called in it, it gives encoded pictures, boxes, labels, indices.
+
+    Outputs, see IMAGES .. SHAPES: images; per image boxes (n, 4) ltrb fractions of the result, labels (n,),
+    index of the record (1,), stored shape (3,).
+    """
+    # Each its own: by itself DALI would count the operators in front of it.
+    seeds = [int(word) & 0x7FFFFFFF for word in np.random.SeedSequence(seed).generate_state(6)]
+    device_id = options.device_id if options.device == "gpu" else None
+    pipeline = Pipeline(batch_size, options.workers, device_id, seed=seed, prefetch_queue_depth=2)
+    with pipeline:
+        encoded, boxes, labels, index = source()
+        stored = fn.peek_image_shape(encoded)
+        region = None
+        if recipe.attempts is not None:
+            *region, boxes, labels = random_crop(boxes, labels, recipe.attempts, seeds[0])
+        image = _decode(encoded, region, options)
+        height, width = recipe.preprocess.size
+        image = fn.resize(image, resize_x=width, resize_y=height, interp_type=types.INTERP_LINEAR)
+        if recipe.jitter is not None:
+            image = recolour(image, recipe.jitter, seeds[2:])
+        mirror = fn.random.coin_flip(probability=recipe.mirror, seed=seeds[1]) if recipe.mirror else 0
+        if recipe.mirror:
+            boxes = fn.bb_flip(boxes, ltrb=True, horizontal=mirror)
+        image = _normalise(image, mirror, recipe.preprocess, options)
+        pipeline.set_outputs(image, boxes, labels, index, stored)
+    pipeline.build()
+    return pipeline
+
+
+def coco_source(annotations: Path, files: Sequence[str]) -> Any:
+    """DALI's COCO reader over ``files``, as ``annotations`` names them, in their order.
+
+    The last run is filled up with the last file.
+    """
+    return fn.readers.coco(
+        file_root="/",
+        annotations_file=str(annotations),
+        images=list(files),
+        ltrb=True,
+        ratio=True,
+        image_ids=True,
+        avoid_class_remapping=True,
+        # Which boxes are too small is the data set's decision.
+        size_threshold=0.0,
+        pad_last_batch=True,
+    )
+
+
+def random_crop(boxes: Any, labels: Any, attempts: int, seed: int = -1) -> Any:
+    """``crop.random_crop`` by DALI: anchor, shape, boxes and labels of the objects centred inside.
+
+    Of DALI's ways the one of Liu et al. 2016: the IoU of the crop with every object, the aspect that of the
+    two fractions, objects kept by their centres, and at least one of them. With one attempt per option, as
+    published trainings have it, the two are the same in distribution. With more they are not quite: DALI does
+    not stop at the first good crop but makes all attempts, and a last one that holds no centre spoils it.
+    """
+    thresholds = [max(option, 0.0) for option in crop.MIN_IOUS if option is not None]
+    return fn.random_bbox_crop(
+        boxes,
+        labels,
+        bbox_layout="xyXY",
+        thresholds=thresholds,
+        threshold_type="iou",
+        all_boxes_above_threshold=True,
+        allow_no_crop=None in crop.MIN_IOUS,
+        scaling=[crop.MIN_SIDE, 1.0],
+        aspect_ratio=[1 / crop.MAX_ASPECT, crop.MAX_ASPECT],
+        num_attempts=attempts,
+        seed=seed,
+    )
+
+
+def _decode(encoded: Any, region: Any, options: DaliOptions) -> Any:
+    """RGB on ``options.device``; a crop is decoded alone, except from the cache, which holds whole images."""
+    decoder = options.decoder
+    if decoder == "cpu":
+        if region is None:
+            image = fn.decoders.image(encoded, output_type=types.RGB)
+        else:
+            image = fn.decoders.image_slice(encoded, *region, output_type=types.RGB)
+        return image.gpu() if options.device == "gpu" else image
+    settings = {
+        "device": "mixed",
+        "output_type": types.RGB,
+        "hw_decoder_load": options.hw_decoder_load if decoder == "hw" else 0.0,
+    }
+    if decoder == "cache":
+        cache = {"cache_size": options.cache_mb, "cache_type": "threshold"}
+        image = fn.decoders.image(encoded, **settings, **cache)
+        return image if region is None else fn.slice(image, *region)
+    if region is None:
+        return fn.decoders.image(encoded, **settings)
+    return fn.decoders.image_slice(encoded, *region, **settings)
+
+
+def recolour(image: Any, jitter: ColourJitter, seeds: Sequence[int] = (-1,) * 4) -> Any:
+    """``colour.recolour`` with random values by DALI: one matrix and one offset, clipped once.
+
+    ``fn.hsv`` scales and turns the chroma plane of YIQ as `Colour.matrix` does; ``value`` takes the gain of
+    brightness and contrast. What contrast blends with, the mean luma, is found on the image's own device.
+    """
+    brightness, contrast = _uniform(jitter.brightness, seeds[0]), _uniform(jitter.contrast, seeds[1])
+    saturation, hue = _uniform(jitter.saturation, seeds[2]), _uniform(jitter.hue, seeds[3]) * 360.0
+    means = fn.reductions.mean(image, axes=[0, 1])
+    luma = fn.reductions.sum(means * types.Constant(LUMA.astype(np.float32)), axes=[0])
+    offset = luma * ((1.0 - contrast) * brightness)
+    image = fn.hsv(image, hue=hue, saturation=saturation, value=brightness * contrast, dtype=types.FLOAT)
+    return fn.cast(image + offset, dtype=types.UINT8)
+
+
+def _uniform(limits: tuple[float, float], seed: int) -> Any:
+    # DALI refuses a range of one value.
+    low, high = (float(limit) for limit in limits)
+    return fn.random.uniform(range=[low, high], seed=seed) if high > low else low
+
+
+def _normalise(image: Any, mirror: Any, preprocess: Preprocess, options: DaliOptions) -> Any:
+    return fn.crop_mirror_normalize(
+        image,
+        mirror=mirror,
+        mean=[255 * value for value in preprocess.mean],
+        std=[255 * value for value in preprocess.std],
+        dtype=types.FLOAT16 if options.dtype == "float16" else types.FLOAT,
+        output_layout=options.layout[1:],
+        pad_output=options.pad_channels,
+    )

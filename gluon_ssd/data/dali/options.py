@@ -1,0 +1,62 @@
+"""How DALI is to work: where it decodes, in how many threads, what its images look like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gluon_ssd.errors import UserError, unknown
+
+DECODERS = ("auto", "cpu", "gpu", "cache", "hw")
+# A caching decoder without a cache would do nothing but decode whole images for the sake of a part.
+DEFAULT_CACHE_MB = 4096
+_CHOICES = {
+    "input_jpg_decode": DECODERS,
+    "device": ("cpu", "gpu"),
+    "layout": ("NCHW", "NHWC"),
+    "dtype": ("float32", "float16"),
+}
+
+
+@dataclass(frozen=True)
+class DaliOptions:
+    """What is DALI's own about an input pipeline; the names are those of NVIDIA's SSD where it has one.
+
+    ``device``: where images are resized, coloured and normalised, and where batches end up; ``device_id``:
+    which GPU. ``input_jpg_decode``: ``cpu``; on the GPU also ``gpu``, ``hw`` (``hw_decoder_load`` of the
+    images by the hardware decoder of A100 and later, the rest as ``gpu``) and ``cache`` (decoded once, whole,
+    and kept in ``cache_mb`` MB of the GPU's memory for the epochs to come); ``auto`` is the device's own.
+    ``workers``: DALI's threads. ``batch_multiplier``: DALI makes that many batches at once.
+    ``layout`` and ``dtype``: of the images; ``pad_channels`` adds a fourth channel of zeros.
+
+    Raises UserError for values that do not fit, or do not fit each other.
+    """
+
+    device: str = "cpu"
+    device_id: int = 0
+    input_jpg_decode: str = "auto"
+    hw_decoder_load: float = 0.65
+    cache_mb: int = DEFAULT_CACHE_MB
+    workers: int = 2
+    batch_multiplier: int = 1
+    layout: str = "NCHW"
+    dtype: str = "float32"
+    pad_channels: bool = False
+
+    def __post_init__(self) -> None:
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise unknown(name, str(getattr(self, name)), known)
+        for name, least in (("workers", 1), ("batch_multiplier", 1), ("cache_mb", 1)):
+            if getattr(self, name) < least:
+                raise UserError(f"DALI: {name} is {getattr(self, name)}; it must be at least {least}")
+        if not 0 <= self.hw_decoder_load <= 1:
+            raise UserError(f"DALI: hw_decoder_load is {self.hw_decoder_load}; it must be in 0 .. 1")
+        if self.device == "cpu" and self.input_jpg_decode not in ("auto", "cpu"):
+            raise UserError(
+                f"input_jpg_decode {self.input_jpg_decode} works on a GPU only; use cpu (or auto) here"
+            )
+
+    @property
+    def decoder(self) -> str:
+        """The decoder that ``auto`` stands for."""
+        return self.device if self.input_jpg_decode == "auto" else self.input_jpg_decode

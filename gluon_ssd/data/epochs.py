@@ -1,0 +1,142 @@
+"""Which images make which batch of an epoch, the same for every loader."""
+
+from __future__ import annotations
+
+import weakref
+from types import TracebackType
+from typing import Any, Callable, Iterator, Sequence, TypeVar
+
+import numpy as np
+
+from gluon_ssd.data.batch import Batch
+from gluon_ssd.data.records import Record
+from gluon_ssd.data.samples import epoch_order
+from gluon_ssd.data.workers import Crew
+from gluon_ssd.errors import UserError
+
+Encoder = Callable[[np.ndarray, np.ndarray], Any]
+_Self = TypeVar("_Self", bound="EpochLoader")
+
+
+class EpochLoader:
+    """The order and the sharing out of images, and the life of the threads; a subclass makes the batches.
+
+    ``records``: of the data set. ``skip_empty`` leaves out records without any annotation, ``indices`` all
+    others than these. ``shuffle``: a new order each epoch, from ``seed``. ``shard``: (rank, size), this
+    process's share; no image is in two shards. ``drop_last``: leave out the last short batch (and, over
+    several ranks, what makes them unequal). Raises UserError when nothing is left to load, or too little for
+    a batch with ``drop_last``; without it a rank may have no batches.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int,
+        drop_last: bool,
+        skip_empty: bool,
+        indices: Sequence[int] | None,
+        shard: tuple[int, int],
+    ) -> None:
+        for name, value, least in (("batch_size", batch_size, 1), ("seed", seed, 0)):
+            if value < least:
+                raise UserError(f"{name} is {value}; it must be at least {least}")
+        if not 0 <= shard[0] < shard[1]:
+            raise ValueError(f"shard is {shard}; the rank must be in 0 .. size - 1")
+        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        self.drop_last, self.shard = drop_last, shard
+        self.epoch, self.start_batch = 0, 0
+        self.wait_seconds = 0.0
+        chosen = range(len(records)) if indices is None else indices
+        kept = [index for index in chosen if not skip_empty or len(records[index].boxes)]
+        self._indices = np.array(kept, np.int64)
+        self._crews: weakref.WeakSet[Crew] = weakref.WeakSet()
+        self._refuse_nothing(len(chosen))
+
+    @property
+    def samples(self) -> int:
+        """Images this rank sees in an epoch."""
+        rank, size = self.shard
+        if not self.drop_last:
+            return len(range(rank, len(self._indices), size))
+        return len(self._indices) // size // self.batch_size * self.batch_size
+
+    def __len__(self) -> int:
+        """Batches of this rank in a whole epoch."""
+        return -(-self.samples // self.batch_size)
+
+    def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
+        """Choose the epoch of the next iterations and the batch they start at (to resume within an epoch)."""
+        if not 0 <= start_batch <= len(self):
+            raise ValueError(f"start_batch is {start_batch}, but an epoch has {len(self)} batches")
+        self.epoch, self.start_batch = epoch, start_batch
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Indices of the records this rank sees in an epoch, in order: int64 (samples,)."""
+        indices = epoch_order(self._indices, self.seed, epoch) if self.shuffle else self._indices
+        rank, size = self.shard
+        return indices[rank::size][: self.samples]
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches of the chosen epoch; ``wait_seconds`` counts the time spent waiting for them."""
+        raise NotImplementedError
+
+    def tell_skipped(self, listener: Callable[[str], None]) -> None:
+        """Send the line about a skipped image to ``listener``, from any thread, instead of to `warnings`.
+
+        Only the native loader skips images.
+        """
+        return
+
+    def _work(self, crew: Crew) -> Iterator[Any]:
+        """Results of a crew that ends with the iteration, or with ``close``."""
+        self._crews.add(crew)
+        self.wait_seconds = 0.0
+        try:
+            for result in crew.results():
+                self.wait_seconds = crew.wait_seconds
+                yield result
+        finally:
+            crew.close()
+
+    def close(self) -> None:
+        """Stop and join all threads, also those of iterations that were abandoned."""
+        for crew in list(self._crews):
+            crew.close()
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _refuse_nothing(self, chosen: int) -> None:
+        count, (_, size) = len(self._indices), self.shard
+        if count == 0:
+            why = f" with objects (all {chosen} are without)" if chosen else ""
+            raise UserError(f"the data set has no images{why}; check the annotations")
+        # In evaluation a rank may have nothing to do; in training all have equally much.
+        if len(self) == 0 and self.drop_last:
+            ranks = f" on each of {size} processes" if size > 1 else ""
+            raise UserError(
+                f"the data set has {count} images, too few for one batch of {self.batch_size}{ranks}; "
+                "use a smaller batch size or more images"
+            )
+
+
+def encode(encoder: Encoder | None, boxes: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> Any:
+    """What ``encoder`` makes of a batch, None without one; its failure names the images."""
+    if encoder is None:
+        return None
+    try:
+        return encoder(boxes, labels)
+    except UserError:
+        raise
+    except Exception as error:
+        raise RuntimeError(
+            f"images {ids.tolist()}: {type(error).__name__} while encoding: {error}"
+        ) from error

@@ -1,0 +1,116 @@
+"""The input pipelines behind one function: native, dali, synthetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Sequence
+
+from gluon_ssd.data.epochs import Encoder, EpochLoader
+from gluon_ssd.data.records import Records
+from gluon_ssd.data.transforms import EvalTransform
+from gluon_ssd.errors import UserError, unknown
+
+PIPELINES = ("native", "dali", "synthetic")
+
+
+@dataclass(frozen=True)
+class InputSettings:
+    """How images reach the network; each name is a recipe's key and a flag.
+
+    ``data_pipeline``: one of PIPELINES. ``workers``: threads of the native loader, and of DALI unless
+    ``dali_workers`` says otherwise. The others are DALI's, see `DaliOptions`.
+    """
+
+    data_pipeline: str = "native"
+    workers: int = 2
+    on_bad_image: str = "fail"
+    max_bad_share: float = 0.01
+    input_jpg_decode: str = "auto"
+    hw_decoder_load: float = 0.65
+    dali_cache_mb: int = 4096
+    dali_workers: int | None = None
+    input_batch_multiplier: int = 1
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where batches are used: MXNet's device, and the layout and type of the images that is best there.
+
+    The native loader makes float32 NCHW in any case.
+    """
+
+    device: str = "cpu"
+    device_id: int = 0
+    layout: str = "NCHW"
+    dtype: str = "float32"
+
+
+def make_loader(
+    dataset: Records,
+    transform: EvalTransform,
+    batch_size: int,
+    settings: InputSettings,
+    target: Target,
+    *,
+    shuffle: bool = False,
+    seed: int = 0,
+    drop_last: bool = False,
+    skip_empty: bool = False,
+    encoder: Encoder | None = None,
+    indices: Sequence[int] | None = None,
+    shard: tuple[int, int] = (0, 1),
+) -> EpochLoader:
+    """The loader that ``settings`` ask for; the rest as for `NativeLoader`.
+
+    Raises UserError for settings that do not fit and for what is not installed.
+    """
+    common: dict[str, Any] = {
+        "shuffle": shuffle,
+        "seed": seed,
+        "drop_last": drop_last,
+        "skip_empty": skip_empty,
+        "encoder": encoder,
+        "indices": indices,
+        "shard": shard,
+    }
+    if settings.data_pipeline == "native":
+        from gluon_ssd.data.loader import NativeLoader
+
+        common.update(workers=settings.workers, on_bad_image=settings.on_bad_image)
+        common.update(max_bad_share=settings.max_bad_share)
+        return NativeLoader(dataset, transform, batch_size, **common)
+    if settings.data_pipeline == "dali":
+        return _dali_loader(dataset, transform, batch_size, settings, target, common)
+    if settings.data_pipeline == "synthetic":
+        from gluon_ssd.data.synthetic import SyntheticLoader
+
+        return SyntheticLoader(dataset, transform, batch_size, target=target, **common)
+    raise unknown("data_pipeline", settings.data_pipeline, PIPELINES)
+
+
+def _dali_loader(
+    dataset: Records,
+    transform: EvalTransform,
+    batch_size: int,
+    settings: InputSettings,
+    target: Target,
+    common: dict[str, Any],
+) -> EpochLoader:
+    from gluon_ssd.data.dali import DaliLoader, DaliOptions
+
+    if settings.on_bad_image == "skip":
+        raise UserError(
+            "on_bad_image skip: DALI stops at an image it cannot read; use data_pipeline native, or fail"
+        )
+    options = DaliOptions(
+        device=target.device,
+        device_id=target.device_id,
+        input_jpg_decode=settings.input_jpg_decode,
+        hw_decoder_load=settings.hw_decoder_load,
+        cache_mb=settings.dali_cache_mb,
+        workers=settings.dali_workers or settings.workers,
+        batch_multiplier=settings.input_batch_multiplier,
+        layout=target.layout,
+        dtype=target.dtype,
+    )
+    return DaliLoader(dataset, transform, batch_size, options=options, **common)
