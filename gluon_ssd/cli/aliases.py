@@ -1,8 +1,8 @@
 """The published trainings' options and what they are called here: one table, a row per option.
 
-Three command lines: ``dle`` is `main.py` of DeepLearningExamples, of DALI's example and of the SSD_ResNet50
-sample made from it; ``ssd_main`` is `ssd_main.py` of NVIDIA's and Fujitsu's MXNet submissions to MLPerf;
-``retinanet`` is `train.py` of MLPerf's RetinaNet, the reference and NVIDIA's. `published.translate` applies the
+Three command lines. ``dle``: `main.py` of DeepLearningExamples, of DALI's example, and of the SSD_ResNet50
+sample made from it. ``ssd_main``: `ssd_main.py` of NVIDIA's and Fujitsu's MXNet submissions to MLPerf.
+``retinanet``: `train.py` of MLPerf's RetinaNet, the reference and NVIDIA's. `published.translate` applies the
 rows.
 """
 
@@ -34,7 +34,8 @@ class Alias:
 
     ``target``: a recipe's key; or, after "@", what `published` works out together with other options; or
     empty: nothing, and ``why`` tells the user the reason. ``arity``: number of values, "*" for any.
-    ``constant`` is what a switch stands for; ``values`` maps the values an option may have to ours; ``change`` computes ours.
+    ``constant`` is what a switch stands for; ``values`` maps the values an option may have to ours;
+    ``change`` computes ours.
     """
 
     systems: tuple[str, ...]

@@ -243,9 +243,10 @@ def _set_data(system: System, given: _Given) -> None:
     values = given.values
     if "@use_tfrecord" in values:
         values["data"] = [given.one("@tfrecord_root", _TFRECORD_ROOT)]
-    elif "@tfrecord_root" in values:
+        return
+    if "@tfrecord_root" in values:
         given.notes.append("--tfrecord-root: not used without --use-tfrecord")
-    elif system.data and given.one("data_pipeline") != "synthetic":
+    if system.data and given.one("data_pipeline") != "synthetic":
         values.setdefault("data", [system.data])
 
 

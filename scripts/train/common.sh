@@ -101,13 +101,15 @@ set_launch() {
     esac
 }
 
-# What makes three steps out of any recipe. Half precision and NHWC stay: a CPU computes them, slowly.
+# What makes three steps, an epoch, out of any recipe. Half precision and NHWC stay: a CPU computes them, slowly.
 set_smoke_flags() {
-    smoke_flags=(--epochs 1 --max-steps 3 --batch-size 2 --eval-batch-size 2 --limit-train 16 --limit-val 4
-        --decay-epochs --eval-epochs 1 --warmup-epochs 0 --warmup-steps 2 --log-every 1 --workers 1 --device cpu
-        --data-pipeline native --input-jpg-decode auto)
+    local batch=2
+    [[ $RECIPE != retinanet* ]] || batch=1
+    smoke_flags=(--epochs 1 --max-steps 3 --batch-size "$batch" --eval-batch-size 2 --limit-val 4
+        --limit-train $((3 * batch * gpus * nodes)) --decay-epochs --eval-epochs 1 --warmup-epochs 0
+        --warmup-steps 2 --log-every 1 --workers 1 --device cpu --data-pipeline native --input-jpg-decode cpu)
     [[ " ${FLAGS[*]} " != *" --bn-group "* ]] || smoke_flags+=(--bn-group $((gpus * nodes)))
-    [[ $RECIPE != retinanet* ]] || smoke_flags+=(--batch-size 1 --input-size 128 128)
+    [[ $RECIPE != retinanet* ]] || smoke_flags+=(--input-size 128 128)
 }
 
 train() {

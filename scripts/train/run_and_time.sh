@@ -81,10 +81,12 @@ fi
 read -r -a extra <<<"${EXTRA_PARAMS:-}"
 params+=("${extra[@]}")
 if [[ $smoke == 1 ]]; then
-    params+=(--epochs 1 --max-steps 3 --batch-size 2 --eval-batch-size 2 --limit-train 16 --limit-val 4
-        --eval-epochs 1 --warmup-epochs 0 --warmup-steps 2 --log-every 1 --data-pipeline native --device cpu)
+    batch=2
+    [[ $BENCHMARK == ssd ]] || { batch=1; params+=(--input-size 128 128); }
+    params+=(--epochs 1 --max-steps 3 --batch-size "$batch" --eval-batch-size 2 --limit-val 4
+        --limit-train $((3 * batch * GPUS_PER_NODE)) --decay-epochs --eval-epochs 1 --warmup-epochs 0
+        --warmup-steps 2 --log-every 1 --data-pipeline native --input-jpg-decode cpu --device cpu)
     [[ " ${extra[*]} " != *" --bn-group"* ]] || params+=(--bn-group "$GPUS_PER_NODE")
-    [[ $BENCHMARK != retinanet ]] || params+=(--batch-size 1 --input-size 128 128)
 fi
 
 export GPUS_PER_NODE MLPERF_SUBMISSION_PLATFORM=${MLPERF_SUBMISSION_PLATFORM:-$SYSTEM}

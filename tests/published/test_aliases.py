@@ -218,7 +218,7 @@ def test_names_of_an_option_are_unique_and_mean_the_same(system):
 
 
 def test_targets_are_recipe_keys_and_constants_fit_them():
-    types = {key: item for key, item in Recipe.__dataclass_fields__.items()}
+    types = Recipe.__dataclass_fields__
     for row in ALIASES:
         assert bool(row.why) == (row.target in ("", "@nothing")), row
         if row.target and not row.target.startswith("@"):
@@ -280,10 +280,13 @@ def test_an_evaluation_is_val():
     assert result.notes == ("--lr: plays no part in an evaluation",)
     args = parsed(result.arguments)
     assert (args.checkpoint, args.batch_size, args.data, args.precision) == ("m.ckpt", 64, "/coco", "fp16")
-    result = translate("--test-only --resume r.ckpt --dataset-path /oi --workers 3".split())
+    result = translate(["--test-only", "--resume", "r.ckpt", "--dataset-path", "/oi", "--workers", "3"])
     assert result.line == "gluon-ssd val r.ckpt --data /oi --workers 3"
-    result = translate("--mode val --resume-from a.ckpt --coco-root /c --nms-valid-thresh 0.01 -j 2".split())
-    assert contains(result.arguments, "--score-threshold 0.01") and contains(result.arguments, "--dali-workers 2")
+    published = "--mode val --resume-from a.ckpt --coco-root /c --nms-valid-thresh 0.01 -j 2"
+    result = translate(published.split())
+    assert contains(result.arguments, "--score-threshold 0.01") and contains(
+        result.arguments, "--dali-workers 2"
+    )
     parsed(result.arguments)
 
 
@@ -303,7 +306,10 @@ def test_a_checkpoint_in_training_says_what_it_does_not_do():
 @pytest.mark.parametrize(
     ("published", "message"),
     [
-        ("--coco-root /c --lr-warm-epochs 3", "unknown flag '--lr-warm-epochs'; did you mean --lr-warmup-epoch"),
+        (
+            "--coco-root /c --lr-warm-epochs 3",
+            "unknown flag '--lr-warm-epochs'; did you mean --lr-warmup-epoch",
+        ),
         ("--bs x", "--bs: expected an integer, got 'x'"),
         ("--bs 0", "--bs: must be at least 1, got 0"),
         ("--warmup", "argument --warmup: expected one argument"),
@@ -311,8 +317,14 @@ def test_a_checkpoint_in_training_says_what_it_does_not_do():
         ("--coco-root /c --target-map x", "--target-map: expected a number, got 'x'"),
         ("--coco-root /c --start-epoch 9", "--start-epoch: must be one of 1, got '9'"),
         ("--coco-root /c --data-shape 512", "--data-shape: must be one of 300, got '512'"),
-        ("--mode evaluation --data /c", "an evaluation needs a checkpoint: --checkpoint FILE (or a run folder)"),
-        ("--mode benchmark-inference", "--mode benchmark-inference: not done here; see benchmarks/inference.py"),
+        (
+            "--mode evaluation --data /c",
+            "an evaluation needs a checkpoint: --checkpoint FILE (or a run folder)",
+        ),
+        (
+            "--mode benchmark-inference",
+            "--mode benchmark-inference: not done here; see benchmarks/inference.py",
+        ),
         ("--system ssd_man --lr 3", "unknown system 'ssd_man'; did you mean ssd_main?"),
         ("--lr 3 --system", "--system: expected a name"),
         ("--data /c stray", "unknown argument 'stray'"),
@@ -358,5 +370,8 @@ def test_a_published_command_trains(shapes, tmp_path, monkeypatch, capfd):
     out, err = capfd.readouterr()
     assert "options of ssd_main: gluon-ssd train --recipe ssd_tiny/smoke" in err
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file() and "results in run" in out
-    assert main(f"--mode evaluation --checkpoint run --data {shapes} --bs 3 --input_data_type float16".split()) == 0
+    assert (
+        main(f"--mode evaluation --checkpoint run --data {shapes} --bs 3 --input_data_type float16".split())
+        == 0
+    )
     assert "4 images evaluated" in capfd.readouterr().out
