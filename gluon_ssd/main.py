@@ -11,7 +11,7 @@ import sys
 from typing import Sequence
 
 from .cli.main import main as gluon_ssd
-from .cli.published import build_parser, infer_system, translate
+from .cli.published import build_parser, pick_system, translate
 from .errors import UserError
 
 # Set by horovodrun, mpirun, Slurm and PMI launchers.
@@ -44,8 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _help(arguments: list[str], system: str | None) -> None:
     rest = [text for text in arguments if text not in ("-h", "--help")]
-    chosen = translate([], system).system if system else infer_system(rest)
-    build_parser(chosen).print_help()
+    build_parser(pick_system(rest, system)).print_help()
 
 
 def _take(arguments: list[str], name: str) -> str | None:

@@ -91,10 +91,7 @@ def translate(argv: Sequence[str], system: str | None = None) -> Translation:
 
     Raises UserError for an option that nobody has, a value that does not fit, and what cannot be done here.
     """
-    known = {item.name: item for item in SYSTEMS}
-    if system is not None and system not in known:
-        raise unknown("system", system, known)
-    chosen = known[system] if system else infer_system(argv)
+    chosen = pick_system(argv, system)
     parser = build_parser(chosen)
     namespace, extras = parser.parse_known_args(list(argv), argparse.Namespace(found=[]))
     if extras:
@@ -105,24 +102,32 @@ def translate(argv: Sequence[str], system: str | None = None) -> Translation:
     return _finish(chosen, given)
 
 
-def infer_system(argv: Sequence[str]) -> System:
-    """Return the system that knows most of the options in ``argv``, their values included; else the first."""
+def pick_system(argv: Sequence[str], name: str | None = None) -> System:
+    """Return the system called ``name``; without one, the first of those that know most options of ``argv``.
 
-    def strangers(system: System) -> tuple[int, int]:
-        published = {name: row for row in _rows(system.name) for name in row.names}
-        unknown_ones = foreign = 0
-        for position, text in enumerate(argv):
-            name, _, value = text.partition("=")
-            if not _is_option(text):
-                continue
-            row = published.get(name)
-            value = value or (argv[position + 1] if position + 1 < len(argv) else "")
-            if row is None or (row.values and value not in dict(row.values)):
-                foreign += 1
-                unknown_ones += name not in _own_rows()
-        return unknown_ones, foreign
+    An option counts as known if its value is, too. Raises UserError for a name that is none.
+    """
+    known = {item.name: item for item in SYSTEMS}
+    if name is None:
+        return min(SYSTEMS, key=lambda system: _strangers(system, argv))
+    if name not in known:
+        raise unknown("system", name, known)
+    return known[name]
 
-    return min(SYSTEMS, key=strangers)
+
+def _strangers(system: System, argv: Sequence[str]) -> tuple[int, int]:
+    """How many options nobody knows if ``system`` is meant, and how many at least the system does not."""
+    published = {name: row for row in _rows(system.name) for name in row.names}
+    nobodys = others = 0
+    for text, following in zip(argv, [*argv[1:], ""]):
+        if not _is_option(text):
+            continue
+        option, _, value = text.partition("=")
+        row = published.get(option)
+        if row is None or (row.values and (value or following) not in dict(row.values)):
+            others += 1
+            nobodys += option not in _own_rows()
+    return nobodys, others
 
 
 def build_parser(system: System) -> Parser:

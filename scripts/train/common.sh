@@ -101,12 +101,13 @@ set_launch() {
     esac
 }
 
-# What makes three steps, an epoch, out of any recipe. Half precision and NHWC stay: a CPU computes them, slowly.
+# What makes three steps and an evaluation out of any recipe. Two batches are an epoch, one if images without objects
+# are among them. Half precision and NHWC stay: a CPU computes them, slowly.
 set_smoke_flags() {
     local batch=2
     [[ $RECIPE != retinanet* ]] || batch=1
-    smoke_flags=(--epochs 1 --max-steps 3 --batch-size "$batch" --eval-batch-size 2 --limit-val 4
-        --limit-train $((3 * batch * gpus * nodes)) --decay-epochs --eval-epochs 1 --warmup-epochs 0
+    smoke_flags=(--epochs 3 --max-steps 3 --batch-size "$batch" --eval-batch-size 2 --limit-val 4
+        --limit-train $((2 * batch * gpus * nodes)) --decay-epochs --eval-epochs 1 --warmup-epochs 0
         --warmup-steps 2 --log-every 1 --workers 1 --device cpu --data-pipeline native --input-jpg-decode cpu)
     [[ " ${FLAGS[*]} " != *" --bn-group "* ]] || smoke_flags+=(--bn-group $((gpus * nodes)))
     [[ $RECIPE != retinanet* ]] || smoke_flags+=(--input-size 128 128)

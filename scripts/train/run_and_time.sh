@@ -17,8 +17,9 @@ otherwise all processes of this host are started. FLAGs are added to EXTRA_PARAM
   --help     show this
 
 environment, beside what the configuration sets:
-  DATASET_DIR          data set (default: /datasets/coco2017; RetinaNet: /datasets/open-images-v6)
-  PRETRAINED_BACKBONE  ImageNet weights (default: the published ones in /datasets/backbones); none: without
+  DATASET_DIR          data set (default: coco2017 in DATADIR, which is /datasets; RetinaNet: open-images-v6)
+  PRETRAINED_BACKBONE  ImageNet weights (default: the published ones in PRETRAINED_DIR, which is backbones in
+                       DATADIR); none: without
   RESULTS_DIR          where the run folder goes (default: /results)
   EVALBATCHSIZE        images per evaluation batch (default: BATCHSIZE)
   ASYNC_EVAL           1: score in another process while training goes on (default: 1; RetinaNet: 0)
@@ -54,8 +55,9 @@ done
 # shellcheck source=scripts/train/settings.sh
 source "$here/settings.sh"
 
-: "${DATASET_DIR:=/datasets/$default_data}" "${RESULTS_DIR:=/results}" "${EVALBATCHSIZE:=$BATCHSIZE}"
-: "${PRETRAINED_BACKBONE:=/datasets/backbones/$default_backbone}" "${MLPERF_LOG:=1}" "${LAUNCHER:=horovodrun}"
+[[ $smoke != 1 ]] || MLPERF_LOG=0 PRETRAINED_BACKBONE=${PRETRAINED_BACKBONE:-none}
+: "${DATASET_DIR:=$DATADIR/$default_data}" "${RESULTS_DIR:=/results}" "${EVALBATCHSIZE:=$BATCHSIZE}"
+: "${PRETRAINED_BACKBONE:=$PRETRAINED_DIR/$default_backbone}" "${MLPERF_LOG:=1}" "${LAUNCHER:=horovodrun}"
 : "${BIND:=--cpu=node --mem=node}" "${SUBMITTER:=gluon_ssd}"
 output=$RESULTS_DIR/${BENCHMARK}_${NODES}x${GPUS_PER_NODE}x${BATCHSIZE}_$DATESTAMP
 
@@ -70,26 +72,24 @@ else
         --warmup-epochs "${WARMUP_EPOCHS:-1}")
     [[ ${ASYNC_EVAL:-0} != 1 ]] || params+=(--async-coco)
 fi
-if [[ $smoke == 1 ]]; then
-    MLPERF_LOG=0
-    [[ $PRETRAINED_BACKBONE != /datasets/backbones/* ]] || PRETRAINED_BACKBONE=none
-fi
 [[ $PRETRAINED_BACKBONE == none ]] || params+=(--pretrained-backbone "$PRETRAINED_BACKBONE")
 [[ -z ${SEED:-} ]] || params+=(--seed "$SEED")
 [[ $MLPERF_LOG != 1 ]] || params+=(--mlperf-log)
 # EXTRA_PARAMS is a list of words, as the published configurations write it.
-read -r -a extra <<<"${EXTRA_PARAMS:-}"
+read -r -d '' -a extra <<<"${EXTRA_PARAMS:-}" || true
 params+=("${extra[@]}")
 if [[ $smoke == 1 ]]; then
+    # As in common.sh: two batches are an epoch, one if images without objects are among them.
     batch=2
     [[ $BENCHMARK == ssd ]] || { batch=1; params+=(--input-size 128 128); }
-    params+=(--epochs 1 --max-steps 3 --batch-size "$batch" --eval-batch-size 2 --limit-val 4
-        --limit-train $((3 * batch * GPUS_PER_NODE)) --decay-epochs --eval-epochs 1 --warmup-epochs 0
+    params+=(--epochs 3 --max-steps 3 --batch-size "$batch" --eval-batch-size 2 --limit-val 4
+        --limit-train $((2 * batch * GPUS_PER_NODE)) --decay-epochs --eval-epochs 1 --warmup-epochs 0
         --warmup-steps 2 --log-every 1 --data-pipeline native --input-jpg-decode cpu --device cpu)
     [[ " ${extra[*]} " != *" --bn-group"* ]] || params+=(--bn-group "$GPUS_PER_NODE")
 fi
 
-export GPUS_PER_NODE MLPERF_SUBMISSION_PLATFORM=${MLPERF_SUBMISSION_PLATFORM:-$SYSTEM}
+export GPUS_PER_NODE
+[[ $SYSTEM == unknown ]] || export MLPERF_SUBMISSION_PLATFORM=${MLPERF_SUBMISSION_PLATFORM:-$SYSTEM}
 command=("${PYTHON:-python}" -u -m gluon_ssd.main "${params[@]}" "${rest[@]}")
 if [[ $BIND != off && $GPUS_PER_NODE -gt 1 ]]; then
     read -r -a bind <<<"$BIND"
@@ -102,7 +102,9 @@ if ((NODES > 1 && ${SLURM_STEP_NUM_TASKS:-1} == 1)) && [[ -z ${HOSTS:-} ]]; then
         fail "$NODES hosts: start it by run.sub, or name them: HOSTS=host1:$GPUS_PER_NODE,host2:$GPUS_PER_NODE"
 elif ((${SLURM_STEP_NUM_TASKS:-1} == 1 && processes > 1)); then
     case $LAUNCHER in
-        horovodrun | mpirun) command=("$LAUNCHER" -np "$processes" ${HOSTS:+-H "$HOSTS"} "${command[@]}") ;;
+        horovodrun) command=(horovodrun -np "$processes" ${HOSTS:+-H "$HOSTS"} "${command[@]}") ;;
+        # bind.sh binds; what mpirun does by itself would leave each process one core.
+        mpirun) command=(mpirun -np "$processes" ${HOSTS:+-H "$HOSTS"} -bind-to none -map-by slot "${command[@]}") ;;
         *) fail "LAUNCHER=$LAUNCHER: must be horovodrun or mpirun" ;;
     esac
 fi

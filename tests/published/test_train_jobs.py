@@ -13,7 +13,7 @@ FOLDER = REPOSITORY / "scripts" / "train"
 
 def test_run_and_time_takes_the_published_variables(shell):
     names = {"DGXNGPU": "2", "BATCHSIZE": "4", "EVALBATCHSIZE": "3", "NUMEPOCHS": "2", "DATASET_DIR": "/d"}
-    names.update(EXTRA_PARAMS="--lr=0.1 --lr-decay-epochs 1", PRETRAINED_BACKBONE="none", MLPERF_LOG="0")
+    names.update(EXTRA_PARAMS="--lr=0.1\n--lr-decay-epochs 1", PRETRAINED_BACKBONE="none", MLPERF_LOG="0")
     done = shell(
         '"$TRAIN/run_and_time.sh" --dry-run --max-steps 1', SEED="5", ASYNC_EVAL="0", BIND="off", **names
     )
