@@ -43,7 +43,10 @@ _IN_VAL = {
         )
     },
 }
-_TAKEN_BY_VAL = ("@checkpoint", "@modeldir", "@mode", "weights", "batch_size", "eval_batch_size")
+_TAKEN_BY_VAL = (
+    *("@checkpoint", "@modeldir", "@mode", "@use_tfrecord", "@tfrecord_root"),
+    *("weights", "batch_size", "eval_batch_size"),
+)
 _DALI = ("dali_workers", "input_jpg_decode", "hw_decoder_load", "input_batch_multiplier")
 _TFRECORD_ROOT = "/datasets/coco2017/tfrecord"
 
@@ -201,8 +204,8 @@ def _apply(given: _Given, alias: Alias, name: str, texts: list[str]) -> None:
     if alias.target in ("", "@nothing"):
         given.notes.append(f"{name}: not needed; {alias.why}")
         return
-    if alias.target in _KEYS:
-        _check(alias.target, name, texts)
+    if alias.target in _KEYS or alias.target.startswith("@benchmark"):
+        _check(alias.target if alias.target in _KEYS else "max_steps", name, texts)
     given.values[alias.target] = texts
     given.names[alias.target] = name
 
@@ -266,6 +269,7 @@ def _train_arguments(recipe: str, mode: str, given: _Given) -> list[str]:
     if "@save" in values:
         values.setdefault("output", values["@save"])
         values.setdefault("save_every", ["1"])
+    counted = [name for key, name in given.names.items() if key.startswith("@benchmark")]
     if mode == "benchmark":
         steps = int(given.one("@benchmark_steps", "20")) + int(given.one("@benchmark_warmup", "20"))
         values.update(max_steps=[str(steps)], eval_every=["0"], eval_epochs=[])
@@ -273,6 +277,8 @@ def _train_arguments(recipe: str, mode: str, given: _Given) -> list[str]:
         values.update(eval_every=["0"], eval_epochs=[])
     elif "eval_every" in values and "eval_epochs" in values:
         _join_evaluations(recipe, given)
+    if mode != "benchmark":
+        given.notes += [f"{name}: not used without --mode benchmark-training" for name in counted]
     arguments = ["train", "--recipe", recipe]
     for key in _KEYS:
         if key in values:
@@ -299,8 +305,12 @@ def _val_arguments(given: _Given, assumed: dict[str, str]) -> list[str]:
     size = given.one("eval_batch_size") or given.one("batch_size")
     if size:
         arguments += ["--batch-size", size]
+    if given.one("precision") == "amp":
+        del given.values["precision"]
+        name = given.names.pop("precision", None)
+        given.notes += [f"{name}: an evaluation computes as the checkpoint was trained"] if name else []
     for key, flag in _IN_VAL.items():
-        if key in given.names or (key in given.values and key not in assumed):
+        if key in given.values and (key in given.names or key not in assumed):
             arguments += [flag, *given.values[key]]
     for key, name in given.names.items():
         if key not in _IN_VAL and key not in _TAKEN_BY_VAL:

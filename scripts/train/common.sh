@@ -75,8 +75,9 @@ parse() {
 
 # Puts what starts the processes into launch.
 set_launch() {
-    local processes=$((gpus * nodes))
+    local processes
     [[ $gpus =~ ^[1-9][0-9]*$ && $nodes =~ ^[1-9][0-9]*$ ]] || fail "--gpus and --nodes: expected numbers from 1"
+    processes=$((gpus * nodes))
     if [[ -z $launcher ]]; then
         # Only srun's tasks know the size of their step; the job's own script knows just that of the job.
         if ((${SLURM_STEP_NUM_TASKS:-1} > 1 || processes == 1)); then

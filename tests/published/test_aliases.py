@@ -296,6 +296,25 @@ def test_a_folder_of_tfrecords_alone_is_not_used():
     assert result.notes == ("--tfrecord-root: not used without --use-tfrecord",)
 
 
+def test_an_evaluation_in_mixed_precision_computes_as_trained():
+    result = translate(["--amp", "--ebs", "32", "--data", "/c", "--mode", "evaluation", "--checkpoint", "a"])
+    assert result.line == "gluon-ssd val a --batch-size 32 --data /c"
+    assert result.notes == ("--amp: an evaluation computes as the checkpoint was trained",)
+    result = translate(["--test-only", "--resume", "a", "--dataset-path", "/oi"], "retinanet")
+    assert result.line == "gluon-ssd val a --data /oi" and result.notes == ()
+
+
+def test_an_evaluation_reads_tfrecords():
+    published = "--mode val --resume-from a --use-tfrecord --tfrecord-root /tf"
+    result = translate(published.split())
+    assert result.line == "gluon-ssd val a --data /tf" and result.notes == ()
+
+
+def test_steps_of_a_benchmark_without_one_are_said_to_be_idle():
+    result = translate(["--benchmark-iterations", "5"], "dle")
+    assert result.notes == ("--benchmark-iterations: not used without --mode benchmark-training",)
+
+
 def test_a_checkpoint_in_training_says_what_it_does_not_do():
     (note,) = translate(["--checkpoint", "a.ckpt"], "dle").notes
     assert note.startswith("--checkpoint: training starts from its weights; ") and "--resume" in note
@@ -311,6 +330,7 @@ def test_a_checkpoint_in_training_says_what_it_does_not_do():
             "unknown flag '--lr-warm-epochs'; did you mean --lr-warmup-epoch",
         ),
         ("--bs x", "--bs: expected an integer, got 'x'"),
+        ("--mode benchmark-training --benchmark-warmup x", "--benchmark-warmup: expected an integer"),
         ("--bs 0", "--bs: must be at least 1, got 0"),
         ("--warmup", "argument --warmup: expected one argument"),
         ("--data_pipeline tf", "--data_pipeline: must be one of dali, no_dali, got 'tf'"),

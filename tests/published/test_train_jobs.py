@@ -141,6 +141,7 @@ def test_bind(shell, machine, flags, rank, wanted):
     ("line", "message"),
     [
         ('"$TRAIN/ssd_resnet34_1gpu_fp16.sh" --gpus 0', "--gpus and --nodes: expected numbers from 1"),
+        ('"$TRAIN/ssd_resnet34_1gpu_fp16.sh" --gpus all', "--gpus and --nodes: expected numbers from 1"),
         (
             '"$TRAIN/ssd_resnet34_1gpu_fp16.sh" --data',
             "--data: expected a value (see: ssd_resnet34_1gpu_fp16.sh --help)",
