@@ -231,7 +231,7 @@ ALIASES = (
     _no("ssd_main", "--cocoapi-threads", 1, "pycocotools scores in one thread"),
     _row("ssd_main", "--nms-valid-thresh", "score_threshold"),
     _row("ssd_main", "--nms-overlap-thresh", "iou_threshold"),
-    _no("ssd_main", "--nms-topk", 1, "every class keeps its best 200 candidates, as the default there"),
+    _row("ssd_main", "--nms-topk", "@nothing", values=(("200", "200"),), why="it is what the detector does"),
     _row("ssd_main", "--post-nms", "max_detections", change=all_as_most),
     _no("ssd_main", "--bulk-last-wgrad", 0, "MXNet groups operators itself; the result is the same"),
     _row("ssd_main", "--results", "output"),
