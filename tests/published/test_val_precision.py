@@ -9,10 +9,10 @@ def test_float16_detects_what_float32_does_but_for_rounding(small_run, shapes, t
     found = {}
     for precision in ("fp32", "fp16"):
         folder = str(tmp_path / precision)
-        evaluation = validate(
-            small_run, data=str(shapes), output=folder, score_threshold=0.001, precision=precision, device="cpu"
+        scored = validate(
+            small_run, data=str(shapes), output=folder, score_threshold=0.001, precision=precision
         )
-        found[precision] = [scores[:5] for _, scores, _ in evaluation.detections.values()]
+        found[precision] = [scores[:5] for _, scores, _ in scored.detections.values()]
     for single, half in zip(found["fp32"], found["fp16"]):
         np.testing.assert_allclose(half, single, rtol=0.02)
     assert any((single != half).any() for single, half in zip(found["fp32"], found["fp16"]))
