@@ -34,12 +34,13 @@ $(STAMP): setup.py gluon_ssd/version.py
 	@$(PIP) install -e '.[cpu,dev]'
 	@touch $@
 
-# All optional parts, so that no test is skipped for want of one; but torch, beside which GluonCV does not import.
+# All optional parts, and PyTorch for the tests that compare with it, so that none is skipped for want of one.
 extras: .venv/.extras
 
 .venv/.extras: $(STAMP)
-	@echo "Installing the optional parts into .venv (once, about two minutes, 2 GB) ..."
-	@$(PIP) install -e '.[dali,onnx,gluoncv,tensorboard,mlperf,safetensors,tfrecord]'
+	@echo "Installing the optional parts into .venv (once, a few minutes, 3 GB) ..."
+	@$(PIP) install -e '.[dali,onnx,gluoncv,tensorboard,mlperf,safetensors,tfrecord]' \
+		"torch==2.13.0; python_version >= '3.10'"
 	@$(PIP) install --no-deps onnxruntime==1.16.3
 	@touch $@
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,3 +75,13 @@ def small_run(shapes, tmp_path_factory) -> Path:
     changes = {"data": str(shapes), "output": str(folder), "batch_size": 4, "max_steps": 2}
     run_training(load_recipe("ssd_tiny/smoke", changes), quiet=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def gluoncv() -> Any:
+    """The package gluoncv, for the tests that want it."""
+    if importlib.util.find_spec("gluoncv") is None:
+        pytest.skip('gluoncv is not installed: pip install "gluon_ssd[gluoncv]"')
+    from gluon_ssd.model_zoo.gluoncv_backbone import import_gluoncv
+
+    return import_gluoncv()

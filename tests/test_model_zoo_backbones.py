@@ -116,8 +116,7 @@ def test_only_gluoncvs_networks_are_foreign_backbones(monkeypatch):
         ("densenet121", [512, 1024, 1024], (37, 18, 9)),
     ],
 )
-def test_gluoncv_networks_as_backbones(name, channels, sizes):
-    pytest.importorskip("gluoncv", reason="gluoncv is not installed")
+def test_gluoncv_networks_as_backbones(gluoncv, name, channels, sizes):
     options = {"classes": ["cat", "dog"], "backbone": f"gluoncv:{name}"}
     net, again = (get_model("ssd_resnet34_bn", **options) for _ in range(2))
     assert list(net.collect_params()) == list(again.collect_params())
@@ -135,11 +134,21 @@ def test_gluoncv_networks_as_backbones(name, channels, sizes):
         to_torch_state(net)
 
 
-def test_gluoncv_networks_that_cannot_be_backbones_are_refused():
-    pytest.importorskip("gluoncv", reason="gluoncv is not installed")
+def test_gluoncv_networks_that_cannot_be_backbones_are_refused(gluoncv):
     with pytest.raises(UserError, match="unknown GluonCV network 'mobilenetv3_smal'; did you mean"):
         get_model("ssd_resnet34", backbone="gluoncv:mobilenetv3_smal")
     with pytest.raises(UserError, match="cifar_resnet20_v1: its layers do not give maps"):
         get_model("ssd_resnet34", backbone="gluoncv:cifar_resnet20_v1")
     with pytest.raises(UserError, match="gluoncv:yolo3_darknet53_coco: "):
         get_model("ssd_resnet34", backbone="gluoncv:yolo3_darknet53_coco")
+
+
+def test_gluoncv_is_imported_beside_a_pytorch_that_it_refuses(gluoncv, python):
+    code = (
+        "import sys, types\n"
+        "torch = sys.modules['torch'] = types.ModuleType('torch')\n"
+        "torch.__version__ = '2.13.0'\n"
+        "from gluon_ssd.model_zoo.gluoncv_backbone import import_gluoncv\n"
+        "print(len(import_gluoncv().model_zoo.get_model_list()) > 100, sys.modules['torch'] is torch)"
+    )
+    assert python(code).out == "True True\n"

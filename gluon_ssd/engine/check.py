@@ -14,6 +14,7 @@ from ..data.check.findings import ERROR, NOTE, Finding, printable
 from ..data.coco import has_split, locate_dataset
 from ..data.images import as_path
 from ..data.preprocess import Preprocess
+from ..data.record_files.manifest import holds_records
 from ..errors import UserError
 from ..model_zoo import model_row
 from ..model_zoo.registry import ModelRow
@@ -48,6 +49,8 @@ def run_check(
     Raises UserError for folders and files that are not there or not readable, and for an unknown model.
     """
     row = model_row(model)
+    if train == (None, None) and holds_records(as_path(root), "train"):
+        raise UserError(f"{root}: holds record files; check the data set that they were packed from")
     target = Target(model, row.input_size, _grids(row))
     sources = {"train": locate_dataset(root, "train", *train)}
     if val != (None, None) or has_split(as_path(root), "val"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Sequence
 
 import mxnet as mx
@@ -72,6 +73,26 @@ class GluonCVBackbone(HybridBlock):
         return outputs
 
 
+def import_gluoncv() -> Any:
+    """The package gluoncv. Raises UserError when it is not installed.
+
+    Beside PyTorch 2 it refuses to be imported, though it does not need it; so it is not shown any.
+    """
+    absent = object()
+    torch = sys.modules.get("torch", absent)
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        import gluoncv
+
+        return gluoncv
+    except (ImportError, AttributeError) as error:
+        raise (import_problem(error) or error) from None
+    finally:
+        del sys.modules["torch"]
+        if torch is not absent:
+            sys.modules["torch"] = torch  # type: ignore[assignment]
+
+
 def build_gluoncv_backbone(
     name: str, strides: Sequence[int], image_size: int, prefix: str
 ) -> GluonCVBackbone:
@@ -82,10 +103,7 @@ def build_gluoncv_backbone(
     """
     if (current().layout, current().dtype) != ("NCHW", "float32"):
         raise UserError(f"{PREFIX}{name}: GluonCV's networks take layout NCHW and dtype float32 only")
-    try:
-        from gluoncv import model_zoo
-    except (ImportError, AttributeError) as error:
-        raise (import_problem(error) or error) from None
+    model_zoo = import_gluoncv().model_zoo
     known = model_zoo.get_model_list()
     if name not in known:
         raise unknown("GluonCV network", name, known)

@@ -269,6 +269,11 @@ def test_mistakes(cli, tmp_path, arguments, parts):
     assert not (tmp_path / "runs").exists()
 
 
+def test_packed_sets_are_sent_back_to_what_they_were_packed_from(cli, tmp_path):
+    assert cli("prepare-records", sound(tmp_path / "set"), "packed").status == 0
+    refused(cli("check", "packed"), "packed: holds record files; check the data set")
+
+
 def test_without_validation_annotations_training_is_checked_alone(check, tmp_path):
     root = sound(tmp_path / "set")
     (root / "annotations" / "val.json").unlink()

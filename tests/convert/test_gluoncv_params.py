@@ -9,15 +9,12 @@ from gluon_ssd.convert import convert_file, load_backbone, read_torch, write_par
 
 
 @pytest.fixture
-def gluoncv():
+def random_network(gluoncv):
     """Build a network of GluonCV's with random weights and statistics."""
-    zoo = pytest.importorskip(
-        "gluoncv.model_zoo", reason='gluoncv is not installed: pip install "gluon_ssd[gluoncv]"'
-    )
 
     def build(name, **options):
         mx.random.seed(1)
-        net = zoo.get_model(name, pretrained=False, **options)
+        net = gluoncv.model_zoo.get_model(name, pretrained=False, **options)
         net.initialize(mx.init.MSRAPrelu())
         net(mx.nd.zeros((1, 3, 300, 300)))
         for name, parameter in net.collect_params(".*running_(mean|var)").items():
@@ -29,8 +26,8 @@ def gluoncv():
 
 
 @pytest.mark.parametrize("model", ["resnet34", "resnet50"])
-def test_a_resnet_v1b_is_our_resnet(gluoncv, tmp_path, model):
-    theirs = gluoncv(f"{model}_v1b")
+def test_a_resnet_v1b_is_our_resnet(random_network, tmp_path, model):
+    theirs = random_network(f"{model}_v1b")
     path = tmp_path / "gluoncv.params"
     theirs.save_parameters(str(path))
     ours = get_model(model, pretrained=path)
@@ -49,8 +46,8 @@ def test_a_resnet_v1b_is_our_resnet(gluoncv, tmp_path, model):
 
 
 @pytest.mark.parametrize("name", ["resnet34_v1b", "mobilenetv3_small"])
-def test_a_classifiers_file_goes_into_the_same_backbone(gluoncv, tmp_path, name):
-    theirs = gluoncv(name)
+def test_a_classifiers_file_goes_into_the_same_backbone(random_network, tmp_path, name):
+    theirs = random_network(name)
     theirs.save_parameters(str(tmp_path / "gluoncv.params"))
     net = get_model(
         "ssd_resnet34", ["cat"], backbone=f"gluoncv:{name}", pretrained_base=tmp_path / "gluoncv.params"
@@ -63,8 +60,8 @@ def test_a_classifiers_file_goes_into_the_same_backbone(gluoncv, tmp_path, name)
         load_backbone(net, tmp_path / "odd.params")
 
 
-def test_an_ssd_of_gluoncvs_is_not_ours(gluoncv, tmp_path):
-    theirs = gluoncv("ssd_300_resnet34_v1b_coco", pretrained_base=False)
+def test_an_ssd_of_gluoncvs_is_not_ours(random_network, tmp_path):
+    theirs = random_network("ssd_300_resnet34_v1b_coco", pretrained_base=False)
     path = tmp_path / "gluoncv.params"
     theirs.save_parameters(str(path))
     assert_refused(path)
