@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test lint bench smoke clean install extras
+.PHONY: demo test lint bench smoke clean install extras distributed
 
 demo: $(STAMP)
 	$(BIN)/gluon-ssd demo
@@ -24,6 +24,8 @@ bench: $(STAMP) .venv/.bench
 # Every training script and configuration for three steps, on the images in GLUON_SSD_COCO128.
 smoke: $(STAMP)
 	GLUON_SSD_SMOKE_ALL=1 $(BIN)/python -m pytest -q -ra tests/published/test_train_smoke.py
+
+distributed: .venv/.distributed
 
 install: $(STAMP)
 
@@ -47,6 +49,18 @@ extras: .venv/.extras
 # GluonCV is only the peer that the benchmarks compare with.
 .venv/.bench: $(STAMP)
 	@$(PIP) install -e '.[gluoncv]'
+	@touch $@
+
+# Horovod builds against the MXNet that is there, with gloo alone, in about a minute. For MPI or NCCL: HOROVOD="...".
+HOROVOD ?= HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1
+.venv/.distributed: $(STAMP)
+	@echo "Building Horovod (once, a minute or two) ..."
+	@$(PIP) install cloudpickle psutil pyyaml packaging wheel "setuptools<70"
+	@command -v cmake > /dev/null || $(PIP) install "cmake<4"
+	@command -v g++ > /dev/null || { echo "error: Horovod needs a C++ compiler (g++)"; exit 2; }
+	@export $(HOROVOD) HOROVOD_WITH_MXNET=1 HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 \
+		PATH="$(CURDIR)/$(BIN):$$PATH"; $(PIP) install --no-build-isolation -e '.[horovod]' > .venv/horovod.log 2>&1 \
+		|| { tail -20 .venv/horovod.log; echo "error: see .venv/horovod.log"; exit 2; }
 	@touch $@
 
 clean:

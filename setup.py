@@ -14,7 +14,7 @@ EXTRAS = {
     "cu112": ["mxnet-cu112==1.9.1"],
     "cu117": ["mxnet-cu117==1.9.1"],
     # Builds from source against the MXNet that is already there: install it after `cpu` or `cu117`, with
-    # --no-build-isolation and HOROVOD_WITH_MXNET=1.
+    # --no-build-isolation and HOROVOD_WITH_MXNET=1, as `make distributed` does.
     "horovod": ["horovod==0.28.1", "cloudpickle", "psutil", "packaging"],
     "dali": ["nvidia-dali-cuda120==1.53.0; python_version >= '3.9'"],
     # On Python 3.11 onnxruntime asks for a numpy that MXNet cannot use, though it runs without:

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from .errors import UserError, import_problem
-from .machine import cores
+from .machine import threads
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Detections", "Detector", "UserError", "__version__", "get_model", "list_models", "load"]
 
 if "OMP_NUM_THREADS" not in os.environ:
-    # MXNet would use half of the cores; it reads this when it is imported.
-    os.environ.setdefault("MXNET_OMP_MAX_THREADS", str(cores()))
+    # MXNet would use half of the cores, whatever else runs; it reads this when it is imported.
+    os.environ.setdefault("MXNET_OMP_MAX_THREADS", str(threads()))
 
 _WHERE = {
     "Detections": ".detector",

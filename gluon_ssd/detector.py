@@ -157,9 +157,9 @@ def load(where: str | Path, device: str = "auto") -> Any:
     return restore(read_checkpoint(find_checkpoint(where)), device)
 
 
-def restore(checkpoint: Checkpoint, device: str = "auto") -> Any:
+def restore(checkpoint: Checkpoint, device: str = "auto", local_rank: int = 0) -> Any:
     """The network of a checkpoint that was read. Raises UserError when its parameters do not fit."""
-    context = pick_device(device)
+    context = pick_device(device, local_rank)
     net = get_model(checkpoint.model, checkpoint.classes, ctx=context, **checkpoint.options)
     net.preprocess = checkpoint.preprocess
     set_parameters(net, checkpoint.parameters, str(checkpoint.path))

@@ -75,12 +75,6 @@ OPTIONAL = (
     ),
     Piece("pytest", ("pytest",), "the tests cannot be run", 'pip install "gluon_ssd[dev]"'),
     Piece(
-        "horovod",
-        ("horovod",),
-        "nothing yet, for training in several processes",
-        'pip install "gluon_ssd[horovod]"',
-    ),
-    Piece(
         "nvidia.dali",
         ("nvidia-dali-cuda120",),
         "no data_pipeline dali",

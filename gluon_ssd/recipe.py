@@ -98,6 +98,15 @@ class Recipe:
     iou_threshold: float = _key(0.5, "evaluation", "IoU above which NMS drops a box", above=0, high=1)
     max_detections: int = _key(200, "evaluation", "detections kept per image", low=1)
 
+    async_val: bool = _key(False, "evaluation", "compute scores in another process while training goes on")
+
+    bn_group: int = _key(1, "processes", "processes that share the statistics of batch norm", low=1)
+    compression: str = _key(
+        "none", "processes", "of gradients on their way between processes", choices=("none", "fp16")
+    )
+    num_groups: int = _key(0, "processes", "send gradients in N bundles; 0: as they come", low=0)
+    fusion_mb: int | None = _key(None, "processes", "Horovod's fusion buffer in MiB", low=0)
+
     output: str | None = _key(None, "run", "run folder (default: the next runs/<model>-<N>)")
     resume: bool = _key(False, "run", "go on from the last checkpoint of the run folder")
     save_every: int = _key(0, "run", "keep a checkpoint epoch_NNN every N epochs; 0: only best, last", low=0)

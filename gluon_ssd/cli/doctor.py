@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         facts.append(check)
         broken += [check] if check.status == BROKEN else []
     show("required", facts)
-    show("optional", environment.optional())
+    show("optional", [*environment.optional(), *horovod_facts()])
     verb = "piece is" if len(broken) == 1 else "pieces are"
     print(f"{len(broken)} required {verb} broken" if broken else "everything required works")
     return 1 if broken else 0
@@ -59,6 +59,15 @@ def self_check() -> Fact:
         f"training step {result.step_ms:.0f} ms, loss {result.loss:.3f}"
     )
     return Fact("self-check", text, BROKEN if result.problem else OK, result.problem or "")
+
+
+def horovod_facts() -> list[Fact]:
+    """Horovod's version, what it was built with, and whether two processes can add with it."""
+    try:
+        from ..engine.horovod_check import facts
+    except Exception:  # MXNet is missing or broken, which is told elsewhere
+        return []
+    return facts()
 
 
 def show(title: str, facts: list[Fact]) -> None:

@@ -15,6 +15,7 @@ GROUPS = {
     "data": "data",
     "schedule": "schedule",
     "evaluation": "evaluation",
+    "processes": "several processes (docs/distributed.md)",
     "run": "run folder and progress",
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..launch import detect
 from ..recipe import Recipe, load_recipe
 from ..runs import RECIPE_FILE, latest_run
 from .parsing import Parser, add_recipe_flags, example, recipe_values
@@ -42,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
     from ..engine.train import run_training
 
     result = run_training(recipe)
+    if detect().rank:
+        return 0
     if result.best_map is not None:
         print(f"best mAP {result.best_map:.4f}")
     print(f"results in {result.run_dir}")

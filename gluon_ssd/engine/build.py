@@ -23,7 +23,7 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
     """The network with the weights it starts from, and what of another's it took over. Raises UserError."""
     recipe, resumed, start_from = inputs.recipe, inputs.resumed, inputs.start_from
     mx.random.seed(recipe.seed)
-    options = model_options(recipe)
+    options = {**model_options(recipe), "bn_group": inputs.world.norm_group(recipe.bn_group)}
     source = resumed or start_from
     if source is not None and "norm_epsilon" in source.options:
         options["norm_epsilon"] = source.options["norm_epsilon"]
@@ -34,11 +34,21 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
         set_parameters(net, resumed.parameters, str(resumed.path))
     elif start_from is not None:
         report = transfer(net, start_from.parameters, start_from.classes)
-    elif recipe.pretrained_backbone:
+    elif recipe.pretrained_backbone and inputs.world.first:
         load_backbone(net, Path(recipe.pretrained_backbone).expanduser())
     if recipe.precision == "amp":
         compute_precision(net, _low_precision(inputs))
+    _start_alike(inputs, net)
     return net, report
+
+
+def _start_alike(inputs: Inputs, net: Any) -> None:
+    """Rank 0's weights on every rank, and random numbers of its own on each."""
+    world = inputs.world
+    if world.size > 1:
+        parameters = net.collect_params()
+        world.broadcast([parameter.data() for parameter in parameters.values()], list(parameters))
+        mx.random.seed(world.seed(inputs.recipe.seed))
 
 
 def model_options(recipe: Recipe) -> dict[str, Any]:
@@ -65,6 +75,9 @@ def make_step(inputs: Inputs, net: Any) -> TrainStep:
         scale=_loss_scale(inputs),
         # Only the native loader leaves it to the network to arrange the images.
         arranged=recipe.data_pipeline != "native",
+        world=inputs.world,
+        compression=recipe.compression,
+        groups=recipe.num_groups,
     )
     if resumed is not None:
         restore_optimizer(step.trainer, resumed)

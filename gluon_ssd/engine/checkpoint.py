@@ -25,6 +25,7 @@ class Progress:
 
     ``step``: optimizer steps done. ``evaluated``: how many were done at the last evaluation. ``sums``: the
     epoch's running totals so far, for its row of metrics. ``loss_scale``: fields of a `LossScale`.
+    ``processes``: how many trained, each ``batch`` batches of this epoch.
     """
 
     epoch: int = 1
@@ -35,6 +36,7 @@ class Progress:
     best_epoch: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     loss_scale: dict[str, Any] = field(default_factory=dict)
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,24 @@ def save_checkpoint(
 ) -> None:
     """Writes ``net`` and, where given, the optimizer's state, the position and the recipe, atomically.
 
-    Raises UserError when the disk is full or the folder cannot be written, or when a value is not finite, so
-    that a training that has gone wrong does not replace what was good; what was at ``path`` stays.
+    Raises UserError when the disk is full or the folder cannot be written, and as `snapshot` does; what was
+    at ``path`` stays.
+    """
+    path = Path(path)
+    write_archive(path, *snapshot(path, net, trainer, progress, recipe))
+
+
+def snapshot(
+    path: Path,
+    net: Any,
+    trainer: Any = None,
+    progress: Progress | None = None,
+    recipe: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What `save_checkpoint` would write to ``path`` now: arrays and state, for `write_archive`.
+
+    Raises UserError when a value is not finite, so that a training that has gone wrong does not replace what
+    was good.
     """
     arrays = {PARAMETERS + name: p.data().asnumpy() for name, p in net.collect_params().items()}
     if trainer is not None:
@@ -83,7 +101,7 @@ def save_checkpoint(
         "recipe": dict(recipe or {}),
         "versions": {"gluon_ssd": __version__, "mxnet": mx.__version__, "python": platform.python_version()},
     }
-    write_archive(Path(path), arrays, state)
+    return arrays, state
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:

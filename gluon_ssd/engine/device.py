@@ -11,12 +11,20 @@ from ..data.pipelines import Target
 from ..errors import UserError
 
 
-def pick_device(name: str = "auto") -> mx.Context:
-    """The context of ``auto`` (a GPU if MXNet sees one), ``cpu`` or ``gpu``. Raises UserError for no GPU."""
+def pick_device(name: str = "auto", local_rank: int = 0) -> mx.Context:
+    """The context of ``auto`` (a GPU if MXNet sees one), ``cpu`` or ``gpu``.
+
+    ``local_rank``: this process's number on the machine; each has the GPU of its number, or the only one that
+    its launcher lets it see. Raises UserError where there is none.
+    """
     gpus = mx.context.num_gpus() if name != "cpu" else 0
     if name == "gpu" and not gpus:
         raise UserError("device gpu: MXNet sees no GPU here; use device cpu, or see gluon-ssd doctor")
-    return mx.gpu(0) if gpus else mx.cpu()
+    if local_rank >= gpus > 1:
+        raise UserError(
+            f"MXNet sees {gpus} GPUs, none for process {local_rank + 1} of this machine; start {gpus}"
+        )
+    return mx.gpu(local_rank if gpus > 1 else 0) if gpus else mx.cpu()
 
 
 def images_on(device: mx.Context, batch: Batch) -> mx.nd.NDArray:

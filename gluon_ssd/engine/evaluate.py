@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Iterable
+from typing import Any, Callable, Dict, Iterable, Tuple
 
 import numpy as np
 
@@ -20,9 +20,13 @@ from ..data.transforms import EvalTransform
 from ..detector import Detector, restore, to_pixels
 from ..errors import UserError
 from .archive import atomic_write
-from .checkpoint import find_checkpoint, read_checkpoint
+from .checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from .coco_eval import METRICS, Scores, score
 from .device import images_on, target_of
+from .distributed import World, connect
+
+Found = Dict[int, Tuple[np.ndarray, np.ndarray, np.ndarray]]
+ALONE = World()
 
 _PRECISIONS: dict[str, dict[str, Any]] = {
     "fp32": {"dtype": "float32", "bn_fp16": False},
@@ -35,7 +39,7 @@ class Evaluation:
     """Scores, and per image id the detections (xyxy pixels, scores, class ids) they were made from."""
 
     scores: Scores
-    detections: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]
+    detections: Found
     seconds: float
 
 
@@ -47,31 +51,75 @@ def evaluate(
     settings: InputSettings = InputSettings(),  # noqa: B008 - frozen
     limit: int | None = None,
     on_batch: Callable[[int], None] = lambda images: None,
+    world: World = ALONE,
 ) -> Evaluation:
     """Runs ``detector`` over all images of ``dataset`` (the first ``limit``) and scores it with pycocotools.
 
-    ``on_batch`` is told how many images each batch had. Raises UserError for an image that cannot be read.
+    ``on_batch`` is told how many images each batch had. With several ranks in ``world``, each runs its share
+    of the images; all return the scores, rank 0 alone the detections. Raises UserError for an image that
+    cannot be read.
     """
     start = time.perf_counter()
-    chosen = range(len(dataset))[:limit]
-    loader = make_loader(
+    found = detect_all(
+        detector,
         dataset,
-        EvalTransform(detector.net.preprocess),
-        batch_size,
-        # An image left out would not be scored, and nobody would know.
-        replace(settings, on_bad_image="fail"),
-        target_of(detector.device, detector.net),
-        indices=chosen,
+        batch_size=batch_size,
+        settings=settings,
+        limit=limit,
+        on_batch=on_batch,
+        world=world,
     )
-    found: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-    with loader:
-        for image_ids, sizes, outputs in _one_ahead(detector, loader):
-            for image_id, result in zip(image_ids, to_pixels(outputs, sizes)):
-                found[int(image_id)] = result
-            on_batch(len(image_ids))
-    names = dict(zip(dataset.category_ids, dataset.classes))
-    scores = score(dataset.coco_gt(), coco_rows(found, dataset.category_ids), list(found), names)
+    scores = score_detections(found, dataset) if world.first else None
+    if world.size > 1:
+        shared = world.share(scores and replace(scores, coco_eval=None))
+        scores = scores or shared
+    assert scores is not None
     return Evaluation(scores, found, time.perf_counter() - start)
+
+
+def score_detections(found: Found, dataset: CocoDataset | SyntheticDataset) -> Scores:
+    """Scores what `detect_all` has found on images of ``dataset``."""
+    names = dict(zip(dataset.category_ids, dataset.classes))
+    return score(dataset.coco_gt(), coco_rows(found, dataset.category_ids), list(found), names)
+
+
+def detect_all(
+    detector: Detector,
+    dataset: CocoDataset | SyntheticDataset,
+    *,
+    batch_size: int = 8,
+    settings: InputSettings = InputSettings(),  # noqa: B008 - frozen
+    limit: int | None = None,
+    on_batch: Callable[[int], None] = lambda images: None,
+    world: World = ALONE,
+) -> Found:
+    """Detections on the images of ``dataset`` by image id, in the order of the data set.
+
+    Every rank works on each ``world.size``-th image; rank 0 returns all detections, the others nothing.
+    """
+    chosen = range(len(dataset))[:limit]
+    found: Found = {}
+    if world.rank < len(chosen):
+        loader = make_loader(
+            dataset,
+            EvalTransform(detector.net.preprocess),
+            batch_size,
+            # An image left out would not be scored, and nobody would know.
+            replace(settings, on_bad_image="fail"),
+            target_of(detector.device, detector.net),
+            indices=chosen,
+            shard=(world.rank, world.size),
+        )
+        with loader:
+            for image_ids, sizes, outputs in _one_ahead(detector, loader):
+                for image_id, result in zip(image_ids, to_pixels(outputs, sizes)):
+                    found[int(image_id)] = result
+                on_batch(len(image_ids))
+    parts = world.gather(found)
+    if not world.first:
+        return {}
+    everywhere = {image_id: result for part in parts for image_id, result in part.items()}
+    return {record.image_id: everywhere[record.image_id] for record in dataset.records[: len(chosen)]}
 
 
 def _one_ahead(detector: Detector, loader: EpochLoader) -> Iterable[Any]:
@@ -87,9 +135,7 @@ def _one_ahead(detector: Detector, loader: EpochLoader) -> Iterable[Any]:
         yield waiting
 
 
-def coco_rows(
-    found: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]], category_ids: tuple[int, ...]
-) -> np.ndarray:
+def coco_rows(found: Found, category_ids: tuple[int, ...]) -> np.ndarray:
     """(n, 7) float64 rows of image id, left, top, width, height, score, category id."""
     categories = np.array(category_ids)
     parts = [np.zeros((0, 7))]
@@ -185,21 +231,49 @@ def validate(
     """Scores a checkpoint on a data set, prints the table and writes the results beside the checkpoint.
 
     ``data``: folder; None is the one the checkpoint was trained with. Synthetic images tell the speed alone:
-    it is printed, and nothing is written. ``precision``: fp32 or fp16; None is what it was trained in. See
-    `gluon-ssd val --help` for the rest.
+    it is printed, and nothing is written. Several processes share the images; rank 0 prints and writes.
+    ``precision``: fp32 or fp16; None is what it was trained in. See `gluon-ssd val --help` for the rest.
     """
-    path = find_checkpoint(checkpoint)
-    saved = read_checkpoint(path)
-    if precision is not None:
-        saved = replace(saved, options={**saved.options, **_PRECISIONS[precision]})
-    net = restore(saved, device)
-    detector = Detector(net, score_threshold, iou_threshold, max_detections, fuse=True)
-    if settings.data_pipeline == "synthetic":
-        made = SyntheticDataset(net.classes, limit or DEFAULT_IMAGES)
-        evaluation = evaluate(detector, made, batch_size=batch_size, settings=settings)
-        rate = len(made) / evaluation.seconds
-        print(f"{len(made)} synthetic images in {evaluation.seconds:.1f} s, {rate:.1f} images/s with scoring")
+    world = connect()
+    with world.together():
+        path = find_checkpoint(checkpoint)
+        saved = read_checkpoint(path)
+        if precision is not None:
+            saved = replace(saved, options={**saved.options, **_PRECISIONS[precision]})
+        net = restore(saved, device, world.local_rank)
+        detector = Detector(net, score_threshold, iou_threshold, max_detections, fuse=True)
+        if settings.data_pipeline == "synthetic":
+            return _time_synthetic(detector, limit or DEFAULT_IMAGES, batch_size, settings, world)
+        dataset = _dataset_of(saved, split, data, annotation, images)
+        run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+        folder = Path(output).expanduser() if output else run / ("val" if split == "val" else f"val-{split}")
+        if world.first:
+            make_folder(folder)
+        evaluation = evaluate(
+            detector, dataset, batch_size=batch_size, settings=settings, limit=limit, world=world
+        )
+        if world.first:
+            print(score_table(evaluation.scores))
+            write_evaluation(evaluation, dataset, folder)
+            print(f"results in {folder}")
         return evaluation
+
+
+def _time_synthetic(
+    detector: Detector, images: int, batch_size: int, settings: InputSettings, world: World
+) -> Evaluation:
+    made = SyntheticDataset(detector.net.classes, images)
+    evaluation = evaluate(detector, made, batch_size=batch_size, settings=settings, world=world)
+    if world.first:
+        rate = images / evaluation.seconds
+        print(f"{images} synthetic images in {evaluation.seconds:.1f} s, {rate:.1f} images/s with scoring")
+    return evaluation
+
+
+def _dataset_of(
+    saved: Checkpoint, split: str, data: str | None, annotation: str | None, images: str | None
+) -> CocoDataset:
+    """The data set that was named, else the one that ``saved`` was trained with, in its order of classes."""
     if data is None and annotation is None and images is None:
         keys = ("data", f"{split}_annotation", f"{split}_images")
         data, annotation, images = (saved.recipe.get(key) for key in keys)
@@ -207,12 +281,4 @@ def validate(
         data = saved.recipe.get("data")
     if data is None and annotation is None:
         raise UserError("no data set; give its folder: --data /path/to/coco")
-    dataset = open_dataset(data or ".", split, annotation, images, classes=net.classes)
-    run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
-    folder = Path(output).expanduser() if output else run / ("val" if split == "val" else f"val-{split}")
-    make_folder(folder)
-    evaluation = evaluate(detector, dataset, batch_size=batch_size, settings=settings, limit=limit)
-    print(score_table(evaluation.scores))
-    write_evaluation(evaluation, dataset, folder)
-    print(f"results in {folder}")
-    return evaluation
+    return open_dataset(data or ".", split, annotation, images, classes=saved.classes)

@@ -20,10 +20,12 @@ from ..pretrained import Trained, find_backbone, find_trained
 from ..recipe import Recipe
 from ..runs import RECIPE_FILE, next_run_dir
 from .archive import atomic_write, remove_leftovers
-from .checkpoint import Checkpoint, read_checkpoint
+from .checkpoint import Checkpoint, Progress, read_checkpoint
 from .device import pick_device, target_of
+from .distributed import World
 
-# What decides which images make which batch: these may change between two epochs, not within one.
+# What decides which images make which batch: these may change between two epochs, not within one. The number
+# of processes may: the position is counted in images.
 _ORDER_KEYS = (
     "seed",
     "batch_size",
@@ -47,6 +49,7 @@ class Inputs:
     val_set: CocoDataset | None
     resumed: Checkpoint | None
     start_from: Trained | None
+    world: World
 
     @property
     def train_images(self) -> int:
@@ -60,26 +63,36 @@ class Inputs:
         return len(range(len(self.val_set or ()))[: self.recipe.limit_val])
 
 
-def gather(recipe: Recipe) -> Inputs:
-    """Opens and checks what ``recipe`` names; writes nothing. Raises UserError."""
+def gather(recipe: Recipe, world: World) -> Inputs:
+    """Opens and checks what ``recipe`` names; writes nothing. Raises UserError.
+
+    Only rank 0 looks into the run folder and reads checkpoints; the others have them from it.
+    """
     model_row(recipe.model)
-    device = pick_device(recipe.device)
-    run_dir = Path(recipe.output).expanduser() if recipe.output else next_run_dir(recipe.model)
-    last = run_dir / "checkpoints" / "last.ckpt"
-    if last.is_file() and not recipe.resume:
-        raise UserError(f"{run_dir}: holds a run already; go on with --resume, or choose another --output")
-    resumed = read_checkpoint(last) if last.is_file() else None
+    device = pick_device(recipe.device, world.local_rank)
+    run_dir, resumed = world.share(_run_so_far(recipe) if world.first else None)
     train_set = _training_set(recipe)
     val_set = _validation_set(recipe, train_set)
     start_from = None
     if resumed is not None:
         _check_resumed(resumed, recipe, train_set)
     elif recipe.weights:
-        start_from = find_trained(recipe.model, recipe.weights, train_set.classes, recipe.backbone)
-    elif recipe.pretrained_backbone:
+        names = recipe.model, recipe.weights, train_set.classes, recipe.backbone
+        start_from = world.share(find_trained(*names) if world.first else None)
+    elif recipe.pretrained_backbone and world.first:
         found = find_backbone(recipe.model, recipe.pretrained_backbone, recipe.backbone)
         recipe = replace(recipe, pretrained_backbone=str(found))
-    return Inputs(recipe, run_dir, device, train_set, val_set, resumed, start_from)
+    return Inputs(recipe, run_dir, device, train_set, val_set, resumed, start_from, world)
+
+
+def _run_so_far(recipe: Recipe) -> tuple[Path, Checkpoint | None]:
+    run_dir = Path(recipe.output).expanduser() if recipe.output else next_run_dir(recipe.model)
+    last = run_dir / "checkpoints" / "last.ckpt"
+    if not last.is_file():
+        return run_dir, None
+    if not recipe.resume:
+        raise UserError(f"{run_dir}: holds a run already; go on with --resume, or choose another --output")
+    return run_dir, read_checkpoint(last)
 
 
 def _training_set(recipe: Recipe) -> DataSet:
@@ -148,6 +161,7 @@ def training_loader(inputs: Inputs, net: Any) -> EpochLoader:
         skip_empty=True,
         encoder=net.target_encoder(net.input_size),
         indices=range(len(train_set))[: recipe.limit_train],
+        shard=(inputs.world.rank, inputs.world.size),
     )
     if len(loader) < recipe.accumulate:
         raise UserError(
@@ -155,12 +169,27 @@ def training_loader(inputs: Inputs, net: Any) -> EpochLoader:
             "use a smaller batch size or less accumulation"
         )
     resumed = inputs.resumed
-    if resumed is not None and resumed.progress.batch > len(loader):
+    if resumed is None:
+        return loader
+    _share_position(resumed.progress, recipe, inputs.world.size)
+    if resumed.progress.batch > len(loader):
         raise UserError(
             f"{resumed.path}: stands at batch {resumed.progress.batch} of an epoch that now has "
             f"{len(loader)}; {train_set.annotation} is not what it was trained on"
         )
     return loader
+
+
+def _share_position(progress: Progress, recipe: Recipe, processes: int) -> None:
+    """Counts the epoch's images so far in batches of another number of processes.
+
+    Together, the ranks go through an epoch's order from its start without gaps. Where that place is not
+    between two updates of the new size, it is the one before: less than an update's images are seen twice.
+    """
+    if progress.processes != processes:
+        images = progress.batch * recipe.batch_size * progress.processes
+        progress.batch = images // recipe.global_batch(processes) * recipe.accumulate
+        progress.processes = processes
 
 
 def prepare_folder(run_dir: Path, recipe: Recipe) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import mxnet as mx
 from mxnet import autograd, gluon
 
+from .distributed import World
 from .loss_scale import LossScale, all_finite
 
 
@@ -29,7 +30,8 @@ class TrainStep:
     parameter, as in the MLPerf trainings, or, where ``decay_norms`` is false, not on biases and norms.
     Parameters in float16 are updated through float32 copies of them that the optimizer keeps. ``scale``:
     for gradients that pass through float16; None for others. ``arranged``: the images come in the network's
-    own layout instead of NCHW.
+    own layout instead of NCHW. ``world``: the processes whose gradients make one update, their mean;
+    ``compression`` and ``groups`` as for `World.allreduce`.
     """
 
     def __init__(
@@ -45,8 +47,14 @@ class TrainStep:
         hybridize: bool = True,
         scale: LossScale | None = None,
         arranged: bool = False,
+        world: World | None = None,
+        compression: str = "none",
+        groups: int = 0,
     ) -> None:
         self.net, self.accumulate, self.scale = net, accumulate, scale
+        self.world, self._compression, self._groups = world or World(), compression, groups
+        # Called when the gradients of an update are queued and nothing has been exchanged.
+        self.before_exchange: Callable[[], None] = lambda: None
         self._graph = _Graph(net, loss, arranged)
         if hybridize:
             self._graph.hybridize(static_alloc=True, static_shape=True)
@@ -83,11 +91,17 @@ class TrainStep:
 
     def _update(self, lr: float) -> None:
         self.trainer.set_learning_rate(lr)
+        self.before_exchange()
+        gradients = [param.grad() for param in self._trained]
+        names = [f"gradient.{param.name}" for param in self._trained]
+        self.world.allreduce(gradients, names, self._compression, self._groups)
+        # Sums so far: over batches and over ranks. The update divides them once.
+        parts = self.accumulate * self.world.size
         if self.scale is None:
-            self.trainer.step(self.accumulate)
+            self.trainer.step(parts)
             return
         used = self.scale.value
-        finite = all_finite([grad for param in self._trained for grad in param.list_grad()])
+        finite = self.world.every(all_finite(gradients))
         self.scale.update(finite)
         if finite:
-            self.trainer.step(self.accumulate * used)
+            self.trainer.step(parts * used)

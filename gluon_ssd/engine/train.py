@@ -5,21 +5,28 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import mxnet as mx
 
 from ..detector import Detector
 from ..recipe import Recipe
 from ..report.plots import plot_metrics
+from .archive import write_archive
 from .build import make_net, make_schedule, make_step
-from .checkpoint import Progress, save_checkpoint
-from .console import Console, duration, memory_gib
+from .checkpoint import Progress, save_checkpoint, snapshot
+from .coco_eval import Scores
+from .console import Console, memory_gib
 from .device import images_on
-from .evaluate import evaluate, score_table, write_evaluation
+from .distributed import connect
+from .evaluate import detect_all, evaluate, score_table, write_evaluation
+from .lines import epoch_lines, opening_lines
 from .metrics import MetricsFile
 from .observer import RunFacts, RunObserver, observer_for
+from .pace import Pace
 from .pictures import write_batch_picture
+from .ranks import average_statistics, averaged
+from .scorer import Scorer, Unscored
 from .setup import Inputs, gather, input_settings, prepare_folder, training_loader
 from .watch import LossWatch
 
@@ -40,26 +47,33 @@ def run_training(recipe: Recipe, quiet: bool = False) -> TrainResult:
     """Trains as ``recipe`` says and returns where the results are.
 
     With ``recipe.resume`` it goes on from the run folder's last checkpoint, on the same trajectory.
-    Raises UserError for bad input, an unusable run folder, and a loss that is not finite.
+    Several processes started together train one network; rank 0 writes and speaks. Raises UserError for bad
+    input, an unusable run folder, and a loss that is not finite.
     """
-    observer = observer_for(recipe)
-    inputs = gather(recipe)
-    training = _Training(inputs, observer)
-    run_dir = inputs.run_dir
-    prepare_folder(run_dir, recipe)
-    console = Console(run_dir / "train.log", quiet)
-    try:
-        return training.run(console)
-    except KeyboardInterrupt:
-        place = f"interrupted in epoch {training.progress.epoch}, step {training.progress.step}"
-        console.note(place)
-        if not (run_dir / "checkpoints" / "last.ckpt").is_file():
-            raise KeyboardInterrupt(f"{place}; no checkpoint was written yet") from None
-        advice = f"gluon-ssd train --resume --output {run_dir}"
-        raise KeyboardInterrupt(f"{place}; to go on from the last checkpoint: {advice}") from None
-    finally:
-        observer.close()
-        console.close()
+    world = connect(recipe.bn_group, recipe.fusion_mb)
+    with world.together():
+        observer = observer_for(recipe, world.rank)
+        training = _Training(gather(recipe, world), observer)
+        run_dir = training.run_dir
+        if world.first:
+            prepare_folder(run_dir, recipe)
+        console = Console(run_dir / "train.log" if world.first else None, quiet or not world.first)
+        try:
+            return training.run(console)
+        except KeyboardInterrupt:
+            place = f"interrupted in epoch {training.progress.epoch}, step {training.progress.step}"
+            console.note(place)
+            raise KeyboardInterrupt(f"{place}; {_way_on(run_dir)}") from None
+        finally:
+            training.unscored.close()
+            observer.close()
+            console.close()
+
+
+def _way_on(run_dir: Path) -> str:
+    if not (run_dir / "checkpoints" / "last.ckpt").is_file():
+        return "no checkpoint was written yet"
+    return f"to go on from the last checkpoint: gluon-ssd train --resume --output {run_dir}"
 
 
 class _Training:
@@ -71,46 +85,53 @@ class _Training:
         self.observer = observer
         self.inputs, self.recipe, self.run_dir = inputs, inputs.recipe, inputs.run_dir
         recipe, resumed = inputs.recipe, inputs.resumed
-        self.device = inputs.device
+        self.device, self.world = inputs.device, inputs.world
         self.net, self.transferred = make_net(inputs)
-        self.progress = Progress() if resumed is None else resumed.progress
+        self.progress = Progress(processes=self.world.size) if resumed is None else resumed.progress
+        self.processes_before = self.progress.processes
         self.step = make_step(inputs, self.net)
         self.loader = training_loader(inputs, self.net)
         # What is left over from whole updates is not used.
         self.batches = len(self.loader) // recipe.accumulate * recipe.accumulate
-        self.schedule = make_schedule(recipe, inputs.train_images)
+        self.schedule = make_schedule(recipe, inputs.train_images, self.world.size)
         self.metrics = MetricsFile(self.run_dir / "metrics.csv", self.progress.epoch - 1)
-        self.watch = LossWatch(self.run_dir, PARTS)
-
-    def _describe(self) -> None:
-        recipe, say, train_set = self.recipe, self.console.say, self.inputs.train_set
-        say(f"{recipe.model}, {len(train_set.classes)} classes, {recipe.precision} on {self.device}")
-        dropped = sum(train_set.dropped.values())
-        notes = f", {dropped} unusable boxes left out" if dropped else ""
-        say(f"training on {self.loader.samples} of {len(train_set)} images{notes}; run folder {self.run_dir}")
-        if self.transferred is not None and self.inputs.start_from is not None:
-            say("\n".join([f"weights from {self.inputs.start_from.path}:", *self.transferred.lines()]))
-        if self.inputs.resumed is not None:
-            say(f"resumed at epoch {self.progress.epoch}, step {self.progress.step}")
+        self.watch = LossWatch(self.run_dir, PARTS, self.world.rank)
+        self.pace = Pace(meets_inside=recipe.bn_group > 1)
+        self.step.before_exchange = self.pace.gradients_queued
+        self.unscored = Unscored(self.world, None)
 
     def run(self, console: Console) -> TrainResult:
         """All epochs, or as far as ``max_steps`` or the target allow."""
         self.console = console
         self.loader.tell_skipped(console.say)
         recipe, progress = self.recipe, self.progress
-        self._describe()
+        samples = self.loader.samples * self.world.size
+        for line in opening_lines(self.inputs, samples, self.transferred, progress, self.processes_before):
+            console.say(line)
         self.observer.started(self._facts())
+        self.world.advise(_way_on(self.run_dir), console.note)
+        if recipe.async_val and self.inputs.val_set is not None and self.world.first:
+            scorer = Scorer(self.inputs.val_set, self.run_dir / "val", progress.best_map)
+            self.unscored = Unscored(self.world, scorer)
         before = progress.step
         reached = self._evaluate_if_due()
         while progress.epoch <= recipe.epochs and not reached and not self._out_of_steps():
             self._train_epoch()
             reached = self._evaluate_if_due()
+        if self.unscored:
+            self._settle()
+            self._save("last")
+            reached = self._reached()
         self.observer.ended(reached)
         if reached:
             console.say(f"reached the target mAP {recipe.target_map} in epoch {progress.best_epoch}")
         elif progress.step == before:
             console.say(f"nothing left to train; the run ended at step {before}")
         return TrainResult(self.run_dir, progress.best_map, progress.step, reached)
+
+    def _reached(self) -> bool:
+        target, best = self.recipe.target_map, self.progress.best_map
+        return target is not None and best is not None and best >= target
 
     def _facts(self) -> RunFacts:
         inputs = self.inputs
@@ -122,6 +143,8 @@ class _Training:
             train_images=inputs.train_images,
             val_images=inputs.val_images,
             resumed=inputs.resumed is not None,
+            processes=self.world.size,
+            bn_group=self.recipe.bn_group,
         )
 
     def _out_of_steps(self) -> bool:
@@ -134,15 +157,18 @@ class _Training:
         self.console.start(f"epoch {progress.epoch}/{recipe.epochs}", self.batches, progress.batch)
         self._clock, self._first = time.perf_counter(), progress.batch
         self.observer.epoch_started(progress.epoch)
+        self.pace.new_epoch()
         with self.loader:
             for batch in self.loader:
-                if progress.epoch == 1 and progress.batch == 0:
+                if progress.epoch == 1 and progress.batch == 0 and self.world.first:
                     write_batch_picture(batch, self.net, self.run_dir / "train_batch.jpg")
                 self._train_batch(batch)
-                if progress.batch == self.batches or self._out_of_steps():
+                if progress.batch == self.batches or self._out_of_steps() or self._reached():
                     break
         self._add(self.watch.last())
         self.console.stop()
+        self._say_laggard(looks=1)
+        self._settle()
         self._report_epoch()
         if progress.batch == self.batches:
             finished = progress.epoch
@@ -155,6 +181,11 @@ class _Training:
     def _train_batch(self, batch: Any) -> None:
         progress, recipe = self.progress, self.recipe
         lr = self.schedule(progress.epoch, progress.step + 1)
+        # The batch that makes a step is looked at now and then, where there are others to compare with.
+        last = (progress.batch + 1) % recipe.accumulate == 0
+        look = self.world.size > 1 and last and (progress.step + 1) % recipe.log_every == 0
+        if look:
+            self.pace.begin(self.loader.wait_seconds / (progress.batch - self._first + 1))
         targets = [mx.nd.array(target, ctx=self.device) for target in batch.targets]
         losses = self.step(images_on(self.device, batch), targets, lr)
         # The losses of the batch before are read while this one computes.
@@ -165,8 +196,25 @@ class _Training:
             every = recipe.checkpoint_steps
             if every and progress.step % every == 0 and progress.batch < self.batches:
                 self._add(self.watch.last())
+                self._settle()
                 self._save("last")
         self._show(lr)
+        if look:
+            self._say_laggard()
+        if progress.batch % recipe.log_every == 0:
+            self._take_scores(wait=False)
+
+    def _settle(self) -> None:
+        """Before a checkpoint: it knows the scores of all evaluations before it and the mean of all ranks."""
+        self._take_scores(wait=True)
+        average_statistics(self.world, self.net)
+        if self.world.size > 1:
+            self.progress.sums = averaged(self.world, self.progress.sums)
+
+    def _say_laggard(self, **when: int) -> None:
+        line = self.pace.laggard(self.world, **when)
+        if line is not None:
+            self.console.say(line)
 
     def _add(self, values: dict[str, float]) -> None:
         sums = self.progress.sums
@@ -183,14 +231,15 @@ class _Training:
         progress = self.progress
         # The batch that was just handed to the device is not done.
         finished = progress.batch - self._first - 1
-        values = {name.replace("_loss", ""): f"{value:.3f}" for name, value in self._means().items()}
-        values["lr"] = f"{lr:.3g}"
-        if finished:
-            rate = finished * self.recipe.batch_size / (time.perf_counter() - self._clock)
-            values["images/s"] = f"{rate:.1f}"
-        values["mem"] = f"{memory_gib():.1f}G"
         # The first has no loss to show yet; the epoch's last is told by `_report_epoch`.
         show = progress.batch % self.recipe.log_every == 0 and finished > 0 and progress.batch < self.batches
+        means = averaged(self.world, self._means()) if show else self._means()
+        values = {name.replace("_loss", ""): f"{value:.3f}" for name, value in means.items()}
+        values["lr"] = f"{lr:.3g}"
+        if finished:
+            images = finished * self.recipe.batch_size * self.world.size
+            values["images/s"] = f"{images / (time.perf_counter() - self._clock):.1f}"
+        values["mem"] = f"{memory_gib():.1f}G"
         self.console.step(progress.batch, values, show)
 
     def _report_epoch(self) -> None:
@@ -198,29 +247,31 @@ class _Training:
         spent = time.perf_counter() - self._clock
         waited = self.loader.wait_seconds / spent
         means, lr = self._means(), self.schedule(progress.epoch, progress.step)
-        rate = (progress.batch - self._first) * self.recipe.batch_size / spent
-        times = {"images_per_second": rate, "wait_share": waited, "seconds": spent}
-        self.metrics.write(progress.epoch, {"step": progress.step, "lr": lr, **means, **times})
-        self.observer.epoch_ended(progress.epoch, {"lr": lr, **means, **times})
-        losses = "  ".join(f"{name.replace('_loss', '')} {value:.3f}" for name, value in means.items())
-        self.console.say(
-            f"epoch {progress.epoch}/{self.recipe.epochs}  {losses}  lr {lr:.3g}  images/s {rate:.1f}  "
-            f"mem {memory_gib():.1f}G  time {duration(spent)}"
-        )
-        scale = self.step.scale
-        if scale is not None and scale.skipped:
-            self.console.say(f"{scale.skipped} steps skipped so far for overflow; loss scale {scale.value:g}")
-        if waited > 0.2:
-            flag = "--dali-workers" if self.recipe.data_pipeline == "dali" else "--workers"
-            self.console.say(
-                f"input bound: {waited:.0%} of the epoch was spent waiting for images; more {flag}?"
-            )
+        rate = (progress.batch - self._first) * self.recipe.batch_size * self.world.size / spent
+        row = {"step": progress.step, "lr": lr, **means}
+        row.update(images_per_second=rate, wait_share=waited, seconds=spent)
+        self._write_metrics(progress.epoch, row)
+        self.observer.epoch_ended(progress.epoch, row)
+        for line in epoch_lines(self.recipe, progress.epoch, row, self.step.scale):
+            self.console.say(line)
+
+    def _write_metrics(self, epoch: int, values: dict[str, float]) -> None:
+        if self.world.first:
+            self.metrics.write(epoch, values)
 
     def _save(self, name: str) -> None:
-        path = self.run_dir / "checkpoints" / f"{name}.ckpt"
+        if self.world.first:
+            save_checkpoint(self._path(name), *self._parts())
+        self.world.advise(_way_on(self.run_dir))
+
+    def _path(self, name: str) -> Path:
+        return self.run_dir / "checkpoints" / f"{name}.ckpt"
+
+    def _parts(self) -> tuple[Any, ...]:
+        """What a checkpoint is made of."""
         if self.step.scale is not None:
             self.progress.loss_scale = asdict(self.step.scale)
-        save_checkpoint(path, self.net, self.step.trainer, self.progress, self.recipe.to_dict())
+        return self.net, self.step.trainer, self.progress, self.recipe.to_dict()
 
     def _evaluate_if_due(self) -> bool:
         """Evaluates if that is wanted here and not done; True when the target is reached."""
@@ -230,39 +281,69 @@ class _Training:
         ended = (whole and epoch >= recipe.epochs) or self._out_of_steps()
         at_the_end = ended and recipe.eval_every > 0 and recipe.eval_epochs is None
         due = (whole and recipe.evaluates_after(epoch)) or at_the_end
-        if self.inputs.val_set is not None and progress.step > progress.evaluated and due:
+        new = progress.step > progress.evaluated and not self._reached()
+        if self.inputs.val_set is not None and new and due:
             self._evaluate(epoch)
-        best = progress.best_map
-        return recipe.target_map is not None and best is not None and best >= recipe.target_map
+        return self._reached()
 
     def _evaluate(self, epoch: int) -> None:
         progress, recipe, val_set = self.progress, self.recipe, self.inputs.val_set
         assert val_set is not None
         detector = Detector(self.net, recipe.score_threshold, recipe.iou_threshold, recipe.max_detections)
-        self.console.start(f"evaluation {epoch}/{recipe.epochs}", self.inputs.val_images)
+        share = range(len(val_set))[: recipe.limit_val][self.world.rank :: self.world.size]
+        self.console.start(f"evaluation {epoch}/{recipe.epochs}", len(share))
         self.observer.evaluation_started(epoch)
-        evaluation = evaluate(
-            detector,
-            val_set,
-            batch_size=recipe.eval_batch_size,
-            settings=input_settings(recipe),
-            limit=recipe.limit_val,
-            on_batch=self.console.advance,
-        )
+        average_statistics(self.world, self.net)
+        options: dict[str, Any] = {
+            "batch_size": recipe.eval_batch_size,
+            "settings": input_settings(recipe),
+            "limit": recipe.limit_val,
+            "on_batch": self.console.advance,
+            "world": self.world,
+        }
+        if recipe.async_val:
+            self._evaluate_aside(epoch, lambda: detect_all(detector, val_set, **options))
+            return
+        evaluation = evaluate(detector, val_set, **options)
         self.console.stop()
-        scores = evaluation.scores
+        # Killed between the two checkpoints, a run evaluates again and comes to the same result.
+        if self._take(epoch, progress.step, evaluation.scores):
+            self._save("best")
+            if self.world.first:
+                write_evaluation(evaluation, val_set, self.run_dir / "val")
+        self._save("last")
+
+    def _take(self, epoch: int, step: int, scores: Scores) -> bool:
+        """Notes the scores of an evaluation; True when they are the best so far."""
+        progress = self.progress
         self.observer.evaluated(epoch, scores.map)
         self.console.say(
             f"epoch {epoch}: mAP {scores.map:.4f}, AP50 {scores.stats['ap50']:.4f} on {scores.images} images"
         )
-        self.metrics.write(epoch, {"map": scores.map, "ap50": scores.stats["ap50"]})
-        plot_metrics(self.metrics.path, self.run_dir / "metrics.png")
-        progress.evaluated = progress.step
-        # Killed between the two checkpoints, a run evaluates again and comes to the same result.
-        if progress.best_map is None or scores.map > progress.best_map:
-            progress.best_map, progress.best_epoch = scores.map, epoch
-            self._save("best")
-            write_evaluation(evaluation, val_set, self.run_dir / "val")
-        self._save("last")
-        if epoch >= recipe.epochs or self._out_of_steps():
+        self._write_metrics(epoch, {"map": scores.map, "ap50": scores.stats["ap50"]})
+        if self.world.first:
+            plot_metrics(self.metrics.path, self.run_dir / "metrics.png")
+        progress.evaluated = step
+        if epoch >= self.recipe.epochs or (self._out_of_steps() and step == progress.step):
             self.console.say(score_table(scores))
+        if progress.best_map is not None and scores.map <= progress.best_map:
+            return False
+        progress.best_map, progress.best_epoch = scores.map, epoch
+        return True
+
+    def _evaluate_aside(self, epoch: int, detect: Callable[[], Any]) -> None:
+        """Has detections scored while training goes on, and keeps the network they are from."""
+        start = time.perf_counter()
+        found = detect()
+        self.console.stop()
+        kept = snapshot(self._path("best"), *self._parts()) if self.world.first else None
+        self.unscored.add(epoch, self.progress.step, kept, found, time.perf_counter() - start)
+        self.console.say(f"epoch {epoch}: detections are made, their scores follow")
+
+    def _take_scores(self, wait: bool) -> None:
+        """Notes the scores that are there by now; with ``wait``, all. Collective."""
+        for epoch, step, kept, scores in self.unscored.take(wait):
+            if self._take(epoch, step, scores) and kept is not None:
+                arrays, state = kept
+                state["progress"].update(evaluated=step, best_map=scores.map, best_epoch=epoch)
+                write_archive(self._path("best"), arrays, state)

@@ -25,8 +25,8 @@ class _Pending:
 class LossWatch:
     """Reads losses one batch late, so that nobody waits for the device; stops at a non-finite one."""
 
-    def __init__(self, folder: Path, parts: Sequence[str]) -> None:
-        self._folder, self._parts = folder, tuple(parts)
+    def __init__(self, folder: Path, parts: Sequence[str], rank: int = 0) -> None:
+        self._folder, self._parts, self._rank = folder, tuple(parts), rank
         self._pending: _Pending | None = None
 
     def next(self, batch: Any, losses: Sequence[Any], lr: float, epoch: int, number: int) -> dict[str, float]:
@@ -49,7 +49,8 @@ class LossWatch:
         return values
 
     def _failure(self, pending: _Pending, values: dict[str, float]) -> UserError:
-        path = self._folder / "nonfinite_batch.npz"
+        suffix = f"_rank{self._rank}" if self._rank else ""
+        path = self._folder / f"nonfinite_batch{suffix}.npz"
         batch = pending.batch
         arrays = {name: getattr(batch, name) for name in ("boxes", "labels", "image_ids", "sizes")}
         arrays["images"] = batch.pictures()

@@ -8,7 +8,7 @@ import weakref
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 from gluon_ssd.errors import UserError
 
@@ -25,6 +25,9 @@ class Shard:
         self.path, self._unwrap = path, unwrap
         self._descriptor: int | None = None
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Shard, (self.path, self._unwrap)
 
     def read(self, offset: int, length: int) -> bytes:
         """Return what the record of ``length`` bytes at ``offset`` holds; UserError when it is not there."""

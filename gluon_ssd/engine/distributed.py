@@ -1,0 +1,313 @@
+"""Several processes as one training. The only module that knows Horovod; without it there is one process."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import pickle
+import socket
+from typing import Any, Callable, Iterator, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from ..errors import UserError
+from ..launch import Launch, detect
+from .lifeline import Lifeline
+from .rendezvous import meeting_point, wait_for_door
+
+
+class World:
+    """All processes of a run, here just this one.
+
+    ``rank`` of ``size``, ``local_rank`` of ``local_size`` on this machine. Every method but `seed` is
+    collective: all ranks call it, in the same order.
+    """
+
+    rank, size, local_rank, local_size = 0, 1, 0, 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this rank is the one that writes and speaks."""
+        return self.rank == 0
+
+    def seed(self, seed: int) -> int:
+        """The seed of this rank's own random numbers: ``seed`` on rank 0, another on every other."""
+        return (seed + self.rank) % 2**31
+
+    def allreduce(
+        self,
+        arrays: Sequence[mx.nd.NDArray],
+        names: Sequence[str],
+        compression: str = "none",
+        groups: int = 0,
+    ) -> None:
+        """Replaces every array by its sum over the ranks; names tell them apart. Does not wait.
+
+        ``compression`` fp16: sent as float16. ``groups``: sent in so many bundles, each as soon as all of it
+        is there; 0 leaves the bundling to Horovod.
+        """
+
+    def broadcast(self, arrays: Sequence[mx.nd.NDArray], names: Sequence[str]) -> None:
+        """Replaces every array by rank 0's. Does not wait."""
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every rank's ``value``, by rank, on every rank. The values are pickled."""
+        return [value]
+
+    def share(self, value: Any) -> Any:
+        """Rank 0's ``value`` on every rank; what the others give is not looked at."""
+        return value
+
+    def barrier(self) -> None:
+        """Returns when every rank has come here."""
+        self.gather(None)
+
+    def every(self, flag: bool) -> bool:
+        """Whether ``flag`` is true on every rank."""
+        return all(self.gather(flag))
+
+    def norm_group(self, size: int) -> Any:
+        """The ranks that share norm statistics with this one, as `nn.RankGroup`; None for ``size`` 1."""
+        if size > 1:
+            raise UserError(f"bn_group is {size}, but there is one process; start more, or set bn_group to 1")
+        return None
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Inside, the end of one rank is the end of all, with a line that names it."""
+        yield
+
+    def advise(self, text: str, tell: Callable[[str], None] | None = None) -> None:
+        """What that line should end with; ``tell`` is called with it, too."""
+
+
+class HorovodWorld(World):
+    """The processes that one launch has started, joined by Horovod."""
+
+    def __init__(self, hvd: Any, bn_group: int, process_sets: Sequence[Any]) -> None:
+        self._hvd, self._bn_group, self._sets = hvd, bn_group, process_sets
+        self.rank, self.size = hvd.rank(), hvd.size()
+        self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
+        self._lifeline = Lifeline(self.rank, self.size, self.share)
+
+    def allreduce(
+        self,
+        arrays: Sequence[mx.nd.NDArray],
+        names: Sequence[str],
+        compression: str = "none",
+        groups: int = 0,
+    ) -> None:
+        kept = list(arrays)
+        sent = [array.astype("float16", copy=False) for array in kept] if compression == "fp16" else kept
+        if groups:
+            for bundle in _bundles(sent, groups):
+                name = f"{names[bundle[0]]}+{len(bundle)}"
+                tensors = [sent[place] for place in bundle]
+                self._hvd.grouped_allreduce_(tensors, op=self._hvd.Sum, name=name, priority=-bundle[0])
+        else:
+            for place, (array, name) in enumerate(zip(sent, names)):
+                self._hvd.allreduce_(array, op=self._hvd.Sum, name=name, priority=-place)
+        for array, summed in zip(kept, sent):
+            if summed is not array:
+                array[:] = summed
+
+    def broadcast(self, arrays: Sequence[mx.nd.NDArray], names: Sequence[str]) -> None:
+        for array, name in zip(arrays, names):
+            self._hvd.broadcast_(array, root_rank=0, name=f"broadcast.{name}")
+
+    def gather(self, value: Any) -> list[Any]:
+        data = np.frombuffer(pickle.dumps(value), np.uint8)
+        sizes = self._gather_array(np.array([len(data)], np.int32), "gather.size")
+        parts = np.split(self._gather_array(data, "gather.value"), np.cumsum(sizes)[:-1])
+        return [pickle.loads(part.tobytes()) for part in parts]
+
+    def _gather_array(self, array: np.ndarray, name: str) -> np.ndarray:
+        found: np.ndarray = self._hvd.allgather(mx.nd.array(array, dtype=array.dtype), name=name).asnumpy()
+        return found
+
+    def share(self, value: Any) -> Any:
+        data = np.frombuffer(pickle.dumps(value if self.first else None), np.uint8)
+        size = mx.nd.array([len(data)], dtype=np.int32)
+        self._hvd.broadcast_(size, root_rank=0, name="share.size")
+        box = mx.nd.empty((int(size.asscalar()),), dtype=np.uint8)
+        if self.first:
+            box[:] = data
+        self._hvd.broadcast_(box, root_rank=0, name="share.value")
+        return pickle.loads(box.asnumpy().tobytes())
+
+    def norm_group(self, size: int) -> Any:
+        if size == 1:
+            return None
+        if size != self._bn_group:
+            raise UserError(f"bn_group is {size}, but these processes have joined for {self._bn_group}")
+        mine = self._sets[self.rank // size] if self._sets else self._hvd.global_process_set
+        return _RankGroup(self, mine, size)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        try:
+            yield
+        except UserError as error:
+            self._lifeline.fail(str(error))
+            raise
+        except KeyboardInterrupt:
+            self._lifeline.fail("it was interrupted")
+            raise
+        except BaseException as error:
+            # Where another rank has ended, what Horovod's operations raise here only follows from it.
+            if isinstance(error, mx.base.MXNetError):
+                self._lifeline.await_cause()
+            self._lifeline.fail(f"{type(error).__name__}: {error}")
+            raise
+
+    def advise(self, text: str, tell: Callable[[str], None] | None = None) -> None:
+        self._lifeline.advice = text
+        self._lifeline.tell = tell or self._lifeline.tell
+
+
+class _RankGroup:
+    """Some ranks, as `nn.GroupBatchNorm` wants them; NVIDIA's operators also want those of this machine."""
+
+    def __init__(self, world: HorovodWorld, process_set: Any, size: int) -> None:
+        self.size = size
+        self.local_rank, self.local_size = world.local_rank, world.local_size
+        self._world, self._set = world, process_set
+
+    def allreduce(self, array: mx.nd.NDArray, name: str) -> mx.nd.NDArray:
+        # Horovod matches requests by their names, so MXNet's threads may bring them in any order.
+        hvd = self._world._hvd
+        return hvd.allreduce(array, op=hvd.Sum, name=f"norm.{name}", process_set=self._set)
+
+    def gather_local(self, data: bytes) -> list[bytes]:
+        """``data`` of every rank on this machine, by local rank. Collective over all ranks."""
+        host = socket.gethostname()
+        everywhere = self._world.gather((host, self.local_rank, data))
+        return [found for place, _, found in sorted(everywhere) if place == host]
+
+
+def check_group(group: int, size: int) -> None:
+    """Raises UserError unless ``size`` ranks fall into whole groups of ``group``."""
+    if size % group:
+        raise UserError(f"bn_group is {group}, which does not divide the {size} processes into whole groups")
+
+
+_ALONE = World()
+_JOINED: list[World] = []
+
+
+def connect(bn_group: int = 1, fusion_mb: int | None = None) -> World:
+    """Joins the processes of this launch; a process that no launcher has started stays alone.
+
+    ``bn_group``: ranks per group of batch norm. ``fusion_mb``: size of Horovod's fusion buffer; None leaves
+    it as it is. A process joins once: later calls return what the first has made. Raises UserError where a
+    launcher has started several processes and Horovod is missing or cannot start.
+    """
+    launch = detect()
+    if launch.size == 1:
+        return _ALONE
+    if not _JOINED:
+        _JOINED.append(_join(launch, bn_group, fusion_mb))
+    return _JOINED[0]
+
+
+def _join(launch: Launch, bn_group: int, fusion_mb: int | None) -> World:
+    hvd = import_horovod(f"{launch.launcher} started {launch.size} processes, but ")
+    check_group(bn_group, launch.size)
+    if fusion_mb is not None:
+        os.environ["HOROVOD_FUSION_THRESHOLD"] = str(fusion_mb * 2**20)
+    if launch.launcher != "horovodrun" and not hvd.mpi_built():
+        _meet(launch)
+    sets = []
+    if 1 < bn_group < launch.size:
+        firsts = range(0, launch.size, bn_group)
+        sets = [hvd.ProcessSet(list(range(first, first + bn_group))) for first in firsts]
+    try:
+        hvd.init(process_sets=sets)
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"Horovod cannot join the {launch.size} processes: {error}") from None
+    if hvd.size() != launch.size:
+        raise UserError(
+            f"{launch.launcher} started {launch.size} processes, but Horovod sees {hvd.size()}; "
+            "use horovodrun, or build Horovod with this MPI (docs/distributed.md)"
+        )
+    return HorovodWorld(hvd, bn_group, sets)
+
+
+def import_horovod(before: str = "") -> Any:
+    """Horovod's module for MXNet. Raises UserError, with ``before`` in front, where it is not usable."""
+    # Horovod makes MXNet's symbols global, its old libjpeg's among them; what is loaded later and brings its
+    # own would call that one.
+    for module in ("cv2", "PIL._imaging", "PIL._imagingft"):
+        importlib.import_module(module)
+    try:
+        import horovod.mxnet as hvd
+    except ModuleNotFoundError:
+        raise UserError(f"{before}Horovod is not installed; make distributed") from None
+    except (ImportError, OSError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{before}Horovod does not load ({reason}); make distributed") from None
+    return hvd
+
+
+def horovod_parts() -> list[str]:
+    """What Horovod was built with. Raises UserError where it is not usable."""
+    hvd = import_horovod()
+    parts = {"MPI": hvd.mpi_built, "gloo": hvd.gloo_built, "NCCL": hvd.nccl_built, "CUDA": hvd.cuda_built}
+    return [name for name, built in parts.items() if built()]
+
+
+def _meet(launch: Launch) -> None:
+    """Gives Horovod's gloo what horovodrun would: each rank's place, and rank 0's address."""
+    host, port = meeting_point(launch)
+    if launch.rank == 0:
+        from horovod.runner.http.http_server import RendezvousHandler, RendezvousHTTPServer
+        from horovod.runner.util.threads import in_thread
+
+        try:
+            server = RendezvousHTTPServer(("", port), RendezvousHandler, 0)
+        except OSError as error:
+            raise UserError(
+                f"port {port} of this host cannot be used: {error.strerror}; "
+                "set GLUON_SSD_RENDEZVOUS=HOST:PORT to rank 0's host and a free port"
+            ) from None
+        server.init([])
+        in_thread(target=server.serve_forever)
+    wait_for_door(host, port)
+    tasks = launch.tasks or (launch.local_size,) * (launch.size // launch.local_size)
+    with_this = [count > launch.local_rank for count in tasks]
+    host_index = _host_index(launch, tasks)
+    place = {
+        "RANK": launch.rank,
+        "SIZE": launch.size,
+        "LOCAL_RANK": launch.local_rank,
+        "LOCAL_SIZE": launch.local_size,
+        "CROSS_RANK": sum(with_this[:host_index]),
+        "CROSS_SIZE": sum(with_this),
+        "HOSTNAME": socket.gethostname(),
+        "GLOO_RENDEZVOUS_ADDR": host,
+        "GLOO_RENDEZVOUS_PORT": port,
+        "CONTROLLER": "gloo",
+        "CPU_OPERATIONS": "gloo",
+    }
+    os.environ.update({f"HOROVOD_{name}": str(value) for name, value in place.items()})
+    if len(tasks) == 1:
+        os.environ.setdefault("HOROVOD_GLOO_IFACE", "lo")
+
+
+def _host_index(launch: Launch, tasks: Sequence[int]) -> int:
+    if "SLURM_NODEID" in os.environ and launch.launcher == "srun":
+        return int(os.environ["SLURM_NODEID"])
+    return launch.rank // launch.local_size if len(tasks) > 1 else 0
+
+
+def _bundles(arrays: Sequence[mx.nd.NDArray], groups: int) -> list[list[int]]:
+    """Places of ``arrays`` in at most ``groups`` runs of about equal length, split where the type changes."""
+    bundles = []
+    for run in np.array_split(np.arange(len(arrays)), min(groups, len(arrays))):
+        by_type: dict[Any, list[int]] = {}
+        for place in run.tolist():
+            by_type.setdefault(arrays[place].dtype, []).append(place)
+        bundles += list(by_type.values())
+    return bundles

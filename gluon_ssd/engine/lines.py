@@ -1,0 +1,68 @@
+"""What a training says of itself, as text."""
+
+from __future__ import annotations
+
+from typing import Mapping
+
+from ..model_zoo.transfer import TransferReport
+from ..recipe import Recipe
+from .checkpoint import Progress
+from .console import duration, memory_gib
+from .loss_scale import LossScale
+from .ranks import roll_call
+from .setup import Inputs
+
+# Waiting for input that is worth a word: this share of an epoch.
+_INPUT_BOUND = 0.2
+
+
+def opening_lines(
+    inputs: Inputs,
+    samples: int,
+    transferred: TransferReport | None,
+    progress: Progress,
+    processes_before: int,
+) -> list[str]:
+    """What is trained on what. Collective.
+
+    ``samples``: images of an epoch, of all processes. ``processes_before``: how many trained until now.
+    """
+    recipe, train_set, world = inputs.recipe, inputs.train_set, inputs.world
+    dropped = sum(train_set.dropped.values())
+    notes = f", {dropped} unusable boxes left out" if dropped else ""
+    lines = [
+        f"{recipe.model}, {len(train_set.classes)} classes, {recipe.precision} on {inputs.device}",
+        f"training on {samples} of {len(train_set)} images{notes}; run folder {inputs.run_dir}",
+        *roll_call(world, recipe),
+    ]
+    if transferred is not None and inputs.start_from is not None:
+        lines += [f"weights from {inputs.start_from.path}:", *transferred.lines()]
+    if inputs.resumed is not None:
+        lines.append(f"resumed at epoch {progress.epoch}, step {progress.step}")
+        if processes_before != world.size:
+            now = f"{world.size} processes go" if world.size > 1 else "one process goes"
+            had = f"{processes_before} have" if processes_before > 1 else "one has"
+            lines.append(f"{now} on with what {had} begun")
+    return lines
+
+
+def epoch_lines(
+    recipe: Recipe, epoch: int, values: Mapping[str, float], scale: LossScale | None
+) -> list[str]:
+    """An epoch that has ended: a row of metrics.csv, and what it asks the user to look at."""
+    losses = "  ".join(
+        f"{name.replace('_loss', '')} {values[name]:.3f}" for name in values if name.endswith("loss")
+    )
+    lines = [
+        f"epoch {epoch}/{recipe.epochs}  {losses}  lr {values['lr']:.3g}  "
+        f"images/s {values['images_per_second']:.1f}  mem {memory_gib():.1f}G  "
+        f"time {duration(values['seconds'])}"
+    ]
+    if scale is not None and scale.skipped:
+        lines.append(f"{scale.skipped} steps skipped so far for overflow; loss scale {scale.value:g}")
+    if values["wait_share"] > _INPUT_BOUND:
+        flag = "--dali-workers" if recipe.data_pipeline == "dali" else "--workers"
+        lines.append(
+            f"input bound: {values['wait_share']:.0%} of the epoch was spent waiting for images; more {flag}?"
+        )
+    return lines

@@ -1,0 +1,67 @@
+"""Where the processes of mpirun or srun find each other."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+import zlib
+
+from ..errors import UserError
+from ..launch import Launch
+
+VARIABLE = "GLUON_SSD_RENDEZVOUS"
+PATIENCE = 300.0
+
+
+def meeting_point(launch: Launch) -> tuple[str, int]:
+    """Host and port of rank 0: from GLUON_SSD_RENDEZVOUS, else from what the launcher tells every process.
+
+    Raises UserError where that is not enough.
+    """
+    given = os.environ.get(VARIABLE)
+    if given:
+        host, _, text = given.rpartition(":")
+        if not host or not text.isdecimal() or not 0 < int(text) < 65536:
+            raise UserError(f"{VARIABLE} is {given!r}; it must be HOST:PORT, such as node01:29400")
+        return host, int(text)
+    if launch.size == launch.local_size:
+        return "127.0.0.1", _port()
+    nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_JOB_NODELIST")
+    if launch.launcher == "srun" and nodes:
+        return first_host(nodes), _port()
+    raise UserError(
+        f"{launch.launcher} does not tell where rank 0 is; set {VARIABLE}=HOST:PORT to its host, a free port"
+    )
+
+
+def first_host(nodes: str) -> str:
+    """The first of Slurm's hosts: ``node[03-07,9],other`` gives node03."""
+    found = re.match(r"([^\[,]+)(?:\[(\d+)[^\]]*\]([^,\[]*))?", nodes)
+    return "".join(part or "" for part in found.groups()) if found else nodes
+
+
+def _port() -> int:
+    """The same for all processes of a launch, and most likely another for another launch."""
+    env = os.environ
+    if "SLURM_JOB_ID" in env:
+        name = f"{env['SLURM_JOB_ID']}.{env.get('SLURM_STEP_ID', '')}"
+    else:
+        # Processes that mpirun starts on one machine have one parent.
+        name = env.get("PMIX_NAMESPACE") or str(os.getppid())
+    return 20000 + zlib.crc32(name.encode()) % 10000
+
+
+def wait_for_door(host: str, port: int) -> None:
+    """Returns when somebody listens there. Raises UserError when nobody does for five minutes."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                reason = error.strerror or error
+                raise UserError(f"rank 0 cannot be reached at {host}:{port}: {reason}") from None
+        time.sleep(0.2)

@@ -1,0 +1,61 @@
+"""Who started this process, and which of how many it is: read from the environment, nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Mapping
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Place of this process among those started together; alone unless a launcher says otherwise.
+
+    ``tasks``: how many processes each host has, in order of the hosts, where the launcher tells.
+    """
+
+    launcher: str = ""
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+    tasks: tuple[int, ...] = ()
+
+
+def detect(environ: Mapping[str, str] | None = None) -> Launch:
+    """The launch that the environment describes: by horovodrun, mpirun (Open MPI, MPICH, Intel) or srun."""
+    env = os.environ if environ is None else environ
+    for launcher, prefix, local in (
+        ("horovodrun", "HOROVOD_", "HOROVOD_LOCAL_"),
+        ("mpirun", "OMPI_COMM_WORLD_", "OMPI_COMM_WORLD_LOCAL_"),
+    ):
+        if _number(env, prefix + "SIZE") and prefix + "RANK" in env:
+            size, rank = _number(env, prefix + "SIZE"), _number(env, prefix + "RANK")
+            return Launch(launcher, rank, size, _number(env, local + "RANK"), _number(env, local + "SIZE", 1))
+    if _number(env, "PMI_SIZE") and "MPI_LOCALNRANKS" in env:
+        local_rank, local_size = _number(env, "MPI_LOCALRANKID"), _number(env, "MPI_LOCALNRANKS", 1)
+        return Launch("mpirun", _number(env, "PMI_RANK"), _number(env, "PMI_SIZE"), local_rank, local_size)
+    # A batch script has SLURM_PROCID and SLURM_NTASKS, too; a step of its own only what srun started.
+    if "SLURM_STEP_ID" in env and "SLURM_PROCID" in env:
+        size = _number(env, "SLURM_STEP_NUM_TASKS") or _number(env, "SLURM_NTASKS", 1)
+        text = env.get("SLURM_STEP_TASKS_PER_NODE") or env.get("SLURM_TASKS_PER_NODE") or str(size)
+        tasks = _tasks_per_node(text)
+        node = _number(env, "SLURM_NODEID")
+        local_size = tasks[node] if node < len(tasks) else size
+        local_rank = _number(env, "SLURM_LOCALID")
+        return Launch("srun", _number(env, "SLURM_PROCID"), size, local_rank, local_size, tasks)
+    return Launch()
+
+
+def _number(env: Mapping[str, str], name: str, missing: int = 0) -> int:
+    text = env.get(name, "")
+    return int(text) if text.isdecimal() else missing
+
+
+def _tasks_per_node(text: str) -> tuple[int, ...]:
+    """Slurm's ``4(x2),3`` as (4, 4, 3)."""
+    tasks: list[int] = []
+    for count, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", text):
+        tasks += [int(count)] * int(times or 1)
+    return tuple(tasks)

@@ -1,0 +1,45 @@
+"""However many processes share the images, the evaluation is the same to the last byte."""
+
+import json
+
+import pytest
+from launching import need_horovod, run
+
+from gluon_ssd.data.shapes import make_shapes
+
+
+@pytest.fixture(scope="module")
+def results(small_run, tmp_path_factory):
+    """Per number of ranks: what it printed, the detections' file, the scores."""
+    need_horovod()
+    folder = tmp_path_factory.mktemp("evaluation")
+    data = make_shapes(folder / "data", train=1, val=7, size=(96, 128))
+    flags = ("--data", data, "--batch-size", 2, "--score-threshold", 0.01)
+    found = {}
+    for size in (1, 2, 3, 8):
+        output = folder / str(size)
+        printed = run(size, "-m", "gluon_ssd", "val", small_run, *flags, "--output", output)
+        scores = json.loads((output / "scores.json").read_text())
+        scores.pop("seconds")
+        found[size] = printed, (output / "detections.json").read_bytes(), scores
+    return found
+
+
+@pytest.mark.parametrize("size", [2, 3, 8])
+def test_the_same_json_and_map(results, size):
+    """Seven images divide neither by 2 nor by 3; of 8 ranks one has none."""
+    _, detections, scores = results[1]
+    assert results[size][1] == detections
+    assert results[size][2] == scores
+
+
+def test_there_was_something_to_compare(results):
+    printed, detections, scores = results[1]
+    assert len(json.loads(detections)) > 100
+    assert len({row["image_id"] for row in json.loads(detections)}) == 7
+    assert scores["images"] == 7 and scores["map"] >= 0
+    assert "7 images evaluated" in printed
+
+
+def test_only_rank_0_speaks(results):
+    assert [text.count("results in") for text, _, _ in results.values()] == [1, 1, 1, 1]

@@ -1,0 +1,139 @@
+"""What a process learns from its launcher, and what it does without Horovod."""
+
+import os
+import sys
+
+import pytest
+
+from gluon_ssd import machine
+from gluon_ssd.engine.distributed import World, check_group, connect
+from gluon_ssd.engine.pace import Pace, laggard
+from gluon_ssd.engine.rendezvous import first_host, meeting_point
+from gluon_ssd.errors import UserError
+from gluon_ssd.launch import Launch, detect
+
+OMPI = {"SIZE": "4", "RANK": "3", "LOCAL_SIZE": "2", "LOCAL_RANK": "1"}
+SLURM = {
+    "SLURM_STEP_ID": "0",
+    "SLURM_PROCID": "9",
+    "SLURM_STEP_NUM_TASKS": "11",
+    "SLURM_STEP_TASKS_PER_NODE": "4(x2),3",
+    "SLURM_NODEID": "2",
+    "SLURM_LOCALID": "1",
+}
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, Launch()),
+        ({f"HOROVOD_{name}": value for name, value in OMPI.items()}, Launch("horovodrun", 3, 4, 1, 2)),
+        ({f"OMPI_COMM_WORLD_{name}": value for name, value in OMPI.items()}, Launch("mpirun", 3, 4, 1, 2)),
+        (
+            {"PMI_SIZE": "4", "PMI_RANK": "3", "MPI_LOCALNRANKS": "2", "MPI_LOCALRANKID": "1"},
+            Launch("mpirun", 3, 4, 1, 2),
+        ),
+        (SLURM, Launch("srun", 9, 11, 1, 3, (4, 4, 3))),
+        # The shell of a batch script is not a task of a step.
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}, Launch()),
+        ({"HOROVOD_FUSION_THRESHOLD": "1", "HOROVOD_RANK": "0"}, Launch()),
+    ],
+)
+def test_who_started_it(environment, expected):
+    assert detect(environment) == expected
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [("node1", "node1"), ("node[03-07,9],x", "node03"), ("a,b", "a"), ("rack2-[1-2]-gpu", "rack2-1-gpu")],
+)
+def test_the_first_of_slurms_hosts(nodes, first):
+    assert first_host(nodes) == first
+
+
+def test_where_ranks_meet(monkeypatch):
+    monkeypatch.delenv("GLUON_SSD_RENDEZVOUS", raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    host, port = meeting_point(Launch("mpirun", 1, 2, 1, 2))
+    assert host == "127.0.0.1" and 20000 <= port < 30000
+    with pytest.raises(UserError, match="mpirun does not tell where rank 0 is; set GLUON_SSD_RENDEZVOUS="):
+        meeting_point(Launch("mpirun", 1, 4, 1, 2))
+    monkeypatch.setenv("SLURM_STEP_NODELIST", "node[5-6]")
+    assert meeting_point(Launch("srun", 1, 4, 1, 2)) == ("node5", port)
+    monkeypatch.setenv("GLUON_SSD_RENDEZVOUS", "node9:1234")
+    assert meeting_point(Launch("srun", 1, 4, 1, 2)) == ("node9", 1234)
+    monkeypatch.setenv("GLUON_SSD_RENDEZVOUS", "node9")
+    with pytest.raises(UserError, match="it must be HOST:PORT"):
+        meeting_point(Launch())
+
+
+def test_processes_share_the_cores(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(machine, "cores", lambda: 8)
+    monkeypatch.setattr(machine, "detect", lambda: Launch("mpirun", 0, 6, 0, 3))
+    assert machine.threads() == 2
+    monkeypatch.setattr(machine, "cores", lambda: 4)
+    assert machine.threads() == 4  # mpirun has bound the process
+    monkeypatch.setattr(machine, "detect", lambda: Launch("horovodrun", 0, 6, 0, 6))
+    assert machine.threads() == 1
+
+
+def test_without_horovod_one_line_says_what_to_do(monkeypatch, cli, shapes):
+    for name, value in OMPI.items():
+        monkeypatch.setenv(f"OMPI_COMM_WORLD_{name}", value)
+    monkeypatch.setitem(sys.modules, "horovod.mxnet", None)
+    result = cli("train", "--recipe", "ssd_tiny/smoke", "--data", shapes, "--output", "run")
+    assert (result.status, result.err) == (
+        2,
+        "error: mpirun started 4 processes, but Horovod is not installed; make distributed\n",
+    )
+
+
+def test_one_process_is_a_world_of_its_own(cli, shapes, tmp_path):
+    world = connect()
+    assert (world.rank, world.size, world.gather("x"), world.share("y")) == (0, 1, ["x"], "y")
+    assert world.every(True) and not world.every(False)
+    result = cli("train", "--recipe", "ssd_tiny/smoke", "--data", shapes, "--output", "run", "--bn-group", 2)
+    assert result.status == 2
+    assert result.err.startswith("error: bn_group is 2, but there is one process; ")
+    assert not (tmp_path / "run").exists()
+
+
+def test_groups_divide_the_ranks():
+    check_group(4, 8)
+    with pytest.raises(UserError, match="bn_group is 3, which does not divide the 8 processes"):
+        check_group(3, 8)
+
+
+@pytest.mark.parametrize(
+    ("times", "named"),
+    [
+        ((0.2, 0.2), None),
+        ((0.2, 0.25), None),
+        ((0.2, 0.5, 0.21), "rank 1 on b is slow: 0.500 s of its own per step, the others 0.205 s"),
+        ((0.5, 0.2), "rank 0 on a is slow: 0.500 s of its own per step, the others 0.200 s"),
+        ((0.0, 0.004), None),
+    ],
+)
+def test_who_is_slow(times, named):
+    assert laggard(times, "abc") == named
+
+
+def test_the_pace_of_a_rank_is_told_once_an_epoch():
+    class Two(World):
+        size = 2
+
+        def gather(self, value):
+            mean, host = value
+            return [value, (mean + 1, "other")]
+
+    pace = Pace()
+    assert pace.laggard(Two()) is None
+    for _ in range(3):
+        pace.begin(0.5)
+        pace.gradients_queued()
+    line = pace.laggard(Two())
+    assert line is not None and line.startswith("rank 1 on other is slow: 1.5")
+    assert pace.laggard(Two()) is None
+    pace.new_epoch()
+    assert pace.laggard(Two()) is None
