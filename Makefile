@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test lint bench clean install extras distributed
+.PHONY: demo test lint bench smoke clean install extras distributed
 
 demo: $(STAMP)
 	$(BIN)/gluon-ssd demo
@@ -20,6 +20,10 @@ lint: $(STAMP)
 bench: $(STAMP) .venv/.bench
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/inference.py
+
+# Every training script and configuration for three steps, on the images in GLUON_SSD_COCO128.
+smoke: $(STAMP)
+	GLUON_SSD_SMOKE_ALL=1 $(BIN)/python -m pytest -q -ra tests/published/test_train_smoke.py
 
 distributed: .venv/.distributed
 

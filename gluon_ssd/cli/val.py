@@ -39,6 +39,9 @@ def add_parser(subparsers: Any) -> Parser:
     )
     parser.add_argument("--batch-size", type=bounded("int", low=1), default=8, metavar="N", help="default: 8")
     parser.add_argument("--limit", type=bounded("int", low=1), metavar="N", help="only the first N images")
+    parser.add_argument(
+        "--precision", choices=("fp32", "fp16"), help="compute in this (default: what it was trained in)"
+    )
     add_detection_flags(parser)
     add_recipe_flags(parser, INPUT_KEYS)
     return parser
@@ -89,5 +92,6 @@ def run(args: argparse.Namespace) -> int:
         iou_threshold=args.iou_threshold,
         max_detections=args.max_detections,
         device=args.device,
+        precision=args.precision,
     )
     return 0

@@ -28,6 +28,11 @@ from .distributed import World, connect
 Found = Dict[int, Tuple[np.ndarray, np.ndarray, np.ndarray]]
 ALONE = World()
 
+_PRECISIONS: dict[str, dict[str, Any]] = {
+    "fp32": {"dtype": "float32", "bn_fp16": False},
+    "fp16": {"dtype": "float16"},
+}
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -221,17 +226,20 @@ def validate(
     iou_threshold: float = 0.5,
     max_detections: int = 200,
     device: str = "auto",
+    precision: str | None = None,
 ) -> Evaluation:
     """Scores a checkpoint on a data set, prints the table and writes the results beside the checkpoint.
 
     ``data``: folder; None is the one the checkpoint was trained with. Synthetic images tell the speed alone:
-    it is printed, and nothing is written. Several processes share the images; rank 0 prints and writes. See
-    `gluon-ssd val --help` for the rest.
+    it is printed, and nothing is written. Several processes share the images; rank 0 prints and writes.
+    ``precision``: fp32 or fp16; None is what it was trained in. See `gluon-ssd val --help` for the rest.
     """
     world = connect()
     with world.together():
         path = find_checkpoint(checkpoint)
         saved = read_checkpoint(path)
+        if precision is not None:
+            saved = replace(saved, options={**saved.options, **_PRECISIONS[precision]})
         net = restore(saved, device, world.local_rank)
         detector = Detector(net, score_threshold, iou_threshold, max_detections, fuse=True)
         if settings.data_pipeline == "synthetic":

@@ -1,0 +1,76 @@
+"""``python -m gluon_ssd.main``: the command lines of the published trainings, run by ``gluon-ssd``.
+
+It understands the options of DeepLearningExamples, of DALI's example and the SSD_ResNet50 sample, of MLPerf's
+`ssd_main.py` and of its RetinaNet; `cli.aliases` is the table of them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Sequence
+
+from .cli.main import main as gluon_ssd
+from .cli.published import build_parser, pick_system, translate
+from .errors import UserError
+
+# Set by horovodrun, mpirun, Slurm and PMI launchers.
+_RANKS = ("HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "PMI_RANK")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Translate the command line, say what it is here, run it; return the exit status of ``gluon-ssd``."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        system = _take(arguments, "--system")
+        dry_run = _switch(arguments, "--dry-run")
+        if not arguments or "-h" in arguments or "--help" in arguments:
+            _help(arguments, system)
+            return 0
+        translation = translate(arguments, system)
+    except UserError as error:
+        print("error:", error, file=sys.stderr)
+        return 2
+    if dry_run or _first_process():
+        for note in translation.notes:
+            print(note, file=sys.stderr)
+    if dry_run:
+        print(translation.line)
+        return 0
+    if _first_process():
+        print(f"options of {translation.system.name}: {translation.line}", file=sys.stderr, flush=True)
+    return gluon_ssd(translation.arguments)
+
+
+def _help(arguments: list[str], system: str | None) -> None:
+    rest = [text for text in arguments if text not in ("-h", "--help")]
+    build_parser(pick_system(rest, system)).print_help()
+
+
+def _take(arguments: list[str], name: str) -> str | None:
+    """Remove ``name VALUE`` or ``name=VALUE`` from ``arguments`` and return the value."""
+    for position, text in enumerate(arguments):
+        if text == name:
+            if position + 1 == len(arguments):
+                raise UserError(f"{name}: expected a name (see: python -m gluon_ssd.main --help)")
+            value = arguments[position + 1]
+            del arguments[position : position + 2]
+            return value
+        if text.startswith(name + "="):
+            del arguments[position]
+            return text[len(name) + 1 :]
+    return None
+
+
+def _switch(arguments: list[str], name: str) -> bool:
+    given = name in arguments
+    arguments[:] = [text for text in arguments if text != name]
+    return given
+
+
+def _first_process() -> bool:
+    return all(os.environ.get(name, "0") == "0" for name in _RANKS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

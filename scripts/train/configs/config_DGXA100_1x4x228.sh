@@ -1,0 +1,22 @@
+# shellcheck shell=bash
+# NVIDIA, MLPerf v1.1: SSD on 4 GPUs, global batch 912.
+# To be sourced before run_and_time.sh, run.sub or run_with_docker.sh.
+
+# The training.
+export BENCHMARK=ssd
+export BATCHSIZE=228 EVALBATCHSIZE=228
+export NUMEPOCHS=${NUMEPOCHS:-65}
+export EXTRA_PARAMS="--lr-warmup-epoch=5 --lr=0.003157 --weight-decay=1.3e-4 --dali-workers=8 --input-jpg-decode=cache"
+
+# The machine: the neutral names, and those of the published configuration.
+export NODES=1 GPUS_PER_NODE=4
+export DGXNNODES=$NODES DGXNGPU=$GPUS_PER_NODE
+export DGXSOCKETCORES=64 DGXNSOCKET=2 DGXHT=2
+SYSTEM=$(basename "${BASH_SOURCE[0]}" .sh)
+export SYSTEM=${SYSTEM#config_}
+export DGXSYSTEM=$SYSTEM
+
+# Minutes for the Slurm job.
+export NEXP=${NEXP:-1}
+export WALLTIME_MINUTES=30
+export WALLTIME=$((NEXP * WALLTIME_MINUTES))

@@ -1,0 +1,397 @@
+"""The table of published options: every row, what becomes of it, and what happens to options nobody has."""
+
+import pytest
+
+from gluon_ssd.cli.aliases import ALIASES, SYSTEMS
+from gluon_ssd.cli.main import build_parser
+from gluon_ssd.cli.published import translate
+from gluon_ssd.errors import UserError
+from gluon_ssd.recipe import Recipe
+from gluon_ssd.values import convert_text
+
+# System, options as published, what they are here. Idle options become nothing, and a sentence.
+ROWS = [
+    ("dle", "--epochs 3", "--epochs 3"),
+    ("dle", "--batch-size 64", "--batch-size 64"),
+    ("dle", "--eval-batch-size 16", "--eval-batch-size 16"),
+    ("dle", "--seed 7", "--seed 7"),
+    ("dle", "--learning-rate 2.6e-3", "--lr 2.6e-3"),
+    ("dle", "--momentum 0.8", "--momentum 0.8"),
+    ("dle", "--weight-decay 5e-4", "--weight-decay 5e-4"),
+    ("dle", "--log-interval 5", "--log-every 5"),
+    ("dle", "--amp", "--precision amp"),
+    ("dle", "--no-amp", "--precision fp32"),
+    ("dle", "--data-layout channels_last", "--layout NHWC"),
+    ("dle", "--data-layout channels_first", "--layout NCHW"),
+    ("dle", "--local_rank 0", ""),
+    ("dle", "--data /coco", "--data /coco"),
+    ("dle", "--evaluation 21 31 64", "--eval-epochs 22 32 65"),
+    ("dle", "--multistep 43 54", "--decay-epochs 43 54"),
+    ("dle", "--warmup 300", "--warmup-steps 300"),
+    ("dle", "--backbone resnet18", "--recipe ssd_resnet18/dle"),
+    ("dle", "--backbone resnet34", "--recipe ssd_resnet34_bn/dle"),
+    ("dle", "--backbone resnet101", "--recipe ssd_resnet101/dle"),
+    ("dle", "--backbone-path r50.pth", "--pretrained-backbone r50.pth"),
+    ("dle", "--num-workers 4", "--workers 4"),
+    ("dle", "--fp16", "--precision fp16"),
+    ("dle", "--input_data_type float16", "--precision fp16"),
+    ("dle", "--input_data_type float32", "--precision fp32"),
+    ("dle", "--data_pipeline dali", "--data-pipeline dali"),
+    ("dle", "--data_pipeline no_dali", "--data-pipeline native"),
+    ("dle", "--checkpoint a.ckpt", "--weights a.ckpt"),
+    ("dle", "--modeldir a.ckpt", "--weights a.ckpt"),
+    ("dle", "--save models", "--output models --save-every 1"),
+    ("dle", "--mode training", ""),
+    ("dle", "--mode benchmark-training --benchmark-iterations 5 --benchmark-warmup 2", "--max-steps 7"),
+    ("dle", "--mode benchmark-training", "--max-steps 40 --eval-every 0 --eval-epochs"),
+    ("dle", "--target 0.16", "--target-map 0.16"),
+    ("dle", "--no-cuda", "--device cpu"),
+    ("dle", "--json-summary x.json", ""),
+    ("dle", "--allow-tf32", ""),
+    ("dle", "--no-allow-tf32", ""),
+    ("dle", "--torchvision-weights-version IMAGENET1K_V2", ""),
+    ("ssd_main", "--epochs 80", "--epochs 80"),
+    ("ssd_main", "--batch-size 114", "--batch-size 114"),
+    ("ssd_main", "--eval-batch-size 5", "--eval-batch-size 5"),
+    ("ssd_main", "--seed 1", "--seed 1"),
+    ("ssd_main", "--lr 0.003157", "--lr 0.003157"),
+    ("ssd_main", "--momentum 0.9", "--momentum 0.9"),
+    ("ssd_main", "--weight-decay=1.3e-4", "--weight-decay 1.3e-4"),
+    ("ssd_main", "--log-interval 100", "--log-every 100"),
+    ("ssd_main", "--local_rank 3", ""),
+    ("ssd_main", "--mode train_val", ""),
+    ("ssd_main", "--mode train", "--eval-every 0 --eval-epochs"),
+    ("ssd_main", "--backbone resnet34_mlperf", "--model ssd_resnet34"),
+    ("ssd_main", "--bn-group 8", "--bn-group 8"),
+    ("ssd_main", "--bn-fp16", "--bn-fp16"),
+    ("ssd_main", "--no-fuse-bn-add-relu", ""),
+    ("ssd_main", "--no-fuse-bn-relu", ""),
+    ("ssd_main", "--precision fp16", "--precision fp16"),
+    ("ssd_main", "--fp16-loss-scale 256", "--loss-scale 256"),
+    ("ssd_main", "--dataset coco2017", ""),
+    ("ssd_main", "--synthetic", "--data-pipeline synthetic"),
+    ("ssd_main", "--use-tfrecord --tfrecord-root /tf", "--data /tf"),
+    ("ssd_main", "--use-tfrecord", "--data /datasets/coco2017/tfrecord"),
+    ("ssd_main", "--coco-root /coco", "--data /coco"),
+    ("ssd_main", "--dataset-size 117266", ""),
+    ("ssd_main", "--eval-dataset-size 5000", ""),
+    ("ssd_main", "--input-jpg-decode cache", "--data-pipeline dali --input-jpg-decode cache"),
+    ("ssd_main", "--hw-decoder-load 0.5", "--input-jpg-decode hw --hw-decoder-load 0.5"),
+    ("ssd_main", "--data-shape 300", ""),
+    ("ssd_main", "--data-layout nchw", "--layout NCHW"),
+    ("ssd_main", "--input-batch-multiplier 20", "--data-pipeline dali --input-batch-multiplier 20"),
+    ("ssd_main", "--dali-workers 8", "--data-pipeline dali --dali-workers 8"),
+    ("ssd_main", "--pretrained-backbone r34.pickle", "--pretrained-backbone r34.pickle"),
+    ("ssd_main", "--gradient-predivide-factor 32", ""),
+    ("ssd_main", "--horovod-num-groups 2", "--num-groups 2"),
+    ("ssd_main", "--resume-from a.params", "--weights a.params"),
+    ("ssd_main", "--start-epoch 1", ""),
+    ("ssd_main", "--lr-decay-factor 0.2", "--decay-factor 0.2"),
+    ("ssd_main", "--lr-decay-epochs 48 60", "--decay-epochs 48 60"),
+    ("ssd_main", "--lr-warmup-epochs 0.5", "--warmup-epochs 0.5"),
+    ("ssd_main", "--lr-warmup-factor 2", "--warmup-factor 2"),
+    ("ssd_main", "--save-interval 5", "--save-every 5"),
+    ("ssd_main", "--async-val", "--async-val"),
+    ("ssd_main", "--val-interval 10", "--eval-every 10"),
+    ("ssd_main", "--val-epochs 40 50", "--eval-epochs 40 50"),
+    ("ssd_main", "--val-interval 25 --val-epochs 40 --epochs 60", "--eval-epochs 25 40 50"),
+    ("ssd_main", "--target-map 23", "--target-map 0.23"),
+    ("ssd_main", "--target-map 0.212", "--target-map 0.212"),
+    ("ssd_main", "--cocoapi-threads 4", ""),
+    ("ssd_main", "--nms-valid-thresh 0.01", "--score-threshold 0.01"),
+    ("ssd_main", "--nms-overlap-thresh 0.45", "--iou-threshold 0.45"),
+    ("ssd_main", "--nms-topk 200", ""),
+    ("ssd_main", "--post-nms 100", "--max-detections 100"),
+    ("ssd_main", "--post-nms -1", "--max-detections 1000"),
+    ("ssd_main", "--bulk-last-wgrad", ""),
+    ("ssd_main", "--results /results", "--output /results"),
+    ("ssd_main", "--log-level INFO", ""),
+    ("ssd_main", "--log-local-ranks 0 1", ""),
+    ("ssd_main", "--profile-no-horovod", ""),
+    ("ssd_main", "--profile-start 3", ""),
+    ("ssd_main", "--profile-stop 9", "--max-steps 9"),
+    ("ssd_main", "--test-initialization", ""),
+    ("ssd_main", "--test-anchors", ""),
+    ("retinanet", "--epochs 8", "--epochs 8"),
+    ("retinanet", "--batch-size 32", "--batch-size 32"),
+    ("retinanet", "-e 16", "--eval-batch-size 16"),
+    ("retinanet", "--seed 2", "--seed 2"),
+    ("retinanet", "--lr 0.000085", "--lr 0.000085"),
+    ("retinanet", "--amp", "--precision amp"),
+    ("retinanet", "--no-amp", "--precision fp32"),
+    ("retinanet", "--data-layout channels_first", "--layout NCHW"),
+    ("retinanet", "--local-rank 0", ""),
+    ("retinanet", "--syn-dataset", "--data-pipeline synthetic"),
+    ("retinanet", "--dataset-path /oi", "--data /oi"),
+    ("retinanet", "--dataset openimages-mlperf", ""),
+    ("retinanet", "--backbone resnet50", "--recipe retinanet_resnet50/torchvision"),
+    ("retinanet", "--trainable-backbone-layers 3", "--trainable-layers 3"),
+    ("retinanet", "--image-size 640 800", "--input-size 640 800"),
+    ("retinanet", "--data-augmentation hflip", "--augment flip"),
+    ("retinanet", "--print-freq 20", "--log-every 20"),
+    ("retinanet", "--output-dir /results", "--output /results"),
+    ("retinanet", "--target-map 0.34", "--target-map 0.34"),
+    ("retinanet", "--resume a.ckpt", "--weights a.ckpt"),
+    ("retinanet", "--warmup-epochs 1", "--warmup-epochs 1"),
+    ("retinanet", "--warmup-factor 1e-3", "--warmup-start 1e-3"),
+    ("retinanet", "--workers 32", "--workers 32"),
+    ("retinanet", "--device cuda", "--device gpu"),
+    ("retinanet", "--async-coco", "--async-val"),
+    ("retinanet", "--fp16-allreduce", "--compression fp16"),
+    ("retinanet", "--dali", "--data-pipeline dali"),
+    ("retinanet", "--dali-cpu-decode", "--data-pipeline dali --input-jpg-decode cpu"),
+    ("retinanet", "--dali-decoder-hw-load=0.99", "--input-jpg-decode hw --hw-decoder-load 0.99"),
+    ("retinanet", "--dali-input-batch-multiplier=16", "--input-batch-multiplier 16"),
+    *[
+        ("retinanet", option, "")
+        for option in (
+            "--dali-eval",
+            "--dali-matched-idxs",
+            "--pretrained",
+            "--coco-threads 28",
+            "--eval-print-freq 5",
+            "--frozen-bn-opt",
+            "--master-weights",
+            "--apex-adam",
+            "--apex-backbone-fusion",
+            "--reg-head-pad",
+            "--cuda-graphs",
+            "--jit",
+            "--disable-ddp-broadcast-buffers",
+            "--world-size 8",
+        )
+    ],
+]
+
+
+# Values for recipe keys that do not take 1.
+EXAMPLES = {"momentum": "0.9", "score_threshold": "0.1", "input_size": "64"}
+
+
+def parsed(arguments):
+    """The arguments in our own parser, which must know all of them."""
+    args, extras = build_parser().parse_known_args(list(arguments))
+    assert extras == []
+    return args
+
+
+def contains(arguments, wanted):
+    """Whether the options of ``wanted`` are in ``arguments`` with just these values."""
+    options = [f" {text}".split(" --") for text in (" ".join(arguments), wanted)]
+    return set(options[1][1:]) <= {option.strip() for option in options[0]}
+
+
+@pytest.mark.parametrize(("system", "published", "ours"), ROWS, ids=[" ".join(row[:2]) for row in ROWS])
+def test_row(system, published, ours):
+    result = translate(published.split(), system)
+    plain = translate([], system)
+    parsed(result.arguments)
+    if ours:
+        assert contains(result.arguments, ours), result.line
+    else:
+        assert result.arguments == plain.arguments
+        mode = published.startswith("--mode")
+        assert len(result.notes) == (0 if mode else 1), result.notes
+        assert mode or result.notes[0].startswith(published.split()[0] + ": not needed; ")
+
+
+def test_every_option_of_the_table_has_a_row_here():
+    tested = {(system, text.split("=")[0]) for system, published, _ in ROWS for text in published.split()}
+    # Evaluation is tested below.
+    tested.add(("retinanet", "--test-only"))
+    for row in ALIASES:
+        for system in row.systems:
+            assert any((system, name) in tested for name in row.names), (system, row.names)
+
+
+@pytest.mark.parametrize("system", [item.name for item in SYSTEMS])
+def test_names_of_an_option_are_unique_and_mean_the_same(system):
+    rows = [row for row in ALIASES if system in row.systems]
+    names = [name for row in rows for name in row.names]
+    assert len(names) == len(set(names))
+    for row in rows:
+        value = next(iter(dict(row.values)), EXAMPLES.get(row.target, "1"))
+        values = [value] * (1 if row.arity == "*" else int(row.arity))
+        if row.target != "@mode":
+            lines = {translate([name, *values], system).line for name in row.names}
+            assert len(lines) == 1, lines
+
+
+def test_targets_are_recipe_keys_and_constants_fit_them():
+    types = Recipe.__dataclass_fields__
+    for row in ALIASES:
+        assert bool(row.why) == (row.target in ("", "@nothing")), row
+        if row.target and not row.target.startswith("@"):
+            item = types[row.target]
+            ours = [row.constant] if row.arity == 0 else [ours for _, ours in row.values]
+            for text in ours if item.type != "bool" else []:
+                problem = convert_text(text, str(item.type), item.metadata["bounds"])
+                assert not isinstance(problem, UserError), (row.names, problem)
+
+
+@pytest.mark.parametrize(
+    ("published", "system"),
+    [
+        ("--warmup 300 --bs 64 --fp16 --data /coco/", "dle"),
+        ("--epochs 3 --batch-size 8 --seed 1", "dle"),
+        ("--data-layout channels_last --batch-size 8", "dle"),
+        ("--data-layout NHWC --batch-size 8", "ssd_main"),
+        ("--precision fp16 --bn-group 2 --lr 0.003", "ssd_main"),
+        ("--lr-warmup-epoch=5 --lr=0.003157 --weight-decay=1.3e-4 --dali-workers=8", "ssd_main"),
+        ("--coco-root /c --max-steps 3 --model ssd_tiny", "ssd_main"),
+        ("--lr 0.0001 --output-dir=/results --dataset-path /oi", "retinanet"),
+        ("--jit --apex-adam --dali --lr 0.0001", "retinanet"),
+        ("--modeldir /model/x.pt --input_data_type float16 --bs 64 --mode evaluation", "dle"),
+    ],
+)
+def test_options_tell_the_system(published, system):
+    assert translate(published.split()).system.name == system
+
+
+def test_defaults_are_those_of_the_system():
+    assert translate(["--data", "/coco"]).line == (
+        "gluon-ssd train --recipe ssd_resnet50/dle --data /coco --warmup-steps 0"
+    )
+    assert translate(["--coco-root", "/coco"]).line == (
+        "gluon-ssd train --recipe ssd_resnet34/mlperf_fp16 --data /coco"
+    )
+    assert translate([], "ssd_main").line.endswith("--data /datasets/coco2017")
+    assert translate(["--dataset-path", "/oi"]).line == (
+        "gluon-ssd train --recipe retinanet_resnext50_32x4d/mlperf --precision amp --layout NHWC --data /oi"
+    )
+
+
+def test_the_later_of_two_options_wins():
+    assert contains(translate(["--amp", "--no-amp"], "dle").arguments, "--precision fp32")
+    assert contains(translate(["--no-amp", "--amp"], "dle").arguments, "--precision amp")
+
+
+def test_flags_of_ours_pass():
+    line = "--coco-root /c --max-steps 3 --limit-val 4 --freeze 0 1 --resume --recipe ssd_tiny/smoke"
+    args = parsed(translate(line.split()).arguments)
+    assert (args.max_steps, args.limit_val, args.freeze, args.resume) == (3, 4, [0, 1], True)
+    assert args.recipe == "ssd_tiny/smoke"
+
+
+def test_an_evaluation_is_val():
+    published = "--modeldir m.ckpt --input_data_type float16 --bs 64 --mode evaluation --data /coco --lr 0.1"
+    result = translate(published.split())
+    assert result.line == "gluon-ssd val m.ckpt --batch-size 64 --data /coco --precision fp16"
+    assert result.notes == ("--lr: plays no part in an evaluation",)
+    args = parsed(result.arguments)
+    assert (args.checkpoint, args.batch_size, args.data, args.precision) == ("m.ckpt", 64, "/coco", "fp16")
+    result = translate(["--test-only", "--resume", "r.ckpt", "--dataset-path", "/oi", "--workers", "3"])
+    assert result.line == "gluon-ssd val r.ckpt --data /oi --workers 3"
+    published = "--mode val --resume-from a.ckpt --coco-root /c --nms-valid-thresh 0.01 -j 2"
+    result = translate(published.split())
+    assert contains(result.arguments, "--score-threshold 0.01") and contains(
+        result.arguments, "--dali-workers 2"
+    )
+    parsed(result.arguments)
+
+
+def test_a_folder_of_tfrecords_alone_is_not_used():
+    result = translate(["--tfrecord-root", "/tf"], "ssd_main")
+    assert result.arguments == translate([], "ssd_main").arguments
+    assert result.notes == ("--tfrecord-root: not used without --use-tfrecord",)
+
+
+def test_an_evaluation_in_mixed_precision_computes_as_trained():
+    result = translate(["--amp", "--ebs", "32", "--data", "/c", "--mode", "evaluation", "--checkpoint", "a"])
+    assert result.line == "gluon-ssd val a --batch-size 32 --data /c"
+    assert result.notes == ("--amp: an evaluation computes as the checkpoint was trained",)
+    result = translate(["--test-only", "--resume", "a", "--dataset-path", "/oi"], "retinanet")
+    assert result.line == "gluon-ssd val a --data /oi" and result.notes == ()
+
+
+def test_an_evaluation_reads_tfrecords():
+    published = "--mode val --resume-from a --use-tfrecord --tfrecord-root /tf"
+    result = translate(published.split())
+    assert result.line == "gluon-ssd val a --data /tf" and result.notes == ()
+
+
+def test_steps_of_a_benchmark_without_one_are_said_to_be_idle():
+    result = translate(["--benchmark-iterations", "5"], "dle")
+    assert result.notes == ("--benchmark-iterations: not used without --mode benchmark-training",)
+
+
+def test_a_checkpoint_in_training_says_what_it_does_not_do():
+    (note,) = translate(["--checkpoint", "a.ckpt"], "dle").notes
+    assert note.startswith("--checkpoint: training starts from its weights; ") and "--resume" in note
+    (note,) = translate(["--checkpoint", "a", "--modeldir", "b", "--mode", "evaluation"], "dle").notes
+    assert note == "--modeldir: not needed beside --checkpoint"
+
+
+@pytest.mark.parametrize(
+    ("published", "message"),
+    [
+        (
+            "--coco-root /c --lr-warm-epochs 3",
+            "unknown flag '--lr-warm-epochs'; did you mean --lr-warmup-epoch",
+        ),
+        ("--bs x", "--bs: expected an integer, got 'x'"),
+        ("--mode benchmark-training --benchmark-warmup x", "--benchmark-warmup: expected an integer"),
+        ("--bs 0", "--bs: must be at least 1, got 0"),
+        ("--warmup", "argument --warmup: expected one argument"),
+        ("--data_pipeline tf", "--data_pipeline: must be one of dali, no_dali, got 'tf'"),
+        ("--coco-root /c --target-map x", "--target-map: expected a number, got 'x'"),
+        ("--coco-root /c --start-epoch 9", "--start-epoch: must be one of 1, got '9'"),
+        ("--coco-root /c --data-shape 512", "--data-shape: must be one of 300, got '512'"),
+        (
+            "--mode evaluation --data /c",
+            "an evaluation needs a checkpoint: --checkpoint FILE (or a run folder)",
+        ),
+        (
+            "--mode benchmark-inference",
+            "--mode benchmark-inference: not done here; see benchmarks/inference.py",
+        ),
+        ("--system ssd_man --lr 3", "unknown system 'ssd_man'; did you mean ssd_main?"),
+        ("--lr 3 --system", "--system: expected a name"),
+        ("--data /c stray", "unknown argument 'stray'"),
+    ],
+)
+def test_mistakes_are_one_line(published, message, capsys):
+    from gluon_ssd.main import main
+
+    assert main(published.split()) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith(f"error: {message}") and err.count("\n") == 1 and out == ""
+
+
+def test_dry_run_prints_the_line_and_the_notes(capsys):
+    from gluon_ssd.main import main
+
+    assert main(["--dry-run", "--bs", "64", "--data", "/my data", "--local_rank", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert out == (
+        "gluon-ssd train --recipe ssd_resnet50/dle --data '/my data' --batch-size 64 --warmup-steps 0\n"
+    )
+    assert err == "--local_rank: not needed; Horovod knows the rank\n"
+
+
+def test_help_lists_the_options_of_the_system_and_loads_no_network(python, capsys):
+    from gluon_ssd.main import main
+
+    assert main(["--help", "--system", "ssd_main"]) == 0
+    out = capsys.readouterr().out
+    assert "--lr-warmup-epochs VALUE, --lr-warmup-epoch VALUE" in out and "= --warmup-epochs" in out
+    assert "--modeldir" not in out and "example:" in out
+    code = "import sys; from gluon_ssd.main import main; main(['--help']); assert 'mxnet' not in sys.modules"
+    assert python(code).status == 0
+
+
+def test_a_published_command_trains(shapes, tmp_path, monkeypatch, capfd):
+    from gluon_ssd.main import main
+
+    monkeypatch.chdir(tmp_path)
+    published = f"--coco-root {shapes} --results run --batch-size 2 --eval-batch-size 2 --lr-warmup-epoch=1"
+    ours = "--recipe ssd_tiny/smoke --max-steps 2 --device cpu"
+    assert main(f"{published} {ours}".split()) == 0
+    out, err = capfd.readouterr()
+    assert "options of ssd_main: gluon-ssd train --recipe ssd_tiny/smoke" in err
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file() and "results in run" in out
+    assert (
+        main(f"--mode evaluation --checkpoint run --data {shapes} --bs 3 --input_data_type float16".split())
+        == 0
+    )
+    assert "4 images evaluated" in capfd.readouterr().out

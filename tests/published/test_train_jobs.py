@@ -1,0 +1,174 @@
+"""scripts/train: timed runs, jobs of Slurm and docker, binding, and the mistakes of whoever starts them."""
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+from dry_run import recipe_of, split, translated, words
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+FOLDER = REPOSITORY / "scripts" / "train"
+
+
+def test_run_and_time_takes_the_published_variables(shell):
+    names = {"DGXNGPU": "2", "BATCHSIZE": "4", "EVALBATCHSIZE": "3", "NUMEPOCHS": "2", "DATASET_DIR": "/d"}
+    names.update(EXTRA_PARAMS="--lr=0.1\n--lr-decay-epochs 1", PRETRAINED_BACKBONE="none", MLPERF_LOG="0")
+    done = shell(
+        '"$TRAIN/run_and_time.sh" --dry-run --max-steps 1', SEED="5", ASYNC_EVAL="0", BIND="off", **names
+    )
+    launcher, arguments = split(words(done), "gluon_ssd.main")
+    assert launcher == ["horovodrun", "-np", "2", "python", "-u", "-m"]
+    recipe = recipe_of(translated(arguments))
+    assert (recipe.batch_size, recipe.eval_batch_size, recipe.epochs, recipe.data) == (4, 3, 2, "/d")
+    assert (recipe.lr, recipe.decay_epochs, recipe.max_steps, recipe.seed) == (0.1, (1,), 1, 5)
+    assert not recipe.mlperf_log and not recipe.async_val and recipe.pretrained_backbone is None
+
+
+def test_run_and_time_reports_seconds_once_and_passes_the_status_on(shell, tmp_path):
+    fake = tmp_path / "python"
+    fake.write_text("#!/bin/sh\necho ran $MLPERF_SUBMISSION_PLATFORM\nexit ${FAKE_STATUS:-0}\n")
+    fake.chmod(0o755)
+    line = 'source "$TRAIN/configs/config_PG.sh"; "$TRAIN/run_and_time.sh" --gpus 1'
+    done = shell(line, PYTHON=str(fake), SUBMITTER="me")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and lines[1] == "ran PG" and lines[0].startswith("STARTING TIMING RUN AT 20")
+    name, benchmark, _, seconds, submitter, started = lines[-1].split(",")
+    assert (name, benchmark, submitter) == ("RESULT", "SINGLE_STAGE_DETECTOR", "me")
+    assert 0 <= int(seconds) < 60 and started == lines[0][len("STARTING TIMING RUN AT ") :]
+    assert shell(line, PYTHON=str(fake), SLURM_PROCID="1").stdout == "ran PG\n"
+    done = shell(line, PYTHON=str(fake), FAKE_STATUS="3")
+    assert done.returncode == 3 and "RESULT" not in done.stdout
+
+
+def test_slurm_job_repeats_clears_caches_and_mounts(shell):
+    values = {"DRY_RUN": "1", "NEXP": "2", "CONT": "img:1", "DATADIR": "/data", "LOGDIR": "/logs"}
+    line = 'source "$TRAIN/configs/config_DGXA100_multi_8x8x24x2.sh"; "$TRAIN/run.sub"'
+    done = shell(line, BACKBONE_DIR="/pre", **values)
+    lines = [shlex.split(text) for text in done.stdout.splitlines()]
+    assert done.returncode == 0 and all(words[0] == "srun" for words in lines), done.stderr
+    trainings = [words for words in lines if "--ntasks=64" in words]
+    assert len(trainings) == 2 and len([words for words in lines if "drop_caches=3" in words[-1]]) == 2
+    mounts = next(word for word in trainings[0] if word.startswith("--container-mounts="))
+    assert (
+        mounts
+        == f"--container-mounts=/data:/datasets,/logs:/results,/pre:/pretrained,{REPOSITORY}:/workspace/ssd"
+    )
+    assert trainings[0][-1] == "/workspace/ssd/scripts/train/run_and_time.sh"
+    assert "--container-image=img:1" in lines[1] and "--nodes=8" in lines[1]
+    values.update(CONT="", CLEAR_CACHES="0", NEXP="1")
+    lines = shell(line, **values).stdout.splitlines()
+    assert (
+        len(lines) == 2 and lines[1].endswith(str(FOLDER / "run_and_time.sh")) and "container" not in lines[1]
+    )
+
+
+def test_slurm_job_gives_its_tasks_what_they_need(shell, tmp_path):
+    fake = tmp_path / "bin" / "srun"
+    fake.parent.mkdir()
+    fake.write_text(
+        "#!/bin/sh\nfor last; do :; done\ncase $last in *run_and_time.sh)\n"
+        "echo $DATASET_DIR $PRETRAINED_BACKBONE $RESULTS_DIR $DATESTAMP"
+        " $BATCHSIZE $MLPERF_CACHE_CLEARED;; esac\n"
+    )
+    fake.chmod(0o755)
+    values = {"PATH": f"{fake.parent}:{os.environ['PATH']}", "SLURM_JOB_ID": "9", "SLURM_JOB_NUM_NODES": "1"}
+    values.update(NEXP="2", CONT="img", DATADIR="/data", LOGDIR=str(tmp_path / "logs"))
+    done = shell('source "$TRAIN/configs/config_PG.sh"; "$TRAIN/run.sub"', **values)
+    assert done.returncode == 0, done.stderr
+    inside = "/datasets/coco2017 /pretrained/resnet34-333f7ec4.pickle /results"
+    logs = sorted((tmp_path / "logs").glob("*.log"))
+    assert [log.name for log in logs] == ["ssd_1x4x114_9_1.log", "ssd_1x4x114_9_2.log"]
+    assert logs[1].read_text() == f"Beginning trial 2 of 2\n{inside} 9_2 114 1\n"
+
+
+def test_docker_job(shell):
+    values = {"NEXP": "2", "DATADIR": "/data", "LOGDIR": "/logs", "PRETRAINED_DIR": "/pre", "CONT": "img:2"}
+    line = 'source "$TRAIN/configs/config_PG.sh"; "$TRAIN/run_with_docker.sh" --dry-run'
+    done = shell(line, SEED="3", **values)
+    assert done.returncode == 0, done.stderr
+    lines = [shlex.split(text) for text in done.stdout.splitlines()]
+    start, trainings = lines[0], [words for words in lines if words[:2] == ["docker", "exec"]]
+    mounts = [start[number + 1] for number, word in enumerate(start) if word == "--volume"]
+    assert mounts == [f"{REPOSITORY}:/workspace/ssd", "/data:/datasets", "/logs:/results", "/pre:/pretrained"]
+    assert start[-3:] == ["img:2", "sleep", "infinity"] and "--gpus" in start
+    assert len(trainings) == 2 and trainings[0][-1] == "scripts/train/run_and_time.sh"
+    given = dict(word.split("=", 1) for word in trainings[1] if "=" in word)
+    assert given["EXTRA_PARAMS"].startswith("--lr-warmup-epoch=3 --lr=0.003157 ")
+    assert (given["GPUS_PER_NODE"], given["BATCHSIZE"], given["SEED"]) == ("4", "114", "3")
+    assert given["PRETRAINED_BACKBONE"] == "/pretrained/resnet34-333f7ec4.pickle"
+    assert given["DATESTAMP"].endswith("_2") and given["MLPERF_CACHE_CLEARED"] == "1"
+    assert "--gpus" not in shell(f"{line} --cpu", **values).stdout
+    done = shell(line.replace("PG", "DGXA100_multi_8x8x24x2"), **values)
+    assert done.returncode == 2 and done.stderr == "error: 8 hosts: this starts one; use run.sub\n"
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A PATH with numactl, and with an lscpu that tells of 16 cores of 2 threads on 4 NUMA nodes."""
+    folder = tmp_path / "machine"
+    folder.mkdir()
+    facts = "Socket(s): 2\nCore(s) per socket: 8\nThread(s) per core: 2\nNUMA node(s): 4\n"
+    for name, body in {
+        "lscpu": f'printf "{facts}"',
+        "numactl": 'echo numactl "$@"',
+        "ibstat": "echo a; echo b",
+    }.items():
+        (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+        (folder / name).chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize(
+    ("flags", "rank", "wanted"),
+    [
+        ("", 0, "numactl --cpunodebind=0 --membind=0 -- echo hi"),
+        ("", 5, "numactl --cpunodebind=2 --membind=2 -- echo hi"),
+        ("--cpu exclusive", 7, "numactl --physcpubind=14-15,30-31 --membind=3 -- echo hi"),
+        ("--cpu=exclusive,nosmt --mem off", 1, "numactl --physcpubind=2-3 -- echo hi"),
+        ("--cpu off --mem=off", 1, "echo hi"),
+    ],
+)
+def test_bind(shell, machine, flags, rank, wanted):
+    line = f'"$TRAIN/bind.sh" --dry-run {flags} -- echo hi'
+    done = shell(line, PATH=machine, HOROVOD_LOCAL_RANK=str(rank), GPUS_PER_NODE="8")
+    assert " ".join(words(done)) == wanted
+    line = '"$TRAIN/bind.sh" --cpu off --mem off --ib single -- printenv UCX_NET_DEVICES'
+    assert shell(line, PATH=machine, SLURM_LOCALID="7", GPUS_PER_NODE="8").stdout == "b:1\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('"$TRAIN/ssd_resnet34_1gpu_fp16.sh" --gpus 0', "--gpus and --nodes: expected numbers from 1"),
+        ('"$TRAIN/ssd_resnet34_1gpu_fp16.sh" --gpus all', "--gpus and --nodes: expected numbers from 1"),
+        (
+            '"$TRAIN/ssd_resnet34_1gpu_fp16.sh" --data',
+            "--data: expected a value (see: ssd_resnet34_1gpu_fp16.sh --help)",
+        ),
+        (
+            '"$TRAIN/ssd_resnet34_1gpu_fp16.sh" --launcher ssh',
+            "--launcher ssh: must be one of horovodrun, mpirun, ",
+        ),
+        ('BENCHMARK=yolo "$TRAIN/run_and_time.sh" --dry-run', "BENCHMARK=yolo: must be ssd or retinanet"),
+        ('BATCHSIZE=many "$TRAIN/run_and_time.sh"', "BATCHSIZE=many: expected a number from 1"),
+        ('"$TRAIN/run.sub"', "not in a Slurm job; start it with sbatch -N 1 run.sub"),
+        ('"$TRAIN/run_with_docker.sh" --gpu', "unknown argument --gpu (see: run_with_docker.sh --help)"),
+        ('"$TRAIN/bind.sh"', "give a command (see: bind.sh --help)"),
+        ('"$TRAIN/bind.sh" echo', "no local rank in the environment; start it by horovodrun, mpirun or srun"),
+        ('LOCAL_RANK=2 GPUS_PER_NODE=2 "$TRAIN/bind.sh" echo', "local rank 2, but 2 GPUs on this host"),
+        ('"$TRAIN/bind.sh" --cpu all echo', "--cpu all: must be node, exclusive, exclusive,nosmt or off"),
+    ],
+)
+def test_mistakes_are_one_line(shell, line, message):
+    done = shell(line)
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith(f"error: {message}"), done
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_example_of_the_container_exists():
+    launch = (REPOSITORY / "scripts" / "docker" / "launch.sh").read_text()
+    assert (
+        "scripts/train/ssd_resnet34_1gpu_fp16.sh" in launch
+        and (FOLDER / "ssd_resnet34_1gpu_fp16.sh").is_file()
+    )
