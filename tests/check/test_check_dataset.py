@@ -269,6 +269,19 @@ def test_mistakes(cli, tmp_path, arguments, parts):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_file_whose_ids_are_all_texts_is_refused_for_that_reason(cli, tmp_path):
+    root = write_set(tmp_path / "set", count=1)
+    edit(root, "train", lambda c: [row.update(id=str(row["id"])) for row in c["images"]])
+    refused(cli("check", root), "annotations/train.json: images[0] has id '1'; it must be an integer")
+
+
+def test_class_names_that_the_font_lacks_make_no_noise(whole_check, tmp_path, recwarn):
+    root = sound(tmp_path / "set", categories=[{"id": 1, "name": "猫"}, {"id": 2, "name": "dog"}])
+    outcome, _ = whole_check(root)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert not [str(warning.message) for warning in recwarn if "Glyph" in str(warning.message)]
+
+
 def test_packed_sets_are_sent_back_to_what_they_were_packed_from(cli, tmp_path):
     assert cli("prepare-records", sound(tmp_path / "set"), "packed").status == 0
     refused(cli("check", "packed"), "packed: holds record files; check the data set")

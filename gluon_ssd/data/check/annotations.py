@@ -21,10 +21,13 @@ def read_tolerantly(path: Path, findings: Findings) -> CocoFile:
     content = load_json(path)
     try:
         return parse_coco(content, path)
-    except UserError:
+    except UserError as error:
+        refused = error
         images, annotations, categories = (section(content, key, path) for key in SECTIONS)
     images = _sound_images(images, findings)
     categories = _sound_categories(categories, findings)
+    if not images or not categories:
+        raise refused
     annotations = _sound_annotations(annotations, images, categories, findings)
     return parse_coco({"images": images, "annotations": annotations, "categories": categories}, path)
 
