@@ -181,6 +181,14 @@ def test_no_object_at_all_is_an_error(check, tmp_path):
     assert found["train", "images with crowd regions only"][:2] == (NOTE, 4)
 
 
+def test_a_validation_split_without_any_object_is_warned_of(check, tmp_path):
+    root = sound(tmp_path / "set")
+    edit(root, "val", lambda c: c.update(annotations=[]))
+    outcome, found = check(root)
+    assert outcome.status == 0
+    assert found["val", "no object to score"] == (WARNING, 1, ["every image"])
+
+
 def test_classes_that_differ(check, cli, tmp_path):
     root = sound(tmp_path / "set", categories=[{"id": k, "name": n} for k, n in enumerate("abc", 1)])
     _, found = check(root)

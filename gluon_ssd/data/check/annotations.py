@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable
 
 from gluon_ssd.data.check.findings import ERROR, Findings
-from gluon_ssd.data.coco_json import SECTIONS, CocoFile, load_json, parse_coco, section
+from gluon_ssd.data.coco_json import SECTIONS, CocoFile, Row, load_json, parse_coco, section
 from gluon_ssd.errors import UserError
 
-Row = Dict[str, Any]
 _REFUSED = "training refuses the file; {}"
 
 

@@ -45,8 +45,10 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield partial
         os.replace(partial, path)
     except OSError as error:
-        # The file may be one that was to be copied.
+        # The file may be one that was to be copied; the temporary folder means nothing to the user.
         where = error.filename or path
+        if str(where).startswith(str(partial)):
+            where = path
         raise UserError(f"{where}: {error.strerror or error}; nothing was written to {path}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
