@@ -122,11 +122,12 @@ def test_a_target_that_cannot_be_made_is_named_as_the_user_named_it(cli, voc, tm
 
 def test_an_image_that_cannot_be_copied(cli, voc, monkeypatch):
     def full(source, target):
-        raise OSError(28, "No space left on device", str(target))
+        raise OSError(28, "No space left on device", str(source), None, str(target))
 
     monkeypatch.setattr("shutil.copyfile", full)
     refused(
-        cli("convert-data", "voc", "out", "--images", "copy"), "No space left on device; nothing was written"
+        cli("convert-data", "voc", "out", "--images", "copy"),
+        "error: out: No space left on device; nothing was written",
     )
     assert not voc.with_name("out").exists()
     assert not list(voc.parent.glob(".*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -45,9 +46,10 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield partial
         os.replace(partial, path)
     except OSError as error:
-        # The file may be one that was to be copied; the temporary folder means nothing to the user.
+        # The file may be one that was to be copied. It is not to blame for a full disk, though Python names
+        # it then; and the temporary folder means nothing to the user.
         where = error.filename or path
-        if str(where).startswith(str(partial)):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or str(where).startswith(str(partial)):
             where = path
         raise UserError(f"{where}: {error.strerror or error}; nothing was written to {path}") from None
     finally:
