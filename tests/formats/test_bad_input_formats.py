@@ -120,6 +120,12 @@ def test_a_target_that_cannot_be_made_is_named_as_the_user_named_it(cli, voc, tm
     refused(cli("convert-data", "voc", "file/new"), "error: file/new: Not a directory; nothing was written")
 
 
+def test_the_current_folder_is_no_target(cli, voc, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    refused(cli("convert-data", "../voc", "."), "error: .: is the current folder", "name a new one in it")
+
+
 def test_an_image_that_cannot_be_copied(cli, voc, monkeypatch):
     def full(source, target):
         raise OSError(28, "No space left on device", str(source), None, str(target))

@@ -40,6 +40,8 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise UserError(f"{path}: the folder is not empty; name a new one")
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: is a file; a folder is to be written here")
+    if path.exists() and path.samefile(os.curdir):
+        raise UserError(f"{path}: is the current folder, which cannot be replaced; name a new one in it")
     partial = path.parent / f".{path.name}.{os.getpid()}.partial"
     try:
         partial.mkdir(parents=True)
