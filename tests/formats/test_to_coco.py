@@ -189,6 +189,7 @@ def test_yolo_noise_of_short_fractions_is_no_clipping(cli, yolo, tmp_path):
     [
         "path: .\ntrain: images/train\nval: images/val\nnames:\n  0: zebra\n  1: cat\n  2: ant\n",
         "train: ../images/train\nval: ../images/val\nnc: 3\nnames: [zebra, cat, ant]\n",
+        "train: images\\train\r\nval: ..\\images\\val\r\nnames: [zebra, cat, ant]\r\n",
     ],
 )
 def test_yolo_data_yaml_as_different_tools_write_it(cli, yolo, tmp_path, config):

@@ -122,6 +122,8 @@ def _folder(config: Path, base: Any, key: str, value: str) -> Path:
     """The folder that ``key`` names: from ``path``, from the file itself, or from there without leading ../
     (which exporters write that expect the file one folder further down)."""
     home = config.parent
+    # Some exporters write the backslashes of Windows.
+    value = value if (home / value).is_dir() else value.replace("\\", "/")
     bases = [home / str(base), home] if base else [home]
     stripped = value
     while stripped.startswith(("../", "./")):
