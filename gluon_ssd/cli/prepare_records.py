@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ..data.coco import open_dataset
     from ..data.images import as_path
-    from ..data.record_files.prepare import check_output, prepare_records
+    from ..data.record_files.prepare import check_output, check_shards, prepare_records
     from ..engine.console import Console
 
     if as_path(args.data).resolve() == as_path(args.output).resolve():
@@ -64,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     for split in splits:
         check_output(args.output, split, args.format, args.overwrite)
     datasets = {split: open_dataset(args.data, split, args.annotation, args.images) for split in splits}
+    for split, dataset in datasets.items():
+        check_shards(dataset, split, args.shards)
     console = Console()
     for split, dataset in datasets.items():
         console.start(f"packing {split}", len(dataset))

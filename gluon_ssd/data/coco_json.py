@@ -6,12 +6,13 @@ import gc
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Dict
 
 import numpy as np
 
 from gluon_ssd.errors import UserError
 
+Row = Dict[str, Any]
 SECTIONS = ("images", "annotations", "categories")
 
 
@@ -96,21 +97,24 @@ def parse_coco(content: Any, path: Path) -> CocoFile:
     )
 
 
-def load_json(path: Path) -> Any:
-    """Read a COCO file's content, without its segmentations; UserError when it cannot be or is no JSON."""
+def load_json(path: Path, row: Callable[[Row], Any] | None = None) -> Any:
+    """Read a COCO file's content; UserError when it cannot be or is no JSON.
+
+    ``row`` makes of each object what is kept of it; without it all but segmentations is.
+    """
     try:
-        return parse_json(path.read_bytes(), path)
+        return parse_json(path.read_bytes(), path, row)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
 
 
-def parse_json(data: bytes, path: Path) -> Any:
+def parse_json(data: bytes, path: Path, row: Callable[[Row], Any] | None = None) -> Any:
     """Parse the bytes of a COCO file like `load_json`; ``path`` is the file named in errors."""
     # Millions of small objects are made, none garbage: the collector would walk them again and again.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return json.loads(data, object_hook=_without_outline)
+        return json.loads(data, object_hook=row or _without_outline)
     except json.JSONDecodeError as error:
         raise UserError(
             f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg}); is it complete?"
@@ -122,7 +126,7 @@ def parse_json(data: bytes, path: Path) -> Any:
             gc.enable()
 
 
-def _without_outline(row: dict[str, Any]) -> dict[str, Any]:
+def _without_outline(row: Row) -> Row:
     """Forget segmentations while parsing: they are nine tenths of the numbers in COCO's files."""
     row.pop("segmentation", None)
     return row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import warnings
 from pathlib import Path
 from typing import Any, Sequence, Union
 
@@ -61,7 +62,10 @@ class Canvas:
             if kind is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 # Readers of a run folder may look at any time: they see the old picture or the new one.
-                self.figure.savefig(partial, format="png")
+                with warnings.catch_warnings():
+                    # Class names in scripts that the font lacks are drawn as boxes.
+                    warnings.filterwarnings("ignore", "Glyph", UserWarning)
+                    self.figure.savefig(partial, format="png")
                 partial.replace(self.path)
         finally:
             self.style.__exit__(kind, value, trace)

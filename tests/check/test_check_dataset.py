@@ -181,6 +181,14 @@ def test_no_object_at_all_is_an_error(check, tmp_path):
     assert found["train", "images with crowd regions only"][:2] == (NOTE, 4)
 
 
+def test_a_validation_split_without_any_object_is_warned_of(check, tmp_path):
+    root = sound(tmp_path / "set")
+    edit(root, "val", lambda c: c.update(annotations=[]))
+    outcome, found = check(root)
+    assert outcome.status == 0
+    assert found["val", "no object to score"] == (WARNING, 1, ["every image"])
+
+
 def test_classes_that_differ(check, cli, tmp_path):
     root = sound(tmp_path / "set", categories=[{"id": k, "name": n} for k, n in enumerate("abc", 1)])
     _, found = check(root)
@@ -267,6 +275,19 @@ def test_mistakes(cli, tmp_path, arguments, parts):
             (root / "annotations" / "train.json").write_text(text)
     refused(cli("check", *arguments), *parts)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_file_whose_ids_are_all_texts_is_refused_for_that_reason(cli, tmp_path):
+    root = write_set(tmp_path / "set", count=1)
+    edit(root, "train", lambda c: [row.update(id=str(row["id"])) for row in c["images"]])
+    refused(cli("check", root), "annotations/train.json: images[0] has id '1'; it must be an integer")
+
+
+def test_class_names_that_the_font_lacks_make_no_noise(whole_check, tmp_path, recwarn):
+    root = sound(tmp_path / "set", categories=[{"id": 1, "name": "猫"}, {"id": 2, "name": "dog"}])
+    outcome, _ = whole_check(root)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert not [str(warning.message) for warning in recwarn if "Glyph" in str(warning.message)]
 
 
 def test_packed_sets_are_sent_back_to_what_they_were_packed_from(cli, tmp_path):

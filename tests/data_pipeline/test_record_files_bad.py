@@ -143,6 +143,11 @@ def test_what_cannot_be_packed(cli, source, packed, tmp_path):
     refused(cli("prepare-records", source, source), "is the data set itself", "another folder")
     refused(cli("prepare-records", source, packed), "holds records_train.json already", "--overwrite")
     refused(cli("prepare-records", source, "new", "--shards", 5), "5 shards of 4 images", "between 1 and 4")
+    few = shutil.copytree(source, tmp_path / "few")
+    content = json.loads((few / "annotations" / "val.json").read_text())
+    kept = {"images": content["images"][:1], "annotations": []}
+    (few / "annotations" / "val.json").write_text(json.dumps({**content, **kept}))
+    refused(cli("prepare-records", few, "new", "--shards", 2), "val: 2 shards of 1 images")
     refused(cli("prepare-records", source, "new", "--shards", 0), "--shards")
     refused(cli("prepare-records", source, "new", "--format", "zip"), "zip", "recordio")
     refused(cli("prepare-records", source, "new", "--images", "x"), "--split train or val")

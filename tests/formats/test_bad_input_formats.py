@@ -115,13 +115,25 @@ def test_labels_in_a_place_of_their_own_are_not_taken_for_images_without_objects
     refused(cli("convert-data", "yolo", "out"), "images/train: none of its 2 images has a label file in ")
 
 
+def test_a_target_that_cannot_be_made_is_named_as_the_user_named_it(cli, voc, tmp_path):
+    (tmp_path / "file").write_text("")
+    refused(cli("convert-data", "voc", "file/new"), "error: file/new: Not a directory; nothing was written")
+
+
+def test_the_current_folder_is_no_target(cli, voc, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    refused(cli("convert-data", "../voc", "."), "error: .: is the current folder", "name a new one in it")
+
+
 def test_an_image_that_cannot_be_copied(cli, voc, monkeypatch):
     def full(source, target):
-        raise OSError(28, "No space left on device", str(target))
+        raise OSError(28, "No space left on device", str(source), None, str(target))
 
     monkeypatch.setattr("shutil.copyfile", full)
     refused(
-        cli("convert-data", "voc", "out", "--images", "copy"), "No space left on device; nothing was written"
+        cli("convert-data", "voc", "out", "--images", "copy"),
+        "error: out: No space left on device; nothing was written",
     )
     assert not voc.with_name("out").exists()
     assert not list(voc.parent.glob(".*"))

@@ -46,9 +46,10 @@ def test_the_script_takes_the_published_arguments(tmp_path):
     ("text", "part"),
     [
         ('{"images": [', "not JSON (line 1, column 13"),
-        ("[]", "'images' must be a list of objects"),
-        ('{"images": [], "annotations": [3], "categories": []}', "'annotations' must be a list of objects"),
-        ('{"images": [], "annotations": []}', "'categories' must be a list of objects"),
+        ("[]", "lacks the key 'images'"),
+        ('{"images": [], "annotations": [3], "categories": []}', "annotations[0] must be an object"),
+        ('{"images": [], "annotations": []}', "lacks the key 'categories'"),
+        ('{"images": 1, "annotations": [], "categories": []}', "'images' must be a list"),
     ],
 )
 def test_a_file_that_is_not_cocos_is_refused_and_nothing_written(cli, tmp_path, text, part):

@@ -82,6 +82,28 @@ def test_a_box_thinner_than_a_pixel_stays_one_pixel_in_voc(cli, tmp_path):
     assert rows_of(tmp_path / "back", "train") == [("train_1.jpg", "cat", [63, 10, 1, 1], 0)]
 
 
+def test_voc_brings_names_with_blanks_back(cli, tmp_path):
+    root = write_set(tmp_path / "set", count=2)
+    for split in ("train", "val"):
+        (root / split / "1.jpg").rename(root / split / f"{split} one.jpg")
+        path = root / "annotations" / f"{split}.json"
+        path.write_text(path.read_text().replace('"1.jpg"', f'"{split} one.jpg"'))
+    there_and_back(cli, "voc")
+    names = {row[0] for row in rows_of(tmp_path / "back", "train")}
+    assert names == {"train_train one.jpg", "train_2.jpg"}
+
+
+def test_yolo_names_no_folder_images_below_images(cli, coco, tmp_path):
+    (coco / "train" / "images").mkdir()
+    (coco / "train" / "1.jpg").rename(coco / "train" / "images" / "1.jpg")
+    path = coco / "annotations" / "train.json"
+    path.write_text(path.read_text().replace('"1.jpg"', '"images/1.jpg"'))
+    out = there_and_back(cli, "yolo")
+    assert "\nimages in a sub-folder images, renamed images_, since labels are found by that name: 1\n" in out
+    assert (tmp_path / "there" / "images" / "train" / "images_" / "1.jpg").is_file()
+    assert (tmp_path / "there" / "labels" / "train" / "images_" / "1.txt").read_text() != ""
+
+
 def test_yolo_numbers_in_the_files(cli, coco, tmp_path):
     out = cli("convert-data", "set", "there", "--to", "yolo").out
     root = tmp_path / "there"

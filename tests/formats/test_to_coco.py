@@ -151,6 +151,31 @@ def test_yolo_polygons_become_their_boxes(cli, yolo, tmp_path):
     assert rows_of(tmp_path / "out", "val") == [("a.jpg", "zebra", [20, 6, 40, 48], 0)]
 
 
+def test_yolo_keypoints_behind_a_box_are_no_polygon(cli, yolo, tmp_path):
+    with open(yolo / "data.yaml", "a") as stream:
+        stream.write("kpt_shape: [2, 3]\n")
+    (yolo / "labels" / "train" / "a.txt").write_text("1 0.5 0.5 0.25 0.5 0.1 0.1 1 0.9 0.9 2\n")
+    out = cli("convert-data", "yolo", "out").out
+    assert "\nobjects with keypoints, of which only the box is kept: 1\n" in out
+    assert rows_of(tmp_path / "out", "train") == [("a.jpg", "cat", [30, 15, 20, 30], 0)]
+
+
+@pytest.mark.parametrize(("fmt", "file"), [("yolo", "labels/train/._a.txt"), ("voc", "Annotations/._a.xml")])
+def test_the_hidden_files_of_macos_are_no_labels(cli, request, tmp_path, fmt, file):
+    root = request.getfixturevalue(fmt)
+    (root / file).write_bytes(b"\0\5\x16\7")
+    if fmt == "voc":
+        (root / "ImageSets" / "Main" / "train.txt").unlink()
+        (root / "ImageSets" / "Main" / "val.txt").unlink()
+    assert cli("convert-data", fmt, "out").status == 0
+
+
+def test_voc_lists_of_one_class_have_a_mark_behind_the_name(cli, voc, tmp_path):
+    (voc / "ImageSets" / "Main" / "train.txt").write_text("a  1\r\n")
+    assert cli("convert-data", "voc", "out").status == 0
+    assert {row[0] for row in rows_of(tmp_path / "out", "train")} == {"a.jpg"}
+
+
 def test_yolo_noise_of_short_fractions_is_no_clipping(cli, yolo, tmp_path):
     # A sixth of 60 pixels in six digits; the sum reaches 0.0000010 over the border.
     (yolo / "labels" / "val" / "a.txt").write_text("0 0.9166670 0.5 0.166668 0.333333\n")
@@ -164,6 +189,7 @@ def test_yolo_noise_of_short_fractions_is_no_clipping(cli, yolo, tmp_path):
     [
         "path: .\ntrain: images/train\nval: images/val\nnames:\n  0: zebra\n  1: cat\n  2: ant\n",
         "train: ../images/train\nval: ../images/val\nnc: 3\nnames: [zebra, cat, ant]\n",
+        "train: images\\train\r\nval: ..\\images\\val\r\nnames: [zebra, cat, ant]\r\n",
     ],
 )
 def test_yolo_data_yaml_as_different_tools_write_it(cli, yolo, tmp_path, config):

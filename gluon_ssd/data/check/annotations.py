@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable
 
 from gluon_ssd.data.check.findings import ERROR, Findings
-from gluon_ssd.data.coco_json import SECTIONS, CocoFile, load_json, parse_coco, section
+from gluon_ssd.data.coco_json import SECTIONS, CocoFile, Row, load_json, parse_coco, section
 from gluon_ssd.errors import UserError
 
-Row = Dict[str, Any]
 _REFUSED = "training refuses the file; {}"
 
 
@@ -21,10 +20,13 @@ def read_tolerantly(path: Path, findings: Findings) -> CocoFile:
     content = load_json(path)
     try:
         return parse_coco(content, path)
-    except UserError:
+    except UserError as error:
+        refused = error
         images, annotations, categories = (section(content, key, path) for key in SECTIONS)
     images = _sound_images(images, findings)
     categories = _sound_categories(categories, findings)
+    if not images or not categories:
+        raise refused
     annotations = _sound_annotations(annotations, images, categories, findings)
     return parse_coco({"images": images, "annotations": annotations, "categories": categories}, path)
 

@@ -72,6 +72,8 @@ def judge_records(records: Sequence[Record], findings: Findings) -> None:
     findings.add(NOTE, "images with crowd regions only", crowds, "nothing to find there", _MOST)
     if findings.split == "train" and len(empty) + len(crowds) == len(records):
         findings.add(ERROR, "no object to learn from", ["every image"], "annotate objects")
+    elif len(empty) + len(crowds) == len(records):
+        findings.add(WARNING, "no object to score", ["every image"], "mAP will be -1; annotate objects")
 
 
 def judge_classes(counts: np.ndarray, classes: Sequence[str], own: Iterable[str], findings: Findings) -> None:

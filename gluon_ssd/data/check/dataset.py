@@ -25,9 +25,9 @@ from gluon_ssd.data.check.files import (
 from gluon_ssd.data.check.findings import ERROR, LEVELS, NOTE, WARNING, Finding, Findings, Progress
 from gluon_ssd.data.coco import make_records
 from gluon_ssd.data.coco_json import CocoFile
+from gluon_ssd.data.formats.reading import IMAGE_SUFFIXES
 from gluon_ssd.data.records import Record
 
-_PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 _STATES = (
     (MISSING, "images missing", "complete the download or correct 'file_name'"),
     (EMPTY, "images of 0 bytes", "copy or download them again"),
@@ -258,7 +258,7 @@ def _add_unlisted(
             os.path.relpath(path, root)
             for folder, _, leaves in os.walk(root)
             for path in (os.path.join(folder, leaf) for leaf in leaves)
-            if os.path.splitext(path)[1].lower() in _PICTURES and not scan.lists(path)
+            if os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES and not scan.lists(path)
         ]
         notes[name].add(
             NOTE, "images that no annotation file lists", sorted(unlisted), "they are not used", 1000

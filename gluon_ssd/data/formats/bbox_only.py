@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
-from ...errors import UserError
+from ..coco_json import SECTIONS, Row, load_json, section
 from .writing import new_file
 
 _IMAGE_KEYS = ("id", "file_name", "height", "width")
@@ -24,15 +23,14 @@ def prepare_json(
     NVIDIA's prepare-json.py writes (tests/data/golden/prepare_json). Returns the numbers of images and boxes.
     Raises UserError for a file that is not COCO's, or a target that cannot be written.
     """
-    content = _read(source)
-    images = [{key: value for key, value in row.items() if key in _IMAGE_KEYS} for row in content["images"]]
+    content = load_json(source, _empty_outline)
+    images, annotations, categories = (section(content, key, source) for key in SECTIONS)
+    images = [{key: value for key, value in row.items() if key in _IMAGE_KEYS} for row in images]
     if keep_keys:
-        boxes = [{**row, "segmentation": [], "area": 1.0} for row in content["annotations"]]
+        boxes = [{**row, "segmentation": [], "area": 1.0} for row in annotations]
     else:
-        boxes = [
-            {key: value for key, value in row.items() if key in _BOX_KEYS} for row in content["annotations"]
-        ]
-    slim = {"images": images, "annotations": boxes, "categories": content["categories"]}
+        boxes = [{key: value for key, value in row.items() if key in _BOX_KEYS} for row in annotations]
+    slim = {"images": images, "annotations": boxes, "categories": categories}
     with new_file(target) as stream:
         if pretty:
             json.dump(slim, stream, indent=4)
@@ -41,26 +39,7 @@ def prepare_json(
     return len(images), len(boxes)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as stream:
-            content = json.loads(stream.read(), object_hook=_empty_outline)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg}); is it complete?"
-        ) from None
-    except (UnicodeDecodeError, RecursionError):
-        raise UserError(f"{path}: not JSON (not text); is it a COCO annotation file?") from None
-    for key in ("images", "annotations", "categories"):
-        rows = content.get(key) if isinstance(content, dict) else None
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise UserError(f"{path}: '{key}' must be a list of objects; is it a COCO instances file?")
-    return content
-
-
-def _empty_outline(row: dict[str, Any]) -> dict[str, Any]:
+def _empty_outline(row: Row) -> Row:
     """Let go of outlines while parsing, and keep the key's place: they are most of the file."""
     if "segmentation" in row:
         row["segmentation"] = []

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import UserError
 from ..coco import find_files, has_split
-from ..coco_json import CocoFile, read_coco
+from ..coco_json import CocoFile, Row, load_json, read_coco
 from .model import FLAGS, MASKS, Box, DataSet, Options, Picture, clip
 from .reading import SPLIT_NAMES, missing, read_bytes
 from .writing import new_file
@@ -126,15 +126,13 @@ def _boxes(file: CocoFile, notes: Counter[str]) -> list[list[Box]]:
 def _extras(path: Path) -> list[tuple[bool, dict[str, int]]]:
     """Whether each annotation has an outline, and its flags; the rest was read and checked by read_coco."""
 
-    def note(row: dict[str, Any]) -> dict[str, Any]:
+    def note(row: Row) -> Row:
         if "segmentation" in row:
             row["segmentation"] = bool(row["segmentation"])
         return row
 
-    with open(path, "rb") as stream:
-        rows = json.loads(stream.read(), object_hook=note)["annotations"]
     extras = []
-    for row in rows:
+    for row in load_json(path, note)["annotations"]:
         flags = {name: 1 for name in FLAGS if row.get(name) in (1, True)}
         flags.update({name: 1 for column, name in _OPENIMAGES.items() if row.get(column) in (1, True)})
         extras.append((bool(row.get("segmentation")), flags))

@@ -11,6 +11,7 @@ CLIPPED = "boxes over the image's border, clipped"
 NO_AREA = "boxes without area inside the image, left out"
 OTHER_CLASS = "boxes of classes that were not chosen, left out"
 MASKS = "outlines (masks), of which only the box is kept"
+KEYPOINTS = "objects with keypoints, of which only the box is kept"
 FLAGS_LOST = "flags (difficult, truncated, occluded, ...) that this format has no place for"
 MISSING = "images that are named but missing, left out"
 NO_LABELS = "images without a label file"
@@ -42,11 +43,6 @@ class Picture(NamedTuple):
     width: int
     height: int
     boxes: list[Box]
-
-    @property
-    def stem(self) -> str:
-        """The name without its suffix, sub-folders included."""
-        return self.name[: self.name.rfind(".")] if "." in self.name.rpartition("/")[2] else self.name
 
 
 class DataSet(NamedTuple):

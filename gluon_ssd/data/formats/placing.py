@@ -10,8 +10,6 @@ from typing import Callable
 from ...errors import UserError
 from .model import DataSet, Picture
 
-MODES = ("none", "link", "copy")
-
 
 class Placer:
     """Puts images beside their labels as ``mode`` says. ``partial`` is the folder that becomes ``final``."""

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Any, Sequence
+from typing import Any, Iterable, Sequence
 
 from ...errors import UserError, unknown
 from .model import MISSING, OTHER_CLASS, Box, DataSet, Picture
@@ -124,6 +124,11 @@ def _walk(folder: Path) -> list[str]:
             if os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES and not file.startswith("."):
                 found.append(file if prefix == "." else f"{prefix}/{file}")
     return found
+
+
+def visible(paths: Iterable[Path]) -> list[Path]:
+    """Sort ``paths`` and leave hidden files out, such as the ._NAME that macOS puts beside each file."""
+    return sorted(path for path in paths if not path.name.startswith("."))
 
 
 def missing(message: str, skip: bool, notes: Counter[str]) -> None:

@@ -26,6 +26,7 @@ from .reading import (
     read_classes,
     read_text,
     split_folders,
+    visible,
 )
 
 AT_ZERO = "boxes that begin at pixel 0, which 1-based files cannot have (0-based files? --voc-origin 0)"
@@ -59,14 +60,14 @@ def read_voc(root: Path, options: Options) -> DataSet:
 def looks_like_voc(root: Path) -> bool:
     """Whether ``root`` or its train/ holds Annotations/ or XML files."""
     return any(
-        (folder / "Annotations").is_dir() or next(folder.glob("*.xml"), None) is not None
+        (folder / "Annotations").is_dir() or visible(folder.glob("*.xml"))
         for folder in (root, *split_folders(root).values())
     )
 
 
 def _parts(root: Path) -> dict[str, tuple[Path, list[Path]]]:
     """The image folder and the XML files of each split."""
-    if not (root / "Annotations").is_dir() and not list(root.glob("*.xml")):
+    if not (root / "Annotations").is_dir() and not visible(root.glob("*.xml")):
         folders = split_folders(root)
         parts = {split: (_images_of(folder), _all_xml(folder)) for split, folder in folders.items()}
         if not any(files for _, files in parts.values()):
@@ -88,7 +89,7 @@ def _images_of(folder: Path) -> Path:
 
 def _all_xml(folder: Path) -> list[Path]:
     inner = folder / "Annotations"
-    return sorted(inner.rglob("*.xml")) if inner.is_dir() else sorted(folder.glob("*.xml"))
+    return visible(inner.rglob("*.xml")) if inner.is_dir() else visible(folder.glob("*.xml"))
 
 
 def _listed(root: Path, file: Path) -> list[Path]:
@@ -96,7 +97,10 @@ def _listed(root: Path, file: Path) -> list[Path]:
     for number, line in enumerate(read_text(file).splitlines(), start=1):
         if not line.strip():
             continue
-        path = root / "Annotations" / f"{line.split()[0]}.xml"
+        path = root / "Annotations" / f"{line.strip()}.xml"
+        if not path.is_file():
+            # Names may hold blanks, but in the lists of one class a mark (1, 0, -1) stands behind the name.
+            path = path.with_name(f"{line.rsplit(None, 1)[0].strip()}.xml")
         if not path.is_file():
             raise UserError(f"{file} line {number}: Annotations/{path.name} does not exist; remove the line")
         paths.append(path)

@@ -18,6 +18,7 @@ ROUNDED = "boxes rounded to whole pixels"
 CROWD_AS_DIFFICULT = "crowd regions, marked difficult"
 CROWD_DROPPED = "crowd regions, left out"
 RENAMED = "images renamed, since several have one name"
+INNER_IMAGES = "images in a sub-folder images, renamed images_, since labels are found by that name"
 _SPLIT_FOLDERS = {"val": "validation"}
 
 
@@ -107,15 +108,24 @@ def write_yolo(data: DataSet, place: Placer, options: Options) -> None:
         (root / "images" / split).mkdir(parents=True)
         taken = set()
         for picture in pictures:
-            if picture.stem in taken:
+            name = _yolo_name(picture, data)
+            stem = PurePosixPath(name).with_suffix("")
+            if stem in taken:
                 raise UserError(f"{picture.file}: another image differs only in the suffix; rename one")
-            taken.add(picture.stem)
-            place.put(picture, f"images/{split}/{picture.name}")
+            taken.add(stem)
+            place.put(picture, f"images/{split}/{name}")
             lines = [line for box in picture.boxes for line in _yolo_line(box, picture, data)]
-            _write_lines(root / "labels" / split / f"{picture.stem}.txt", lines)
+            _write_lines(root / "labels" / split / f"{stem}.txt", lines)
     content = {**{split: f"images/{split}" for split in data.splits}, "names": dict(enumerate(data.classes))}
     with new_text(root / "data.yaml") as stream:
         yaml.safe_dump(content, stream, sort_keys=False, allow_unicode=True)
+
+
+def _yolo_name(picture: Picture, data: DataSet) -> str:
+    """The name below images/{split}/: the last folder called images tells where the labels are."""
+    *folders, leaf = PurePosixPath(picture.name).parts
+    data.notes[INNER_IMAGES] += "images" in folders
+    return "/".join((*("images_" if folder == "images" else folder for folder in folders), leaf))
 
 
 def _yolo_line(box: Box, picture: Picture, data: DataSet) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -39,14 +40,19 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise UserError(f"{path}: the folder is not empty; name a new one")
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: is a file; a folder is to be written here")
+    if path.exists() and path.samefile(os.curdir):
+        raise UserError(f"{path}: is the current folder, which cannot be replaced; name a new one in it")
     partial = path.parent / f".{path.name}.{os.getpid()}.partial"
     try:
         partial.mkdir(parents=True)
         yield partial
         os.replace(partial, path)
     except OSError as error:
-        # The file may be one that was to be copied.
+        # The file may be one that was to be copied. It is not to blame for a full disk, though Python names
+        # it then; and the temporary folder means nothing to the user.
         where = error.filename or path
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or str(where).startswith(str(partial)):
+            where = path
         raise UserError(f"{where}: {error.strerror or error}; nothing was written to {path}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -2,7 +2,8 @@
 
 One text file per image, in the folder labels/ that stands where the image's path says images/; one line per
 object: class index, then centre x, centre y, width, height as fractions of the image. A line with more
-numbers is the class and a polygon, of which the enclosing box is taken.
+numbers is the class and a polygon, of which the enclosing box is taken; or, where data.yaml has a
+``kpt_shape``, class, box and keypoints, of which the box is taken.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 from ...errors import UserError
-from .model import MASKS, NO_LABELS, Box, DataSet, Options, Picture, clip
+from .model import KEYPOINTS, MASKS, NO_LABELS, Box, DataSet, Options, Picture, clip
 from .reading import (
     SPLIT_NAMES,
     Images,
@@ -24,6 +25,7 @@ from .reading import (
     read_classes,
     read_text,
     split_folders,
+    visible,
 )
 
 # Fractions are written with few digits, so that a box may cross the border by this much.
@@ -45,14 +47,16 @@ def read_yolo(root: Path, options: Options) -> DataSet:
         content = _load(config)
         names, source = _names(content, config), f"the 'names' of {config}"
         parts = _parts_of_config(content, config)
+        keypoints = content.get("kpt_shape") is not None
     else:
+        keypoints = False
         listed = class_file(folder, folder / "labels")
         if listed is None and options.classes is None:
             raise UserError(f"{folder}: neither data.yaml nor classes.txt; name the classes with --classes")
         names = read_classes(listed) if listed else check_classes(options.classes or [], "--classes")
         source = str(listed or "--classes")
         parts = {split: Images(images) for split, images in _parts_of_folders(folder).items()}
-    reader = _Reader(names, source, options.skip_missing, notes)
+    reader = _Reader(names, source, keypoints, options.skip_missing, notes)
     return DataSet(names, {split: reader.read(images) for split, images in parts.items()}, notes)
 
 
@@ -118,6 +122,8 @@ def _folder(config: Path, base: Any, key: str, value: str) -> Path:
     """The folder that ``key`` names: from ``path``, from the file itself, or from there without leading ../
     (which exporters write that expect the file one folder further down)."""
     home = config.parent
+    # Some exporters write the backslashes of Windows.
+    value = value if (home / value).is_dir() else value.replace("\\", "/")
     bases = [home / str(base), home] if base else [home]
     stripped = value
     while stripped.startswith(("../", "./")):
@@ -149,8 +155,11 @@ def _label_root(images: Path) -> Path:
 
 
 class _Reader:
-    def __init__(self, names: list[str], source: str, skip_missing: bool, notes: Counter[str]) -> None:
-        self._names, self._source, self._skip, self._notes = names, source, skip_missing, notes
+    def __init__(
+        self, names: list[str], source: str, keypoints: bool, skip_missing: bool, notes: Counter[str]
+    ) -> None:
+        self._names, self._source, self._keypoints = names, source, keypoints
+        self._skip, self._notes = skip_missing, notes
 
     def read(self, images: Images) -> list[Picture]:
         labels = _label_root(images.folder)
@@ -171,7 +180,7 @@ class _Reader:
             pictures.append(Picture(images.folder / name, name, *size, boxes))
         if pictures and not any((labels / f"{stem}.txt").is_file() for stem in owner):
             raise UserError(f"{images.folder}: none of its {len(owner)} images has a label file in {labels}")
-        for path in sorted(labels.rglob("*.txt")):
+        for path in visible(labels.rglob("*.txt")):
             stem = path.relative_to(labels).with_suffix("").as_posix()
             if stem not in owner and path.name not in ("classes.txt", "labels.txt"):
                 missing(f"{path}: its image {stem}.* is not in {images.folder}", self._skip, self._notes)
@@ -182,7 +191,11 @@ class _Reader:
         for number, line in enumerate(read_text(path).splitlines(), start=1):
             if not line.strip():
                 continue
-            label, values = self._parse(f"{path} line {number}", line.split())
+            words = line.split()
+            if self._keypoints and len(words) > 5:
+                words = words[:5]
+                self._notes[KEYPOINTS] += 1
+            label, values = self._parse(f"{path} line {number}", words)
             if len(values) == 4:
                 x, y, w, h = values
                 left, top, right, bottom = x - w / 2, y - h / 2, x + w / 2, y + h / 2

@@ -48,6 +48,13 @@ def check_output(output: PathLike, split: str, format: str = RECORDIO, overwrite
         )
 
 
+def check_shards(dataset: CocoDataset, split: str, shards: int | None) -> None:
+    """Raise UserError when a data set cannot be packed into so many files."""
+    images = len(dataset)
+    if shards is not None and not 1 <= shards <= images:
+        raise UserError(f"{split}: {shards} shards of {images} images cannot be; give between 1 and {images}")
+
+
 def prepare_records(
     dataset: CocoDataset,
     output: PathLike,
@@ -66,10 +73,8 @@ def prepare_records(
     and a folder that cannot be written.
     """
     check_output(output, split, format, overwrite)
-    images = len(dataset)
-    if shards is not None and not 1 <= shards <= images:
-        raise UserError(f"{shards} shards of {images} images cannot be; give between 1 and {images}")
-    folder, count = as_path(output), shards or min(SHARDS, images)
+    check_shards(dataset, split, shards)
+    folder, count = as_path(output), shards or min(SHARDS, len(dataset))
     with _partial_folder(folder, split) as partial:
         names = [shard_name(split, number, count, SUFFIXES[format]) for number in range(count)]
         files, content = _write_shards(dataset, [partial / name for name in names], format, on_image)
