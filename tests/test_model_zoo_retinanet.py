@@ -135,3 +135,23 @@ def test_options_are_checked():
         get_model("retinanet_resnet50", trainable_layers=6)
     with pytest.raises(UserError, match="unknown option of retinanet_resnet50 'trainable_layer'"):
         get_model("retinanet_resnet50", trainable_layer=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"trainable_layers": "3"}, "trainable_layers is '3'; retinanet_resnet50 takes 0 to 5"),
+        ({"trainable_layers": None}, "trainable_layers is None; "),
+        ({"trainable_layers": 2.5}, "trainable_layers is 2.5; "),
+        ({"norm_epsilon": -1}, "norm_epsilon is -1; give a number from 0"),
+        ({"norm_epsilon": float("nan")}, "norm_epsilon is nan; "),
+        ({"norm_epsilon": "x"}, "norm_epsilon is 'x'; "),
+        ({"input_size": 800}, "input_size is 800; give height and width in pixels"),
+        ({"input_size": (300.5, 300)}, r"input_size is \(300.5, 300\); "),
+        ({"input_size": "ab"}, "input_size is 'ab'; "),
+        ({"input_size": (64, 20)}, r"input_size is \(64, 20\); "),
+    ],
+)
+def test_values_of_options_are_checked(options, message):
+    with pytest.raises(UserError, match=message):
+        get_model("retinanet_resnet50", classes=["a"], **options)
