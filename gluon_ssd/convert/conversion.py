@@ -81,7 +81,11 @@ def convert_file(
     kind, state = read_weights(path)
     if kind == "checkpoint" and (model or classes):
         raise UserError(f"{path}: a checkpoint knows its model and classes; leave out --model and --classes")
-    count, note = _write(Source(path, kind, state, model, classes), to, target_kind, stages)
+    try:
+        count, note = _write(Source(path, kind, state, model, classes), to, target_kind, stages)
+    except UserError as error:
+        said = str(error)
+        raise UserError(said if said.startswith((str(path), str(to))) else f"{path}: {said}") from None
     return f"{path} ({kind}, {len(state)} tensors) -> {to} ({target_kind}, {count} tensors){note}"
 
 

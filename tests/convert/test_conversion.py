@@ -349,6 +349,16 @@ def test_the_pickle_of_a_retinanet_goes_back_into_one(tmp_path, suffix):
     assert same(parameters(back.backbone), parameters(net.backbone))
 
 
+def test_what_cannot_be_converted_is_named(tmp_path):
+    from gluon_ssd import get_model
+    from gluon_ssd.engine.checkpoint import save_checkpoint
+
+    save_checkpoint(tmp_path / "a.ckpt", get_model("ssd_tiny", classes=["cat"]))
+    with pytest.raises(UserError, match=r"/a.ckpt: ssd_tiny has no PyTorch counterpart"):
+        convert_file(tmp_path / "a.ckpt", tmp_path / "a.pth")
+    assert not (tmp_path / "a.pth").exists()
+
+
 def test_only_a_detector_is_recommended_for_detecting(tmp_path, resnet_state):
     write_torch(resnet_state(18), tmp_path / "a.pth")
     assert convert_file(tmp_path / "a.pth", tmp_path / "a.ckpt").endswith("(checkpoint, 102 tensors)")
