@@ -37,6 +37,17 @@ def test_equals_its_reference(model, reference, classes):
     assert all((back[name] == state[name]).all() for name in back)
 
 
+@pytest.mark.parametrize(("dtype", "share"), [("float32", 1e-5), ("float16", 1e-2)])
+def test_equals_its_reference_in_the_other_layout(dtype, share):
+    net = get_model("retinanet_resnext50_32x4d", layout="NHWC", dtype=dtype)
+    load_torch_state(net, seeded_weights("retinanet_resnext50"))
+    net.hybridize()
+    outputs = load_golden("retinanet_resnext50_outputs")
+    predictions = net(net.arrange(mx.nd.array(IMAGE)))
+    for key, value in zip(("cls_logits", "bbox_regression"), predictions):
+        assert relative_error(outputs, key, value.asnumpy()) < share
+
+
 def test_trains_what_the_reference_trains():
     net = get_model("retinanet_resnext50_32x4d")
     assert len(net.classes) == 264
