@@ -125,7 +125,8 @@ def _find(row: ModelRow, choice: Choice, classes: tuple[str, ...], backbone: str
         raise UserError(f"{row.name}: no weights of the whole network are published; {advice}")
     published = WEIGHTS.get(row.weights if choice is True else str(choice))
     if published is not None and published.model != row.name:
-        advice = "; give them as pretrained_base" if published.model == row.backbone else ""
+        is_base = published.model == row.backbone
+        advice = "; give them as pretrained_base (--pretrained-backbone)" if is_base else ""
         raise UserError(f"weights {published.name} are of {published.model}, not of {row.name}{advice}")
     path = _file(row.weights, choice, "pretrained")
     # Whose classes published weights know is known; by number they could be anyone's.

@@ -310,6 +310,9 @@ def test_training_starts_from_files_and_published_weights(cli, shapes, tmp_path,
     refused(cli(*common, "--pretrained-backbone", "gone.pth"), "gone.pth: no such weight file")
     publish("resnet18", random_state("resnet18"))
     refused(cli(*common, "--pretrained-backbone", "resnet18"), "does not fit the backbone of ssd_tiny")
+    both = ("--weights", "coco.params", "--pretrained-backbone", "coco.params")
+    refused(cli(*common, *both), "--weights brings its backbone along; leave out --pretrained-backbone")
+    refused(cli(*common, "--bn-fp16"), "bn_fp16 is for networks of dtype float16 (--precision fp16)")
     assert not (tmp_path / "run").exists()
 
 

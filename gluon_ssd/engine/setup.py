@@ -74,6 +74,8 @@ def gather(recipe: Recipe) -> Inputs:
     start_from = None
     if resumed is not None:
         _check_resumed(resumed, recipe, train_set)
+    elif recipe.weights and recipe.pretrained_backbone:
+        raise UserError("--weights brings its backbone along; leave out --pretrained-backbone")
     elif recipe.weights:
         start_from = find_trained(recipe.model, recipe.weights, train_set.classes, recipe.backbone)
     elif recipe.pretrained_backbone:

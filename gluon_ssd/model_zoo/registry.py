@@ -94,6 +94,8 @@ def get_model(
     for kind, value, known in (("layout", layout, LAYOUTS), ("dtype", dtype, DTYPES)):
         if value not in known:
             raise unknown(kind, str(value), known)
+    if bn_fp16 and dtype != "float16":
+        raise UserError("bn_fp16 is for networks of dtype float16 (--precision fp16); leave it out")
     names = row.default_classes if classes is None else check_classes(classes)
     contexts = ctx if isinstance(ctx, (list, tuple)) else [ctx]
     if not contexts or any(one is not None and not hasattr(one, "device_type") for one in contexts):
