@@ -41,11 +41,11 @@ def get_model(
     """Builds a detection network, or a backbone as a classifier: `model_zoo.get_model`, and its weights.
 
     ``pretrained``: True for the weights published of this model, a name (``gluon-ssd models pull`` lists
-    them), or a file of any kind that `convert.read_weights` reads. Of classes by other names than theirs the
-    prediction layers start anew; those of the same name keep what they know. ``pretrained_base``: the same
-    for a detector's backbone alone. Only these two ever use the network, for files that are not in the
-    weight store. Raises UserError where there are no such weights, the file cannot be had or is damaged, or
-    does not fit.
+    them), a file of any kind that `convert.read_weights` reads, or a run folder. Of classes by other names
+    than theirs the prediction layers start anew; those of the same name keep what they know.
+    ``pretrained_base``: the same for a detector's backbone alone. Only these two ever use the network, for
+    files that are not in the weight store. Raises UserError where there are no such weights, the file cannot
+    be had or is damaged, or does not fit.
     """
     if pretrained is not False and pretrained_base is not False:
         raise UserError("pretrained weights bring their backbone along; give pretrained or pretrained_base")
@@ -125,7 +125,8 @@ def _find(row: ModelRow, choice: Choice, classes: tuple[str, ...], backbone: str
         raise UserError(f"{row.name}: no weights of the whole network are published; {advice}")
     published = WEIGHTS.get(row.weights if choice is True else str(choice))
     if published is not None and published.model != row.name:
-        advice = "; give them as pretrained_base" if published.model == row.backbone else ""
+        is_base = published.model == row.backbone
+        advice = "; give them as pretrained_base (--pretrained-backbone)" if is_base else ""
         raise UserError(f"weights {published.name} are of {published.model}, not of {row.name}{advice}")
     path = _file(row.weights, choice, "pretrained")
     # Whose classes published weights know is known; by number they could be anyone's.
@@ -142,6 +143,8 @@ def _file(own: str, choice: Choice, what: str) -> Path:
     path = Path(choice).expanduser()
     if path.is_file():
         return path
+    if path.is_dir():
+        return find_checkpoint(path)
     if isinstance(choice, Path) or path.suffix.lower() in TARGETS or len(path.parts) > 1:
         raise UserError(f"{path}: no such weight file")
     raise unknown("weights", str(choice), WEIGHTS)

@@ -152,6 +152,16 @@ def test_a_half_run_resumes_bit_for_bit(cli, shapes):
     assert ours["parameters/ssd0_expand_trans_conv0_weight"].dtype == np.float16
 
 
+def test_what_a_run_cannot_change_is_named_when_it_resumes(cli, shapes):
+    common = ["train", "--recipe", "ssd_tiny/smoke", "--data", shapes, "--batch-size", 4, "--eval-every", 0]
+    common += ["--epochs", 2, "--output", "run"]
+    assert cli(*common, "--max-steps", 1, "--freeze", 0, 1).status == 0
+    message = "precision, layout, optimizer and what is frozen cannot change"
+    for change in (["--freeze", 0], ["--layout", "NHWC"], ["--precision", "fp16"], ["--optimizer", "adam"]):
+        resumed = ["--freeze", 0, 1, *change] if change[0] != "--freeze" else change
+        refused(cli(*common, "--resume", "--max-steps", 2, *resumed), "its optimizer state has no", message)
+
+
 def test_an_unfit_option_is_the_users_mistake(cli, shapes):
     common = ["train", "--recipe", "ssd_tiny/smoke", "--data", shapes, "--max-steps", 1]
     refused(cli(*common, "--trainable-layers", 3), "trainable_layers", "ssd_tiny")

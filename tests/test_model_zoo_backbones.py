@@ -102,6 +102,8 @@ def test_backbones_are_no_detectors():
 def test_only_gluoncvs_networks_are_foreign_backbones(monkeypatch):
     with pytest.raises(UserError, match="backbone is 'resnet50'; write gluoncv:NAME"):
         get_model("ssd_resnet34", backbone="resnet50")
+    with pytest.raises(UserError, match="backbone is 50; write gluoncv:NAME"):
+        get_model("ssd_resnet34", backbone=50)
     monkeypatch.setitem(__import__("sys").modules, "gluoncv", None)
     with pytest.raises(UserError, match=r'gluoncv is not installed; pip install "gluon_ssd\[gluoncv\]"'):
         get_model("ssd_resnet34", backbone="gluoncv:mobilenet1.0")

@@ -10,6 +10,7 @@ from gluon_ssd.model_zoo import model_row
 from gluon_ssd.recipe import load_recipe
 from gluon_ssd.report import cards
 from gluon_ssd.resources import card_path, recipe_names, recipe_path
+from gluon_ssd.weights import WEIGHTS
 
 DETECTORS = list_models("detector")
 COCO_IMAGES = 117_266  # of train2017, those with objects
@@ -45,6 +46,17 @@ def test_the_command_in_a_recipes_head_is_one_that_we_have(name):
     assert command[:2] == ["#", "gluon-ssd"]
     args = build_parser().parse_args(command[2:])
     assert command[2] == "demo" or args.recipe == name
+
+
+@pytest.mark.parametrize("name", list_models("detector"))
+def test_commands_name_backbones_with_all_stages_of_the_model(name):
+    """The pickles that our scripts write have three stages, of a ResNeXt four."""
+    row = model_row(name)
+    texts = [recipe_path(recipe).read_text() for recipe in recipe_names() if recipe.startswith(f"{name}/")]
+    given = re.findall(r"--pretrained-backbone ([\w.]+)", "".join([card_path(name).read_text(), *texts]))
+    for backbone in given:
+        whole = row.family == "ssd" or row.backbone.startswith("resnext")
+        assert backbone in WEIGHTS or (backbone.endswith(".pickle") and whole)
 
 
 def test_a_block_without_a_place_is_named():

@@ -37,6 +37,17 @@ def test_equals_its_reference(model, reference, classes):
     assert all((back[name] == state[name]).all() for name in back)
 
 
+@pytest.mark.parametrize(("dtype", "share"), [("float32", 1e-5), ("float16", 1e-2)])
+def test_equals_its_reference_in_the_other_layout(dtype, share):
+    net = get_model("retinanet_resnext50_32x4d", layout="NHWC", dtype=dtype)
+    load_torch_state(net, seeded_weights("retinanet_resnext50"))
+    net.hybridize()
+    outputs = load_golden("retinanet_resnext50_outputs")
+    predictions = net(net.arrange(mx.nd.array(IMAGE)))
+    for key, value in zip(("cls_logits", "bbox_regression"), predictions):
+        assert relative_error(outputs, key, value.asnumpy()) < share
+
+
 def test_trains_what_the_reference_trains():
     net = get_model("retinanet_resnext50_32x4d")
     assert len(net.classes) == 264
@@ -135,3 +146,23 @@ def test_options_are_checked():
         get_model("retinanet_resnet50", trainable_layers=6)
     with pytest.raises(UserError, match="unknown option of retinanet_resnet50 'trainable_layer'"):
         get_model("retinanet_resnet50", trainable_layer=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"trainable_layers": "3"}, "trainable_layers is '3'; retinanet_resnet50 takes 0 to 5"),
+        ({"trainable_layers": None}, "trainable_layers is None; "),
+        ({"trainable_layers": 2.5}, "trainable_layers is 2.5; "),
+        ({"norm_epsilon": -1}, "norm_epsilon is -1; give a number from 0"),
+        ({"norm_epsilon": float("nan")}, "norm_epsilon is nan; "),
+        ({"norm_epsilon": "x"}, "norm_epsilon is 'x'; "),
+        ({"input_size": 800}, "input_size is 800; give height and width in pixels"),
+        ({"input_size": (300.5, 300)}, r"input_size is \(300.5, 300\); "),
+        ({"input_size": "ab"}, "input_size is 'ab'; "),
+        ({"input_size": (64, 20)}, r"input_size is \(64, 20\); "),
+    ],
+)
+def test_values_of_options_are_checked(options, message):
+    with pytest.raises(UserError, match=message):
+        get_model("retinanet_resnet50", classes=["a"], **options)

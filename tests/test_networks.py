@@ -183,6 +183,7 @@ def test_own_classes():
         ([], "classes is empty"),
         ("cat", "give a list of names"),
         (80, "classes is a number, 80"),
+        (5.0, "classes is a number, 5.0"),
         (["cat", "cat"], "'cat' stands twice"),
         (["cat", ""], "must be text"),
         (["cat", 3], "must be text"),

@@ -199,5 +199,10 @@ def test_wrong_layouts_and_types_are_refused():
         get_model("ssd_tiny", layout="NWHC")
     with pytest.raises(UserError, match="unknown dtype 'fp16'"):
         get_model("ssd_tiny", dtype="fp16")
+    with pytest.raises(UserError, match="bn_fp16 is for networks of dtype float16"):
+        get_model("ssd_tiny", bn_fp16=True)
+    for ctx in ("cpu", []):
+        with pytest.raises(UserError, match="ctx is .*; give an MXNet context"):
+            get_model("ssd_tiny", ctx=ctx)
     with pytest.raises(UserError, match="GluonCV's networks take layout NCHW and dtype float32 only"):
         get_model("ssd_resnet34", layout="NHWC", backbone="gluoncv:mobilenet1.0")

@@ -177,6 +177,18 @@ def test_any_file_of_the_model(tmp_path, kind):
     assert same(arrays(get_model(source.model_name, ["cat", "dog"], pretrained=path)), arrays(source))
 
 
+def test_a_run_folder_as_training_takes_it(tmp_path):
+    source = get_model("ssd_tiny", classes=["cat", "dog"])
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    save_checkpoint(tmp_path / "run" / "checkpoints" / "best.ckpt", source)
+    net = get_model("ssd_tiny", ["cat", "dog"], pretrained=str(tmp_path / "run"))
+    assert same(arrays(net), arrays(source))
+    base = get_model("ssd_tiny", ["bird"], pretrained_base=tmp_path / "run").backbone
+    assert same(arrays(base), arrays(source.backbone))
+    with pytest.raises(UserError, match="no checkpoint in this folder"):
+        get_model("ssd_tiny", pretrained=tmp_path)
+
+
 def test_a_file_for_the_models_own_classes_serves_others_by_name(tmp_path):
     source = get_model("ssd_tiny")
     write_params(arrays(source), tmp_path / "coco.params")
@@ -298,6 +310,9 @@ def test_training_starts_from_files_and_published_weights(cli, shapes, tmp_path,
     refused(cli(*common, "--pretrained-backbone", "gone.pth"), "gone.pth: no such weight file")
     publish("resnet18", random_state("resnet18"))
     refused(cli(*common, "--pretrained-backbone", "resnet18"), "does not fit the backbone of ssd_tiny")
+    both = ("--weights", "coco.params", "--pretrained-backbone", "coco.params")
+    refused(cli(*common, *both), "--weights brings its backbone along; leave out --pretrained-backbone")
+    refused(cli(*common, "--bn-fp16"), "bn_fp16 is for networks of dtype float16 (--precision fp16)")
     assert not (tmp_path / "run").exists()
 
 

@@ -38,7 +38,7 @@ def add_parser(subparsers: Any) -> Parser:
         "--stages",
         type=bounded("int", low=1, high=4),
         metavar="N",
-        help="stages of a backbone to keep in a pickle (default: 3, of a ResNeXt 4)",
+        help="stages of a backbone to keep in a pickle (default: 3, of a ResNeXt or RetinaNet 4)",
     )
     return parser
 

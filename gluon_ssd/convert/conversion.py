@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Mapping, Sequence, Tuple
@@ -74,9 +75,17 @@ def convert_file(
         raise UserError(f"{to}: the name says not what to write; it should end in {', '.join(TARGETS)}")
     if to.exists() and to.resolve() == path.resolve():
         raise UserError(f"{to}: is the source itself; give another name")
-    kind, state = read_weights(path)
     target_kind = TARGETS[to.suffix.lower()]
-    count, note = _write(Source(path, kind, state, model, classes), to, target_kind, stages)
+    if stages is not None and target_kind != "pickle":
+        raise UserError(f"{to}: stages (--stages) are kept in a .pickle only; leave it out")
+    kind, state = read_weights(path)
+    if kind == "checkpoint" and (model or classes):
+        raise UserError(f"{path}: a checkpoint knows its model and classes; leave out --model and --classes")
+    try:
+        count, note = _write(Source(path, kind, state, model, classes), to, target_kind, stages)
+    except UserError as error:
+        said = str(error)
+        raise UserError(said if said.startswith((str(path), str(to))) else f"{path}: {said}") from None
     return f"{path} ({kind}, {len(state)} tensors) -> {to} ({target_kind}, {count} tensors){note}"
 
 
@@ -96,6 +105,8 @@ def _find(source: Path) -> Path:
 def _write(source: Source, to: Path, target: str, stages: int | None) -> tuple[int, str]:
     """Writes, and returns how many tensors, and what else there is to say."""
     if target == "pickle":
+        if stages is None and _has_pyramid(source.state):
+            stages = 4  # RetinaNet's, whatever the backbone
         return len(write_backbone_pickle(_backbone_state(source), to, stages)), ""
     if target in _TORCH:
         state = _torch_state(source)
@@ -111,9 +122,12 @@ def _write(source: Source, to: Path, target: str, stages: int | None) -> tuple[i
 def _write_network(net: Any, to: Path, target: str) -> tuple[int, str]:
     if target == "checkpoint":
         from ..engine.checkpoint import save_checkpoint
+        from ..model_zoo import model_row
 
         save_checkpoint(to, net)
-        return len(net.collect_params().keys()), f"; gluon-ssd predict photos/ --weights {to}"
+        detects = model_row(net.model_name).kind == "detector"
+        note = f"; gluon-ssd predict photos/ --weights {to}" if detects else ""
+        return len(net.collect_params().keys()), note
     state = _parameters(_with_usual_epsilon(net))
     write_params(state, to)
     options = ", ".join(f"{name}={value!r}" for name, value in getattr(net, "options", {}).items())
@@ -133,10 +147,16 @@ def _backbone_state(source: Source) -> State:
     return cut_padding(arrays, {_STEM: (*stem[:1], 3, *stem[2:])})
 
 
+def _has_pyramid(state: State) -> bool:
+    """The tensors of a RetinaNet, by its reference's names or by either of Gluon's."""
+    return any(re.search(r"(^|_)pyramid[0._]|backbone\.fpn\.", name) for name in state)
+
+
 def _torch_state(source: Source) -> State:
-    if source.by_torch_name:
+    told = source.model or source.classes
+    if source.by_torch_name and not told:
         return source.state
-    if source.is_backbone:
+    if source.is_backbone and not told:
         return torch_names(_backbone_state(source))
     from .state import to_torch_state
 
@@ -201,6 +221,8 @@ def recognise(source: Source) -> str:
         theirs, ours = _shapes(model_outline(name), source)
         if theirs.keys() == ours.keys():
             fits[name] = sum(theirs[key] == shape for key, shape in ours.items())
+    if not fits and not source.by_torch_name and source.is_backbone:
+        raise UserError(f"{source.path}: holds a backbone alone; --pretrained-backbone takes it as it is")
     if not fits:
         raise UserError(f"{source.path}: the tensors' names are of no model here; if it is one, give --model")
     return max(fits, key=lambda name: fits[name])

@@ -160,7 +160,9 @@ def restore_optimizer(trainer: Any, checkpoint: Checkpoint) -> None:
             saved = checkpoint.optimizer.get(key)
             if saved is None or saved.shape != array.shape:
                 raise UserError(
-                    f"{checkpoint.path}: its optimizer state has no {key} that fits; cannot resume"
+                    f"{checkpoint.path}: its optimizer state has no {key} that fits; precision, layout, "
+                    "optimizer and what is frozen cannot change; to start anew from it, use --weights with "
+                    "another --output"
                 )
             array[:] = saved
     if counts is not None:

@@ -76,6 +76,8 @@ def gather(recipe: Recipe, world: World) -> Inputs:
     start_from = None
     if resumed is not None:
         _check_resumed(resumed, recipe, train_set)
+    elif recipe.weights and recipe.pretrained_backbone:
+        raise UserError("--weights brings its backbone along; leave out --pretrained-backbone")
     elif recipe.weights:
         names = recipe.model, recipe.weights, train_set.classes, recipe.backbone
         start_from = world.share(find_trained(*names) if world.first else None)

@@ -94,8 +94,12 @@ def get_model(
     for kind, value, known in (("layout", layout, LAYOUTS), ("dtype", dtype, DTYPES)):
         if value not in known:
             raise unknown(kind, str(value), known)
+    if bn_fp16 and dtype != "float16":
+        raise UserError("bn_fp16 is for networks of dtype float16 (--precision fp16); leave it out")
     names = row.default_classes if classes is None else check_classes(classes)
     contexts = ctx if isinstance(ctx, (list, tuple)) else [ctx]
+    if not contexts or any(one is not None and not hasattr(one, "device_type") for one in contexts):
+        raise UserError(f"ctx is {ctx!r}; give an MXNet context, such as mxnet.gpu(0), or a list of them")
     on_gpu = any(context is not None and context.device_type == "gpu" for context in contexts)
     config = LayerConfig(layout, dtype, "gpu" if on_gpu else "cpu", bn_fp16, bn_group)
     with using(config):
@@ -113,7 +117,7 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
     """Class names as a tuple. Raises UserError where they cannot name a detector's classes."""
     if isinstance(classes, str):
         raise UserError(f"classes is one string, {classes!r}; give a list of names, such as [{classes!r}]")
-    if isinstance(classes, int):
+    if isinstance(classes, (int, float)):
         raise UserError(f"classes is a number, {classes}; give the list of class names, without background")
     names = tuple(classes)
     if not names:

@@ -58,8 +58,8 @@ class RetinaNet(Network):
             self.class_head = PyramidHead(channels, *counts, PRIOR_PROBABILITY, prefix="classhead0_")
             self.box_head = PyramidHead(channels, anchors.per_cell, 4, prefix="boxhead0_")
         stages = len(backbone.stages)
-        if not 0 <= trainable_layers <= stages + 1:
-            raise UserError(f"trainable_layers is {trainable_layers}; {name} takes 0 to {stages + 1}")
+        if not isinstance(trainable_layers, int) or not 0 <= trainable_layers <= stages + 1:
+            raise UserError(f"trainable_layers is {trainable_layers!r}; {name} takes 0 to {stages + 1}")
         self.freeze(range(stages + 1 - trainable_layers))
 
     def set_norm_epsilon(self, epsilon: float) -> None:

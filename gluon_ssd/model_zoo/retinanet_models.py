@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import index
 from typing import Sequence
 
 from ..anchors_retina import RetinaAnchors
@@ -44,6 +45,8 @@ def build_retinanet(
     ``norm_epsilon``: of the frozen batch norms; 0 for the weights that torchvision has published.
     ``input_size``: (height, width) that images are resized to; None is 800x800.
     """
+    if not isinstance(norm_epsilon, (int, float)) or not 0 <= norm_epsilon < 1:
+        raise UserError(f"norm_epsilon is {norm_epsilon!r}; give a number from 0 to below 1")
     config = CONFIGS[row.name]
     spec = replace(config.backbone, outputs=(2, 3, 4))
     return RetinaNet(
@@ -58,10 +61,13 @@ def build_retinanet(
 
 
 def _checked(size: Sequence[int]) -> tuple[int, int]:
-    sides = tuple(int(side) for side in size)
-    if len(sides) != 2 or min(sides) < 32:
-        raise UserError(f"input_size is {list(sides)}; give height and width in pixels, at least 32 each")
-    return sides[0], sides[1]
+    try:
+        height, width = (index(side) for side in size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 32:
+        raise UserError(f"input_size is {size!r}; give height and width in pixels, at least 32 each")
+    return height, width
 
 
 register_model(

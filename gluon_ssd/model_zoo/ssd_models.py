@@ -99,7 +99,7 @@ def build_ssd(row: ModelRow, classes: Sequence[str], *, backbone: str | None = N
 
 
 def _foreign_backbone(backbone: str, boxes: DefaultBoxes) -> GluonCVBackbone:
-    if not backbone.startswith(PREFIX):
+    if not isinstance(backbone, str) or not backbone.startswith(PREFIX):
         raise UserError(f"backbone is {backbone!r}; write {PREFIX}NAME for a network of GluonCV")
     # Classification networks end at stride 32; what is coarser comes from extra layers.
     strides = [step for step in boxes.steps if step <= 32]

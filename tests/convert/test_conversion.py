@@ -18,6 +18,7 @@ from gluon_ssd.convert import (
     write_torch,
 )
 from gluon_ssd.convert.backbone_names import backbone_arrays
+from gluon_ssd.engine.archive import write_archive
 from gluon_ssd.errors import UserError
 
 
@@ -255,11 +256,18 @@ def test_reading_and_writing_needs_neither_mxnet_nor_torch(python, resnet_state,
         ),
         (["odd.pth", "a.pickle"], "odd.pth: the tensors' names are of no model here"),
         (["ok.pth", "a.pickle", "--stages", "5"], "--stages: must be at most 4, got 5"),
+        (["ok.pth", "a.params", "--stages", "4"], "a.params: stages (--stages) are kept in a .pickle only"),
+        (["ok.pth", "b.pth", "--model", "ssd_resnet43"], "unknown model 'ssd_resnet43'; did you mean"),
+        (["ok.pth", "b.pth", "--classes", "cat"], "ok.pth: these weights do not fit resnet18"),
+        (["net.ckpt", "b.pth", "--classes", "cat"], "net.ckpt: a checkpoint knows its model and classes"),
+        (["bare.pickle", "b.ckpt"], "bare.pickle: holds a backbone alone; --pretrained-backbone takes it"),
     ],
 )
 def test_mistakes_are_one_line(cli, resnet_state, tmp_path, arguments, message):
     write_torch(resnet_state(18, width=8), tmp_path / "ok.pth")
     write_torch({"x": np.ones(3, np.float32)}, tmp_path / "odd.pth")
+    convert_file(tmp_path / "ok.pth", tmp_path / "bare.pickle")
+    write_archive(tmp_path / "net.ckpt", {}, {})
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.pth").write_text("hello")
     (tmp_path / "nothing.pth").touch()
@@ -268,7 +276,7 @@ def test_mistakes_are_one_line(cli, resnet_state, tmp_path, arguments, message):
     assert result.err.startswith("error: ")
     assert message in result.err
     assert result.err.count("\n") == 1
-    assert not (tmp_path / "a.params").exists()
+    assert not (tmp_path / "a.params").exists() and not (tmp_path / "b.pth").exists()
 
 
 def test_the_command_says_what_it_did(cli, resnet_state, tmp_path):
@@ -322,6 +330,38 @@ def test_bottleneck_backbones(resnet_state, tmp_path, model):
         assert np.array_equal(arrays[f"{prefix}stage2_conv3_weight"], state["layer2.0.downsample.0.weight"])
         last = f"{prefix}stage{stages}_conv0_weight"
         assert np.array_equal(arrays[last], state[f"layer{stages}.0.conv1.weight"])
+
+
+@pytest.mark.parametrize("suffix", ["params", "paths", "ckpt", "pth"])
+def test_the_pickle_of_a_retinanet_goes_back_into_one(tmp_path, suffix):
+    from gluon_ssd import get_model
+    from gluon_ssd.engine.checkpoint import save_checkpoint
+
+    net = get_model("retinanet_resnet50", classes=["cat"])
+    save_checkpoint(tmp_path / "a.ckpt", net)
+    net.save_parameters(str(tmp_path / "a.paths"))
+    if suffix in ("params", "pth"):
+        convert_file(tmp_path / "a.ckpt", tmp_path / f"a.{suffix}")
+    classes = ["cat"] if suffix in ("params", "paths") else None
+    convert_file(tmp_path / f"a.{suffix}", tmp_path / "a.pickle", classes=classes)
+    back = get_model("retinanet_resnet50", classes=["dog"])
+    load_backbone(back, tmp_path / "a.pickle")
+    assert same(parameters(back.backbone), parameters(net.backbone))
+
+
+def test_what_cannot_be_converted_is_named(tmp_path):
+    from gluon_ssd import get_model
+    from gluon_ssd.engine.checkpoint import save_checkpoint
+
+    save_checkpoint(tmp_path / "a.ckpt", get_model("ssd_tiny", classes=["cat"]))
+    with pytest.raises(UserError, match=r"/a.ckpt: ssd_tiny has no PyTorch counterpart"):
+        convert_file(tmp_path / "a.ckpt", tmp_path / "a.pth")
+    assert not (tmp_path / "a.pth").exists()
+
+
+def test_only_a_detector_is_recommended_for_detecting(tmp_path, resnet_state):
+    write_torch(resnet_state(18), tmp_path / "a.pth")
+    assert convert_file(tmp_path / "a.pth", tmp_path / "a.ckpt").endswith("(checkpoint, 102 tensors)")
 
 
 def test_a_checkpoint_holds_the_options_of_its_network(tmp_path):
