@@ -165,5 +165,5 @@ def test_what_a_run_cannot_change_is_named_when_it_resumes(cli, shapes):
 def test_an_unfit_option_is_the_users_mistake(cli, shapes):
     common = ["train", "--recipe", "ssd_tiny/smoke", "--data", shapes, "--max-steps", 1]
     refused(cli(*common, "--trainable-layers", 3), "trainable_layers", "ssd_tiny")
-    refused(cli(*common, "--freeze", 0, 9), "freeze", "stages 0 (the stem) to 3, got 9")
+    refused(cli(*common, "--freeze", 0, 9), "freeze", "stages 0 (the first layers) to 3, got 9")
     refused(cli(*common, "--precision", "fp8"), "--precision", "fp16")

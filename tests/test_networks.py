@@ -194,7 +194,14 @@ def test_unusable_class_lists_are_refused(classes, complaint):
         get_model("ssd_tiny", classes=classes)
 
 
+def test_a_group_of_norms_is_no_number():
+    with pytest.raises(UserError, match="bn_group is 2; give the ranks of a group"):
+        get_model("ssd_tiny", bn_group=2)
+
+
 def test_an_unknown_model_suggests_the_nearest():
+    with pytest.raises(UserError, match="unknown model '5'"):
+        get_model(5)
     with pytest.raises(UserError, match="ssd_resnet34"):
         get_model("ssd_resnet43")
 

@@ -137,8 +137,11 @@ def _write_network(net: Any, to: Path, target: str) -> tuple[int, str]:
 def _backbone_state(source: Source) -> State:
     """Names that `write_backbone_pickle` knows, in NCHW."""
     try:
-        arrays = short_names(source.state)
+        # What is said to be a whole model has to be one.
+        arrays = {} if source.model else short_names(source.state)
     except UserError:
+        arrays = {}
+    if not arrays:
         net = _with_usual_epsilon(load_network(source))
         prefix = net.backbone.prefix
         arrays = short_names({name: a for name, a in _parameters(net).items() if name.startswith(prefix)})

@@ -91,9 +91,8 @@ class Network(HybridBlock):
         parts = list(self.backbone.parts)
         for stage in stages:
             if not 0 <= stage < len(parts):
-                raise UserError(
-                    f"freeze: {self.model_name} has stages 0 (the stem) to {len(parts) - 1}, got {stage}"
-                )
+                known = f"stages 0 (the first layers) to {len(parts) - 1}"
+                raise UserError(f"freeze: {self.model_name} has {known}, got {stage}")
             parts[stage].collect_params().setattr("grad_req", "null")
 
     def target_encoder(self, input_size: tuple[int, int] | None = None) -> Any:

@@ -96,6 +96,8 @@ def get_model(
             raise unknown(kind, str(value), known)
     if bn_fp16 and dtype != "float16":
         raise UserError("bn_fp16 is for networks of dtype float16 (--precision fp16); leave it out")
+    if bn_group is not None and not hasattr(bn_group, "allreduce"):
+        raise UserError(f"bn_group is {bn_group!r}; give the ranks of a group (nn.RankGroup), or None")
     names = row.default_classes if classes is None else check_classes(classes)
     contexts = ctx if isinstance(ctx, (list, tuple)) else [ctx]
     if not contexts or any(one is not None and not hasattr(one, "device_type") for one in contexts):
@@ -133,7 +135,7 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
 
 def _find(name: str) -> tuple[ModelRow, Builder]:
     if name not in _MODELS:
-        raise unknown("model", name, list_models())
+        raise unknown("model", str(name), list_models())
     return _MODELS[name]
 
 
