@@ -1,6 +1,7 @@
 """The command line as one rank of tests/distributed/test_training.py, with trouble built in.
 
-First argument: ``slow:RANK``, ``dies:RANK:N`` (SIGKILL at its Nth step), ``breaks:RANK:N`` (an exception).
+First argument: ``slow:RANK``, ``dies:RANK:N`` (SIGKILL at its Nth step), ``breaks:RANK:N`` (an exception),
+``stops:RANK:N`` (an interrupt once its Nth step is queued, for which it waits for the others forever).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from gluon_ssd.cli import main
 from gluon_ssd.data.transforms import SSDTrainTransform
 from gluon_ssd.engine.step import TrainStep
+from gluon_ssd.engine.watch import LossWatch
 from gluon_ssd.errors import UserError
 from gluon_ssd.launch import detect
 
@@ -42,6 +44,10 @@ def fail():
     raise UserError("picture.jpg: cannot be read")
 
 
+def interrupt():
+    raise KeyboardInterrupt
+
+
 kind, rank, *nth = sys.argv[1].split(":")
 if detect().rank == int(rank):
     if kind == "slow":
@@ -50,4 +56,8 @@ if detect().rank == int(rank):
         before(TrainStep, "__call__", end_at(int(nth[0]), lambda: os.kill(os.getpid(), signal.SIGKILL)))
     elif kind == "breaks":
         before(TrainStep, "__call__", end_at(int(nth[0]), fail))
+    elif kind == "stops":
+        before(LossWatch, "next", end_at(int(nth[0]), interrupt))
+elif kind == "stops":
+    before(TrainStep, "__call__", end_at(int(nth[0]), lambda: time.sleep(60)))
 sys.exit(main(sys.argv[2:]))
