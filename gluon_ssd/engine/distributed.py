@@ -150,6 +150,8 @@ class HorovodWorld(World):
     def together(self) -> Iterator[None]:
         try:
             yield
+            # Horovod ends everywhere with the first rank that leaves; what is queued would fail.
+            mx.nd.waitall()
         except BaseException as error:
             # Where another rank has ended, what Horovod's operations raise here only follows from it.
             if isinstance(error, mx.base.MXNetError):

@@ -125,6 +125,14 @@ def test_an_interrupt_leaves_no_traceback_and_names_the_checkpoint(data, tmp_pat
     assert re.search(rf"error: rank 0 on \S+ ended: it was interrupted; {advice}", results[1][2])
 
 
+def test_a_rank_that_is_through_stays_until_its_last_step_is_done(data, tmp_path):
+    """Rank 1 has nothing to write; if it left, rank 0's last step would fail, and with it the checkpoint."""
+    flags = (*TRAIN, "--data", data, "--output", tmp_path / "run", *NO_EVALUATION, "--max-steps", 2)
+    # What comes after does not queue behind the gradient that is late.
+    run(2, RANK, "lags:1:2", *flags, MXNET_CPU_WORKER_NTHREADS="2")
+    assert last(tmp_path / "run").step == 2
+
+
 def test_dali_reads_for_two_ranks_and_for_one_that_goes_on(data, tmp_path):
     """DALI brings a libjpeg, and MXNet's is what Horovod makes everybody see."""
     pytest.importorskip("nvidia.dali")
