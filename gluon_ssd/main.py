@@ -6,16 +6,13 @@ It understands the options of DeepLearningExamples, of DALI's example and the SS
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Sequence
 
 from .cli.main import main as gluon_ssd
 from .cli.published import build_parser, pick_system, translate
 from .errors import UserError
-
-# Set by horovodrun, mpirun, Slurm and PMI launchers.
-_RANKS = ("HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "PMI_RANK")
+from .launch import detect
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,13 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print("error:", error, file=sys.stderr)
         return 2
-    if dry_run or _first_process():
+    first = detect().rank == 0
+    if dry_run or first:
         for note in translation.notes:
             print(note, file=sys.stderr)
     if dry_run:
         print(translation.line)
         return 0
-    if _first_process():
+    if first:
         print(f"options of {translation.system.name}: {translation.line}", file=sys.stderr, flush=True)
     return gluon_ssd(translation.arguments)
 
@@ -66,10 +64,6 @@ def _switch(arguments: list[str], name: str) -> bool:
     given = name in arguments
     arguments[:] = [text for text in arguments if text != name]
     return given
-
-
-def _first_process() -> bool:
-    return all(os.environ.get(name, "0") == "0" for name in _RANKS)
 
 
 if __name__ == "__main__":

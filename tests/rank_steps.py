@@ -56,7 +56,7 @@ def train(world, data, constant_norms, **changes):
     """
     recipe = recipe_of(data, world, lr=LR[constant_norms], **changes)
     net, step, loader = parts(world, recipe, constant_norms)
-    schedule, stream, ids = make_schedule(recipe, loader, world.size), batches(loader), []
+    schedule, stream, ids = make_schedule(recipe, loader.samples, world.size), batches(loader), []
     before, first = values(net), {}
     for number in range(STEPS):
         for _ in range(recipe.accumulate):

@@ -1,6 +1,8 @@
 """The command line as one rank of tests/distributed/test_training.py, with trouble built in.
 
-First argument: ``slow:RANK``, ``dies:RANK:N`` (SIGKILL at its Nth step), ``breaks:RANK:N`` (an exception).
+First argument: ``slow:RANK``, ``dies:RANK:N`` (SIGKILL at its Nth step), ``breaks:RANK:N`` (an exception),
+``stops:RANK:N`` (an interrupt once its Nth step is queued, for which it waits for the others forever),
+``lags:RANK:N`` (a gradient of its Nth step is there some seconds late, and nothing else waits for it).
 """
 
 from __future__ import annotations
@@ -10,9 +12,13 @@ import signal
 import sys
 import time
 
+import mxnet as mx
+
 from gluon_ssd.cli import main
 from gluon_ssd.data.transforms import SSDTrainTransform
+from gluon_ssd.engine.distributed import HorovodWorld
 from gluon_ssd.engine.step import TrainStep
+from gluon_ssd.engine.watch import LossWatch
 from gluon_ssd.errors import UserError
 from gluon_ssd.launch import detect
 
@@ -21,7 +27,7 @@ def before(owner, name, action):
     original = getattr(owner, name)
 
     def wrapped(*args, **kwargs):
-        action()
+        action(*args)
         return original(*args, **kwargs)
 
     setattr(owner, name, wrapped)
@@ -30,24 +36,41 @@ def before(owner, name, action):
 def end_at(nth, end):
     calls = []
 
-    def count():
+    def count(*args):
         calls.append(1)
         if len(calls) == nth:
-            end()
+            end(*args)
 
     return count
 
 
-def fail():
+def fail(*args):
     raise UserError("picture.jpg: cannot be read")
+
+
+def interrupt(*args):
+    raise KeyboardInterrupt
+
+
+def lag(world, gradients, *rest):
+    late = mx.nd.zeros((2000, 2000))
+    for _ in range(8):
+        late = mx.nd.dot(late, late)
+    gradients[0][:] = mx.nd.broadcast_add(gradients[0], late[:1, :1].reshape((1, 1, 1, 1)))
 
 
 kind, rank, *nth = sys.argv[1].split(":")
 if detect().rank == int(rank):
     if kind == "slow":
-        before(SSDTrainTransform, "load", lambda: time.sleep(0.4))
+        before(SSDTrainTransform, "load", lambda *args: time.sleep(0.4))
     elif kind == "dies":
-        before(TrainStep, "__call__", end_at(int(nth[0]), lambda: os.kill(os.getpid(), signal.SIGKILL)))
+        before(TrainStep, "__call__", end_at(int(nth[0]), lambda *args: os.kill(os.getpid(), signal.SIGKILL)))
     elif kind == "breaks":
         before(TrainStep, "__call__", end_at(int(nth[0]), fail))
+    elif kind == "stops":
+        before(LossWatch, "next", end_at(int(nth[0]), interrupt))
+    elif kind == "lags":
+        before(HorovodWorld, "allreduce", end_at(int(nth[0]), lag))
+elif kind == "stops":
+    before(TrainStep, "__call__", end_at(int(nth[0]), lambda *args: time.sleep(60)))
 sys.exit(main(sys.argv[2:]))

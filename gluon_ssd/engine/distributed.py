@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import os
@@ -79,8 +80,8 @@ class World:
         """Inside, the end of one rank is the end of all, with a line that names it."""
         yield
 
-    def advise(self, text: str, tell: Callable[[str], None] | None = None) -> None:
-        """What that line should end with; ``tell`` is called with it, too."""
+    def advise(self, advice: Callable[[], str], tell: Callable[[str], None]) -> None:
+        """``advice()``: what that line should end with, asked for then; ``tell`` is called with it, too."""
 
 
 class HorovodWorld(World):
@@ -149,22 +150,18 @@ class HorovodWorld(World):
     def together(self) -> Iterator[None]:
         try:
             yield
-        except UserError as error:
-            self._lifeline.fail(str(error))
-            raise
-        except KeyboardInterrupt:
-            self._lifeline.fail("it was interrupted")
-            raise
+            # Horovod ends everywhere with the first rank that leaves; what is queued would fail.
+            mx.nd.waitall()
         except BaseException as error:
             # Where another rank has ended, what Horovod's operations raise here only follows from it.
             if isinstance(error, mx.base.MXNetError):
                 self._lifeline.await_cause()
-            self._lifeline.fail(f"{type(error).__name__}: {error}")
+            self._lifeline.fail(_reason(error))
+            atexit.register(_drop_operations)
             raise
 
-    def advise(self, text: str, tell: Callable[[str], None] | None = None) -> None:
-        self._lifeline.advice = text
-        self._lifeline.tell = tell or self._lifeline.tell
+    def advise(self, advice: Callable[[], str], tell: Callable[[str], None]) -> None:
+        self._lifeline.advice, self._lifeline.tell = advice, tell
 
 
 class _RankGroup:
@@ -185,6 +182,18 @@ class _RankGroup:
         host = socket.gethostname()
         everywhere = self._world.gather((host, self.local_rank, data))
         return [found for place, _, found in sorted(everywhere) if place == host]
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "it was interrupted"
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+
+
+def _drop_operations() -> None:
+    """Those in which this rank waits for the others fail with them; at exit MXNet would show a traceback."""
+    with contextlib.suppress(mx.base.MXNetError):
+        mx.nd.waitall()
 
 
 def check_group(group: int, size: int) -> None:
@@ -241,6 +250,8 @@ def import_horovod(before: str = "") -> Any:
     # own would call that one.
     for module in ("cv2", "PIL._imaging", "PIL._imagingft"):
         importlib.import_module(module)
+    with contextlib.suppress(ImportError):
+        importlib.import_module("nvidia.dali")
     try:
         import horovod.mxnet as hvd
     except ModuleNotFoundError:

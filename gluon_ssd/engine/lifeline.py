@@ -30,12 +30,13 @@ _WELCOME = b"welcome"
 class Lifeline:
     """Watches the ranks from a thread of its own; ends this process when another has ended too early.
 
-    ``share(value)``: gives rank 0's value to all. ``advice``: what the last line says after the cause;
+    ``share(value)``: gives rank 0's value to all. ``advice()``: what the last line says after the cause;
     ``tell`` is also given that line.
     """
 
     def __init__(self, rank: int, size: int, share: Callable[[Any], Any]) -> None:
-        self.rank, self.advice = rank, ""
+        self.rank = rank
+        self.advice: Callable[[], str] = lambda: ""
         self.tell: Callable[[str], None] = lambda text: None
         self._others: dict[int, _Peer] = {}
         self._silent = False
@@ -124,8 +125,9 @@ class Lifeline:
         self._ending.set()
         if self.rank == 0:
             self._send({"lost": lost, "cause": cause})
-        text = f"{cause}; {self.advice}" if self.advice else cause
+        text = cause
         with contextlib.suppress(Exception):
+            text = "; ".join(filter(None, (cause, self.advice())))
             self.tell(text)
         print("error:", text, file=sys.stderr, flush=True)
         with contextlib.suppress(Exception):

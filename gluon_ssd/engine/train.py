@@ -109,7 +109,7 @@ class _Training:
         for line in opening_lines(self.inputs, samples, self.transferred, progress, self.processes_before):
             console.say(line)
         self.observer.started(self._facts())
-        self.world.advise(_way_on(self.run_dir), console.note)
+        self.world.advise(lambda: _way_on(self.run_dir), console.note)
         if recipe.async_val and self.inputs.val_set is not None and self.world.first:
             scorer = Scorer(self.inputs.val_set, self.run_dir / "val", progress.best_map)
             self.unscored = Unscored(self.world, scorer)
@@ -262,7 +262,6 @@ class _Training:
     def _save(self, name: str) -> None:
         if self.world.first:
             save_checkpoint(self._path(name), *self._parts())
-        self.world.advise(_way_on(self.run_dir))
 
     def _path(self, name: str) -> Path:
         return self.run_dir / "checkpoints" / f"{name}.ckpt"

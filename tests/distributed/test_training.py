@@ -113,6 +113,41 @@ def test_a_mistake_on_one_rank_is_told_by_all(data, tmp_path):
     assert re.search(r"error: rank 1 on \S+ ended: picture.jpg: cannot be read; no checkpoint", results[0][2])
 
 
+def test_an_interrupt_leaves_no_traceback_and_names_the_checkpoint(data, tmp_path):
+    """Rank 0 waits for rank 1 in its third step; rank 1 has not seen rank 0 write the only checkpoint."""
+    output = tmp_path / "run"
+    flags = (*TRAIN, "--data", data, "--output", output, "--epochs", 2, *NO_EVALUATION)
+    results = finish(start(2, RANK, "stops:0:3", *flags, "--checkpoint-steps", 2), timeout=120)
+    assert [status for status, _, _ in results] == [130, 1], results
+    advice = f"to go on from the last checkpoint: gluon-ssd train --resume --output {output}\n"
+    assert f"interrupted in epoch 1, step 2; {advice}" in results[0][2]
+    assert "Traceback" not in results[0][2], results[0][2]
+    assert re.search(rf"error: rank 0 on \S+ ended: it was interrupted; {advice}", results[1][2])
+
+
+def test_a_rank_that_is_through_stays_until_its_last_step_is_done(data, tmp_path):
+    """Rank 1 has nothing to write; if it left, rank 0's last step would fail, and with it the checkpoint."""
+    flags = (*TRAIN, "--data", data, "--output", tmp_path / "run", *NO_EVALUATION, "--max-steps", 2)
+    # What comes after does not queue behind the gradient that is late.
+    run(2, RANK, "lags:1:2", *flags, MXNET_CPU_WORKER_NTHREADS="2")
+    assert last(tmp_path / "run").step == 2
+
+
+def test_dali_reads_for_two_ranks_and_for_one_that_goes_on(data, tmp_path):
+    """DALI brings a libjpeg, and MXNet's is what Horovod makes everybody see."""
+    pytest.importorskip("nvidia.dali")
+    output = tmp_path / "run"
+    flags = (*TRAIN, "--data", data, "--output", output, "--epochs", 1, *NO_EVALUATION)
+    run(2, "-m", "gluon_ssd", *flags, "--data-pipeline", "dali", "--max-steps", 2)
+    run(1, "-m", "gluon_ssd", "train", "--resume", "--output", output, "--max-steps", 5)
+    assert (last(output).batch, last(output).step, last(output).processes) == (7, 5, 1)
+    val = ("-m", "gluon_ssd", "val", output, "--data-pipeline", "dali", "--score-threshold", 0.01)
+    for size in (1, 2):
+        run(size, *val, "--output", tmp_path / str(size))
+    one, two = ((tmp_path / str(size) / "detections.json").read_bytes() for size in (1, 2))
+    assert one == two and len(one) > 1000
+
+
 def test_a_group_that_does_not_divide_the_ranks(data, tmp_path):
     flags = (*TRAIN, "--data", data, "--output", tmp_path / "run", "--bn-group", 3)
     for status, _, err in finish(start(2, "-m", "gluon_ssd", *flags)):

@@ -79,6 +79,12 @@ def test_a_closed_run_lacks_nothing_but_the_accuracy(data, train, values, rules,
     assert check_log(other).passed
 
 
+def test_a_run_that_is_scored_aside_too(data, train):
+    """An epoch has begun when the scores of the one before come."""
+    verdict = check_log(train(data, epochs=2, target_map=1, async_val=True, limit_train=2, **SSD))
+    assert verdict.findings == (ACCURACY.format("0.230"),)
+
+
 def test_a_run_on_real_images_too(coco128, train):
     verdict = check_log(train(coco128, limit_train=2, **SSD))
     assert (verdict.rules, verdict.findings) == ("1.1.0", (ACCURACY.format("0.230"),))

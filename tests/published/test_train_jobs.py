@@ -56,6 +56,7 @@ def test_slurm_job_repeats_clears_caches_and_mounts(shell):
     )
     assert trainings[0][-1] == "/workspace/ssd/scripts/train/run_and_time.sh"
     assert "--container-image=img:1" in lines[1] and "--nodes=8" in lines[1]
+    assert len(shell(f"{line} --dry-run", **{**values, "DRY_RUN": "0"}).stdout.splitlines()) == len(lines)
     values.update(CONT="", CLEAR_CACHES="0", NEXP="1")
     lines = shell(line, **values).stdout.splitlines()
     assert (
