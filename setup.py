@@ -33,7 +33,7 @@ EXTRAS = {
     "safetensors": ["safetensors>=0.4,<1"],
     "tfrecord": ["google-crc32c>=1.5,<2"],
     "dev": [
-        "pytest>=7",
+        "pytest>=7.3",
         "ruff==0.17.6",
         "mypy==2.4.1; python_version >= '3.10'",
         "mypy; python_version < '3.10'",
