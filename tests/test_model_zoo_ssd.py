@@ -71,7 +71,7 @@ def test_frozen_stages_get_no_gradient_and_the_others_do():
         )
         and "running" not in name
     }
-    with pytest.raises(UserError, match=r"ssd_tiny has stages 0 \(the stem\) to 3, got 4"):
+    with pytest.raises(UserError, match=r"ssd_tiny has stages 0 \(the first layers\) to 3, got 4"):
         net.freeze(stages=[4])
 
 

@@ -39,7 +39,7 @@ def test_frozen_stages_and_norms_stay_as_they_were(cli, shapes):
 def test_input_size_is_checked(cli, shapes):
     refused(
         cli("train", *QUICK, "--data", shapes, "--model", "retinanet_resnet50", "--input-size", 96),
-        "input_size is [96]; give height and width",
+        "input_size is (96,); give height and width",
     )
     refused(cli("train", *QUICK, "--data", shapes, "--input-size", 300, 300), "input_size", "ssd_resnet34")
 
