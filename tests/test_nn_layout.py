@@ -184,6 +184,20 @@ def test_mixed_precision_in_both_layouts(name, precision, layout):
     assert_close(run(net, images), expected, 1e-5)
 
 
+@pytest.mark.parametrize("name", list_models())
+def test_every_model_computes_in_mixed_precision(name):
+    mx.random.seed(0)
+    net = get_model(name, classes=["a", "b"])
+    size = net.input_size if name.startswith("ssd") else (96, 128)
+    images = mx.nd.random.normal(shape=(1, 3, *size))
+    expected = run(net, images)
+    net.hybridize()
+    compute_precision(net, "bfloat16")
+    mixed = run(net, images)
+    assert_close(mixed, expected, 5e-2)
+    assert any(np.abs(a - b).max() > 0 for a, b in zip(mixed, expected))
+
+
 def test_half_norm_parameters_on_request():
     net = build("ssd_tiny", dtype="float16", bn_fp16=True)
     norm = net.backbone.stem[1]
