@@ -104,12 +104,14 @@ def gluoncv(batch_size: int, precision: str, candidates: int, scores: str) -> Ca
     import gluon_ssd
 
     import mxnet as mx  # isort: skip
-    from gluoncv.model_zoo import get_model
     from mxnet import autograd
     from mxnet.contrib import amp
 
+    from gluon_ssd.model_zoo.gluoncv_backbone import import_gluoncv
+
     assert gluon_ssd.__version__  # imported for the number of threads it sets
-    net = get_model("ssd_300_resnet34_v1b_coco", pretrained=False, pretrained_base=False)
+    zoo = import_gluoncv().model_zoo
+    net = zoo.get_model("ssd_300_resnet34_v1b_coco", pretrained=False, pretrained_base=False)
     net.initialize()
     batch = images(batch_size)
     with autograd.train_mode():

@@ -58,7 +58,10 @@ def gluoncv(batch_size: int, precision: str) -> Callable[[], None]:
     assert gluon_ssd.__version__  # imported for the number of threads it sets
     if precision == "bf16":
         amp.init("bfloat16")
-    from gluoncv.loss import SSDMultiBoxLoss
+    from gluon_ssd.model_zoo.gluoncv_backbone import import_gluoncv
+
+    import_gluoncv()
+    from gluoncv.loss import SSDMultiBoxLoss  # isort: skip
     from gluoncv.model_zoo import get_model
     from gluoncv.model_zoo.ssd.target import SSDTargetGenerator
 
