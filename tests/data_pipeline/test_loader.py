@@ -130,6 +130,18 @@ def test_shards_are_disjoint_and_complete_in_evaluation(data, size):
     assert sorted(sum(parts, [])) == list(range(1, 12))
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_shuffled_shards_see_each_image_once_and_are_equal_within_one(data, size):
+    for epoch in (0, 1):
+        shards = [loader(data, 2, shard=(rank, size), shuffle=True) for rank in range(size)]
+        for shard in shards:
+            shard.set_epoch(epoch)
+        seen = [sum(ids(shard), []) for shard in shards]
+        assert sorted(sum(seen, [])) == sorted(sum(ids(loader(data)), []))
+        lengths = [len(part) for part in seen]
+        assert max(lengths) - min(lengths) <= 1
+
+
 def test_shards_are_equally_long_in_training(data):
     shards = [loader(data, 2, shard=(rank, 3), drop_last=True, shuffle=True) for rank in range(3)]
     assert [len(shard) for shard in shards] == [1, 1, 1]
