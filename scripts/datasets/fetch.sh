@@ -1,20 +1,8 @@
 # shellcheck shell=bash
-# What the scripts of this folder share: errors, dry runs, downloads that go on where they stopped.
+# What the scripts of this folder share: downloads that go on where they stopped.
 
-fail() {
-    echo "error: $*" >&2
-    exit 2
-}
-
-# Runs a command, or prints it so that it can be pasted into a shell.
-run() {
-    if [[ ${dry_run:-no} == yes ]]; then
-        printf '%q ' "$@"
-        echo
-    else
-        "$@"
-    fi
-}
+# shellcheck source=scripts/shell.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../shell.sh"
 
 # download SOURCE TARGET: a URL, or a file of a mirror, to TARGET, from where an earlier call left it.
 download() {

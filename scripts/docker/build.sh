@@ -32,5 +32,6 @@ while (($#)); do
     esac
     shift
 done
+need docker
 run docker build "$@" --build-arg "BASE_IMAGE=$base" --tag "$image" \
     --file "$REPOSITORY/scripts/docker/$file" "$REPOSITORY"

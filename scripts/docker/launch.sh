@@ -46,6 +46,7 @@ fi
 terminal=()
 [[ ! -t 0 || $dry_run == yes ]] || terminal=(--interactive --tty)
 # Loader processes and Horovod exchange data through shared memory, for which docker gives 64 MB.
+need docker
 run docker run --rm "${terminal[@]}" "${devices[@]}" --ipc=host \
     --ulimit memlock=-1 --ulimit stack=67108864 \
     --volume "$REPOSITORY:/workspace/ssd" --volume "$datasets:/datasets" --volume "$results:/results" \

@@ -6,21 +6,14 @@ SCRIPT=$(basename "$0" .sh)
 : "${DATA_DEFAULT:=/datasets/coco2017}" "${BACKBONE_FILE:=resnet34-333f7ec4.pickle}" "${NODES_DEFAULT:=1}"
 declare -a FLAGS=()
 
-fail() {
-    echo "error: $*" >&2
-    exit 2
-}
+# shellcheck source=scripts/shell.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../shell.sh"
 
-# Runs a command, or prints it as one line that can be pasted into a shell.
-run() {
-    if [[ ${dry_run:-no} == yes ]]; then
-        local line
-        printf -v line '%q ' "$@"
-        echo "${line% }"
-    else
-        command -v "$1" >/dev/null || fail "$1 is not installed"
-        exec "$@"
-    fi
+# Becomes a command, or shows it.
+become() {
+    need "$1"
+    [[ ${dry_run:-no} == yes ]] || exec "$@"
+    show "$@"
 }
 
 usage() {
@@ -128,6 +121,6 @@ train() {
     set_launch
     [[ $smoke != 1 ]] || set_smoke_flags
     [[ -z $backbone || $backbone == none ]] || start=(--pretrained-backbone "$backbone")
-    run "${launch[@]}" gluon-ssd train --recipe "$RECIPE" --data "$data" "${start[@]}" \
+    become "${launch[@]}" gluon-ssd train --recipe "$RECIPE" --data "$data" "${start[@]}" \
         --output "${output:-${RESULTS:-/results}/$SCRIPT}" "${FLAGS[@]}" "${smoke_flags[@]}" "${rest[@]}"
 }

@@ -3,21 +3,8 @@
 # What run_and_time.sh, run.sub and run_with_docker.sh share: one name for each setting, whichever the user gave.
 # Sourced by them. Neutral names win; those of the published configurations follow.
 
-fail() {
-    echo "error: $*" >&2
-    exit 2
-}
-
-# Runs a command, or prints it as one line that can be pasted into a shell.
-run() {
-    if [[ ${dry_run:-no} == yes ]]; then
-        local line
-        printf -v line '%q ' "$@"
-        echo "${line% }"
-    else
-        "$@"
-    fi
-}
+# shellcheck source=scripts/shell.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../shell.sh"
 
 : "${BENCHMARK:=ssd}"
 : "${NODES:=${DGXNNODES:-${PGNNODES:-1}}}"

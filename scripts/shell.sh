@@ -1,0 +1,28 @@
+# shellcheck shell=bash
+# What all scripts share: errors in one line, and dry runs. Sourced by them.
+
+fail() {
+    echo "error: $*" >&2
+    exit 2
+}
+
+# Prints a command as one line that can be pasted into a shell.
+show() {
+    local line
+    printf -v line '%q ' "$@"
+    echo "${line% }"
+}
+
+# Runs a command, or shows it.
+run() {
+    if [[ ${dry_run:-no} == yes ]]; then
+        show "$@"
+    else
+        "$@"
+    fi
+}
+
+# Fails unless a program is there, or only shown.
+need() {
+    [[ ${dry_run:-no} == yes ]] || command -v "$1" >/dev/null || fail "$1 is not installed"
+}
