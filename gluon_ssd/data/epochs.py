@@ -33,12 +33,12 @@ class EpochLoader:
         records: Sequence[Record],
         batch_size: int,
         *,
-        shuffle: bool,
-        seed: int,
-        drop_last: bool,
-        skip_empty: bool,
-        indices: Sequence[int] | None,
-        shard: tuple[int, int],
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        skip_empty: bool = False,
+        indices: Sequence[int] | None = None,
+        shard: tuple[int, int] = (0, 1),
     ) -> None:
         for name, value, least in (("batch_size", batch_size, 1), ("seed", seed, 0)):
             if value < least:

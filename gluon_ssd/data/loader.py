@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, Sequence
+from typing import Any, Callable, Iterator
 
 import cv2
 import numpy as np
@@ -22,12 +22,9 @@ class NativeLoader(EpochLoader):
     image's random numbers come from (seed, epoch, index of the image).
 
     dataset: has ``.records``. transform: writes one image, returns its boxes and labels.
-    shuffle: a new order each epoch. workers: threads; 0 works in the caller's thread.
-    drop_last: leave out the last short batch (and, over several ranks, what makes them unequal).
-    skip_empty: leave out images without any annotation, as the published trainings do.
+    workers: threads; 0 works in the caller's thread. prefetch: batches begun ahead of the consumer.
     encoder: ``encoder(boxes, labels)``, called once per batch in a worker; its result is ``Batch.targets``.
-    prefetch: batches begun ahead of the consumer.
-    indices: use only these records. shard: (rank, size), this process's share; no image is in two shards.
+    order: which images make which batch, ``shuffle``, ``seed``, ``shard`` and so on: see `EpochLoader`.
     on_bad_image: "fail" raises; "skip" takes the next image in its place and warns once per image, until more
     than ``max_bad_share`` of them (and more than one) are bad. Do not skip in evaluation.
 
@@ -42,33 +39,19 @@ class NativeLoader(EpochLoader):
         transform: Transform,
         batch_size: int,
         *,
-        shuffle: bool = False,
-        seed: int = 0,
         workers: int = 2,
-        drop_last: bool = False,
-        skip_empty: bool = False,
         encoder: Encoder | None = None,
         prefetch: int = 2,
-        indices: Sequence[int] | None = None,
-        shard: tuple[int, int] = (0, 1),
         on_bad_image: str = "fail",
         max_bad_share: float = MAX_BAD_SHARE,
+        **order: Any,
     ) -> None:
-        super().__init__(
-            dataset.records,
-            batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            drop_last=drop_last,
-            skip_empty=skip_empty,
-            indices=indices,
-            shard=shard,
-        )
+        super().__init__(dataset.records, batch_size, **order)
         _check_settings(workers, prefetch, on_bad_image)
         self.transform, self.encoder = transform, encoder
         self.workers, self.prefetch = workers, prefetch
         skip = on_bad_image == "skip"
-        self._reader = SampleReader(dataset.records, self._indices, transform, seed, skip, max_bad_share)
+        self._reader = SampleReader(dataset.records, self._indices, transform, self.seed, skip, max_bad_share)
 
     def tell_skipped(self, listener: Callable[[str], None]) -> None:
         self._reader.on_skip = listener

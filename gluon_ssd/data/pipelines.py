@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any
 
 from gluon_ssd.data.epochs import Encoder, EpochLoader
 from gluon_ssd.data.records import Records
@@ -52,27 +52,14 @@ def make_loader(
     settings: InputSettings,
     target: Target,
     *,
-    shuffle: bool = False,
-    seed: int = 0,
-    drop_last: bool = False,
-    skip_empty: bool = False,
     encoder: Encoder | None = None,
-    indices: Sequence[int] | None = None,
-    shard: tuple[int, int] = (0, 1),
+    **order: Any,
 ) -> EpochLoader:
-    """The loader that ``settings`` ask for; the rest as for `NativeLoader`.
+    """The loader that ``settings`` ask for; ``encoder``: see `NativeLoader`, ``order``: `EpochLoader`.
 
     Raises UserError for settings that do not fit and for what is not installed.
     """
-    common: dict[str, Any] = {
-        "shuffle": shuffle,
-        "seed": seed,
-        "drop_last": drop_last,
-        "skip_empty": skip_empty,
-        "encoder": encoder,
-        "indices": indices,
-        "shard": shard,
-    }
+    common: dict[str, Any] = {"encoder": encoder, **order}
     if settings.data_pipeline == "native":
         from gluon_ssd.data.loader import NativeLoader
 

@@ -67,7 +67,8 @@ class SyntheticLoader(EpochLoader):
     """As many batches as another loader would give, all with the same random images, objects and targets.
 
     Ids and sizes are those of the data set's records; its files are not touched. The images are standard
-    normal, on ``target``'s device in its layout and type, so that nothing is left to wait for.
+    normal, on ``target``'s device in its layout and type, so that nothing is left to wait for. ``order``: see
+    `EpochLoader`.
     """
 
     def __init__(
@@ -77,28 +78,14 @@ class SyntheticLoader(EpochLoader):
         batch_size: int,
         *,
         target: Target = Target(),  # noqa: B008 - frozen
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        skip_empty: bool = False,
         encoder: Encoder | None = None,
-        indices: Sequence[int] | None = None,
-        shard: tuple[int, int] = (0, 1),
+        **order: Any,
     ) -> None:
-        super().__init__(
-            dataset.records,
-            batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            drop_last=drop_last,
-            skip_empty=skip_empty,
-            indices=indices,
-            shard=shard,
-        )
+        super().__init__(dataset.records, batch_size, **order)
         self.records = dataset.records
         classes = 1 + max([int(record.classes.max()) for record in self.records if len(record.classes)] + [0])
         size = max(1, min(batch_size, self.samples))
-        self._whole = _random_batch(transform.preprocess.size, size, classes, encoder, target, seed)
+        self._whole = _random_batch(transform.preprocess.size, size, classes, encoder, target, self.seed)
         self._encoder = encoder
 
     def __iter__(self) -> Iterator[Batch]:

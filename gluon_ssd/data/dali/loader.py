@@ -38,7 +38,8 @@ class DaliLoader(EpochLoader):
     middle of its random numbers: to resume within an epoch, the batches before are made again and dropped.
 
     ``transform`` is one of `data.transforms`; it is not run, but read: its crops, mirroring, colours and
-    sizes are put into DALI's terms. ``options``: see `DaliOptions`. The rest: see `NativeLoader`.
+    sizes are put into DALI's terms. ``options``: see `DaliOptions`; ``encoder`` and ``prefetch``: see
+    `NativeLoader`; ``order``: see `EpochLoader`.
     ``Batch.images`` is an NDArray that shares DALI's memory (DLPack, no copy), on ``options.device``; it
     stays valid as long as it is kept.
 
@@ -53,27 +54,13 @@ class DaliLoader(EpochLoader):
         batch_size: int,
         *,
         options: DaliOptions = DaliOptions(),  # noqa: B008 - frozen
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        skip_empty: bool = False,
         encoder: Encoder | None = None,
         prefetch: int = 2,
-        indices: Sequence[int] | None = None,
-        shard: tuple[int, int] = (0, 1),
+        **order: Any,
     ) -> None:
         self._graph = _import_graph()
         self._recipe = self._read(transform)
-        super().__init__(
-            dataset.records,
-            batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            drop_last=drop_last,
-            skip_empty=skip_empty,
-            indices=indices,
-            shard=shard,
-        )
+        super().__init__(dataset.records, batch_size, **order)
         if prefetch < 1:
             raise UserError(f"prefetch is {prefetch}; it must be at least 1")
         self.records, self.options, self.encoder = dataset.records, options, encoder
