@@ -43,11 +43,12 @@ def small(tmp_path):
                 archive.writestr(f"{folder}/{name}", content if "ann" in path else "x" * 1000)
         data = (mirror / path).read_bytes()
         rows.append(f"{folder} {len(names)} {path} {len(data)} {hashlib.md5(data).hexdigest()}")
-    (tmp_path / "scripts").mkdir()
-    script = tmp_path / "scripts" / SCRIPT.name
+    (tmp_path / "scripts/datasets").mkdir(parents=True)
+    script = tmp_path / "scripts/datasets" / SCRIPT.name
     script.write_text(old[:start] + 'readonly PIECES="\n' + "\n".join(rows) + old[end:])
     script.chmod(0o755)
-    shutil.copy(FOLDER / "fetch.sh", tmp_path / "scripts")
+    shutil.copy(FOLDER / "fetch.sh", script.parent)
+    shutil.copy(FOLDER.parent / "shell.sh", tmp_path / "scripts")
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "gluon-ssd"
     program.write_text(f'#!/bin/sh\nPYTHONPATH={REPOSITORY} exec {sys.executable} -m gluon_ssd "$@"\n')
