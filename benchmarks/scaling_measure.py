@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Callable
 
@@ -77,24 +78,33 @@ def launch(processes: int, threads: int, batch: int, model: str, steps: int) -> 
     return found
 
 
+def launch_apart(processes: int, threads: int, batch: int, model: str, steps: int) -> dict[str, float]:
+    """`launch` of ``processes`` runs of one process at the same time; returns what the slowest measured."""
+    with ThreadPoolExecutor(processes) as pool:
+        runs = [pool.submit(launch, 1, threads, batch, model, steps) for _ in range(processes)]
+        return max((run.result() for run in runs), key=lambda found: found["step"])
+
+
 def measure(model: str, batch: int, steps: int, rounds: int) -> None:
     """Prints the steps of one and of two processes that share the cores, and what the model says of them.
 
     All train on ``batch`` images per step: one process on all cores ("all"), one on its share of them where
-    two run ("one"), and two on a share each ("two"). A fourth, one process on a share with half of the images
-    ("half"), is what each of the two computes: the model adds the exchange to it. In turn, ``rounds`` times.
+    two run ("one"), and two on a share each ("two"). What each of those two computes is measured by two that
+    run at the same time and know nothing of each other ("apart"), for they share caches and memory as well:
+    the model adds the exchange to it. In turn, ``rounds`` times.
     """
     from gluon_ssd.machine import cores
 
     share, half = cores() // 2, batch // 2
     if share < 1 or batch % 2:
         raise SystemExit("error: needs two cores and an even --batch-size")
-    runs = {"all": (1, 2 * share, batch), "one": (1, share, batch), "half": (1, share, half)}
-    runs["two"] = (2, share, half)
+    runs = {"all": (1, 2 * share, batch), "one": (1, share, batch)}
+    runs.update(apart=(2, share, half), two=(2, share, half))
     found: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
     for number in range(rounds):
         for name, (processes, threads, images) in runs.items():
-            found[name].append(launch(processes, threads, images, model, steps))
+            start = launch_apart if name == "apart" else launch
+            found[name].append(start(processes, threads, images, model, steps))
         last = ", ".join(f"{name} {1000 * values[-1]['step']:.0f}" for name, values in found.items())
         print(f"  round {number + 1}, ms per step: {last}", flush=True)
     print(f"{model}, medians of {rounds} rounds; whatever else runs on this machine disturbs them")
@@ -114,7 +124,7 @@ def report(found: dict[str, list[dict[str, float]]]) -> None:
     exchange = statistics.median(run["exchange"] for run in found["two"])
     sent = found["two"][0]["bytes"]
     print(f"  exchange of {sent / 1e6:.1f} MB: {1000 * exchange:.0f} ms, {sent / exchange / 1e9:.2f} GB/s")
-    predicted = [half["step"] + two["exchange"] for half, two in zip(found["half"], found["two"])]
+    predicted = [apart["step"] + two["exchange"] for apart, two in zip(found["apart"], found["two"])]
     for base in ("one", "all"):
         bases = [run["step"] for run in found[base]]
         for name, steps in (("measured", [run["step"] for run in found["two"]]), ("model", predicted)):
