@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     paths = expand_sources(args.sources)
 
     from ..detector import Detector, load
-    from ..engine.archive import atomic_write
+    from ..files import atomic_write
 
     net = load(args.weights, device=args.device)
     detector = Detector(

@@ -9,8 +9,8 @@ from typing import Any, Mapping
 
 import numpy as np
 
-from ..engine.archive import atomic_write
 from ..errors import UserError
+from ..files import atomic_write
 from .safe_pickle import Refused, short
 from .torch_pickle import BFLOAT16, ElementType, element_array
 from .torch_reader import readable

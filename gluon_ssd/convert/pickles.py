@@ -8,7 +8,7 @@ from typing import Any, Mapping
 
 import numpy as np
 
-from ..engine.archive import atomic_write
+from ..files import atomic_write
 from . import numpy_pickle
 from .backbone_names import backbone_arrays
 from .numpy_pickle import NumpyArray

@@ -9,8 +9,8 @@ from typing import Iterable, Mapping
 
 import numpy as np
 
-from ..engine.archive import atomic_write
 from ..errors import UserError
+from ..files import atomic_write
 
 # PyTorch starts every storage at a multiple of this, so that files can be mapped into memory.
 _ALIGNMENT = 64

@@ -1,64 +1,22 @@
 """The file format of checkpoints: a zip archive of NumPy arrays and one JSON document.
 
-Nothing in it can run code when it is read, the zip's checksums find damage, and a file appears under its
-name only when it is complete and on disk.
+Nothing in it can run code when it is read, and the zip's checksums find damage.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
 import zipfile
 from pathlib import Path
-from typing import Any, Iterator, Mapping
+from typing import Any, Mapping
 
 import numpy as np
 
 from ..errors import UserError
+from ..files import atomic_write
 
 STATE = "state.json"
-
-
-@contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path that becomes ``path`` when the block ends well, and goes when it does not.
-
-    Raises UserError when the disk is full or the folder cannot be written; what was at ``path`` stays.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written: {error.strerror or error}; what was there before is untouched"
-        ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Puts a renaming on disk; systems that cannot open a folder do without."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Deletes what interrupted writes left in ``folder``, which need not exist."""
-    for pattern in (".*.tmp", ".*.partial"):
-        for path in folder.glob(pattern):
-            with contextlib.suppress(OSError):
-                path.unlink()
 
 
 def write_archive(path: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:

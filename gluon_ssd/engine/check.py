@@ -16,6 +16,7 @@ from ..data.images import as_path
 from ..data.preprocess import Preprocess
 from ..data.record_files.manifest import holds_records
 from ..errors import UserError
+from ..files import atomic_write
 from ..model_zoo import model_row
 from ..model_zoo.registry import ModelRow
 from ..model_zoo.retinanet_models import CONFIGS as RETINANETS
@@ -23,7 +24,6 @@ from ..model_zoo.ssd_models import CONFIGS as SSDS
 from ..report.check_html import check_page
 from ..report.check_plots import annotated_sheet, augmented_sheet, plot_classes, plot_sizes
 from ..runs import next_run_dir
-from .archive import atomic_write
 from .console import Console
 from .setup import training_transform
 

@@ -19,7 +19,7 @@ from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform
 from ..detector import Detector, restore, to_pixels
 from ..errors import UserError
-from .archive import atomic_write
+from ..files import atomic_write
 from .checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from .coco_eval import METRICS, Scores, score
 from .device import images_on, target_of

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Mapping
 
-from .archive import atomic_write
+from ..files import atomic_write
 
 COLUMNS = (
     "epoch",

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from ..data.batch import Batch
+from ..files import atomic_write
 from ..report.draw import contact_sheet, draw_boxes
-from .archive import atomic_write
 
 
 def write_batch_picture(batch: Batch, net: Any, path: Path, most: int = 16) -> None:

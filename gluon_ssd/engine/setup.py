@@ -15,11 +15,11 @@ from ..data.preprocess import Preprocess
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform, FlipTrainTransform, PlainTrainTransform, SSDTrainTransform
 from ..errors import UserError
+from ..files import atomic_write, remove_leftovers
 from ..model_zoo import model_row
 from ..pretrained import Trained, find_backbone, find_trained
 from ..recipe import Recipe
 from ..runs import RECIPE_FILE, next_run_dir
-from .archive import atomic_write, remove_leftovers
 from .checkpoint import Checkpoint, Progress, read_checkpoint
 from .device import pick_device, target_of
 from .distributed import World

@@ -10,7 +10,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from ..errors import UserError
-from .archive import atomic_write
+from ..files import atomic_write
 
 
 @dataclass

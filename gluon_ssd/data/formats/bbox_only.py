@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ...files import new_text_file
 from ..coco_json import SECTIONS, Row, load_json, section
-from .writing import new_file
 
 _IMAGE_KEYS = ("id", "file_name", "height", "width")
 _BOX_KEYS = ("image_id", "bbox", "category_id", "id")
@@ -31,7 +31,7 @@ def prepare_json(
     else:
         boxes = [{key: value for key, value in row.items() if key in _BOX_KEYS} for row in annotations]
     slim = {"images": images, "annotations": boxes, "categories": categories}
-    with new_file(target) as stream:
+    with new_text_file(target) as stream:
         if pretty:
             json.dump(slim, stream, indent=4)
         else:

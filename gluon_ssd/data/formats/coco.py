@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...errors import UserError
+from ...files import new_text_file
 from ..coco import find_files, has_split
 from ..coco_json import CocoFile, Row, load_json, read_coco
 from .model import FLAGS, MASKS, Box, DataSet, Options, Picture, clip
 from .reading import SPLIT_NAMES, missing, read_bytes
-from .writing import new_file
 
 # The columns that MLPerf's OpenImages files keep, and what they are here.
 _OPENIMAGES = {
@@ -167,7 +167,7 @@ def write_coco_split(
         "annotations": annotations,
         "categories": [{"id": number, "name": name} for number, name in enumerate(classes, start=1)],
     }
-    with new_file(path) as stream:
+    with new_text_file(path) as stream:
         json.dump(content, stream)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Callable, NamedTuple
 
 from ...errors import UserError
+from ...files import new_folder
 from .coco import looks_like_coco, read_coco_set
 from .model import DataSet, Options, Picture
 from .openimages import looks_like_openimages, read_openimages
@@ -14,7 +15,6 @@ from .placing import Placer
 from .reading import choose_classes
 from .voc import looks_like_voc, read_voc
 from .writers import write_coco, write_openimages, write_voc, write_yolo
-from .writing import new_folder
 from .yolo import looks_like_yolo, read_yolo
 
 

@@ -17,10 +17,10 @@ from typing import Any, Iterator, Sequence
 import numpy as np
 
 from ...errors import UserError
+from ...files import new_text_file
 from ..openimages_names import OPENIMAGES_MLPERF_CLASSES
 from .openimages import COLUMNS, read_boxes, read_descriptions
 from .reading import image_size
-from .writing import new_file
 
 _FLAGS = tuple(COLUMNS)
 
@@ -61,7 +61,7 @@ def write_mlperf_json(
         raise UserError(f"{images}: {many}, first {absent[0].name}; complete the download")
     with ThreadPoolExecutor(threads) as pool:
         sizes = list(pool.map(image_size, files, chunksize=256))
-    with new_file(target) as stream:
+    with new_text_file(target) as stream:
         info = {"description": "MLPerf's 264 classes of OpenImages v6", "version": "v6"}
         categories = [{"id": k, "name": name, "supercategory": None} for k, name in enumerate(classes)]
         stream.write(

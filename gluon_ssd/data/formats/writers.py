@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from pathlib import Path, PurePosixPath
+from typing import IO, Iterator
 from xml.sax.saxutils import escape
 
 from ...errors import UserError
@@ -12,7 +14,6 @@ from .coco import write_coco_split
 from .model import FLAGS_LOST, Box, DataSet, Options, Picture
 from .openimages import COLUMNS
 from .placing import Placer, flat_names
-from .writing import new_text
 
 ROUNDED = "boxes rounded to whole pixels"
 CROWD_AS_DIFFICULT = "crowd regions, marked difficult"
@@ -48,7 +49,7 @@ def write_voc(data: DataSet, place: Placer, options: Options) -> None:
             data.notes[RENAMED] += stem != PurePosixPath(picture.name).stem
             file = stem + PurePosixPath(picture.name).suffix
             place.put(picture, f"JPEGImages/{file}")
-            with new_text(root / "Annotations" / f"{stem}.xml") as stream:
+            with _new_text(root / "Annotations" / f"{stem}.xml") as stream:
                 stream.write(_voc_xml(picture, file, data, options.voc_origin))
             listed.append(stem)
         _write_lines(root / "ImageSets" / "Main" / f"{split}.txt", listed)
@@ -117,7 +118,7 @@ def write_yolo(data: DataSet, place: Placer, options: Options) -> None:
             lines = [line for box in picture.boxes for line in _yolo_line(box, picture, data)]
             _write_lines(root / "labels" / split / f"{stem}.txt", lines)
     content = {**{split: f"images/{split}" for split in data.splits}, "names": dict(enumerate(data.classes))}
-    with new_text(root / "data.yaml") as stream:
+    with _new_text(root / "data.yaml") as stream:
         yaml.safe_dump(content, stream, sort_keys=False, allow_unicode=True)
 
 
@@ -182,10 +183,18 @@ def _fraction(value: float) -> str:
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:
-    with new_text(path) as stream:
+    with _new_text(path) as stream:
         stream.writelines(f"{line}\n" for line in lines)
 
 
 def _write_csv(path: Path, rows: list[list[str]]) -> None:
-    with new_text(path) as stream:
+    with _new_text(path) as stream:
         csv.writer(stream, lineterminator="\n").writerows(rows)
+
+
+@contextlib.contextmanager
+def _new_text(path: Path) -> Iterator[IO[str]]:
+    """A text file (UTF-8, Unix line ends); the folder around it is published whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8", newline="\n") as stream:
+        yield stream

@@ -1,4 +1,4 @@
-"""Files and folders that appear under their names whole or not at all."""
+"""Files and folders that appear under their names whole, or not at all."""
 
 from __future__ import annotations
 
@@ -9,25 +9,38 @@ import shutil
 from pathlib import Path
 from typing import IO, Iterator
 
-from ...errors import UserError
+from .errors import UserError
 
 
 @contextlib.contextmanager
-def new_file(path: Path) -> Iterator[IO[str]]:
-    """A text file (UTF-8) that takes the name ``path`` when the block ends well. Raises UserError."""
+def atomic_write(path: Path) -> Iterator[Path]:
+    """A temporary path that becomes ``path`` when the block ends well, and goes when it does not.
+
+    Raises UserError when the disk is full or the folder cannot be written; what was at ``path`` stays.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8", newline="\n") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+        raise UserError(
+            f"{path}: cannot be written: {error.strerror or error}; what was there before is untouched"
+        ) from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def new_text_file(path: Path) -> Iterator[IO[str]]:
+    """A text file (UTF-8, Unix line ends) by way of `atomic_write`; its folder is made if need be."""
+    with atomic_write(path) as temporary:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "w", encoding="utf-8", newline="\n") as stream:
+            yield stream
 
 
 @contextlib.contextmanager
@@ -58,9 +71,19 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def new_text(path: Path) -> Iterator[IO[str]]:
-    """A text file (UTF-8, Unix line ends) inside a folder that is itself written whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", encoding="utf-8", newline="\n") as stream:
-        yield stream
+def remove_leftovers(folder: Path) -> None:
+    """Deletes what interrupted writes left in ``folder``, which need not exist."""
+    for pattern in (".*.tmp", ".*.partial"):
+        for path in folder.glob(pattern):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Puts a renaming on disk; systems that cannot open a folder do without."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
