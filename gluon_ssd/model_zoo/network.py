@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Dict, Iterable, Sequence, Tuple
 
 import numpy as np
@@ -12,9 +11,9 @@ from mxnet.gluon import HybridBlock
 
 from ..data.preprocess import Preprocess
 from ..errors import UserError
-from ..layout import all_to_layout, cut_padding, weight_layout
 from ..nn import current
-from ..parameter_names import nvidia_name, refuse_gluoncv_ssd
+from ..parameter_names import by_parameter_name
+from .transfer import fitting
 
 # By name of a parameter whose rows belong to classes: our rows, where they come from, rows of the source.
 HeadRows = Dict[str, Tuple[np.ndarray, np.ndarray, int]]
@@ -49,7 +48,7 @@ class Network(HybridBlock):
 
     def load_parameters(
         self,
-        filename: str,
+        filename: str | Path,
         ctx: Any = None,
         allow_missing: bool = False,
         ignore_extra: bool = False,
@@ -60,25 +59,21 @@ class Network(HybridBlock):
 
         Whole names, ``ssd0_expand_conv0_weight``, are those of `collect_params` and of exported networks.
         Files of NVIDIA's MXNet SSD have paths of their own and, in NHWC, padding, which is cut off. Raises
-        UserError for a detector of GluonCV's.
+        UserError, before anything is changed, for a file that is missing, damaged (MXNet's own reader aborts
+        or answers with a trace of its C++) or does not fit, and for a detector of GluonCV's.
         """
-        loaded = nd.load(filename)
-        arrays = {name[4:] if name[:4] in ("arg:", "aux:") else name: array for name, array in loaded.items()}
+        from ..convert.params_file import read_params  # later: convert knows the zoo
+
+        found = read_params(filename)
         try:
-            refuse_gluoncv_ssd(arrays)
+            arrays = by_parameter_name(self, found)
         except UserError as error:
             raise UserError(f"{filename}: {error}") from None
-        arrays = {nvidia_name(name): array for name, array in arrays.items()}
-        if all(name.startswith(self.prefix) for name in arrays):
-            arrays = {name[len(self.prefix) :]: array for name, array in arrays.items()}
-        if weight_layout(array.shape for array in arrays.values()) != self.layout:
-            arrays = all_to_layout(arrays, self.layout)
-        shapes = {name[len(self.prefix) :]: p.shape for name, p in self.collect_params().items()}
-        arrays = cut_padding(arrays, shapes)
-        with TemporaryDirectory() as folder:
-            converted = str(Path(folder, "converted.params"))
-            nd.save(converted, arrays)
-            super().load_parameters(converted, ctx, allow_missing, ignore_extra, cast_dtype, dtype_source)
+        arrays = fitting(self, arrays, str(filename), allow_missing=allow_missing, ignore_extra=ignore_extra)
+        for name, parameter in self.collect_params().items():
+            if name in arrays:
+                value = nd.array(arrays[name], dtype=arrays[name].dtype)
+                parameter._load_init(value, ctx, cast_dtype=cast_dtype, dtype_source=dtype_source)
 
     def freeze(self, stages: Iterable[int]) -> None:
         """Stops training the given stages of the backbone: 0 is the stem, 1 the first stage, and so on.
