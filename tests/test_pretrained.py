@@ -16,7 +16,7 @@ from gluon_ssd.data.coco_names import COCO_CLASSES
 from gluon_ssd.engine.checkpoint import save_checkpoint
 from gluon_ssd.model_zoo import model_row
 from gluon_ssd.model_zoo.registry import model_outline
-from gluon_ssd.pretrained import find_backbone
+from gluon_ssd.pretrained import find_backbone, find_trained
 from gluon_ssd.weights import WEIGHTS, WeightFile
 
 
@@ -238,6 +238,24 @@ def test_mistakes_are_one_line(arguments, message):
     with pytest.raises(UserError) as error:
         get_model(model, **{option: value})
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_published_name_is_never_a_file(publish, tmp_path, monkeypatch):
+    """The same for every option; what lies in the current folder cannot change what a command means."""
+    monkeypatch.chdir(tmp_path)
+    publish("resnet18", random_state("resnet18"))
+    own = get_model("resnet18")
+    for name in ("resnet18", "pretrained"):
+        write_params(arrays(own), tmp_path / name)
+    stored = tmp_path / "home" / "models" / WEIGHTS["resnet18"].file
+    for name in ("resnet18", "pretrained"):
+        assert find_trained("resnet18", name, own.classes).path == stored
+        assert find_backbone("ssd_resnet18", name) == stored
+        assert not same(arrays(get_model("resnet18", pretrained=name)), arrays(own))
+        for file in (f"./{name}", Path(name)):
+            assert find_trained("resnet18", file, own.classes).path == Path(name)
+            assert find_backbone("ssd_resnet18", file) == Path(name)
+            assert same(arrays(get_model("resnet18", pretrained=file)), arrays(own))
 
 
 def test_one_kind_of_start_is_enough():
