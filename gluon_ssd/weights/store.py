@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import Callable
 
@@ -48,11 +49,16 @@ def find_weights(name: str) -> Path:
 
 
 def source_of(row: WeightFile) -> str:
-    """Where a file comes from: the mirror, a folder or the start of a URL, where one is set."""
+    """Where a file comes from: the mirror, a folder or the start of a URL, where one is set.
+
+    Raises UserError for a URL of another kind than http and https.
+    """
     mirror = os.environ.get(MIRROR, "")
     if not mirror:
         return row.url
-    if mirror.startswith(("http://", "https://")):
+    if "://" in mirror:
+        if not re.match("https?://[^/]", mirror):
+            raise UserError(f"{MIRROR} is {mirror!r}; give a folder, or a URL of http or https")
         return f"{mirror.rstrip('/')}/{row.file}"
     return str(Path(mirror).expanduser() / row.file)
 
