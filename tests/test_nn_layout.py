@@ -213,6 +213,8 @@ def test_wrong_layouts_and_types_are_refused():
         get_model("ssd_tiny", layout="NWHC")
     with pytest.raises(UserError, match="unknown dtype 'fp16'"):
         get_model("ssd_tiny", dtype="fp16")
+    with pytest.raises(UserError, match="bn_fp16 is 'no'; give True or False"):
+        get_model("ssd_tiny", dtype="float16", bn_fp16="no")
     with pytest.raises(UserError, match="bn_fp16 is for networks of dtype float16"):
         get_model("ssd_tiny", bn_fp16=True)
     for ctx in ("cpu", []):

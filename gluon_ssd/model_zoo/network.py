@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Dict, Iterable, Sequence, Tuple
 
@@ -27,6 +28,8 @@ class Network(HybridBlock):
     """
 
     backbone: Any
+    # Whether all images have to be of ``input_size``.
+    fixed_size = False
 
     def __init__(self, name: str, class_names: Sequence[str], preprocess: Preprocess, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -45,6 +48,23 @@ class Network(HybridBlock):
     def arrange(self, images: Any) -> Any:
         """(N, 3, H, W) images, an array or a symbol, in the layout that this network takes."""
         return images if self.layout == "NCHW" else images.transpose((0, 2, 3, 1))
+
+    def forward(self, x: Any, *args: Any) -> Any:
+        """Gluon's. Raises UserError for images that are not of the shape or type that this network takes."""
+        if isinstance(x, nd.NDArray):
+            self._check_images(x)
+        return super().forward(x, *args)
+
+    def _check_images(self, images: Any) -> None:
+        sides = self.input_size if self.fixed_size else ("height", "width")
+        wanted = ("N", 3, *sides) if self.layout == "NCHW" else ("N", *sides, 3)
+        found = images.shape
+        if len(found) != 4 or any(w != f for w, f in zip(wanted, found) if not isinstance(w, str)):
+            text = ", ".join(map(str, wanted))
+            raise UserError(f"{self.model_name} takes images of shape ({text}), got {found}")
+        kind = np.dtype(images.dtype)
+        if kind not in (np.dtype(np.float32), np.dtype(self.dtype)):
+            raise UserError(f"{self.model_name} takes normalised images of float32, got {kind.name}")
 
     def load_parameters(
         self,
@@ -84,10 +104,12 @@ class Network(HybridBlock):
         for a stage that the backbone does not have.
         """
         parts = list(self.backbone.parts)
+        if not isinstance(stages, Iterable):
+            raise UserError(f"freeze: stages is {stages!r}; give a list of numbers, such as [{stages!r}]")
         for stage in stages:
-            if not 0 <= stage < len(parts):
+            if not isinstance(stage, Integral) or not 0 <= stage < len(parts):
                 known = f"stages 0 (the first layers) to {len(parts) - 1}"
-                raise UserError(f"freeze: {self.model_name} has {known}, got {stage}")
+                raise UserError(f"freeze: {self.model_name} has {known}, got {stage!r}")
             parts[stage].collect_params().setattr("grad_req", "null")
 
     def target_encoder(self, input_size: tuple[int, int] | None = None) -> Any:
