@@ -135,7 +135,14 @@ def image_of(*size):
 
 @pytest.mark.parametrize(
     ("model", "style"),
-    [("ssd_resnet34", MLPERF_SSD), ("ssd_resnet18", DLE_SSD), ("ssd_resnet50", DLE_SSD)],
+    [
+        ("ssd_resnet34", MLPERF_SSD),
+        ("ssd_resnet18", DLE_SSD),
+        ("ssd_resnet34_bn", DLE_SSD),
+        ("ssd_resnet50", DLE_SSD),
+        ("ssd_resnet101", DLE_SSD),
+        ("ssd_resnet152", DLE_SSD),
+    ],
 )
 def test_the_written_file_of_an_ssd_gives_our_outputs(tmp_path, model, style):
     import mxnet as mx
