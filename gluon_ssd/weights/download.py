@@ -19,6 +19,7 @@ from ..version import __version__
 _BLOCK = 1 << 18
 _TIMEOUT = 30  # seconds without a byte
 
+# Called with bytes so far and bytes in all, which may be unknown.
 Progress = Callable[[int, "int | None"], None]
 
 

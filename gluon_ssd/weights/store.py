@@ -6,15 +6,12 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import Callable
 
 from ..errors import UserError, unknown
-from .download import fetch
+from .download import Progress, fetch
 from .table import WEIGHTS, WeightFile
 
 HOME, MIRROR = "GLUON_SSD_HOME", "GLUON_SSD_MIRROR"
-# Called with bytes so far and bytes in all, which may be unknown.
-Progress = Callable[[int, "int | None"], None]
 
 
 def store_dir() -> Path:
@@ -34,18 +31,6 @@ def weight_file(name: str) -> WeightFile:
 def stored_path(name: str) -> Path:
     """Where the file of ``name`` is, or would be, in the store. Raises UserError for an unknown name."""
     return store_dir() / weight_file(name).file
-
-
-def find_weights(name: str) -> Path:
-    """The stored file of ``name``, checked. Never downloads.
-
-    Raises UserError when it is not in the store, telling how it gets there, or is damaged.
-    """
-    row, path = weight_file(name), stored_path(name)
-    if not path.is_file():
-        raise UserError(f"{path}: not in the weight store; gluon-ssd models pull {row.name}")
-    _check(path, row)
-    return path
 
 
 def source_of(row: WeightFile) -> str:

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from gluon_ssd.errors import UserError
-from gluon_ssd.weights import WEIGHTS, WeightFile, find_weights, pull, store, store_dir, stored_path
+from gluon_ssd.weights import WEIGHTS, WeightFile, pull, store, store_dir, stored_path
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]
@@ -103,8 +103,7 @@ def test_pull_from_a_server(server, home):
     assert (home / FILE).read_bytes() == CONTENT
     assert seen[-1] == (1 << 20, 1 << 20)
     assert contents(home) == [FILE]
-    assert find_weights("tiny") == find_weights(FILE) == home / FILE
-    pull("tiny")
+    assert pull("tiny") == pull(FILE) == home / FILE
     assert server.asked == [(f"/mirror/{FILE}", None)]
 
 
@@ -143,15 +142,8 @@ def test_wrong_content_is_not_kept(server, home):
 def test_a_damaged_file_of_the_store(home):
     home.mkdir(parents=True)
     (home / FILE).write_bytes(CONTENT[:-1])
-    for function in (find_weights, pull):
-        with pytest.raises(UserError, match="remove it and pull again"):
-            function("tiny")
-
-
-def test_find_never_downloads(server, home):
-    with pytest.raises(UserError, match="not in the weight store; gluon-ssd models pull tiny"):
-        find_weights("tiny")
-    assert server.asked == []
+    with pytest.raises(UserError, match="remove it and pull again"):
+        pull("tiny")
 
 
 def test_a_folder_as_mirror(home, tmp_path, monkeypatch):
