@@ -158,9 +158,12 @@ def load(where: str | Path, device: str = "auto") -> Any:
 
 
 def restore(checkpoint: Checkpoint, device: str = "auto", local_rank: int = 0) -> Any:
-    """The network of a checkpoint that was read. Raises UserError when its parameters do not fit."""
+    """The network of a checkpoint that was read. Raises UserError when there is none such, or it does not fit."""
     context = pick_device(device, local_rank)
-    net = get_model(checkpoint.model, checkpoint.classes, ctx=context, **checkpoint.options)
+    try:
+        net = get_model(checkpoint.model, checkpoint.classes, **{**checkpoint.options, "ctx": context})
+    except (UserError, TypeError) as error:  # TypeError: options by the names of other arguments
+        raise UserError(f"{checkpoint.path}: {error}") from None
     net.preprocess = checkpoint.preprocess
     set_parameters(net, checkpoint.parameters, str(checkpoint.path))
     return net

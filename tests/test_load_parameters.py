@@ -1,12 +1,16 @@
-"""``net.load_parameters``: what fits is loaded, everything else is one line and changes nothing."""
+"""Files into networks: what fits is loaded, everything else is one line and changes nothing."""
 
 from __future__ import annotations
+
+import json
+import zipfile
 
 import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_ssd import UserError, get_model
+from gluon_ssd import UserError, get_model, load
+from gluon_ssd.engine.checkpoint import save_checkpoint
 
 
 def values(net):
@@ -108,3 +112,25 @@ def test_a_network_without_values_is_filled(data, tmp_path):
     filled.load_parameters(tmp_path / "a.params")
     net.load_parameters(tmp_path / "a.params", ctx=mx.cpu())
     assert all(np.array_equal(value, values(filled)[name]) for name, value in values(net).items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "ssd_next"}, "unknown model 'ssd_next'; did you mean"),
+        ({"options": {"layout": 5}}, "unknown layout '5'; known: NCHW, NHWC"),
+        ({"options": {"classes": ["b"]}}, "get_model.. got multiple values for argument 'classes'"),
+        ({"classes": ["a", "a"]}, "class name 'a' stands twice in classes"),
+    ],
+)
+def test_a_checkpoint_of_no_network_here_is_named(tmp_path, changes, message):
+    """As of a later version, or written to by hand."""
+    save_checkpoint(tmp_path / "a.ckpt", get_model("ssd_tiny", classes=["a"]))
+    with zipfile.ZipFile(tmp_path / "a.ckpt") as source, zipfile.ZipFile(tmp_path / "b.ckpt", "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "state.json":
+                content = json.dumps({**json.loads(content), **changes})
+            target.writestr(name, content)
+    with pytest.raises(UserError, match=f"^{tmp_path}/b.ckpt: {message}"):
+        load(tmp_path / "b.ckpt", device="cpu")
