@@ -158,7 +158,7 @@ def load(where: str | Path, device: str = "auto") -> Any:
 
 
 def restore(checkpoint: Checkpoint, device: str = "auto", local_rank: int = 0) -> Any:
-    """The network of a checkpoint that was read. Raises UserError when there is none such or it does not fit."""
+    """The network of a checkpoint that was read. Raises UserError when none is such, or it does not fit."""
     context = pick_device(device, local_rank)
     try:
         net = get_model(checkpoint.model, checkpoint.classes, **{**checkpoint.options, "ctx": context})

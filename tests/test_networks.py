@@ -78,6 +78,12 @@ def test_torch_weights_that_do_not_fit_are_named_and_change_nothing(seeded_net):
         np.testing.assert_array_equal(array, before[name])
 
 
+@pytest.mark.parametrize("state", [None, ["conv1.weight"], {5: np.ones(2)}])
+def test_what_is_no_state_dict(state):
+    with pytest.raises(UserError, match=r"weights are of type .*; give tensors by name, a state_dict\(\)"):
+        load_torch_state(get_model("resnet18", classes=["a"]), state)
+
+
 def test_module_prefixes_of_data_parallel_training_are_taken_off(seeded_net):
     weights = seeded_weights("ssd300_resnet34_mlperf")
     bias = next(name for name in weights if name.endswith("loc.3.bias"))
