@@ -362,6 +362,20 @@ def backbone_files(model, folder):
     return state, names
 
 
+@pytest.mark.parametrize(("model", "file"), [("ssd_tiny", 0), ("ssd_tiny", 1), ("ssd_resnet18", 3)])
+def test_training_starts_from_a_backbone_of_every_kind_of_file(cli, shapes, tmp_path, model, file):
+    """.params, .pickle and .pth; the rate is too small to move a weight."""
+    state, names = backbone_files(model, tmp_path)
+    options = ("--pretrained-backbone", names[file], "--data", shapes, "--eval-every", 0, "--lr", 1e-30)
+    result = cli(*TRAIN, "--recipe", f"{model}/smoke", *options)
+    assert result.status == 0, result.err
+    trained = read_weights(tmp_path / "run" / "checkpoints" / "last.ckpt")[1]
+    prefix = model_outline(model).backbone.prefix
+    for name, value in state.items():
+        if "running" not in name:  # norms have seen a batch
+            assert np.array_equal(trained[prefix + name], value), name
+
+
 @pytest.mark.parametrize("model", list_models("detector"))
 def test_every_detector_takes_its_backbone_from_every_kind_of_file(tmp_path, model):
     from gluon_ssd.convert import load_backbone
