@@ -205,11 +205,9 @@ def load_network(source: Source) -> Any:
             set_parameters(net, by_parameter_name(net, source.state), str(source.path))
     except UserError as error:
         said = str(error) if str(source.path) in str(error) else f"{source.path}: {error}"
-        hint = (
-            ""
-            if source.classes or "missing" in said
-            else " (other classes than the model's own? name them with --classes)"
-        )
+        # Where every tensor is there and some do not fit, the classes may be others.
+        guess = not source.classes and "missing" not in said
+        hint = " (other classes than the model's own? name them with --classes)" if guess else ""
         raise UserError(said + hint) from None
     return net
 
