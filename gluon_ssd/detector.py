@@ -158,9 +158,15 @@ def load(where: str | Path, device: str = "auto") -> Any:
 
 
 def restore(checkpoint: Checkpoint, device: str = "auto", local_rank: int = 0) -> Any:
-    """The network of a checkpoint that was read. Raises UserError when its parameters do not fit."""
+    """The network of a checkpoint that was read. Raises UserError when none is such, or it does not fit."""
     context = pick_device(device, local_rank)
-    net = get_model(checkpoint.model, checkpoint.classes, ctx=context, **checkpoint.options)
+    taken = sorted({"name", "classes", "ctx"} & set(checkpoint.options))
+    if taken:
+        raise UserError(f"{checkpoint.path}: not a checkpoint of this library; {taken[0]} is no option")
+    try:
+        net = get_model(checkpoint.model, checkpoint.classes, ctx=context, **checkpoint.options)
+    except UserError as error:
+        raise UserError(f"{checkpoint.path}: {error}") from None
     net.preprocess = checkpoint.preprocess
     set_parameters(net, checkpoint.parameters, str(checkpoint.path))
     return net

@@ -1,13 +1,11 @@
 """Convolution weights in the two layouts: OIHW (of NCHW networks) and OHWI (of NHWC ones).
 
-NumPy only: reading and converting files needs no MXNet.
+Nothing here needs MXNet, since reading and converting files does without.
 """
 
 from __future__ import annotations
 
 from typing import Any, Iterable, Mapping
-
-import numpy as np
 
 _AXES = {"NHWC": (0, 2, 3, 1), "NCHW": (0, 3, 1, 2)}
 # NVIDIA's NHWC training pads images from 3 channels to 4, and the prediction layers to multiples of 8.
@@ -31,13 +29,6 @@ def all_to_layout(arrays: Mapping[str, Any], target: str) -> dict[str, Any]:
     """A network's parameters in ``target``, whichever layout they are in."""
     source = weight_layout(array.shape for array in arrays.values())
     return {name: to_layout(array, source, target) for name, array in arrays.items()}
-
-
-def shape_in(shape: tuple[int, ...], source: str, target: str) -> tuple[int, ...]:
-    """The shape of a parameter in another layout."""
-    if source == target or len(shape) != 4:
-        return tuple(shape)
-    return tuple(int(side) for side in np.array(shape)[list(_AXES[target])])
 
 
 def cut_padding(arrays: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:

@@ -27,6 +27,17 @@ Choice = Union[bool, str, Path]
 PUBLISHED = "pretrained"
 
 
+def _published(choice: Choice, own: str) -> str | None:
+    """The name of the published weights that ``choice`` means, ``own`` those of the model; None: a file.
+
+    The one rule: text that is a published name means those weights, whatever lies in the current folder; a
+    file or a folder of that name is ``./resnet18``, or a `Path`.
+    """
+    if choice is True or (isinstance(choice, str) and choice == PUBLISHED):
+        return own
+    return choice if isinstance(choice, str) and choice in WEIGHTS else None
+
+
 def get_model(
     name: str,
     classes: Sequence[str] | None = None,
@@ -41,8 +52,9 @@ def get_model(
     """Builds a detection network, or a backbone as a classifier: `model_zoo.get_model`, and its weights.
 
     ``pretrained``: True for the weights published of this model, a name (``gluon-ssd models pull`` lists
-    them), a file of any kind that `convert.read_weights` reads, or a run folder. Of classes by other names
-    than theirs the prediction layers start anew; those of the same name keep what they know.
+    them), a file of any kind that `convert.read_weights` reads, or a run folder; text that is a published
+    name never means a file, ``./NAME`` does. Of classes by other names than theirs the prediction layers
+    start anew; those of the same name keep what they know.
     ``pretrained_base``: the same for a detector's backbone alone. Only these two ever use the network, for
     files that are not in the weight store. Raises UserError where there are no such weights, the file cannot
     be had or is damaged, or does not fit.
@@ -82,18 +94,18 @@ class Trained:
         return report
 
 
-def find_trained(model: str, where: str, classes: Sequence[str], backbone: str | None = None) -> Trained:
+def find_trained(
+    model: str, where: str | Path, classes: Sequence[str], backbone: str | None = None
+) -> Trained:
     """What a recipe's ``weights`` mean: ``pretrained``, a name, a weight file, a checkpoint or a run folder.
 
     ``classes``: those that a file is tried for which names none. ``backbone``: ``gluoncv:NAME`` where it is
     not the model's own. Raises UserError when there is none such, it is damaged or of another model.
     """
     row, names = model_row(model), tuple(classes)
-    path = Path(where).expanduser()
-    if where == PUBLISHED and not path.exists():
-        return _find(row, True, names, backbone)
-    if where in WEIGHTS and not path.exists():
+    if _published(where, row.weights) is not None:
         return _find(row, where, names, backbone)
+    path = Path(where).expanduser()
     return _read(row, path if path.is_file() else find_checkpoint(path), names, backbone)
 
 
@@ -105,41 +117,40 @@ def find_backbone(model: str, choice: Choice, backbone: str | None = None) -> Pa
     row = model_row(model)
     if row.kind == "backbone":
         raise UserError(f"{model} is a backbone itself; pretrained, not pretrained_base, gives it weights")
-    if choice is True and backbone is not None:
+    published = _published(choice, row.backbone_weights if backbone is None else "")
+    if published == "" and backbone is not None:
         network = backbone[len(PREFIX) :]
         raise UserError(
             f"{backbone}: its weights are GluonCV's to download; save them with gluoncv's "
             f"get_model({network!r}, pretrained=True).save_parameters(FILE) and give pretrained_base=FILE"
         )
-    if choice is True and not row.backbone_weights:
+    if published == "":
         raise UserError(f"{model}: no weights of its backbone are published, it trains from random ones")
-    return _file(row.backbone_weights, choice, "pretrained_base")
+    return _file(published, choice, "pretrained_base")
 
 
 def _find(row: ModelRow, choice: Choice, classes: tuple[str, ...], backbone: str | None = None) -> Trained:
     """The weights that ``pretrained=choice`` means."""
-    own = row.weights and backbone is None
-    if choice is True and not own:
+    name = _published(choice, row.weights if backbone is None else "")
+    if name == "":
         has_base = row.backbone_weights and backbone is None
         advice = "pretrained_base=True gives it a backbone trained on ImageNet" if has_base else "train it"
         raise UserError(f"{row.name}: no weights of the whole network are published; {advice}")
-    published = WEIGHTS.get(row.weights if choice is True else str(choice))
+    published = None if name is None else WEIGHTS[name]
     if published is not None and published.model != row.name:
         is_base = published.model == row.backbone
         advice = "; give them as pretrained_base (--pretrained-backbone)" if is_base else ""
         raise UserError(f"weights {published.name} are of {published.model}, not of {row.name}{advice}")
-    path = _file(row.weights, choice, "pretrained")
+    path = _file(name, choice, "pretrained")
     # Whose classes published weights know is known; by number they could be anyone's.
     return _read(row, path, row.default_classes if published else classes, backbone)
 
 
-def _file(own: str, choice: Choice, what: str) -> Path:
-    if choice is True:
-        return pull(own)
+def _file(published: str | None, choice: Choice, what: str) -> Path:
+    if published is not None:
+        return pull(published)
     if not isinstance(choice, (str, Path)) or not str(choice):
         raise UserError(f"{what} is {choice!r}; give True, False, the name of published weights or a file")
-    if str(choice) in WEIGHTS:
-        return pull(str(choice))
     path = Path(choice).expanduser()
     if path.is_file():
         return path

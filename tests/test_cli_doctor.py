@@ -1,3 +1,4 @@
+import re
 import sys
 
 import pytest
@@ -20,6 +21,7 @@ def test_a_healthy_machine(cli, healthy):
     assert result.status == 0
     assert result.out.endswith("everything required works\n")
     assert "self-check" in result.out
+    assert "operators cpu stock MXNet, with NHWC and float16 emulated" in re.sub(" +", " ", result.out)
 
 
 def test_a_broken_piece_is_status_1_and_skips_the_self_check(cli, healthy, monkeypatch):

@@ -32,6 +32,78 @@ def test_every_model_has_a_card(name):
         assert (card_path(name).parents[2] / file).is_file(), file
 
 
+def section(name, title):
+    """A section of a card, without its title."""
+    found = re.search(
+        rf"^## {title}\n+(.*?)(?=^## |\Z)", card_path(name).read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert found, f"{name}: no section {title}"
+    return found[1]
+
+
+@pytest.mark.parametrize("name", [name for name in DETECTORS if name != "ssd_tiny"])
+def test_a_detectors_card_is_complete(name):
+    assert "|" in section(name, "Published hyper-parameters")
+    expected = section(name, "Expected mAP")
+    assert re.search(r"0\.\d\d", expected) and re.search("MLPerf|DeepLearningExamples|torchvision", expected)
+    measured = section(name, "Measured here")
+    assert "Not trained on" in measured and re.search(r"`(tests|benchmarks)/\S+\.py", measured)
+    weights = section(name, "Weights")
+    row = model_row(name)
+    assert row.backbone_weights in weights or row.weights in weights
+    assert "et al." in section(name, "References")
+
+
+def published_row(name, system):
+    """Cells of the row of a system in a card's table of hyper-parameters, by the titles of their columns."""
+    lines = section(name, "Published hyper-parameters").splitlines()
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")]
+    rows = [dict(zip(table[0], cells)) for cells in table[1:] if system in " ".join(cells)]
+    assert len(rows) == 1, f"{system}: {len(rows)} rows"
+    return rows[0]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "system"),
+    [
+        ("ssd_resnet34/mlperf", "its code's defaults"),
+        ("ssd_resnet34/mlperf_fp16", "its code's defaults"),
+        ("ssd_resnet34/dgxa100", "8 x 114"),
+        ("ssd_resnet34/dgxa100_8x8", "64 x 24"),
+        ("ssd_resnet34/dgxa100_128x8", "1024 x 3"),
+        ("ssd_resnet34/fujitsu_pg", "Fujitsu PRIMERGY"),
+        *(
+            (f"ssd_resnet{depth}/dle", "DeepLearningExamples")
+            for depth in ("18", "34_bn", "50", "101", "152")
+        ),
+        ("ssd_resnet50/dle_amp", "DeepLearningExamples"),
+        ("ssd_resnet50/dali", "DALI example"),
+        ("retinanet_resnext50_32x4d/mlperf", "MLPerf reference"),
+        ("retinanet_resnext50_32x4d/dgxa100", "NVIDIA, DGX A100"),
+        ("retinanet_resnet50/torchvision", "torchvision"),
+    ],
+)
+def test_a_card_states_what_its_recipe_does(recipe, system):
+    """What the recipes do is held to the published configurations below."""
+    name, values = recipe.split("/")[0], load_recipe(recipe)
+    row = published_row(name, system)
+    rate = row.get("lr per 32") or row["lr"]
+    if recipe == "retinanet_resnet50/torchvision":
+        rate = re.search(r"\((.*) per 32\)", rate)[1]
+    assert float(rate) == values.lr
+    if values.optimizer == "sgd":
+        assert float(row["weight decay"].split(",")[0]) == pytest.approx(values.weight_decay)
+        assert ("norms" in row["weight decay"]) == (values.decay_on == "weights")
+        assert row["decay after"] == ", ".join(map(str, values.decay_epochs))
+    if values.warmup_steps is not None:
+        assert row["warm-up"].replace(",", "").startswith(f"{values.warmup_steps} iterations")
+    elif "warm-up, epochs" in row and row["warm-up, epochs"] != "none":
+        assert float(row["warm-up, epochs"]) == values.warmup_epochs
+    epochs = row.get("epochs") or row["epochs at most"]
+    if system != "its code's defaults":  # trained to the target, which comes before their 80
+        assert int(epochs.split()[0]) == values.epochs
+
+
 @pytest.mark.parametrize("name", DETECTORS)
 def test_every_detector_has_recipes(name):
     assert model_row(name).recipe in recipe_names()

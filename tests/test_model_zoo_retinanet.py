@@ -8,10 +8,11 @@ import pytest
 from golden import FOLDER, load_golden, relative_error, seeded, seeded_weights
 from mxnet import autograd
 
-from gluon_ssd import UserError, get_model
+from gluon_ssd import UserError, get_model, load
 from gluon_ssd.convert import load_torch_state, to_torch_state
 from gluon_ssd.convert.names import COCO_IDS
 from gluon_ssd.data.coco_names import COCO_CLASSES
+from gluon_ssd.engine.checkpoint import save_checkpoint
 
 FACTS = json.loads((FOLDER / "retinanet_facts.json").read_text())
 IMAGE = seeded.image_input(7, (1, 3, 256, 256))
@@ -146,6 +147,17 @@ def test_options_are_checked():
         get_model("retinanet_resnet50", trainable_layers=6)
     with pytest.raises(UserError, match="unknown option of retinanet_resnet50 'trainable_layer'"):
         get_model("retinanet_resnet50", trainable_layer=2)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    """And what a checkpoint keeps of them."""
+    size = np.array([64, 96])
+    options = {"trainable_layers": np.int64(2), "norm_epsilon": np.float32(0.5), "input_size": size}
+    net = get_model("retinanet_resnet50", classes=["a"], **options)
+    assert net.input_size == (64, 96)
+    save_checkpoint(tmp_path / "a.ckpt", net)
+    again = load(tmp_path / "a.ckpt", device="cpu")
+    assert again.options == {"trainable_layers": 2, "norm_epsilon": 0.5, "input_size": [64, 96]}
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,10 @@ def test_frozen_stages_get_no_gradient_and_the_others_do():
     }
     with pytest.raises(UserError, match=r"ssd_tiny has stages 0 \(the first layers\) to 3, got 4"):
         net.freeze(stages=[4])
+    with pytest.raises(UserError, match=r"freeze: stages is 1; give a list of numbers, such as \[1\]"):
+        net.freeze(stages=1)
+    with pytest.raises(UserError, match="to 3, got 's'"):
+        net.freeze(stages="stem")
 
 
 def test_classes_of_the_same_name_are_transferred():

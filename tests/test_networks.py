@@ -78,6 +78,12 @@ def test_torch_weights_that_do_not_fit_are_named_and_change_nothing(seeded_net):
         np.testing.assert_array_equal(array, before[name])
 
 
+@pytest.mark.parametrize("state", [None, ["conv1.weight"], {5: np.ones(2)}])
+def test_what_is_no_state_dict(state):
+    with pytest.raises(UserError, match=r"weights are of type .*; give tensors by name, a state_dict\(\)"):
+        load_torch_state(get_model("resnet18", classes=["a"]), state)
+
+
 def test_module_prefixes_of_data_parallel_training_are_taken_off(seeded_net):
     weights = seeded_weights("ssd300_resnet34_mlperf")
     bias = next(name for name in weights if name.endswith("loc.3.bias"))
@@ -187,6 +193,9 @@ def test_own_classes():
         (["cat", "cat"], "'cat' stands twice"),
         (["cat", ""], "must be text"),
         (["cat", 3], "must be text"),
+        (np.int64(80), "classes is a number, 80"),
+        (object(), "classes is of type object; give a list of names"),
+        ({"cat", "dog"}, "classes is of type set; give a list of names, whose order numbers them"),
     ],
 )
 def test_unusable_class_lists_are_refused(classes, complaint):
@@ -202,8 +211,42 @@ def test_a_group_of_norms_is_no_number():
 def test_an_unknown_model_suggests_the_nearest():
     with pytest.raises(UserError, match="unknown model '5'"):
         get_model(5)
+    with pytest.raises(UserError, match="unknown model"):
+        get_model(["ssd_tiny"])
     with pytest.raises(UserError, match="ssd_resnet34"):
         get_model("ssd_resnet43")
+
+
+def test_a_gpu_that_is_not_there():
+    for ctx in (mx.gpu(99), [mx.cpu(), mx.gpu(99)]):
+        with pytest.raises(UserError, match=r"ctx is gpu\(99\), and MXNet sees (no GPU|GPUs 0 to .*) here"):
+            get_model("ssd_tiny", ctx=ctx)
+
+
+@pytest.mark.parametrize("hybridize", [False, True])
+@pytest.mark.parametrize(
+    ("model", "layout", "shape", "wanted"),
+    [
+        ("ssd_tiny", "NCHW", (1, 3, 193, 193), r"\(N, 3, 192, 192\)"),
+        ("ssd_tiny", "NCHW", (1, 192, 192, 3), r"\(N, 3, 192, 192\)"),
+        ("ssd_tiny", "NCHW", (3, 192, 192), r"\(N, 3, 192, 192\)"),
+        ("ssd_tiny", "NHWC", (1, 3, 192, 192), r"\(N, 192, 192, 3\)"),
+        ("resnet18", "NCHW", (1, 4, 64, 64), r"\(N, 3, height, width\)"),
+    ],
+)
+def test_images_of_another_shape(model, layout, shape, wanted, hybridize):
+    """193 pixels would pass through an SSD and give as many boxes as no anchors are for."""
+    net = get_model(model, classes=["a"], layout=layout)
+    net.hybridize(hybridize)
+    with pytest.raises(UserError, match=f"^{model} takes images of shape {wanted}, got .*{shape[-1]}\\)$"):
+        net(mx.nd.zeros(shape))
+
+
+def test_images_of_another_type():
+    net = get_model("ssd_tiny", classes=["a"])
+    for dtype in ("uint8", "float16", "float64"):
+        with pytest.raises(UserError, match=f"ssd_tiny takes normalised images of float32, got {dtype}"):
+            net(mx.nd.zeros((1, 3, 192, 192), dtype=dtype))
 
 
 def test_a_name_is_registered_once():

@@ -13,8 +13,9 @@ from gluon_ssd.convert import load_torch_state, to_torch_state
 from gluon_ssd.model_zoo.transfer import set_parameters, transfer
 from gluon_ssd.nn import all_to_layout, compute_precision, weight_layout
 
+SIZES = {"ssd_tiny": (192, 192), "retinanet_resnet50": (65, 96), "resnext50_32x4d": (64, 96)}
 # One of every kind; the others are the same blocks with other numbers.
-KINDS = {"ssd_tiny": (192, 192), "retinanet_resnet50": (65, 96), "resnext50_32x4d": (64, 96)}
+KINDS = list(SIZES)
 
 
 def build(name, seed=1, **options):
@@ -40,7 +41,7 @@ def assert_close(ours, theirs, share):
 
 
 def pictures(name, batch=1):
-    return np.random.RandomState(0).normal(size=(batch, 3, *KINDS[name])).astype(np.float32)
+    return np.random.RandomState(0).normal(size=(batch, 3, *SIZES[name])).astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,29 @@ def test_a_seed_gives_the_same_network(name, layout, dtype, share):
     assert (net.layout, net.dtype) == (layout, dtype)
     again = get_model(name, classes=net.classes, **net.options)
     assert (again.layout, again.dtype) == (layout, dtype)
+
+
+@pytest.mark.parametrize("name", [name for name in list_models() if name not in KINDS])
+def test_every_other_model_is_the_same_in_nhwc_and_half(name, tmp_path, monkeypatch):
+    """By way of files, so that weights are drawn once."""
+    path = str(tmp_path / "net.params")
+    source = build(name)
+    for parameter in source.collect_params(".*gamma").values():
+        # With the 1 that they start from, a hundred blocks add up to more than float16 has numbers for.
+        parameter.set_data(mx.nd.full(parameter.shape, 0.3))
+    source.save_parameters(path)
+    size = source.input_size if name.startswith("ssd") else (64, 96)
+    images = np.random.RandomState(0).normal(size=(1, 3, *size)).astype(np.float32)
+    expected = run(source, images)
+    with monkeypatch.context() as patch:
+        patch.setattr(mx.gluon.HybridBlock, "initialize", lambda net, **settings: None)
+        nets = [get_model(name, source.classes, "NHWC", dtype) for dtype in ("float32", "float16")]
+    for net, share in zip(nets, (1e-5, 1e-2)):
+        net.load_parameters(path)
+        assert_close(run(net, images), expected, share)
+    net.save_parameters(path)
+    source.load_parameters(path)
+    assert_close(run(source, images), expected, 1e-2)
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -213,6 +237,8 @@ def test_wrong_layouts_and_types_are_refused():
         get_model("ssd_tiny", layout="NWHC")
     with pytest.raises(UserError, match="unknown dtype 'fp16'"):
         get_model("ssd_tiny", dtype="fp16")
+    with pytest.raises(UserError, match="bn_fp16 is 'no'; give True or False"):
+        get_model("ssd_tiny", dtype="float16", bn_fp16="no")
     with pytest.raises(UserError, match="bn_fp16 is for networks of dtype float16"):
         get_model("ssd_tiny", bn_fp16=True)
     for ctx in ("cpu", []):

@@ -16,7 +16,7 @@ from gluon_ssd.data.coco_names import COCO_CLASSES
 from gluon_ssd.engine.checkpoint import save_checkpoint
 from gluon_ssd.model_zoo import model_row
 from gluon_ssd.model_zoo.registry import model_outline
-from gluon_ssd.pretrained import find_backbone
+from gluon_ssd.pretrained import find_backbone, find_trained
 from gluon_ssd.weights import WEIGHTS, WeightFile
 
 
@@ -240,6 +240,24 @@ def test_mistakes_are_one_line(arguments, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_published_name_is_never_a_file(publish, tmp_path, monkeypatch):
+    """The same for every option; what lies in the current folder cannot change what a command means."""
+    monkeypatch.chdir(tmp_path)
+    publish("resnet18", random_state("resnet18"))
+    own = get_model("resnet18")
+    for name in ("resnet18", "pretrained"):
+        write_params(arrays(own), tmp_path / name)
+    stored = tmp_path / "home" / "models" / WEIGHTS["resnet18"].file
+    for name in ("resnet18", "pretrained"):
+        assert find_trained("resnet18", name, own.classes).path == stored
+        assert find_backbone("ssd_resnet18", name) == stored
+        assert not same(arrays(get_model("resnet18", pretrained=name)), arrays(own))
+        for file in (f"./{name}", Path(name)):
+            assert find_trained("resnet18", file, own.classes).path == Path(name)
+            assert find_backbone("ssd_resnet18", file) == Path(name)
+            assert same(arrays(get_model("resnet18", pretrained=file)), arrays(own))
+
+
 def test_one_kind_of_start_is_enough():
     with pytest.raises(UserError, match="give pretrained or pretrained_base"):
         get_model("retinanet_resnet50", pretrained=True, pretrained_base=True)
@@ -342,6 +360,20 @@ def backbone_files(model, folder):
         write_torch(torch_names(state), folder / "a.pth")
         names.append("a.pth")
     return state, names
+
+
+@pytest.mark.parametrize(("model", "file"), [("ssd_tiny", 0), ("ssd_tiny", 1), ("ssd_resnet18", 3)])
+def test_training_starts_from_a_backbone_of_every_kind_of_file(cli, shapes, tmp_path, model, file):
+    """.params, .pickle and .pth; the rate is too small to move a weight."""
+    state, names = backbone_files(model, tmp_path)
+    options = ("--pretrained-backbone", names[file], "--data", shapes, "--eval-every", 0, "--lr", 1e-30)
+    result = cli(*TRAIN, "--recipe", f"{model}/smoke", *options)
+    assert result.status == 0, result.err
+    trained = read_weights(tmp_path / "run" / "checkpoints" / "last.ckpt")[1]
+    prefix = model_outline(model).backbone.prefix
+    for name, value in state.items():
+        if "running" not in name:  # norms have seen a batch
+            assert np.array_equal(trained[prefix + name], value), name
 
 
 @pytest.mark.parametrize("model", list_models("detector"))

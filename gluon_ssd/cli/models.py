@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from typing import TYPE_CHECKING, Any, Sequence
 
+from ..errors import unknown
 from ..resources import card_path, recipe_names
 from .parsing import Parser, example
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 PULL = "pull"
@@ -39,6 +42,10 @@ def run(args: argparse.Namespace) -> int:
     if args.name == PULL:
         return _pull(args.weights) if args.weights else _list_weights()
     if args.weights:
+        from ..model_zoo import list_models
+
+        if args.name not in list_models():
+            raise unknown("model", args.name, [*list_models(), PULL])
         args.parser.reject(args.weights)
     return _show(args.name)
 
@@ -53,16 +60,22 @@ def _table(*titles: str) -> Table:
     return table
 
 
-def _show(name: str | None) -> int:
+def _console() -> Console:
+    """Where there is no terminal to fit, a row stays one line, for grep and the like."""
     from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def _show(name: str | None) -> int:
     from rich.markdown import Markdown
 
     from ..model_zoo import list_models, model_row
     from ..model_zoo.profile import profile_model
 
     by_kind = [*list_models("detector"), *list_models("backbone")]
-    rows = [model_row(model) for model in ([name] if name else by_kind)]
-    console = Console()
+    rows = [model_row(model) for model in (by_kind if name is None else [name])]
+    console = _console()
     table = _table("model", "input", "params", "GFLOP", "recipes")
     for row in rows:
         recipes = [path.split("/")[1] for path in recipe_names() if path.startswith(f"{row.name}/")]
@@ -84,15 +97,13 @@ def _show(name: str | None) -> int:
 
 
 def _list_weights() -> int:
-    from rich.console import Console
-
     from ..weights import WEIGHTS, stored_path
 
     table = _table("weights", "MB", "here", "file", "what")
     for row in WEIGHTS.values():
         here = "yes" if stored_path(row.name).is_file() else "no"
         table.add_row(row.name, str(row.megabytes), here, row.file, row.content)
-    Console().print(table)
+    _console().print(table)
     return 0
 
 

@@ -102,14 +102,18 @@ def short_names(state: Arrays) -> dict[str, np.ndarray]:
 def backbone_arrays(state: Arrays, stages: int | None = None) -> dict[str, np.ndarray]:
     """Short names and arrays of the first ``stages`` stages, in NVIDIA's order, shapes as in ``state``.
 
-    The default is what the detectors use: 3 stages (SSD), of a ResNeXt 4 (RetinaNet). Raises UserError.
+    The default is what the detectors use: 3 stages (SSD), of a ResNeXt 4 (RetinaNet). Raises UserError when
+    ``state`` is no such network or has fewer stages.
     """
     arrays = short_names(state)
+    places = {name: _order(name) for name in arrays}
+    there = max(stage for stage, _, _ in places.values())
+    if stages is not None and stages > there:
+        raise UserError(f"{stages} stages are asked for (--stages), and it has {there}")
     if stages is None:
         # Grouped convolutions see a part of the channels that the one before gave.
         before, grouped = arrays["stage1_conv0_weight"], arrays.get("stage1_conv1_weight")
         stages = 4 if grouped is not None and grouped.shape[1] < before.shape[0] else 3
-    places = {name: _order(name) for name in arrays}
     kept = [name for name in sorted(arrays, key=places.__getitem__) if places[name][0] <= stages]
     return {name: np.array(arrays[name], arrays[name].dtype.type, order="C") for name in kept}
 

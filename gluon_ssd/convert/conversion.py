@@ -124,6 +124,9 @@ def _write_network(net: Any, to: Path, target: str) -> tuple[int, str]:
         from ..engine.checkpoint import save_checkpoint
         from ..model_zoo import model_row
 
+        wrong = [name for name, array in _parameters(net).items() if not np.isfinite(array).all()]
+        if wrong:
+            raise UserError(f"{wrong[0]} is not finite (NaN or infinity); no checkpoint is made of that")
         save_checkpoint(to, net)
         detects = model_row(net.model_name).kind == "detector"
         note = f"; gluon-ssd predict photos/ --weights {to}" if detects else ""
@@ -137,8 +140,8 @@ def _write_network(net: Any, to: Path, target: str) -> tuple[int, str]:
 def _backbone_state(source: Source) -> State:
     """Names that `write_backbone_pickle` knows, in NCHW."""
     try:
-        # What is said to be a whole model has to be one.
-        arrays = {} if source.model else short_names(source.state)
+        # What is said to be a whole model, or to have classes, has to be and to have them.
+        arrays = {} if source.model or source.classes else short_names(source.state)
     except UserError:
         arrays = {}
     if not arrays:
@@ -202,7 +205,9 @@ def load_network(source: Source) -> Any:
             set_parameters(net, by_parameter_name(net, source.state), str(source.path))
     except UserError as error:
         said = str(error) if str(source.path) in str(error) else f"{source.path}: {error}"
-        hint = "" if source.classes else " (other classes than the model's own? name them with --classes)"
+        # Where every tensor is there and some do not fit, the classes may be others.
+        guess = not source.classes and "missing" not in said
+        hint = " (other classes than the model's own? name them with --classes)" if guess else ""
         raise UserError(said + hint) from None
     return net
 

@@ -31,7 +31,7 @@ def kind_of(path: str | Path) -> str:
     with readable(path, "weight file"), path.open("rb") as file:
         start = file.read(512)
     if start.startswith(ZIP_START):
-        return "checkpoint" if _is_checkpoint(path) else "torch"
+        return "checkpoint" if _is_checkpoint(path, start) else "torch"
     if start.startswith(LEGACY_START) or start[257:262] == b"ustar":
         return "torch"
     if start.startswith(_PARAMS_START):
@@ -44,7 +44,9 @@ def kind_of(path: str | Path) -> str:
     raise UserError(f"{path}: {what}; known are .pth, .pt, .pickle, .params, .safetensors and .ckpt")
 
 
-def _is_checkpoint(path: Path) -> bool:
+def _is_checkpoint(path: Path, start: bytes) -> bool:
+    if start[30:].startswith(STATE.encode()):  # the first file in it, even if the zip is cut off
+        return True
     try:
         with zipfile.ZipFile(path) as archive:
             return STATE in archive.namelist()
@@ -58,7 +60,7 @@ def read_weights(path: str | Path) -> tuple[str, dict[str, np.ndarray]]:
     ``params`` lose their ``arg:`` and ``aux:``, those of GluonCV's ResNet v1b get torchvision's names; of a
     ``checkpoint`` the network's parameters are read, refitted where its frozen norms have an epsilon of their
     own.
-    Nothing in the file is run. Raises UserError for a file that is missing, damaged or something else.
+    Nothing in the file is run. Raises UserError for a file that is missing, damaged, empty or something else.
     """
     kind = kind_of(path)
     readers = {
@@ -68,7 +70,10 @@ def read_weights(path: str | Path) -> tuple[str, dict[str, np.ndarray]]:
         "safetensors": read_safetensors,
         "checkpoint": _read_checkpoint,
     }
-    return kind, gluoncv_to_torch(readers[kind](path))
+    arrays = gluoncv_to_torch(readers[kind](path))
+    if not arrays and kind != "checkpoint":
+        raise UserError(f"{path}: holds no tensors")
+    return kind, arrays
 
 
 def _read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:

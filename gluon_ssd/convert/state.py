@@ -28,12 +28,19 @@ def _listing(title: str, names: list[str]) -> str:
     return f"{title}: {', '.join(names[:5])}{more}"
 
 
+def _array(value: Any) -> np.ndarray:
+    if hasattr(value, "detach"):  # PyTorch's, perhaps on a GPU, or of the one type that NumPy lacks
+        value = value.detach().cpu()
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
+    return np.asarray(value)
+
+
 def load_torch_state(net: Any, state: Mapping[str, np.ndarray]) -> None:
     """Sets all parameters of ``net`` from a reference's tensors, by the reference's names.
 
-    A ``module.`` prefix is taken off. Weights that go with frozen batch norms of another epsilon than the
-    network's bring it along. Raises UserError, before anything is changed, when a tensor is missing,
-    unexpected or of another shape.
+    ``state``: arrays, or tensors of PyTorch's, such as a ``state_dict()``. A ``module.`` prefix is taken off.
+    Weights that go with frozen batch norms of another epsilon than the network's bring it along. Raises
+    UserError, before anything is changed, when a tensor is missing, unexpected or of another shape.
     """
     values, epsilon = torch_parameters(net, state)
     parameters = net.collect_params()
@@ -49,8 +56,10 @@ def torch_parameters(net: Any, state: Mapping[str, np.ndarray]) -> tuple[dict[st
     With them the epsilon that its frozen batch norms must have, None where nothing asks for one. Raises
     UserError as `load_torch_state` does.
     """
+    if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
+        raise UserError(f"weights are of type {type(state).__name__}; give tensors by name, a state_dict()")
     state = {name[7:] if name.startswith("module.") else name: value for name, value in state.items()}
-    state = {name: np.asarray(value) for name, value in state.items() if not name.endswith(_IGNORED)}
+    state = {name: _array(value) for name, value in state.items() if not name.endswith(_IGNORED)}
     entries, parameters, aliases = _table(net), net.collect_params(), torch_aliases(net)
     epsilon = 0.0 if aliases and has_no_epsilon(state) else None
     state = {aliases.get(name, name): value for name, value in state.items()}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Dict, Iterable, Sequence, Tuple
 
 import numpy as np
@@ -12,9 +12,9 @@ from mxnet.gluon import HybridBlock
 
 from ..data.preprocess import Preprocess
 from ..errors import UserError
-from ..layout import all_to_layout, cut_padding, weight_layout
 from ..nn import current
-from ..parameter_names import nvidia_name, refuse_gluoncv_ssd
+from ..parameter_names import by_parameter_name
+from .transfer import fitting
 
 # By name of a parameter whose rows belong to classes: our rows, where they come from, rows of the source.
 HeadRows = Dict[str, Tuple[np.ndarray, np.ndarray, int]]
@@ -28,6 +28,8 @@ class Network(HybridBlock):
     """
 
     backbone: Any
+    # Whether all images have to be of ``input_size``.
+    fixed_size = False
 
     def __init__(self, name: str, class_names: Sequence[str], preprocess: Preprocess, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -47,9 +49,26 @@ class Network(HybridBlock):
         """(N, 3, H, W) images, an array or a symbol, in the layout that this network takes."""
         return images if self.layout == "NCHW" else images.transpose((0, 2, 3, 1))
 
+    def forward(self, x: Any, *args: Any) -> Any:
+        """Gluon's. Raises UserError for images that are not of the shape or type that this network takes."""
+        if isinstance(x, nd.NDArray):
+            self._check_images(x)
+        return super().forward(x, *args)
+
+    def _check_images(self, images: Any) -> None:
+        sides = self.input_size if self.fixed_size else ("height", "width")
+        wanted = ("N", 3, *sides) if self.layout == "NCHW" else ("N", *sides, 3)
+        found = images.shape
+        if len(found) != 4 or any(w != f for w, f in zip(wanted, found) if not isinstance(w, str)):
+            text = ", ".join(map(str, wanted))
+            raise UserError(f"{self.model_name} takes images of shape ({text}), got {found}")
+        kind = np.dtype(images.dtype)
+        if kind not in (np.dtype(np.float32), np.dtype(self.dtype)):
+            raise UserError(f"{self.model_name} takes normalised images of float32, got {kind.name}")
+
     def load_parameters(
         self,
-        filename: str,
+        filename: str | Path,
         ctx: Any = None,
         allow_missing: bool = False,
         ignore_extra: bool = False,
@@ -60,25 +79,21 @@ class Network(HybridBlock):
 
         Whole names, ``ssd0_expand_conv0_weight``, are those of `collect_params` and of exported networks.
         Files of NVIDIA's MXNet SSD have paths of their own and, in NHWC, padding, which is cut off. Raises
-        UserError for a detector of GluonCV's.
+        UserError, before anything is changed, for a file that is missing, damaged (MXNet's own reader aborts
+        or answers with a trace of its C++) or does not fit, and for a detector of GluonCV's.
         """
-        loaded = nd.load(filename)
-        arrays = {name[4:] if name[:4] in ("arg:", "aux:") else name: array for name, array in loaded.items()}
+        from ..convert.params_file import read_params  # later: convert knows the zoo
+
+        found = read_params(filename)
         try:
-            refuse_gluoncv_ssd(arrays)
+            arrays = by_parameter_name(self, found)
         except UserError as error:
             raise UserError(f"{filename}: {error}") from None
-        arrays = {nvidia_name(name): array for name, array in arrays.items()}
-        if all(name.startswith(self.prefix) for name in arrays):
-            arrays = {name[len(self.prefix) :]: array for name, array in arrays.items()}
-        if weight_layout(array.shape for array in arrays.values()) != self.layout:
-            arrays = all_to_layout(arrays, self.layout)
-        shapes = {name[len(self.prefix) :]: p.shape for name, p in self.collect_params().items()}
-        arrays = cut_padding(arrays, shapes)
-        with TemporaryDirectory() as folder:
-            converted = str(Path(folder, "converted.params"))
-            nd.save(converted, arrays)
-            super().load_parameters(converted, ctx, allow_missing, ignore_extra, cast_dtype, dtype_source)
+        arrays = fitting(self, arrays, str(filename), allow_missing=allow_missing, ignore_extra=ignore_extra)
+        for name, parameter in self.collect_params().items():
+            if name in arrays:
+                value = nd.array(arrays[name], dtype=arrays[name].dtype)
+                parameter._load_init(value, ctx, cast_dtype=cast_dtype, dtype_source=dtype_source)
 
     def freeze(self, stages: Iterable[int]) -> None:
         """Stops training the given stages of the backbone: 0 is the stem, 1 the first stage, and so on.
@@ -89,10 +104,12 @@ class Network(HybridBlock):
         for a stage that the backbone does not have.
         """
         parts = list(self.backbone.parts)
+        if not isinstance(stages, Iterable):
+            raise UserError(f"freeze: stages is {stages!r}; give a list of numbers, such as [{stages!r}]")
         for stage in stages:
-            if not 0 <= stage < len(parts):
+            if not isinstance(stage, Integral) or not 0 <= stage < len(parts):
                 known = f"stages 0 (the first layers) to {len(parts) - 1}"
-                raise UserError(f"freeze: {self.model_name} has {known}, got {stage}")
+                raise UserError(f"freeze: {self.model_name} has {known}, got {stage!r}")
             parts[stage].collect_params().setattr("grad_req", "null")
 
     def target_encoder(self, input_size: tuple[int, int] | None = None) -> Any:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Sequence
+from numbers import Number
+from typing import Any, Callable, Iterable, Sequence
+
+import mxnet as mx
 
 from ..errors import UserError, unknown
 from ..nn import LayerConfig, using
@@ -83,9 +86,11 @@ def get_model(
     of the model's row: ``backbone`` (``gluoncv:NAME``) of an SSD, ``trainable_layers``, ``norm_epsilon`` and
     ``input_size`` (height, width) of a RetinaNet. Weights are random: fix them with ``mxnet.random.seed``;
     layout and dtype do not change them. Raises UserError for an unknown name, an option the model does not
-    have or an unusable class list.
+    have, an unusable class list or a GPU that MXNet does not see.
     """
     row, builder = _find(name)
+    # A checkpoint keeps them as JSON, which knows no numbers of NumPy's.
+    options = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in options.items()}
     for option in options:
         if option in ("pretrained", "pretrained_base"):
             raise UserError(f"{option}: this get_model only builds; gluon_ssd.get_model brings weights")
@@ -94,16 +99,14 @@ def get_model(
     for kind, value, known in (("layout", layout, LAYOUTS), ("dtype", dtype, DTYPES)):
         if value not in known:
             raise unknown(kind, str(value), known)
+    if not isinstance(bn_fp16, bool):
+        raise UserError(f"bn_fp16 is {bn_fp16!r}; give True or False")
     if bn_fp16 and dtype != "float16":
         raise UserError("bn_fp16 is for networks of dtype float16 (--precision fp16); leave it out")
     if bn_group is not None and not hasattr(bn_group, "allreduce"):
         raise UserError(f"bn_group is {bn_group!r}; give the ranks of a group (nn.RankGroup), or None")
     names = row.default_classes if classes is None else check_classes(classes)
-    contexts = ctx if isinstance(ctx, (list, tuple)) else [ctx]
-    if not contexts or any(one is not None and not hasattr(one, "device_type") for one in contexts):
-        raise UserError(f"ctx is {ctx!r}; give an MXNet context, such as mxnet.gpu(0), or a list of them")
-    on_gpu = any(context is not None and context.device_type == "gpu" for context in contexts)
-    config = LayerConfig(layout, dtype, "gpu" if on_gpu else "cpu", bn_fp16, bn_group)
+    config = LayerConfig(layout, dtype, _device(ctx), bn_fp16, bn_group)
     with using(config):
         net = builder(row, names, **options)
     net.initialize(ctx=ctx)
@@ -115,12 +118,29 @@ def get_model(
     return net
 
 
+def _device(ctx: Any) -> str:
+    """``cpu`` or ``gpu``. Raises UserError for what is no context, or one of a GPU that is not there."""
+    contexts = ctx if isinstance(ctx, (list, tuple)) else [ctx]
+    if not contexts or any(one is not None and not hasattr(one, "device_type") for one in contexts):
+        raise UserError(f"ctx is {ctx!r}; give an MXNet context, such as mxnet.gpu(0), or a list of them")
+    gpus = [one for one in contexts if one is not None and one.device_type == "gpu"]
+    missing = [one for one in gpus if one.device_id >= mx.context.num_gpus()]
+    if missing:
+        count = mx.context.num_gpus()
+        seen = f"GPUs 0 to {count - 1}" if count else "no GPU"
+        raise UserError(f"ctx is {missing[0]}, and MXNet sees {seen} here; see gluon-ssd doctor")
+    return "gpu" if gpus else "cpu"
+
+
 def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
     """Class names as a tuple. Raises UserError where they cannot name a detector's classes."""
     if isinstance(classes, str):
         raise UserError(f"classes is one string, {classes!r}; give a list of names, such as [{classes!r}]")
-    if isinstance(classes, (int, float)):
+    if isinstance(classes, Number):
         raise UserError(f"classes is a number, {classes}; give the list of class names, without background")
+    if isinstance(classes, (set, frozenset)) or not isinstance(classes, Iterable):
+        kind = type(classes).__name__
+        raise UserError(f"classes is of type {kind}; give a list of names, whose order numbers them")
     names = tuple(classes)
     if not names:
         raise UserError("classes is empty; a detector needs the name of at least one class")
@@ -134,7 +154,7 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _find(name: str) -> tuple[ModelRow, Builder]:
-    if name not in _MODELS:
+    if not isinstance(name, str) or name not in _MODELS:
         raise unknown("model", str(name), list_models())
     return _MODELS[name]
 

@@ -75,6 +75,8 @@ class SSD(Network):
     Raises ValueError where the parts do not fit together.
     """
 
+    fixed_size = True
+
     def __init__(
         self,
         name: str,

@@ -53,24 +53,35 @@ def set_parameters(net: Any, arrays: Mapping[str, np.ndarray], source: str) -> N
         assign(parameter, arrays[name])
 
 
-def fitting(net: Any, arrays: Mapping[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
-    """``arrays`` in the layout of ``net``, one per parameter of it. Raises UserError unless all fit."""
+def fitting(
+    net: Any,
+    arrays: Mapping[str, np.ndarray],
+    source: str,
+    *,
+    allow_missing: bool = False,
+    ignore_extra: bool = False,
+) -> dict[str, np.ndarray]:
+    """``arrays`` in the layout of ``net``, one per parameter of it, without those that it does not have.
+
+    Raises UserError, naming ``source``, unless all fit, none is missing (``allow_missing``) and none is left
+    over (``ignore_extra``).
+    """
     parameters = net.collect_params()
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
     arrays = cut_padding(all_to_layout(arrays, net.layout), shapes)
     problems = []
     missing = [name for name in parameters if name not in arrays]
     unexpected = [name for name in arrays if name not in parameters]
-    if missing:
+    if missing and not allow_missing:
         problems.append(f"missing {_some(missing)}")
-    if unexpected:
+    if unexpected and not ignore_extra:
         problems.append(f"unexpected {_some(unexpected)}")
     for name, parameter in parameters.items():
         if name in arrays and arrays[name].shape != parameter.shape:
             problems.append(f"{name} is {arrays[name].shape}, the network has {parameter.shape}")
     if problems:
         raise UserError(f"{source}: does not fit {net.model_name}: {'; '.join(problems[:3])}")
-    return arrays
+    return {name: array for name, array in arrays.items() if name in parameters}
 
 
 def transfer(net: Any, arrays: Mapping[str, np.ndarray], classes: Sequence[str]) -> TransferReport:

@@ -19,6 +19,7 @@ from ..version import __version__
 _BLOCK = 1 << 18
 _TIMEOUT = 30  # seconds without a byte
 
+# Called with bytes so far and bytes in all, which may be unknown.
 Progress = Callable[[int, "int | None"], None]
 
 
@@ -29,6 +30,9 @@ def fetch(source: str, path: Path, check: Callable[[Path], None], progress: Prog
     ``.part`` and goes on from there next time. Raises UserError when ``source`` cannot be reached.
     """
     part = path.with_name(path.name + ".part")
+    for place in (path, part):
+        if place.is_dir():
+            raise UserError(f"{place}: is a folder, where a file should be; remove it")
     with part.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -50,12 +54,15 @@ def fetch(source: str, path: Path, check: Callable[[Path], None], progress: Prog
 
 def _copy(source: Path, file: BinaryIO) -> None:
     try:
-        with source.open("rb") as origin:
-            file.truncate(0)
-            shutil.copyfileobj(origin, file)
-    except FileNotFoundError:
+        origin = source.open("rb")
+    except OSError as error:
         Path(file.name).unlink()
-        raise UserError(f"{source}: no such file in the mirror") from None
+        missing = isinstance(error, FileNotFoundError)
+        what = "no such file in the mirror" if missing else f"cannot be read: {error.strerror}"
+        raise UserError(f"{source}: {what}") from None
+    with origin:
+        file.truncate(0)
+        shutil.copyfileobj(origin, file)
 
 
 def _download(url: str, file: BinaryIO, progress: Progress | None) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
-from typing import Callable
 
 from ..errors import UserError, unknown
-from .download import fetch
+from .download import Progress, fetch
 from .table import WEIGHTS, WeightFile
 
 HOME, MIRROR = "GLUON_SSD_HOME", "GLUON_SSD_MIRROR"
-# Called with bytes so far and bytes in all, which may be unknown.
-Progress = Callable[[int, "int | None"], None]
 
 
 def store_dir() -> Path:
@@ -35,24 +33,17 @@ def stored_path(name: str) -> Path:
     return store_dir() / weight_file(name).file
 
 
-def find_weights(name: str) -> Path:
-    """The stored file of ``name``, checked. Never downloads.
-
-    Raises UserError when it is not in the store, telling how it gets there, or is damaged.
-    """
-    row, path = weight_file(name), stored_path(name)
-    if not path.is_file():
-        raise UserError(f"{path}: not in the weight store; gluon-ssd models pull {row.name}")
-    _check(path, row)
-    return path
-
-
 def source_of(row: WeightFile) -> str:
-    """Where a file comes from: the mirror, a folder or the start of a URL, where one is set."""
+    """Where a file comes from: the mirror, a folder or the start of a URL, where one is set.
+
+    Raises UserError for a URL of another kind than http and https.
+    """
     mirror = os.environ.get(MIRROR, "")
     if not mirror:
         return row.url
-    if mirror.startswith(("http://", "https://")):
+    if "://" in mirror:
+        if not re.match("https?://[^/]", mirror):
+            raise UserError(f"{MIRROR} is {mirror!r}; give a folder, or a URL of http or https")
         return f"{mirror.rstrip('/')}/{row.file}"
     return str(Path(mirror).expanduser() / row.file)
 

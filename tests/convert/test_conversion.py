@@ -261,6 +261,12 @@ def test_reading_and_writing_needs_neither_mxnet_nor_torch(python, resnet_state,
         (["ok.pth", "b.pth", "--model", "ssd_resnet43"], "unknown model 'ssd_resnet43'; did you mean"),
         (["ok.pth", "b.pth", "--classes", "cat"], "ok.pth: these weights do not fit resnet18"),
         (["net.ckpt", "b.pth", "--classes", "cat"], "net.ckpt: a checkpoint knows its model and classes"),
+        (["ok.pth", "a.pickle", "--classes", "cat"], "ok.pth: these weights do not fit resnet18"),
+        (
+            ["bare.pickle", "c.pickle", "--stages", "4"],
+            "bare.pickle: 4 stages are asked for (--stages), and it has 3",
+        ),
+        (["cut.ckpt", "a.params"], "cut.ckpt: not a checkpoint of this library, or damaged"),
         (["bare.pickle", "b.ckpt"], "bare.pickle: holds a backbone alone; --pretrained-backbone takes it"),
     ],
 )
@@ -268,7 +274,8 @@ def test_mistakes_are_one_line(cli, resnet_state, tmp_path, arguments, message):
     write_torch(resnet_state(18, width=8), tmp_path / "ok.pth")
     write_torch({"x": np.ones(3, np.float32)}, tmp_path / "odd.pth")
     convert_file(tmp_path / "ok.pth", tmp_path / "bare.pickle")
-    write_archive(tmp_path / "net.ckpt", {}, {})
+    write_archive(tmp_path / "net.ckpt", {"a": np.ones(99)}, {})
+    (tmp_path / "cut.ckpt").write_bytes((tmp_path / "net.ckpt").read_bytes()[:-200])
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.pth").write_text("hello")
     (tmp_path / "nothing.pth").touch()
@@ -277,7 +284,29 @@ def test_mistakes_are_one_line(cli, resnet_state, tmp_path, arguments, message):
     assert result.err.startswith("error: ")
     assert message in result.err
     assert result.err.count("\n") == 1
-    assert not (tmp_path / "a.params").exists() and not (tmp_path / "b.pth").exists()
+    assert not any(
+        (tmp_path / name).exists() for name in ("a.params", "a.pickle", "c.pickle", "b.pth", "b.ckpt")
+    )
+
+
+def test_safetensors_of_nothing(cli, tmp_path):
+    numpy = pytest.importorskip("safetensors.numpy", reason='pip install "gluon_ssd[safetensors]"')
+    numpy.save_file({}, tmp_path / "a.safetensors")
+    assert cli("convert", "a.safetensors", "a.pth") == (2, "", "error: a.safetensors: holds no tensors\n")
+
+
+def test_a_checkpoint_is_not_made_of_numbers_that_are_none(cli, files, net, tmp_path):
+    arrays = parameters(net)
+    name = "ssd0_expand_conv0_bias"
+    arrays[name] = np.full_like(arrays[name], np.nan)
+    write_params(arrays, tmp_path / "a.params")
+    line = f"error: a.params: {name} is not finite (NaN or infinity); no checkpoint is made of that\n"
+    assert cli("convert", "a.params", "a.ckpt") == (2, "", line)
+
+
+def test_the_classes_are_not_blamed_for_tensors_that_are_missing(cli, files, tmp_path):
+    result = cli("convert", files / "names.params", "a.pth", "--model", "resnet18")
+    assert "does not fit resnet18: missing" in result.err and "--classes" not in result.err
 
 
 def test_the_command_says_what_it_did(cli, resnet_state, tmp_path):

@@ -135,7 +135,14 @@ def image_of(*size):
 
 @pytest.mark.parametrize(
     ("model", "style"),
-    [("ssd_resnet34", MLPERF_SSD), ("ssd_resnet18", DLE_SSD), ("ssd_resnet50", DLE_SSD)],
+    [
+        ("ssd_resnet34", MLPERF_SSD),
+        ("ssd_resnet18", DLE_SSD),
+        ("ssd_resnet34_bn", DLE_SSD),
+        ("ssd_resnet50", DLE_SSD),
+        ("ssd_resnet101", DLE_SSD),
+        ("ssd_resnet152", DLE_SSD),
+    ],
 )
 def test_the_written_file_of_an_ssd_gives_our_outputs(tmp_path, model, style):
     import mxnet as mx
@@ -174,6 +181,22 @@ def test_the_written_file_of_a_retinanet_gives_our_outputs(tmp_path, model, styl
         conf = conf[..., [COCO_IDS[name] for name in net.classes]]
     assert np.abs(logits - conf).max() < 1e-5 * np.abs(conf).max()
     assert np.abs(codes - loc).max() < 1e-5 * np.abs(loc).max()
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+def test_a_state_dict_of_torch_goes_in_as_it_is(kind):
+    """With gradients, as parameters have them."""
+    from gluon_ssd import get_model
+    from gluon_ssd.convert import load_torch_state, to_torch_state
+
+    source, net = (get_model("resnet18", classes=["a"]) for _ in range(2))
+    state = {
+        name: torch.nn.Parameter(torch.from_numpy(value).to(getattr(torch, kind)))
+        for name, value in to_torch_state(source).items()
+    }
+    load_torch_state(net, state)
+    for name, value in to_torch_state(net).items():
+        assert np.array_equal(value, state[name].detach().float().numpy())
 
 
 def spatial_major(default_boxes):

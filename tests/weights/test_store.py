@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from gluon_ssd.errors import UserError
-from gluon_ssd.weights import WEIGHTS, WeightFile, find_weights, pull, store, store_dir, stored_path
+from gluon_ssd.weights import WEIGHTS, WeightFile, pull, store, store_dir, stored_path
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]
@@ -103,8 +103,7 @@ def test_pull_from_a_server(server, home):
     assert (home / FILE).read_bytes() == CONTENT
     assert seen[-1] == (1 << 20, 1 << 20)
     assert contents(home) == [FILE]
-    assert find_weights("tiny") == find_weights(FILE) == home / FILE
-    pull("tiny")
+    assert pull("tiny") == pull(FILE) == home / FILE
     assert server.asked == [(f"/mirror/{FILE}", None)]
 
 
@@ -143,15 +142,8 @@ def test_wrong_content_is_not_kept(server, home):
 def test_a_damaged_file_of_the_store(home):
     home.mkdir(parents=True)
     (home / FILE).write_bytes(CONTENT[:-1])
-    for function in (find_weights, pull):
-        with pytest.raises(UserError, match="remove it and pull again"):
-            function("tiny")
-
-
-def test_find_never_downloads(server, home):
-    with pytest.raises(UserError, match="not in the weight store; gluon-ssd models pull tiny"):
-        find_weights("tiny")
-    assert server.asked == []
+    with pytest.raises(UserError, match="remove it and pull again"):
+        pull("tiny")
 
 
 def test_a_folder_as_mirror(home, tmp_path, monkeypatch):
@@ -209,6 +201,43 @@ def test_names_without_pull(cli):
     result = cli("models", "ssd_tiny", "more")
     assert (result.status, result.out) == (2, "")
     assert "unknown argument 'more'" in result.err
+
+
+@pytest.mark.parametrize("place", [FILE, f"{FILE}.part"])
+def test_a_folder_in_the_place_of_the_file(cli, server, home, place):
+    (home / place).mkdir(parents=True)
+    result = cli("models", "pull", "tiny")
+    assert result == (2, "", f"error: {home / place}: is a folder, where a file should be; remove it\n")
+    assert contents(home) == [place] and server.asked == []
+
+
+def test_a_mirror_with_a_folder_for_a_file(cli, home, tmp_path, monkeypatch):
+    (tmp_path / "usb" / FILE).mkdir(parents=True)
+    monkeypatch.setenv("GLUON_SSD_MIRROR", str(tmp_path / "usb"))
+    result = cli("models", "pull", "tiny")
+    assert result == (2, "", f"error: {tmp_path}/usb/{FILE}: cannot be read: Is a directory\n")
+    assert contents(home) == []
+
+
+@pytest.mark.parametrize("mirror", ["ftp://host/models", "file:///models", "http://", "https:///models"])
+def test_a_mirror_of_another_kind(cli, home, monkeypatch, mirror):
+    monkeypatch.setenv("GLUON_SSD_MIRROR", mirror)
+    result = cli("models", "pull", "tiny")
+    line = f"error: GLUON_SSD_MIRROR is {mirror!r}; give a folder, or a URL of http or https\n"
+    assert result == (2, "", line)
+
+
+def test_a_misspelt_pull(cli):
+    result = cli("models", "pul", "tiny")
+    assert result.status == 2 and result.err.startswith("error: unknown model 'pul'; did you mean pull?")
+    assert cli("models", "").err.startswith("error: unknown model ''; known: ")
+
+
+def test_rows_that_no_terminal_shows_are_one_line(cli):
+    rows = cli("models", "pull").out.splitlines()
+    assert len(rows) == 1 + len(WEIGHTS) and any(
+        row.endswith("ImageNet, MLPerf's") for row in map(str.rstrip, rows)
+    )
 
 
 def test_a_store_that_cannot_be_made(tmp_path, monkeypatch):
