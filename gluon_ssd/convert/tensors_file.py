@@ -62,13 +62,18 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def write_safetensors(arrays: Mapping[str, np.ndarray], path: str | Path) -> None:
-    """Writes arrays by name, types unchanged, atomically. Raises UserError."""
-    _library()
-    from safetensors.numpy import save_file
+    """Writes arrays by name, types unchanged, atomically. Raises UserError.
 
+    The library only makes the bytes: were it to write them, a full disk would be an exception of its own, and
+    the file readable by its owner alone.
+    """
+    library = _library()
+    from safetensors.numpy import save
+
+    data = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    try:
+        content = save(data, metadata=_METADATA)
+    except (KeyError, library.SafetensorError) as error:
+        raise UserError(f"{path}: safetensors cannot hold these: {short(str(error))}") from None
     with atomic_write(Path(path)) as temporary:
-        data = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
-        try:
-            save_file(data, str(temporary), metadata=_METADATA)
-        except KeyError as error:
-            raise UserError(f"{path}: safetensors has no type for {error}") from None
+        temporary.write_bytes(content)

@@ -10,6 +10,7 @@ import numpy as np
 from mxnet import nd
 from mxnet.gluon import HybridBlock
 
+from ..convert.params_file import read_params
 from ..data.preprocess import Preprocess
 from ..errors import UserError
 from ..nn import current
@@ -82,8 +83,6 @@ class Network(HybridBlock):
         UserError, before anything is changed, for a file that is missing, damaged (MXNet's own reader aborts
         or answers with a trace of its C++) or does not fit, and for a detector of GluonCV's.
         """
-        from ..convert.params_file import read_params  # later: convert knows the zoo
-
         found = read_params(filename)
         try:
             arrays = by_parameter_name(self, found)
