@@ -24,7 +24,11 @@ class Launch:
 
 
 def detect(environ: Mapping[str, str] | None = None) -> Launch:
-    """The launch that the environment describes: by horovodrun, mpirun (Open MPI, MPICH, Intel) or srun."""
+    """The launch that the environment describes.
+
+    By horovodrun, mpirun (Open MPI, MPICH, Intel), srun, or torchrun, once torch.distributed.launch, by which
+    DALI's example is started.
+    """
     env = os.environ if environ is None else environ
     for launcher, prefix, local in (
         ("horovodrun", "HOROVOD_", "HOROVOD_LOCAL_"),
@@ -45,6 +49,9 @@ def detect(environ: Mapping[str, str] | None = None) -> Launch:
         local_size = tasks[node] if node < len(tasks) else size
         local_rank = _number(env, "SLURM_LOCALID")
         return Launch("srun", _number(env, "SLURM_PROCID"), size, local_rank, local_size, tasks)
+    if {"RANK", "LOCAL_RANK", "MASTER_ADDR"} <= set(env) and _number(env, "WORLD_SIZE") > 1:
+        size, local_size = _number(env, "WORLD_SIZE"), _number(env, "LOCAL_WORLD_SIZE", 1)
+        return Launch("torchrun", _number(env, "RANK"), size, _number(env, "LOCAL_RANK"), local_size)
     return Launch()
 
 

@@ -21,6 +21,14 @@ SLURM = {
     "SLURM_NODEID": "2",
     "SLURM_LOCALID": "1",
 }
+TORCHRUN = {
+    "RANK": "3",
+    "WORLD_SIZE": "4",
+    "LOCAL_RANK": "1",
+    "LOCAL_WORLD_SIZE": "2",
+    "MASTER_ADDR": "node1",
+    "MASTER_PORT": "29500",
+}
 
 
 @pytest.mark.parametrize(
@@ -34,6 +42,9 @@ SLURM = {
             Launch("mpirun", 3, 4, 1, 2),
         ),
         (SLURM, Launch("srun", 9, 11, 1, 3, (4, 4, 3))),
+        (TORCHRUN, Launch("torchrun", 3, 4, 1, 2)),
+        # Platforms that set these for one process each have no local rank.
+        ({"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "node1"}, Launch()),
         # The shell of a batch script is not a task of a step.
         ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}, Launch()),
         ({"HOROVOD_FUSION_THRESHOLD": "1", "HOROVOD_RANK": "0"}, Launch()),
@@ -65,6 +76,17 @@ def test_where_ranks_meet(monkeypatch):
     monkeypatch.setenv("GLUON_SSD_RENDEZVOUS", "node9")
     with pytest.raises(UserError, match="it must be HOST:PORT"):
         meeting_point(Launch())
+
+
+def test_torchrun_tells_every_host_where_ranks_meet(monkeypatch):
+    for name in ("GLUON_SSD_RENDEZVOUS", "SLURM_JOB_ID", "PMIX_NAMESPACE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    host, port = meeting_point(detect())
+    assert host == "node1" and 20000 <= port < 30000
+    monkeypatch.setattr(os, "getppid", lambda: 1)  # of another host
+    assert meeting_point(detect()) == (host, port)
 
 
 def test_processes_share_the_cores(monkeypatch):

@@ -1,4 +1,4 @@
-"""Where the processes of mpirun or srun find each other."""
+"""Where the processes of mpirun, srun or torchrun find each other."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ def meeting_point(launch: Launch) -> tuple[str, int]:
     nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_JOB_NODELIST")
     if launch.launcher == "srun" and nodes:
         return first_host(nodes), _port()
+    if launch.launcher == "torchrun":
+        return os.environ["MASTER_ADDR"], _port()
     raise UserError(
         f"{launch.launcher} does not tell where rank 0 is; set {VARIABLE}=HOST:PORT to its host, a free port"
     )
@@ -48,8 +50,8 @@ def _port() -> int:
     if "SLURM_JOB_ID" in env:
         name = f"{env['SLURM_JOB_ID']}.{env.get('SLURM_STEP_ID', '')}"
     else:
-        # Processes that mpirun starts on one machine have one parent.
-        name = env.get("PMIX_NAMESPACE") or str(os.getppid())
+        # Processes that are started on one machine have one parent. The port of torchrun is its own.
+        name = env.get("PMIX_NAMESPACE") or env.get("MASTER_PORT") or str(os.getppid())
     return 20000 + zlib.crc32(name.encode()) % 10000
 
 

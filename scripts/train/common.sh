@@ -86,7 +86,7 @@ set_launch() {
     case $launcher in
         none) launch=() ;;
         horovodrun) launch=(horovodrun -np "$processes" ${HOSTS:+-H "$HOSTS"}) ;;
-        mpirun) launch=(mpirun -np "$processes" ${HOSTS:+-H "$HOSTS"} -bind-to none -map-by slot) ;;
+        mpirun) launch=(mpirun -np "$processes" ${HOSTS:+-H "$HOSTS"} --bind-to none --map-by slot) ;;
         srun)
             launch=(srun --nodes="$nodes" --ntasks="$processes" --ntasks-per-node="$gpus"
                 --mpi="${SLURM_MPI_TYPE:-pmix}")

@@ -104,7 +104,7 @@ elif ((${SLURM_STEP_NUM_TASKS:-1} == 1 && processes > 1)); then
     case $LAUNCHER in
         horovodrun) command=(horovodrun -np "$processes" ${HOSTS:+-H "$HOSTS"} "${command[@]}") ;;
         # bind.sh binds; what mpirun does by itself would leave each process one core.
-        mpirun) command=(mpirun -np "$processes" ${HOSTS:+-H "$HOSTS"} -bind-to none -map-by slot "${command[@]}") ;;
+        mpirun) command=(mpirun -np "$processes" ${HOSTS:+-H "$HOSTS"} --bind-to none --map-by slot "${command[@]}") ;;
         *) fail "LAUNCHER=$LAUNCHER: must be horovodrun or mpirun" ;;
     esac
 fi

@@ -63,6 +63,23 @@ def test_horovodrun_starts_a_training(data, tmp_path):
     ]
 
 
+def test_the_published_start_of_dalis_example_is_one_training(data, tmp_path):
+    pytest.importorskip("torch")
+    flags = "--warmup 300 --bs 2 --recipe ssd_tiny/smoke --workers 1 --max-steps 2 --eval-every 0"
+    command = [sys.executable, "-m", "torch.distributed.launch", "--nproc_per_node=2", "-m", "gluon_ssd.main"]
+    done = subprocess.run(
+        [*command, *flags.split(), "--data", str(data), "--output", "run"],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 processes: 2 on " in done.stdout and done.stdout.count("results in run") == 1
+    assert last(tmp_path / "run").step == 2 and last(tmp_path / "run").processes == 2
+
+
 def test_a_killed_rank_ends_the_others_and_fewer_go_on(data, tmp_path):
     output = tmp_path / "run"
     flags = (*TRAIN, "--data", data, "--output", output, "--epochs", 2, *NO_EVALUATION)
