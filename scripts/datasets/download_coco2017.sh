@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # COCO 2017 with the box-only annotation files that training reads. Each piece is done once; run again to go on.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 # shellcheck source=scripts/datasets/fetch.sh
 source "$here/fetch.sh"
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # MLPerf's subset of OpenImages v6, in the published layout. Each piece is done once; run again to go on.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 # shellcheck source=scripts/datasets/fetch.sh
 source "$here/fetch.sh"
 

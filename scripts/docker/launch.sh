@@ -2,7 +2,7 @@
 # Starts the container, with data sets and results of the host in it.
 set -euo pipefail
 # shellcheck source=scripts/docker/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
 
 usage() {
     cat <<EOT

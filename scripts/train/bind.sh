@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Runs a process of a rank on the cores and the memory that are near its GPU.
 set -euo pipefail
+# shellcheck source=scripts/shell.sh
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../shell.sh"
 
 usage() {
     cat <<EOT
 usage: ${0##*/} [--cpu MODE] [--mem MODE] [--ib MODE] [--dry-run] [--help] [--] COMMAND [ARGUMENT ...]
 
 Expects one process for each GPU and takes its number on this host from LOCAL_RANK, HOROVOD_LOCAL_RANK,
-OMPI_COMM_WORLD_LOCAL_RANK or SLURM_LOCALID. Ranks are spread evenly over the NUMA nodes, in order.
+OMPI_COMM_WORLD_LOCAL_RANK, MPI_LOCALRANKID or SLURM_LOCALID. Ranks are spread evenly over the NUMA nodes, in order.
 Without numactl the command runs unbound.
 
   --cpu MODE  node: all cores of the rank's NUMA node (default); exclusive: its own share of them, with their
@@ -23,11 +25,6 @@ environment:
 example:
   horovodrun -np 8 ${0##*/} --cpu exclusive -- gluon-ssd train --recipe ssd_resnet34/mlperf --data /datasets/coco2017
 EOT
-}
-
-fail() {
-    echo "error: $*" >&2
-    exit 2
 }
 
 lscpu_value() {
@@ -58,7 +55,10 @@ done
 [[ $mem =~ ^(node|off)$ ]] || fail "--mem $mem: must be node or off"
 [[ $ib =~ ^(single|off)$ ]] || fail "--ib $ib: must be single or off"
 
-rank=${LOCAL_RANK:-${HOROVOD_LOCAL_RANK:-${OMPI_COMM_WORLD_LOCAL_RANK:-${SLURM_LOCALID:-}}}}
+for rank in "${LOCAL_RANK:-}" "${HOROVOD_LOCAL_RANK:-}" "${OMPI_COMM_WORLD_LOCAL_RANK:-}" "${MPI_LOCALRANKID:-}" \
+    "${SLURM_LOCALID:-}"; do
+    [[ -z $rank ]] || break
+done
 [[ $rank =~ ^[0-9]+$ ]] || fail "no local rank in the environment; start it by horovodrun, mpirun or srun"
 ranks=${GPUS_PER_NODE:-}
 if [[ -z $ranks ]]; then
@@ -102,9 +102,4 @@ fi
 
 command=("$@")
 ((${#binding[@]} == 0)) || command=(numactl "${binding[@]}" -- "$@")
-if [[ $dry_run == yes ]]; then
-    printf -v line '%q ' "${command[@]}"
-    echo "${line% }"
-    exit
-fi
-exec "${command[@]}"
+become "${command[@]}"

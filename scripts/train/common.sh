@@ -2,19 +2,12 @@
 # What the training scripts share. Each sets ABOUT, RECIPE and GPUS_DEFAULT (processes), and what its recipe does not
 # hold: FLAGS, NODES_DEFAULT, BACKBONE_FILE, DATA_DEFAULT; then it calls: train "$@"
 
-SCRIPT=$(basename "$0" .sh)
+SCRIPT=$(basename "$(readlink -f "$0")" .sh)
 : "${DATA_DEFAULT:=/datasets/coco2017}" "${BACKBONE_FILE:=resnet34-333f7ec4.pickle}" "${NODES_DEFAULT:=1}"
 declare -a FLAGS=()
 
 # shellcheck source=scripts/shell.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../shell.sh"
-
-# Becomes a command, or shows it.
-become() {
-    need "$1"
-    [[ ${dry_run:-no} == yes ]] || exec "$@"
-    show "$@"
-}
 
 usage() {
     cat <<EOT
@@ -35,7 +28,8 @@ Other flags go on to gluon-ssd train (see: gluon-ssd train --help) and win over 
   --dry-run                    print the command
   --help                       show this
 
-Several hosts: inside a Slurm job, or with HOSTS=host1:8,host2:8. A task that srun started is one process.
+Several hosts: inside a Slurm job (salloc, or sbatch --wrap $SCRIPT.sh), or with HOSTS=host1:8,host2:8. A task that
+srun started is one process.
 
 example:
   $SCRIPT.sh --data /datasets/coco2017 --output /results/first
@@ -111,6 +105,7 @@ train() {
     local data=${DATADIR:-$DATA_DEFAULT} backbone=${BACKBONE:-} output=${OUTPUT:-} gpus=${GPUS:-} nodes=${NODES:-}
     local launcher=${LAUNCHER:-} smoke=${GLUON_SSD_SMOKE:-0} dry_run=no
     local -a rest=() launch=() smoke_flags=() start=()
+    switches GLUON_SSD_SMOKE
     parse "$@"
     if [[ $smoke == 1 ]]; then
         gpus=${gpus:-1} nodes=${nodes:-1}

@@ -2,7 +2,7 @@
 # NVIDIA's MLPerf RetinaNet on 8 GPUs of a host with 32 images each, without warm-up.
 set -euo pipefail
 # shellcheck source=scripts/train/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
 ABOUT="NVIDIA's MLPerf RetinaNet on 8 GPUs of a host with 32 images each, without warm-up."
 RECIPE=retinanet_resnext50_32x4d/dgxa100
 GPUS_DEFAULT=8

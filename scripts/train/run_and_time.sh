@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One timed training of a configuration; prints the RESULT line that MLPerf's tools read.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 
 usage() {
     cat <<EOT
@@ -59,6 +59,7 @@ source "$here/settings.sh"
 : "${DATASET_DIR:=$DATADIR/$default_data}" "${RESULTS_DIR:=/results}" "${EVALBATCHSIZE:=$BATCHSIZE}"
 : "${PRETRAINED_BACKBONE:=$PRETRAINED_DIR/$default_backbone}" "${MLPERF_LOG:=1}" "${LAUNCHER:=horovodrun}"
 : "${BIND:=--cpu=node --mem=node}" "${SUBMITTER:=gluon_ssd}"
+[[ $BIND == off || $BIND == -* ]] || fail "BIND=$BIND: must be off or flags of bind.sh"
 output=$RESULTS_DIR/${BENCHMARK}_${NODES}x${GPUS_PER_NODE}x${BATCHSIZE}_$DATESTAMP
 
 params=(--batch-size "$BATCHSIZE" --eval-batch-size "$EVALBATCHSIZE")
