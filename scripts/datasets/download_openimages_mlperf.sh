@@ -26,7 +26,7 @@ usage: ${0##*/} [DESTINATION] [--only train|validation] [--with csv|fiftyone] [-
 Downloads the images of OpenImages v6 that have a box of MLPerf's 264 classes (train 1,170,301, validation 24,781:
 352 GB) and writes {train,validation}/labels/openimages-mlperf.json. What is complete is not done again.
 
-  DESTINATION              default: /datasets/open-images-v6-mlperf; also -d or --dataset-path DESTINATION
+  DESTINATION              default: /datasets/open-images-v6; also -d or --dataset-path DESTINATION
   --only train|validation  one split alone
   --with csv               from the official CSV files (default); needs nothing but gluon_ssd
   --with fiftyone          through fiftyone, as MLPerf's reference does: pip install fiftyone==0.15.1
@@ -40,7 +40,7 @@ environment:
                     and $IMAGES
 
 example:
-  ${0##*/} /datasets/open-images-v6-mlperf --only validation
+  ${0##*/} /datasets/open-images-v6 --only validation
 EOF
 }
 
@@ -103,7 +103,7 @@ done
 [[ -z $only || $only == train || $only == validation ]] || fail "--only is train or validation, not $only"
 [[ $with == csv || $with == fiftyone ]] || fail "--with is csv or fiftyone, not $with"
 [[ $workers =~ ^[1-9][0-9]*$ ]] || fail "--workers is a number from 1, not $workers"
-destination=${destination:-/datasets/open-images-v6-mlperf}
+destination=${destination:-/datasets/open-images-v6}
 destination=${destination%/}
 splits=(validation train)
 [[ -z $only ]] || splits=("$only")

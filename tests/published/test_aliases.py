@@ -331,6 +331,8 @@ def test_a_checkpoint_in_training_says_what_it_does_not_do():
         ),
         ("--bs x", "--bs: expected an integer, got 'x'"),
         ("--mode benchmark-training --benchmark-warmup x", "--benchmark-warmup: expected an integer"),
+        ("--evaluation -1", "--evaluation: must be at least 1, got -1"),
+        ("--evaluation 3.5", "--evaluation: expected an integer, got '3.5'"),
         ("--bs 0", "--bs: must be at least 1, got 0"),
         ("--warmup", "argument --warmup: expected one argument"),
         ("--data_pipeline tf", "--data_pipeline: must be one of dali, no_dali, got 'tf'"),
