@@ -28,8 +28,8 @@ Other flags go on to gluon-ssd train (see: gluon-ssd train --help) and win over 
   --dry-run                    print the command
   --help                       show this
 
-Several hosts: inside a Slurm job (salloc, or sbatch --wrap $SCRIPT.sh), or with HOSTS=host1:8,host2:8. A task that
-srun started is one process.
+Several hosts: inside a Slurm job (salloc, or sbatch --wrap $SCRIPT.sh; SLURM_MPI_TYPE is how srun starts MPI,
+default: pmix), or with HOSTS=host1:8,host2:8. A task that srun started is one process.
 
 example:
   $SCRIPT.sh --data /datasets/coco2017 --output /results/first
