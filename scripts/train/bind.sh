@@ -20,7 +20,7 @@ Without numactl the command runs unbound.
   --help      show this
 
 environment:
-  GPUS_PER_NODE  ranks on this host (default: the GPUs that nvidia-smi lists)
+  GPUS_PER_NODE  ranks on this host, if the launcher does not tell (default: the GPUs that nvidia-smi lists)
 
 example:
   horovodrun -np 8 ${0##*/} --cpu exclusive -- gluon-ssd train --recipe ssd_resnet34/mlperf --data /datasets/coco2017
@@ -60,7 +60,9 @@ for rank in "${LOCAL_RANK:-}" "${HOROVOD_LOCAL_RANK:-}" "${OMPI_COMM_WORLD_LOCAL
     [[ -z $rank ]] || break
 done
 [[ $rank =~ ^[0-9]+$ ]] || fail "no local rank in the environment; start it by horovodrun, mpirun or srun"
-ranks=${GPUS_PER_NODE:-}
+for ranks in "${HOROVOD_LOCAL_SIZE:-}" "${OMPI_COMM_WORLD_LOCAL_SIZE:-}" "${MPI_LOCALNRANKS:-}" "${GPUS_PER_NODE:-}"; do
+    [[ -z $ranks ]] || break
+done
 if [[ -z $ranks ]]; then
     command -v nvidia-smi >/dev/null || fail "no nvidia-smi to count the GPUs with; set GPUS_PER_NODE"
     ranks=$(nvidia-smi --list-gpus | wc -l)

@@ -6,8 +6,8 @@ SCRIPT=$(basename "$(readlink -f "$0")" .sh)
 : "${DATA_DEFAULT:=/datasets/coco2017}" "${BACKBONE_FILE:=resnet34-333f7ec4.pickle}" "${NODES_DEFAULT:=1}"
 declare -a FLAGS=()
 
-# shellcheck source=scripts/shell.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../shell.sh"
+# shellcheck source=scripts/train/start.sh
+source "$(dirname "${BASH_SOURCE[0]}")/start.sh"
 
 usage() {
     cat <<EOT
@@ -60,8 +60,8 @@ parse() {
     done
 }
 
-# Puts what starts the processes into launch.
-set_launch() {
+# Puts what starts the processes into launch, whatever fits where no launcher is named.
+choose_launch() {
     local processes
     [[ $gpus =~ ^[1-9][0-9]*$ && $nodes =~ ^[1-9][0-9]*$ ]] || fail "--gpus and --nodes: expected numbers from 1"
     processes=$((gpus * nodes))
@@ -79,26 +79,13 @@ set_launch() {
     fi
     case $launcher in
         none) launch=() ;;
-        horovodrun) launch=(horovodrun -np "$processes" ${HOSTS:+-H "$HOSTS"}) ;;
-        mpirun) launch=(mpirun -np "$processes" ${HOSTS:+-H "$HOSTS"} --bind-to none --map-by slot) ;;
+        horovodrun | mpirun) set_launch "$launcher" "$processes" ;;
         srun)
             launch=(srun --nodes="$nodes" --ntasks="$processes" --ntasks-per-node="$gpus"
                 --mpi="${SLURM_MPI_TYPE:-pmix}")
             ;;
         *) fail "--launcher $launcher: must be one of horovodrun, mpirun, srun, none" ;;
     esac
-}
-
-# What makes three steps and an evaluation out of any recipe. Two batches are an epoch, one if images without objects
-# are among them. Half precision and NHWC stay: a CPU computes them, slowly.
-set_smoke_flags() {
-    local batch=2
-    [[ $RECIPE != retinanet* ]] || batch=1
-    smoke_flags=(--epochs 3 --max-steps 3 --batch-size "$batch" --eval-batch-size 2 --limit-val 4
-        --limit-train $((2 * batch * gpus * nodes)) --decay-epochs --eval-epochs 1 --warmup-epochs 0
-        --warmup-steps 2 --log-every 1 --workers 1 --device cpu --data-pipeline native --input-jpg-decode cpu)
-    [[ " ${FLAGS[*]} " != *" --bn-group "* ]] || smoke_flags+=(--bn-group $((gpus * nodes)))
-    [[ $RECIPE != retinanet* ]] || smoke_flags+=(--input-size 128 128)
 }
 
 train() {
@@ -113,8 +100,8 @@ train() {
         gpus=${gpus:-$GPUS_DEFAULT} nodes=${nodes:-$NODES_DEFAULT}
         backbone=${backbone:-/datasets/backbones/$BACKBONE_FILE}
     fi
-    set_launch
-    [[ $smoke != 1 ]] || set_smoke_flags
+    choose_launch
+    [[ $smoke != 1 ]] || set_smoke_flags "${RECIPE%%_*}" $((gpus * nodes)) "${FLAGS[*]}"
     [[ -z $backbone || $backbone == none ]] || start=(--pretrained-backbone "$backbone")
     become "${launch[@]}" gluon-ssd train --recipe "$RECIPE" --data "$data" "${start[@]}" \
         --output "${output:-${RESULTS:-/results}/$SCRIPT}" "${FLAGS[@]}" "${smoke_flags[@]}" "${rest[@]}"

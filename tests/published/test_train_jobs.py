@@ -196,6 +196,8 @@ def test_bind(shell, machine, flags, rank, wanted):
     line = f'"$TRAIN/bind.sh" --dry-run {flags} -- echo hi'
     done = shell(line, PATH=machine, HOROVOD_LOCAL_RANK=str(rank), GPUS_PER_NODE="8")
     assert " ".join(words(done)) == wanted
+    more = {"OMPI_COMM_WORLD_LOCAL_RANK": str(rank), "OMPI_COMM_WORLD_LOCAL_SIZE": "8", "GPUS_PER_NODE": "1"}
+    assert " ".join(words(shell(line, PATH=machine, **more))) == wanted
     line = '"$TRAIN/bind.sh" --cpu off --mem off --ib single -- printenv UCX_NET_DEVICES'
     assert shell(line, PATH=machine, SLURM_LOCALID="7", GPUS_PER_NODE="8").stdout == "b:1\n"
 
@@ -220,6 +222,7 @@ def test_bind(shell, machine, flags, rank, wanted):
         ('ASYNC_EVAL=yes "$TRAIN/run_and_time.sh"', "ASYNC_EVAL=yes: must be 0 or 1"),
         ('DRY_RUN=yes "$TRAIN/run.sub"', "DRY_RUN=yes: must be 0 or 1"),
         ('GLUON_SSD_SMOKE=yes "$TRAIN/retinanet_1x8x32.sh"', "GLUON_SSD_SMOKE=yes: must be 0 or 1"),
+        ('LAUNCHER=srun "$TRAIN/run_and_time.sh" --gpus 2', "LAUNCHER=srun: must be horovodrun or mpirun"),
         ('BIND=none "$TRAIN/run_and_time.sh"', "BIND=none: must be off or flags of bind.sh"),
         ('"$TRAIN/run.sub"', "not in a Slurm job; start it with sbatch -N 1 run.sub"),
         ('"$TRAIN/run_with_docker.sh" --gpu', "unknown argument --gpu (see: run_with_docker.sh --help)"),
