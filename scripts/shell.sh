@@ -22,6 +22,11 @@ run() {
     fi
 }
 
+# Makes a folder with all above it, or shows that.
+make_folder() {
+    run mkdir -p "$1" 2>/dev/null || fail "$1: cannot be made"
+}
+
 # Fails unless variables, named by the arguments, are 0 or 1 where they are set.
 switches() {
     local name

@@ -1,4 +1,4 @@
-"""Every script of scripts/: called through a link, from a folder whose name has a space."""
+"""Scripts of every kind: called through a link, from a folder whose name has a space; unwritable places."""
 
 import os
 import subprocess
@@ -31,3 +31,33 @@ def test_a_link_does_what_the_script_does(script, tmp_path):
     assert results[0].returncode == 0, results[0].stderr
     assert (results[1].stdout, results[1].stderr) == (results[0].stdout, "")
     assert len(results[0].stdout) > 3 and list(folder.iterdir()) == [folder / "link"]
+
+
+@pytest.mark.parametrize(
+    ("line", "folder"),
+    [
+        ("datasets/download_coco2017.sh file/set", "file/downloads"),
+        ("datasets/download_openimages_mlperf.sh file/set", "file/set/validation/labels"),
+        ("datasets/get_resnet34_backbone.sh --output file/set", "/file/set"),
+        ("docker/launch.sh . file/set", "/file/set"),
+        ("train/run_with_docker.sh", "/file/set"),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_one_line(line, folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "bin").mkdir()
+    for name in ("gluon-ssd", "docker", "unzip"):
+        (tmp_path / "bin" / name).write_text("#!/bin/sh\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    values = {"DATADIR": ".", "LOGDIR": "file/set", "GLUON_SSD_MIRROR": str(tmp_path)}
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+    program, *arguments = line.split()
+    done = subprocess.run(
+        [SCRIPTS / program, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, **values, "PATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and done.stderr.endswith(f"{folder}: cannot be made\n"), done
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

@@ -55,7 +55,7 @@ def percent(text: str) -> str:
 
 
 def counted_from_one(text: str) -> str:
-    """An epoch counted from 0 as one counted from 1; what is none stays, for the recipe's check to name it."""
+    """An epoch counted from 0 as one counted from 1; what is none stays, for the recipe's check to name."""
     return str(int(text) + 1) if text.isdecimal() else text
 
 

@@ -51,7 +51,7 @@ get_file() {
         echo "# $target is complete"
         return
     fi
-    run mkdir -p "$(dirname "$target")"
+    make_folder "$(dirname "$target")"
     download "${GLUON_SSD_MIRROR:-$FILES}/$path" "$target.part"
     run mv "$target.part" "$target"
 }

@@ -40,7 +40,7 @@ datasets=$(realpath -m "$1") results=$(realpath -m "$2")
 shift 2
 if [[ $dry_run == no ]]; then
     [[ -d $datasets ]] || fail "$datasets: no such folder"
-    mkdir -p "$results" || fail "$results: cannot be made"
+    make_folder "$results"
 fi
 (($#)) || set -- bash
 terminal=()

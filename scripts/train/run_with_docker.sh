@@ -59,7 +59,7 @@ log_base=$LOGDIR/${BENCHMARK}_1x${GPUS_PER_NODE}x${BATCHSIZE}_$DATESTAMP
 if [[ $dry_run == no ]]; then
     command -v docker >/dev/null || fail "docker is not installed"
     [[ -d $DATADIR ]] || fail "DATADIR=$DATADIR: no such folder"
-    mkdir -p "$LOGDIR" || fail "LOGDIR=$LOGDIR: cannot be made"
+    make_folder "$LOGDIR"
     trap 'docker container rm --force "$name" >/dev/null 2>&1 || true' EXIT
 fi
 
