@@ -1,7 +1,9 @@
 """What a process learns from its launcher, and what it does without Horovod."""
 
 import os
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -119,6 +121,12 @@ def test_one_process_is_a_world_of_its_own(cli, shapes, tmp_path):
     assert result.status == 2
     assert result.err.startswith("error: bn_group is 2, but there is one process; ")
     assert not (tmp_path / "run").exists()
+
+
+def test_only_one_module_knows_horovod():
+    package = Path(machine.__file__).parent
+    known = [path for path in package.rglob("*.py") if re.search(r"(import|from) horovod", path.read_text())]
+    assert known == [package / "engine" / "distributed.py"]
 
 
 def test_groups_divide_the_ranks():
