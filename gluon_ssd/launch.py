@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Mapping
 
+_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -40,6 +42,10 @@ def detect(environ: Mapping[str, str] | None = None) -> Launch:
     if _number(env, "PMI_SIZE") and "MPI_LOCALNRANKS" in env:
         local_rank, local_size = _number(env, "MPI_LOCALRANKID"), _number(env, "MPI_LOCALNRANKS", 1)
         return Launch("mpirun", _number(env, "PMI_RANK"), _number(env, "PMI_SIZE"), local_rank, local_size)
+    # Before Slurm, whose one task on each host a torchrun may be.
+    if set(_TORCHRUN) <= set(env) and _number(env, "WORLD_SIZE") > 1:
+        rank, size, local_rank, local_size = (_number(env, name) for name in _TORCHRUN[:4])
+        return Launch("torchrun", rank, size, local_rank, local_size)
     # A batch script has SLURM_PROCID and SLURM_NTASKS, too; a step of its own only what srun started.
     if "SLURM_STEP_ID" in env and "SLURM_PROCID" in env:
         size = _number(env, "SLURM_STEP_NUM_TASKS") or _number(env, "SLURM_NTASKS", 1)
@@ -49,9 +55,6 @@ def detect(environ: Mapping[str, str] | None = None) -> Launch:
         local_size = tasks[node] if node < len(tasks) else size
         local_rank = _number(env, "SLURM_LOCALID")
         return Launch("srun", _number(env, "SLURM_PROCID"), size, local_rank, local_size, tasks)
-    if {"RANK", "LOCAL_RANK", "MASTER_ADDR"} <= set(env) and _number(env, "WORLD_SIZE") > 1:
-        size, local_size = _number(env, "WORLD_SIZE"), _number(env, "LOCAL_WORLD_SIZE", 1)
-        return Launch("torchrun", _number(env, "RANK"), size, _number(env, "LOCAL_RANK"), local_size)
     return Launch()
 
 

@@ -45,6 +45,8 @@ TORCHRUN = {
         ),
         (SLURM, Launch("srun", 9, 11, 1, 3, (4, 4, 3))),
         (TORCHRUN, Launch("torchrun", 3, 4, 1, 2)),
+        # srun has started one torchrun on each host.
+        ({**SLURM, **TORCHRUN}, Launch("torchrun", 3, 4, 1, 2)),
         # Platforms that set these for one process each have no local rank.
         ({"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "node1"}, Launch()),
         # The shell of a batch script is not a task of a step.

@@ -27,7 +27,7 @@ number() {
     [[ $2 =~ ^[1-9][0-9]*$ ]] || fail "$1=$2: expected a number from 1"
 }
 number "NODES (DGXNNODES, PGNNODES)" "$NODES"
-number "GPUS_PER_NODE (DGXNGPU, PGNGPU)" "$GPUS_PER_NODE"
+number "GPUS_PER_NODE (DGXNGPU, PGNGPU, --gpus)" "$GPUS_PER_NODE"
 number NEXP "$NEXP"
 number BATCHSIZE "$BATCHSIZE"
 switches ASYNC_EVAL CLEAR_CACHES DRY_RUN GLUON_SSD_SMOKE MLPERF_LOG
