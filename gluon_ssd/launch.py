@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Mapping
 
+_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -24,7 +26,11 @@ class Launch:
 
 
 def detect(environ: Mapping[str, str] | None = None) -> Launch:
-    """The launch that the environment describes: by horovodrun, mpirun (Open MPI, MPICH, Intel) or srun."""
+    """The launch that the environment describes.
+
+    By horovodrun, mpirun (Open MPI, MPICH, Intel), srun, or torchrun, once torch.distributed.launch, by which
+    DALI's example is started.
+    """
     env = os.environ if environ is None else environ
     for launcher, prefix, local in (
         ("horovodrun", "HOROVOD_", "HOROVOD_LOCAL_"),
@@ -36,6 +42,10 @@ def detect(environ: Mapping[str, str] | None = None) -> Launch:
     if _number(env, "PMI_SIZE") and "MPI_LOCALNRANKS" in env:
         local_rank, local_size = _number(env, "MPI_LOCALRANKID"), _number(env, "MPI_LOCALNRANKS", 1)
         return Launch("mpirun", _number(env, "PMI_RANK"), _number(env, "PMI_SIZE"), local_rank, local_size)
+    # Before Slurm, whose one task on each host a torchrun may be.
+    if set(_TORCHRUN) <= set(env) and _number(env, "WORLD_SIZE") > 1:
+        rank, size, local_rank, local_size = (_number(env, name) for name in _TORCHRUN[:4])
+        return Launch("torchrun", rank, size, local_rank, local_size)
     # A batch script has SLURM_PROCID and SLURM_NTASKS, too; a step of its own only what srun started.
     if "SLURM_STEP_ID" in env and "SLURM_PROCID" in env:
         size = _number(env, "SLURM_STEP_NUM_TASKS") or _number(env, "SLURM_NTASKS", 1)

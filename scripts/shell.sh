@@ -22,6 +22,26 @@ run() {
     fi
 }
 
+# Makes a folder with all above it, or shows that.
+make_folder() {
+    run mkdir -p "$1" 2>/dev/null || fail "$1: cannot be made"
+}
+
+# Fails unless variables, named by the arguments, are 0 or 1 where they are set.
+switches() {
+    local name
+    for name in "$@"; do
+        [[ ${!name:-0} =~ ^[01]$ ]] || fail "$name=${!name}: must be 0 or 1"
+    done
+}
+
+# Becomes a command, or shows it.
+become() {
+    need "$1"
+    [[ ${dry_run:-no} == yes ]] || exec "$@"
+    show "$@"
+}
+
 # Fails unless a program is there, or only shown.
 need() {
     [[ ${dry_run:-no} == yes ]] || command -v "$1" >/dev/null || fail "$1 is not installed"

@@ -1,6 +1,7 @@
 """The command line as one rank of tests/distributed/test_training.py, with trouble built in.
 
-First argument: ``slow:RANK``, ``dies:RANK:N`` (SIGKILL at its Nth step), ``breaks:RANK:N`` (an exception),
+First argument: ``slow:RANK``, ``dies:RANK:N`` (SIGKILL at its Nth step, when it makes the file ``killed``),
+``breaks:RANK:N`` (an exception at its Nth step),
 ``stops:RANK:N`` (an interrupt once its Nth step is queued, for which it waits for the others forever),
 ``lags:RANK:N`` (a gradient of its Nth step is there some seconds late, and nothing else waits for it).
 """
@@ -11,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import mxnet as mx
 
@@ -48,6 +50,11 @@ def fail(*args):
     raise UserError("picture.jpg: cannot be read")
 
 
+def die(*args):
+    Path("killed").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def interrupt(*args):
     raise KeyboardInterrupt
 
@@ -64,7 +71,7 @@ if detect().rank == int(rank):
     if kind == "slow":
         before(SSDTrainTransform, "load", lambda *args: time.sleep(0.4))
     elif kind == "dies":
-        before(TrainStep, "__call__", end_at(int(nth[0]), lambda *args: os.kill(os.getpid(), signal.SIGKILL)))
+        before(TrainStep, "__call__", end_at(int(nth[0]), die))
     elif kind == "breaks":
         before(TrainStep, "__call__", end_at(int(nth[0]), fail))
     elif kind == "stops":

@@ -1,7 +1,9 @@
 """What a process learns from its launcher, and what it does without Horovod."""
 
 import os
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +23,14 @@ SLURM = {
     "SLURM_NODEID": "2",
     "SLURM_LOCALID": "1",
 }
+TORCHRUN = {
+    "RANK": "3",
+    "WORLD_SIZE": "4",
+    "LOCAL_RANK": "1",
+    "LOCAL_WORLD_SIZE": "2",
+    "MASTER_ADDR": "node1",
+    "MASTER_PORT": "29500",
+}
 
 
 @pytest.mark.parametrize(
@@ -34,6 +44,11 @@ SLURM = {
             Launch("mpirun", 3, 4, 1, 2),
         ),
         (SLURM, Launch("srun", 9, 11, 1, 3, (4, 4, 3))),
+        (TORCHRUN, Launch("torchrun", 3, 4, 1, 2)),
+        # srun has started one torchrun on each host.
+        ({**SLURM, **TORCHRUN}, Launch("torchrun", 3, 4, 1, 2)),
+        # Platforms that set these for one process each have no local rank.
+        ({"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "node1"}, Launch()),
         # The shell of a batch script is not a task of a step.
         ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}, Launch()),
         ({"HOROVOD_FUSION_THRESHOLD": "1", "HOROVOD_RANK": "0"}, Launch()),
@@ -67,6 +82,17 @@ def test_where_ranks_meet(monkeypatch):
         meeting_point(Launch())
 
 
+def test_torchrun_tells_every_host_where_ranks_meet(monkeypatch):
+    for name in ("GLUON_SSD_RENDEZVOUS", "SLURM_JOB_ID", "PMIX_NAMESPACE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    host, port = meeting_point(detect())
+    assert host == "node1" and 20000 <= port < 30000
+    monkeypatch.setattr(os, "getppid", lambda: 1)  # of another host
+    assert meeting_point(detect()) == (host, port)
+
+
 def test_processes_share_the_cores(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(machine, "cores", lambda: 8)
@@ -97,6 +123,12 @@ def test_one_process_is_a_world_of_its_own(cli, shapes, tmp_path):
     assert result.status == 2
     assert result.err.startswith("error: bn_group is 2, but there is one process; ")
     assert not (tmp_path / "run").exists()
+
+
+def test_only_one_module_knows_horovod():
+    package = Path(machine.__file__).parent
+    known = [path for path in package.rglob("*.py") if re.search(r"(import|from) horovod", path.read_text())]
+    assert known == [package / "engine" / "distributed.py"]
 
 
 def test_groups_divide_the_ranks():

@@ -107,7 +107,7 @@ def test_dry_run_prints_every_step_and_does_nothing(tmp_path):
     done = run("--dry-run", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.strip() for line in done.stdout.splitlines()]
-    root = "/datasets/open-images-v6-mlperf"
+    root = "/datasets/open-images-v6"
     assert lines[1] == (
         "curl --fail --location --progress-bar --continue-at - --output "
         f"{root}/validation/labels/detections.csv.part "

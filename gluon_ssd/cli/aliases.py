@@ -55,8 +55,8 @@ def percent(text: str) -> str:
 
 
 def counted_from_one(text: str) -> str:
-    """An epoch counted from 0 as one counted from 1. Raises ValueError for what is no integer."""
-    return str(int(text) + 1)
+    """An epoch counted from 0 as one counted from 1; what is none stays, for the recipe's check to name."""
+    return str(int(text) + 1) if text.isdecimal() else text
 
 
 def all_as_most(text: str) -> str:

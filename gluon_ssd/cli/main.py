@@ -83,7 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug or problem is None:
             raise
         # A file's name may hold a line break; an error is one line all the same.
-        print("error:", " ".join(str(problem).splitlines()), file=sys.stderr)
+        # In one piece: where several processes train, Horovod's thread may write at the same moment.
+        print(f"error: {' '.join(str(problem).splitlines())}\n", end="", file=sys.stderr)
         return 2
 
 

@@ -241,6 +241,10 @@ def _finish(system: System, given: _Given) -> Translation:
         else:
             values["@checkpoint"], given.names["@checkpoint"] = values["@modeldir"], "--modeldir"
     if mode == "val":
+        # RetinaNet keeps more detections than val does by itself, with which its mAP would be another.
+        kept = load_recipe(recipe).max_detections
+        if kept != _KEYS["max_detections"].default:
+            values.setdefault("max_detections", [str(kept)])
         arguments = _val_arguments(given, dict(system.first_flags))
     else:
         arguments = _train_arguments(recipe, mode, given)

@@ -226,7 +226,8 @@ def _join(launch: Launch, bn_group: int, fusion_mb: int | None) -> World:
     check_group(bn_group, launch.size)
     if fusion_mb is not None:
         os.environ["HOROVOD_FUSION_THRESHOLD"] = str(fusion_mb * 2**20)
-    if launch.launcher != "horovodrun" and not hvd.mpi_built():
+    by_mpi = launch.launcher != "torchrun" and hvd.mpi_built()
+    if launch.launcher != "horovodrun" and not by_mpi:
         _meet(launch)
     sets = []
     if 1 < bn_group < launch.size:

@@ -129,8 +129,9 @@ class Lifeline:
         with contextlib.suppress(Exception):
             text = "; ".join(filter(None, (cause, self.advice())))
             self.tell(text)
-        print("error:", text, file=sys.stderr, flush=True)
         with contextlib.suppress(Exception):
+            # At once: Horovod's thread complains at the same moment, and would tear the line.
+            print(f"error: {text}\n", end="", file=sys.stderr, flush=True)
             sys.stdout.flush()
         os._exit(1)
 

@@ -1,4 +1,4 @@
-"""Where the processes of mpirun or srun find each other."""
+"""Where the processes of mpirun, srun or torchrun find each other."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ def meeting_point(launch: Launch) -> tuple[str, int]:
             raise UserError(f"{VARIABLE} is {given!r}; it must be HOST:PORT, such as node01:29400")
         return host, int(text)
     if launch.size == launch.local_size:
-        return "127.0.0.1", _port()
+        return "127.0.0.1", _port(launch)
     nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_JOB_NODELIST")
     if launch.launcher == "srun" and nodes:
-        return first_host(nodes), _port()
+        return first_host(nodes), _port(launch)
+    if launch.launcher == "torchrun":
+        return os.environ["MASTER_ADDR"], _port(launch)
     raise UserError(
         f"{launch.launcher} does not tell where rank 0 is; set {VARIABLE}=HOST:PORT to its host, a free port"
     )
@@ -42,10 +44,13 @@ def first_host(nodes: str) -> str:
     return "".join(part or "" for part in found.groups()) if found else nodes
 
 
-def _port() -> int:
+def _port(launch: Launch) -> int:
     """The same for all processes of a launch, and most likely another for another launch."""
     env = os.environ
-    if "SLURM_JOB_ID" in env:
+    if launch.launcher == "torchrun":
+        # That port itself is taken, by torch.
+        name = f"{env['MASTER_ADDR']}:{env['MASTER_PORT']}"
+    elif "SLURM_JOB_ID" in env:
         name = f"{env['SLURM_JOB_ID']}.{env.get('SLURM_STEP_ID', '')}"
     else:
         # Processes that mpirun starts on one machine have one parent.

@@ -88,7 +88,7 @@ get_backbone() {
     digest=${digest%.pth}
     [[ $folder == /* ]] || folder=$PWD/${folder#./}
     folder=${folder%/.}
-    run mkdir -p "$folder"
+    make_folder "$folder"
     fetch "$folder" "$file" "$digest"
     convert "$folder" "$file"
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # COCO 2017 with the box-only annotation files that training reads. Each piece is done once; run again to go on.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 # shellcheck source=scripts/datasets/fetch.sh
 source "$here/fetch.sh"
 
@@ -53,7 +53,7 @@ fetch() {
         has_md5 "$file" "$bytes" "$md5" || fail "$file: not the published file ($bytes bytes, MD5 $md5); remove it"
         return
     fi
-    run mkdir -p "$downloads"
+    make_folder "$downloads"
     (($(size_of "$part") >= bytes)) || download "${GLUON_SSD_MIRROR:-$HOST}/$path" "$part"
     if [[ $dry_run == yes ]]; then
         echo "md5sum $(printf %q "$part")  # must be $md5"
@@ -80,7 +80,7 @@ get_piece() {
         return
     fi
     fetch "$path" "$bytes" "$md5"
-    run mkdir -p "$destination"
+    make_folder "$destination"
     run touch "$destination/$folder.unzipping"
     run unzip -q -o "$downloads/${path##*/}" -d "$destination" ||
         fail "${path##*/}: cannot be unzipped; is the disk full?"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # MLPerf's subset of OpenImages v6, in the published layout. Each piece is done once; run again to go on.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 # shellcheck source=scripts/datasets/fetch.sh
 source "$here/fetch.sh"
 
@@ -26,7 +26,7 @@ usage: ${0##*/} [DESTINATION] [--only train|validation] [--with csv|fiftyone] [-
 Downloads the images of OpenImages v6 that have a box of MLPerf's 264 classes (train 1,170,301, validation 24,781:
 352 GB) and writes {train,validation}/labels/openimages-mlperf.json. What is complete is not done again.
 
-  DESTINATION              default: /datasets/open-images-v6-mlperf; also -d or --dataset-path DESTINATION
+  DESTINATION              default: /datasets/open-images-v6; also -d or --dataset-path DESTINATION
   --only train|validation  one split alone
   --with csv               from the official CSV files (default); needs nothing but gluon_ssd
   --with fiftyone          through fiftyone, as MLPerf's reference does: pip install fiftyone==0.15.1
@@ -40,7 +40,7 @@ environment:
                     and $IMAGES
 
 example:
-  ${0##*/} /datasets/open-images-v6-mlperf --only validation
+  ${0##*/} /datasets/open-images-v6 --only validation
 EOF
 }
 
@@ -51,7 +51,7 @@ get_file() {
         echo "# $target is complete"
         return
     fi
-    run mkdir -p "$(dirname "$target")"
+    make_folder "$(dirname "$target")"
     download "${GLUON_SSD_MIRROR:-$FILES}/$path" "$target.part"
     run mv "$target.part" "$target"
 }
@@ -103,7 +103,7 @@ done
 [[ -z $only || $only == train || $only == validation ]] || fail "--only is train or validation, not $only"
 [[ $with == csv || $with == fiftyone ]] || fail "--with is csv or fiftyone, not $with"
 [[ $workers =~ ^[1-9][0-9]*$ ]] || fail "--workers is a number from 1, not $workers"
-destination=${destination:-/datasets/open-images-v6-mlperf}
+destination=${destination:-/datasets/open-images-v6}
 destination=${destination%/}
 splits=(validation train)
 [[ -z $only ]] || splits=("$only")

@@ -2,7 +2,7 @@
 # Builds the image that launch.sh runs.
 set -euo pipefail
 # shellcheck source=scripts/docker/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
 
 usage() {
     cat <<EOT

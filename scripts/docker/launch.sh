@@ -2,7 +2,7 @@
 # Starts the container, with data sets and results of the host in it.
 set -euo pipefail
 # shellcheck source=scripts/docker/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
 
 usage() {
     cat <<EOT
@@ -40,7 +40,7 @@ datasets=$(realpath -m "$1") results=$(realpath -m "$2")
 shift 2
 if [[ $dry_run == no ]]; then
     [[ -d $datasets ]] || fail "$datasets: no such folder"
-    mkdir -p "$results" || fail "$results: cannot be made"
+    make_folder "$results"
 fi
 (($#)) || set -- bash
 terminal=()

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Runs a process of a rank on the cores and the memory that are near its GPU.
 set -euo pipefail
+# shellcheck source=scripts/shell.sh
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../shell.sh"
 
 usage() {
     cat <<EOT
 usage: ${0##*/} [--cpu MODE] [--mem MODE] [--ib MODE] [--dry-run] [--help] [--] COMMAND [ARGUMENT ...]
 
 Expects one process for each GPU and takes its number on this host from LOCAL_RANK, HOROVOD_LOCAL_RANK,
-OMPI_COMM_WORLD_LOCAL_RANK or SLURM_LOCALID. Ranks are spread evenly over the NUMA nodes, in order.
+OMPI_COMM_WORLD_LOCAL_RANK, MPI_LOCALRANKID or SLURM_LOCALID. Ranks are spread evenly over the NUMA nodes, in order.
 Without numactl the command runs unbound.
 
   --cpu MODE  node: all cores of the rank's NUMA node (default); exclusive: its own share of them, with their
@@ -18,16 +20,11 @@ Without numactl the command runs unbound.
   --help      show this
 
 environment:
-  GPUS_PER_NODE  ranks on this host (default: the GPUs that nvidia-smi lists)
+  GPUS_PER_NODE  ranks on this host, if the launcher does not tell (default: the GPUs that nvidia-smi lists)
 
 example:
   horovodrun -np 8 ${0##*/} --cpu exclusive -- gluon-ssd train --recipe ssd_resnet34/mlperf --data /datasets/coco2017
 EOT
-}
-
-fail() {
-    echo "error: $*" >&2
-    exit 2
 }
 
 lscpu_value() {
@@ -58,9 +55,14 @@ done
 [[ $mem =~ ^(node|off)$ ]] || fail "--mem $mem: must be node or off"
 [[ $ib =~ ^(single|off)$ ]] || fail "--ib $ib: must be single or off"
 
-rank=${LOCAL_RANK:-${HOROVOD_LOCAL_RANK:-${OMPI_COMM_WORLD_LOCAL_RANK:-${SLURM_LOCALID:-}}}}
+for rank in "${LOCAL_RANK:-}" "${HOROVOD_LOCAL_RANK:-}" "${OMPI_COMM_WORLD_LOCAL_RANK:-}" "${MPI_LOCALRANKID:-}" \
+    "${SLURM_LOCALID:-}"; do
+    [[ -z $rank ]] || break
+done
 [[ $rank =~ ^[0-9]+$ ]] || fail "no local rank in the environment; start it by horovodrun, mpirun or srun"
-ranks=${GPUS_PER_NODE:-}
+for ranks in "${HOROVOD_LOCAL_SIZE:-}" "${OMPI_COMM_WORLD_LOCAL_SIZE:-}" "${MPI_LOCALNRANKS:-}" "${GPUS_PER_NODE:-}"; do
+    [[ -z $ranks ]] || break
+done
 if [[ -z $ranks ]]; then
     command -v nvidia-smi >/dev/null || fail "no nvidia-smi to count the GPUs with; set GPUS_PER_NODE"
     ranks=$(nvidia-smi --list-gpus | wc -l)
@@ -102,9 +104,4 @@ fi
 
 command=("$@")
 ((${#binding[@]} == 0)) || command=(numactl "${binding[@]}" -- "$@")
-if [[ $dry_run == yes ]]; then
-    printf -v line '%q ' "${command[@]}"
-    echo "${line% }"
-    exit
-fi
-exec "${command[@]}"
+become "${command[@]}"

@@ -2,19 +2,12 @@
 # What the training scripts share. Each sets ABOUT, RECIPE and GPUS_DEFAULT (processes), and what its recipe does not
 # hold: FLAGS, NODES_DEFAULT, BACKBONE_FILE, DATA_DEFAULT; then it calls: train "$@"
 
-SCRIPT=$(basename "$0" .sh)
+SCRIPT=$(basename "$(readlink -f "$0")" .sh)
 : "${DATA_DEFAULT:=/datasets/coco2017}" "${BACKBONE_FILE:=resnet34-333f7ec4.pickle}" "${NODES_DEFAULT:=1}"
 declare -a FLAGS=()
 
-# shellcheck source=scripts/shell.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../shell.sh"
-
-# Becomes a command, or shows it.
-become() {
-    need "$1"
-    [[ ${dry_run:-no} == yes ]] || exec "$@"
-    show "$@"
-}
+# shellcheck source=scripts/train/start.sh
+source "$(dirname "${BASH_SOURCE[0]}")/start.sh"
 
 usage() {
     cat <<EOT
@@ -35,7 +28,8 @@ Other flags go on to gluon-ssd train (see: gluon-ssd train --help) and win over 
   --dry-run                    print the command
   --help                       show this
 
-Several hosts: inside a Slurm job, or with HOSTS=host1:8,host2:8. A task that srun started is one process.
+Several hosts: inside a Slurm job (salloc, or sbatch --wrap $SCRIPT.sh; SLURM_MPI_TYPE is how srun starts MPI,
+default: pmix), or with HOSTS=host1:8,host2:8. A task that srun started is one process.
 
 example:
   $SCRIPT.sh --data /datasets/coco2017 --output /results/first
@@ -66,8 +60,8 @@ parse() {
     done
 }
 
-# Puts what starts the processes into launch.
-set_launch() {
+# Puts what starts the processes into launch, whatever fits where no launcher is named.
+choose_launch() {
     local processes
     [[ $gpus =~ ^[1-9][0-9]*$ && $nodes =~ ^[1-9][0-9]*$ ]] || fail "--gpus and --nodes: expected numbers from 1"
     processes=$((gpus * nodes))
@@ -85,8 +79,7 @@ set_launch() {
     fi
     case $launcher in
         none) launch=() ;;
-        horovodrun) launch=(horovodrun -np "$processes" ${HOSTS:+-H "$HOSTS"}) ;;
-        mpirun) launch=(mpirun -np "$processes" ${HOSTS:+-H "$HOSTS"} -bind-to none -map-by slot) ;;
+        horovodrun | mpirun) set_launch "$launcher" "$processes" ;;
         srun)
             launch=(srun --nodes="$nodes" --ntasks="$processes" --ntasks-per-node="$gpus"
                 --mpi="${SLURM_MPI_TYPE:-pmix}")
@@ -95,22 +88,11 @@ set_launch() {
     esac
 }
 
-# What makes three steps and an evaluation out of any recipe. Two batches are an epoch, one if images without objects
-# are among them. Half precision and NHWC stay: a CPU computes them, slowly.
-set_smoke_flags() {
-    local batch=2
-    [[ $RECIPE != retinanet* ]] || batch=1
-    smoke_flags=(--epochs 3 --max-steps 3 --batch-size "$batch" --eval-batch-size 2 --limit-val 4
-        --limit-train $((2 * batch * gpus * nodes)) --decay-epochs --eval-epochs 1 --warmup-epochs 0
-        --warmup-steps 2 --log-every 1 --workers 1 --device cpu --data-pipeline native --input-jpg-decode cpu)
-    [[ " ${FLAGS[*]} " != *" --bn-group "* ]] || smoke_flags+=(--bn-group $((gpus * nodes)))
-    [[ $RECIPE != retinanet* ]] || smoke_flags+=(--input-size 128 128)
-}
-
 train() {
     local data=${DATADIR:-$DATA_DEFAULT} backbone=${BACKBONE:-} output=${OUTPUT:-} gpus=${GPUS:-} nodes=${NODES:-}
     local launcher=${LAUNCHER:-} smoke=${GLUON_SSD_SMOKE:-0} dry_run=no
     local -a rest=() launch=() smoke_flags=() start=()
+    switches GLUON_SSD_SMOKE
     parse "$@"
     if [[ $smoke == 1 ]]; then
         gpus=${gpus:-1} nodes=${nodes:-1}
@@ -118,8 +100,8 @@ train() {
         gpus=${gpus:-$GPUS_DEFAULT} nodes=${nodes:-$NODES_DEFAULT}
         backbone=${backbone:-/datasets/backbones/$BACKBONE_FILE}
     fi
-    set_launch
-    [[ $smoke != 1 ]] || set_smoke_flags
+    choose_launch
+    [[ $smoke != 1 ]] || set_smoke_flags "${RECIPE%%_*}" $((gpus * nodes)) "${FLAGS[*]}"
     [[ -z $backbone || $backbone == none ]] || start=(--pretrained-backbone "$backbone")
     become "${launch[@]}" gluon-ssd train --recipe "$RECIPE" --data "$data" "${start[@]}" \
         --output "${output:-${RESULTS:-/results}/$SCRIPT}" "${FLAGS[@]}" "${smoke_flags[@]}" "${rest[@]}"

@@ -2,7 +2,7 @@
 # NVIDIA's MLPerf v2.0 RetinaNet on 160 DGX A100, one image for each GPU.
 set -euo pipefail
 # shellcheck source=scripts/train/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
 ABOUT="NVIDIA's MLPerf v2.0 RetinaNet on 160 DGX A100, one image for each GPU."
 RECIPE=retinanet_resnext50_32x4d/mlperf
 GPUS_DEFAULT=8

@@ -2,7 +2,7 @@
 # MLPerf's RetinaNet on 2 hosts of 8 GPUs with 16 images each.
 set -euo pipefail
 # shellcheck source=scripts/train/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
 ABOUT="MLPerf's RetinaNet on 2 hosts of 8 GPUs with 16 images each."
 RECIPE=retinanet_resnext50_32x4d/mlperf
 GPUS_DEFAULT=8

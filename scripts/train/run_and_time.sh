@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One timed training of a configuration; prints the RESULT line that MLPerf's tools read.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 
 usage() {
     cat <<EOT
@@ -54,11 +54,14 @@ done
 [[ -z $gpus ]] || GPUS_PER_NODE=$gpus
 # shellcheck source=scripts/train/settings.sh
 source "$here/settings.sh"
+# shellcheck source=scripts/train/start.sh
+source "$here/start.sh"
 
 [[ $smoke != 1 ]] || MLPERF_LOG=0 PRETRAINED_BACKBONE=${PRETRAINED_BACKBONE:-none}
 : "${DATASET_DIR:=$DATADIR/$default_data}" "${RESULTS_DIR:=/results}" "${EVALBATCHSIZE:=$BATCHSIZE}"
 : "${PRETRAINED_BACKBONE:=$PRETRAINED_DIR/$default_backbone}" "${MLPERF_LOG:=1}" "${LAUNCHER:=horovodrun}"
 : "${BIND:=--cpu=node --mem=node}" "${SUBMITTER:=gluon_ssd}"
+[[ $BIND == off || $BIND == -* ]] || fail "BIND=$BIND: must be off or flags of bind.sh"
 output=$RESULTS_DIR/${BENCHMARK}_${NODES}x${GPUS_PER_NODE}x${BATCHSIZE}_$DATESTAMP
 
 params=(--batch-size "$BATCHSIZE" --eval-batch-size "$EVALBATCHSIZE")
@@ -79,13 +82,8 @@ fi
 read -r -d '' -a extra <<<"${EXTRA_PARAMS:-}" || true
 params+=("${extra[@]}")
 if [[ $smoke == 1 ]]; then
-    # As in common.sh: two batches are an epoch, one if images without objects are among them.
-    batch=2
-    [[ $BENCHMARK == ssd ]] || { batch=1; params+=(--input-size 128 128); }
-    params+=(--epochs 3 --max-steps 3 --batch-size "$batch" --eval-batch-size 2 --limit-val 4
-        --limit-train $((2 * batch * GPUS_PER_NODE)) --decay-epochs --eval-epochs 1 --warmup-epochs 0
-        --warmup-steps 2 --log-every 1 --data-pipeline native --input-jpg-decode cpu --device cpu)
-    [[ " ${extra[*]} " != *" --bn-group"* ]] || params+=(--bn-group "$GPUS_PER_NODE")
+    set_smoke_flags "$BENCHMARK" "$GPUS_PER_NODE" "${extra[*]}"
+    params+=("${smoke_flags[@]}")
 fi
 
 export GPUS_PER_NODE
@@ -101,12 +99,9 @@ if ((NODES > 1 && ${SLURM_STEP_NUM_TASKS:-1} == 1)) && [[ -z ${HOSTS:-} ]]; then
     [[ $dry_run == yes ]] ||
         fail "$NODES hosts: start it by run.sub, or name them: HOSTS=host1:$GPUS_PER_NODE,host2:$GPUS_PER_NODE"
 elif ((${SLURM_STEP_NUM_TASKS:-1} == 1 && processes > 1)); then
-    case $LAUNCHER in
-        horovodrun) command=(horovodrun -np "$processes" ${HOSTS:+-H "$HOSTS"} "${command[@]}") ;;
-        # bind.sh binds; what mpirun does by itself would leave each process one core.
-        mpirun) command=(mpirun -np "$processes" ${HOSTS:+-H "$HOSTS"} -bind-to none -map-by slot "${command[@]}") ;;
-        *) fail "LAUNCHER=$LAUNCHER: must be horovodrun or mpirun" ;;
-    esac
+    [[ $LAUNCHER == horovodrun || $LAUNCHER == mpirun ]] || fail "LAUNCHER=$LAUNCHER: must be horovodrun or mpirun"
+    set_launch "$LAUNCHER" "$processes"
+    command=("${launch[@]}" "${command[@]}")
 fi
 if [[ $dry_run == yes ]]; then
     run "${command[@]}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains a configuration for one host NEXP times in a docker container.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 
 usage() {
     cat <<EOT
@@ -59,24 +59,15 @@ log_base=$LOGDIR/${BENCHMARK}_1x${GPUS_PER_NODE}x${BATCHSIZE}_$DATESTAMP
 if [[ $dry_run == no ]]; then
     command -v docker >/dev/null || fail "docker is not installed"
     [[ -d $DATADIR ]] || fail "DATADIR=$DATADIR: no such folder"
-    mkdir -p "$LOGDIR" || fail "LOGDIR=$LOGDIR: cannot be made"
+    make_folder "$LOGDIR"
     trap 'docker container rm --force "$name" >/dev/null 2>&1 || true' EXIT
 fi
-
-# What is set goes into the container, by value: docker's own --env NAME would want it exported.
-environment() {
-    local variable
-    variables=()
-    for variable in "${FORWARDED[@]}"; do
-        [[ -z ${!variable:-} ]] || variables+=(--env "$variable=${!variable}")
-    done
-}
 
 # Loader processes and Horovod exchange data through shared memory, for which docker gives 64 MB.
 run docker run --rm --init --detach --name "$name" "${devices[@]}" --net=host --ipc=host \
     --ulimit memlock=-1 --ulimit stack=67108864 --cap-add SYS_NICE \
-    --volume "$repository:/workspace/ssd" --volume "$(realpath -m "$DATADIR"):/datasets" \
-    --volume "$(realpath -m "$LOGDIR"):/results" --volume "$(realpath -m "$PRETRAINED_DIR"):/pretrained" \
+    --volume "$repository:/workspace/ssd" --volume "$DATADIR:/datasets" \
+    --volume "$LOGDIR:/results" --volume "$PRETRAINED_DIR:/pretrained" \
     --workdir /workspace/ssd "${CONT:-$GLUON_SSD_IMAGE}" sleep infinity
 
 trial() {
@@ -90,8 +81,9 @@ trial() {
     fi
     # Every training has its own run folder and, unless one is asked for, its own seed.
     DATESTAMP=${base_stamp}_$1 SEED=${SEED:-$((RANDOM * 32768 + RANDOM))}
-    environment
-    run docker exec "${variables[@]}" "$name" scripts/train/run_and_time.sh
+    forward
+    # By value: docker's own --env NAME would want it exported.
+    run docker exec "${variables[@]/#/--env=}" "$name" scripts/train/run_and_time.sh
 }
 
 base_stamp=$DATESTAMP

@@ -2,7 +2,7 @@
 # NVIDIA's MLPerf v1.1 SSD on 128 DGX A100, 3 images for each GPU, batch norm over 8.
 set -euo pipefail
 # shellcheck source=scripts/train/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
 ABOUT="NVIDIA's MLPerf v1.1 SSD on 128 DGX A100, 3 images for each GPU, batch norm over 8."
 RECIPE=ssd_resnet34/dgxa100
 GPUS_DEFAULT=8

@@ -2,7 +2,7 @@
 # NVIDIA's MLPerf v1.1 SSD on 8 DGX A100, 24 images for each GPU, batch norm over pairs.
 set -euo pipefail
 # shellcheck source=scripts/train/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
 ABOUT="NVIDIA's MLPerf v1.1 SSD on 8 DGX A100, 24 images for each GPU, batch norm over pairs."
 RECIPE=ssd_resnet34/dgxa100
 GPUS_DEFAULT=8

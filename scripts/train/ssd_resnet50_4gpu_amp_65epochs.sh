@@ -2,7 +2,7 @@
 # SSD-ResNet50 on 4 cards, mixed precision, 65 epochs, 64 images each.
 set -euo pipefail
 # shellcheck source=scripts/train/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
 ABOUT="SSD-ResNet50 on 4 cards, mixed precision, 65 epochs, 64 images each."
 RECIPE=ssd_resnet50/dle_amp
 GPUS_DEFAULT=4

@@ -2,7 +2,7 @@
 # Scores a trained SSD-ResNet50, as SSD_ResNet50_Infer.sh does.
 set -euo pipefail
 # shellcheck source=scripts/train/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
 
 usage() {
     cat <<EOT
@@ -54,6 +54,7 @@ while (($#)); do
     esac
     shift
 done
+switches GLUON_SSD_SMOKE
 checkpoint=${checkpoint:-$(newest_run)}
 [[ -n $checkpoint || $dry_run == yes ]] || fail "no run in ${RESULTS:-/results}; give one: --checkpoint FILE"
 [[ $smoke != 1 ]] || rest=(--limit-val 4 --bs 2 --device cpu "${rest[@]}")

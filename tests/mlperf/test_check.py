@@ -61,6 +61,20 @@ def test_what_is_no_log(cli, tmp_path):
     refused(cli("mlperf-check", "train.log"), "train.log: has no line of an MLPerf log", "--mlperf-log")
 
 
+@pytest.mark.parametrize(
+    ("line", "version"),
+    [
+        ({"key": ["a"], "value": 1}, "1.1.0"),
+        ({"key": "ruleset", "value": ["3.1.0"]}, "1.1.0"),
+        ({"key": "ruleset", "value": {}}, "1.1.0"),
+        ({}, "1.1.0"),
+    ],
+)
+def test_lines_that_no_logger_writes_are_the_checkers_to_object_to(tmp_path, line, version):
+    benchmark = {"key": "submission_benchmark", "value": "ssd"}
+    assert detect_rules(tmp_path, [benchmark, line]) == version
+
+
 def test_rules_there_are_not(cli, write):
     refused(cli("mlperf-check", write(OURS), "--rules", "1.1"), "'1.1'; did you mean 1.1.0")
 

@@ -267,7 +267,7 @@ def test_caches_count_as_cleared_only_where_somebody_says_so(logged, monkeypatch
     [
         ({"target_map": None}, "mlperf_log needs the mAP that ends the run: --target-map 0.23"),
         ({"eval_every": 0}, "mlperf_log needs evaluations"),
-        ({"warmup_start": 0.0}, "use warmup_factor, not warmup_start"),
+        ({"warmup_start": 0.0}, "--warmup-start none, and --warmup-factor"),
         ({**RETINANET, "warmup_start": None}, "--warmup-start 0.001"),
         ({"mlperf_rules": "5.1.0"}, "5.1.0 is for retinanet, ssd_resnet34 has 1.0.0, 1.1.0"),
         ({"mlperf_rules": "1.1"}, "unknown version of MLPerf's rules '1.1'; did you mean 1.1.0"),

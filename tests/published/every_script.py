@@ -30,3 +30,10 @@ def test_every_configuration(run, coco128, tmp_path, config, processes):
     line = f'source "$TRAIN/configs/{config}"; "$TRAIN/run_and_time.sh" --smoke --gpus {processes}'
     run(line, DATASET_DIR=str(coco128))
     trained(tmp_path / "out")
+
+
+@pytest.mark.parametrize("type_name", ["float32", "float16"])
+def test_inference(run, coco128, type_name):
+    run(f'"$TRAIN/ssd_resnet50_4gpu_fp32_65epochs.sh" --smoke --data {coco128}')
+    done = run(f'"$TRAIN/ssd_resnet50_infer.sh" --smoke --data {coco128} --input_data_type {type_name}')
+    assert "4 images evaluated" in done.stdout

@@ -281,7 +281,7 @@ def test_an_evaluation_is_val():
     args = parsed(result.arguments)
     assert (args.checkpoint, args.batch_size, args.data, args.precision) == ("m.ckpt", 64, "/coco", "fp16")
     result = translate(["--test-only", "--resume", "r.ckpt", "--dataset-path", "/oi", "--workers", "3"])
-    assert result.line == "gluon-ssd val r.ckpt --data /oi --workers 3"
+    assert result.line == "gluon-ssd val r.ckpt --data /oi --workers 3 --max-detections 300"
     published = "--mode val --resume-from a.ckpt --coco-root /c --nms-valid-thresh 0.01 -j 2"
     result = translate(published.split())
     assert contains(result.arguments, "--score-threshold 0.01") and contains(
@@ -301,7 +301,7 @@ def test_an_evaluation_in_mixed_precision_computes_as_trained():
     assert result.line == "gluon-ssd val a --batch-size 32 --data /c"
     assert result.notes == ("--amp: an evaluation computes as the checkpoint was trained",)
     result = translate(["--test-only", "--resume", "a", "--dataset-path", "/oi"], "retinanet")
-    assert result.line == "gluon-ssd val a --data /oi" and result.notes == ()
+    assert result.line == "gluon-ssd val a --data /oi --max-detections 300" and result.notes == ()
 
 
 def test_an_evaluation_reads_tfrecords():
@@ -331,6 +331,8 @@ def test_a_checkpoint_in_training_says_what_it_does_not_do():
         ),
         ("--bs x", "--bs: expected an integer, got 'x'"),
         ("--mode benchmark-training --benchmark-warmup x", "--benchmark-warmup: expected an integer"),
+        ("--evaluation -1", "--evaluation: must be at least 1, got -1"),
+        ("--evaluation 3.5", "--evaluation: expected an integer, got '3.5'"),
         ("--bs 0", "--bs: must be at least 1, got 0"),
         ("--warmup", "argument --warmup: expected one argument"),
         ("--data_pipeline tf", "--data_pipeline: must be one of dali, no_dali, got 'tf'"),

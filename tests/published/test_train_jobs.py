@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_slurm_job_repeats_clears_caches_and_mounts(shell):
     line = 'source "$TRAIN/configs/config_DGXA100_multi_8x8x24x2.sh"; "$TRAIN/run.sub"'
     done = shell(line, BACKBONE_DIR="/pre", **values)
     lines = [shlex.split(text) for text in done.stdout.splitlines()]
-    assert done.returncode == 0 and all(words[0] == "srun" for words in lines), done.stderr
+    assert done.returncode == 0 and all(words[0] in ("srun", "env") for words in lines), done.stderr
     trainings = [words for words in lines if "--ntasks=64" in words]
     assert len(trainings) == 2 and len([words for words in lines if "drop_caches=3" in words[-1]]) == 2
     mounts = next(word for word in trainings[0] if word.startswith("--container-mounts="))
@@ -64,23 +65,84 @@ def test_slurm_job_repeats_clears_caches_and_mounts(shell):
     )
 
 
-def test_slurm_job_gives_its_tasks_what_they_need(shell, tmp_path):
-    fake = tmp_path / "bin" / "srun"
-    fake.parent.mkdir()
-    fake.write_text(
-        "#!/bin/sh\nfor last; do :; done\ncase $last in *run_and_time.sh)\n"
-        "echo $DATASET_DIR $PRETRAINED_BACKBONE $RESULTS_DIR $DATESTAMP"
-        " $BATCHSIZE $MLPERF_CACHE_CLEARED;; esac\n"
-    )
-    fake.chmod(0o755)
-    values = {"PATH": f"{fake.parent}:{os.environ['PATH']}", "SLURM_JOB_ID": "9", "SLURM_JOB_NUM_NODES": "1"}
-    values.update(NEXP="2", CONT="img", DATADIR="/data", LOGDIR=str(tmp_path / "logs"))
+# What a task of the training sees; what clears caches and unpacks images looks at nothing.
+SRUN = """
+for last; do :; done
+case $last in
+*run_and_time.sh) set -- $DATASET_DIR $PRETRAINED_BACKBONE $RESULTS_DIR $BATCHSIZE $SEED $DATESTAMP \\
+    $MLPERF_CACHE_CLEARED "$SUBMITTER" $EXTRA_PARAMS "$@" ;;
+esac
+"""
+
+
+@pytest.fixture
+def stand_ins(tmp_path):
+    """Settings of a job whose srun and docker write down what they are asked for, one line each, in calls."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, body in {"srun": SRUN, "docker": ""}.items():
+        (folder / name).write_text(f'#!/bin/sh\n{body}\necho {name} "$@" >> {tmp_path}/calls\n')
+    for name in ("sudo", "sync"):
+        (folder / name).write_text("#!/bin/sh\n")
+    for program in folder.iterdir():
+        program.chmod(0o755)
+    (tmp_path / "data").mkdir()
+    return {
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "CONT": "img",
+        "DATADIR": "data",
+        "LOGDIR": "my logs",
+        "NEXP": "2",
+    }
+
+
+def calls(folder):
+    """What the stand-ins wrote down since the last look."""
+    lines = (folder / "calls").read_text().splitlines()
+    (folder / "calls").unlink()
+    return lines
+
+
+def test_slurm_job_gives_its_tasks_what_they_need(shell, tmp_path, stand_ins):
+    values = {**stand_ins, "SLURM_JOB_ID": "9", "SLURM_JOB_NUM_NODES": "1", "SEED": "5"}
     done = shell('source "$TRAIN/configs/config_PG.sh"; "$TRAIN/run.sub"', **values)
     assert done.returncode == 0, done.stderr
-    inside = "/datasets/coco2017 /pretrained/resnet34-333f7ec4.pickle /results"
-    logs = sorted((tmp_path / "logs").glob("*.log"))
+    given = "srun /datasets/coco2017 /pretrained/resnet34-333f7ec4.pickle /results 114 5 9_2 1  --lr-warmup"
+    assert calls(tmp_path)[-1].startswith(given)
+    logs = sorted((tmp_path / "my logs").glob("*.log"))
     assert [log.name for log in logs] == ["ssd_1x4x114_9_1.log", "ssd_1x4x114_9_2.log"]
-    assert logs[1].read_text() == f"Beginning trial 2 of 2\n{inside} 9_2 114 1\n"
+    assert logs[1].read_text() == "Beginning trial 2 of 2\n"
+
+
+@pytest.mark.parametrize("job", ["run.sub", "run_with_docker.sh"])
+def test_lines_of_a_dry_run_do_what_the_job_does(shell, tmp_path, stand_ins, job):
+    """Pasted one by one into a shell that knows nothing of the configuration."""
+    line = f'source "$TRAIN/configs/config_PG.sh"; "$TRAIN/{job}"'
+    values = {**stand_ins, "DATESTAMP": "d", "SEED": "5", "SUBMITTER": "my group"}
+    done = shell(line, SLURM_JOB_ID="9", **values)
+    assert done.returncode == 0, done.stderr
+    wanted = [call for call in calls(tmp_path) if not call.startswith("docker container rm")]
+    done = shell(f"{line} --dry-run", SLURM_JOB_ID="9", **values)
+    assert (done.returncode, done.stderr) == (0, "") and not (tmp_path / "calls").exists()
+    for command in done.stdout.splitlines():
+        assert shell(command, PATH=values["PATH"]).returncode == 0, command
+    assert calls(tmp_path) == wanted
+    assert [("my group" in call, "--lr=0.003157" in call) for call in wanted].count((True, True)) == 2
+
+
+def test_slurm_runs_a_copy_of_the_job_and_the_original_is_found(shell, tmp_path, stand_ins):
+    repository = tmp_path / "my repository"
+    shutil.copytree(REPOSITORY / "scripts", repository / "scripts")
+    spool = tmp_path / "slurm_script"
+    shutil.copy(FOLDER / "run.sub", spool)
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.write_text(
+        f'#!/bin/sh\necho "JobId=$3\n   Command={repository}/scripts/train/run.sub --dry-run"\n'
+    )
+    scontrol.chmod(0o755)
+    done = shell(f"{spool} --dry-run", SLURM_JOB_ID="9", **{**stand_ins, "CONT": ""})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert shlex.split(done.stdout.splitlines()[-1])[-1] == f"{repository}/scripts/train/run_and_time.sh"
 
 
 def test_docker_job(shell):
@@ -94,7 +156,7 @@ def test_docker_job(shell):
     assert mounts == [f"{REPOSITORY}:/workspace/ssd", "/data:/datasets", "/logs:/results", "/pre:/pretrained"]
     assert start[-3:] == ["img:2", "sleep", "infinity"] and "--gpus" in start
     assert len(trainings) == 2 and trainings[0][-1] == "scripts/train/run_and_time.sh"
-    given = dict(word.split("=", 1) for word in trainings[1] if "=" in word)
+    given = dict(word[len("--env=") :].split("=", 1) for word in trainings[1] if word.startswith("--env="))
     assert given["EXTRA_PARAMS"].startswith("--lr-warmup-epoch=3 --lr=0.003157 ")
     assert (given["GPUS_PER_NODE"], given["BATCHSIZE"], given["SEED"]) == ("4", "114", "3")
     assert given["PRETRAINED_BACKBONE"] == "/pretrained/resnet34-333f7ec4.pickle"
@@ -134,6 +196,8 @@ def test_bind(shell, machine, flags, rank, wanted):
     line = f'"$TRAIN/bind.sh" --dry-run {flags} -- echo hi'
     done = shell(line, PATH=machine, HOROVOD_LOCAL_RANK=str(rank), GPUS_PER_NODE="8")
     assert " ".join(words(done)) == wanted
+    more = {"OMPI_COMM_WORLD_LOCAL_RANK": str(rank), "OMPI_COMM_WORLD_LOCAL_SIZE": "8", "GPUS_PER_NODE": "1"}
+    assert " ".join(words(shell(line, PATH=machine, **more))) == wanted
     line = '"$TRAIN/bind.sh" --cpu off --mem off --ib single -- printenv UCX_NET_DEVICES'
     assert shell(line, PATH=machine, SLURM_LOCALID="7", GPUS_PER_NODE="8").stdout == "b:1\n"
 
@@ -153,6 +217,13 @@ def test_bind(shell, machine, flags, rank, wanted):
         ),
         ('BENCHMARK=yolo "$TRAIN/run_and_time.sh" --dry-run', "BENCHMARK=yolo: must be ssd or retinanet"),
         ('BATCHSIZE=many "$TRAIN/run_and_time.sh"', "BATCHSIZE=many: expected a number from 1"),
+        ('DGXNNODES=0 "$TRAIN/run.sub"', "NODES (DGXNNODES, PGNNODES)=0: expected a number from 1"),
+        ('NEXP=0 "$TRAIN/run_with_docker.sh"', "NEXP=0: expected a number from 1"),
+        ('ASYNC_EVAL=yes "$TRAIN/run_and_time.sh"', "ASYNC_EVAL=yes: must be 0 or 1"),
+        ('DRY_RUN=yes "$TRAIN/run.sub"', "DRY_RUN=yes: must be 0 or 1"),
+        ('GLUON_SSD_SMOKE=yes "$TRAIN/retinanet_1x8x32.sh"', "GLUON_SSD_SMOKE=yes: must be 0 or 1"),
+        ('LAUNCHER=srun "$TRAIN/run_and_time.sh" --gpus 2', "LAUNCHER=srun: must be horovodrun or mpirun"),
+        ('BIND=none "$TRAIN/run_and_time.sh"', "BIND=none: must be off or flags of bind.sh"),
         ('"$TRAIN/run.sub"', "not in a Slurm job; start it with sbatch -N 1 run.sub"),
         ('"$TRAIN/run_with_docker.sh" --gpu', "unknown argument --gpu (see: run_with_docker.sh --help)"),
         ('"$TRAIN/bind.sh"', "give a command (see: bind.sh --help)"),

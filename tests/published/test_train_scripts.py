@@ -14,7 +14,7 @@ from gluon_ssd.cli.published import translate
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 FOLDER = REPOSITORY / "scripts" / "train"
 CONFIGS = sorted((FOLDER / "configs").glob("config_*.sh"))
-SHARED = {"common.sh", "settings.sh", "bind.sh", "run_and_time.sh", "run_with_docker.sh"}
+SHARED = {"common.sh", "start.sh", "settings.sh", "bind.sh", "run_and_time.sh", "run_with_docker.sh"}
 SCRIPTS = sorted(path for path in FOLDER.glob("*.sh") if path.name not in SHARED)
 TRAINING = [path for path in SCRIPTS if path.name != "ssd_resnet50_infer.sh"]
 RESNET34 = "/datasets/backbones/resnet34-333f7ec4.pickle"
@@ -243,7 +243,12 @@ def test_a_script_and_the_configuration_of_the_same_name_agree(shell, script, na
         "lr",
         "weight_decay",
         "decay_epochs",
+        "decay_factor",
         "warmup_epochs",
+        "warmup_steps",
+        "warmup_start",
+        "warmup_factor",
+        "accumulate",
         "bn_group",
     ):
         assert getattr(ours, key) == getattr(published, key), key

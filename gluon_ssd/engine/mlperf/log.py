@@ -217,7 +217,8 @@ def _check(recipe: Recipe, rules: Rules) -> None:
         raise UserError("mlperf_log needs evaluations, and the recipe has none: --eval-every 1")
     if rules.family == "ssd" and recipe.warmup_start is not None:
         raise UserError(
-            "mlperf_log: the rules of SSD state a warm-up by its factor; use warmup_factor, not warmup_start"
+            "mlperf_log: the rules of SSD state a warm-up by its factor, not by where it starts: "
+            "--warmup-start none, and --warmup-factor"
         )
     if rules.family == "retinanet" and recipe.warmup_start is None:
         raise UserError(

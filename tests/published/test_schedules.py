@@ -1,11 +1,12 @@
-"""The learning rate of the published configurations, step by step.
+"""The learning rate of the published configurations, step by step, as their scripts train them.
 
 The expected rates are worked out here from the published formulas, without any code of the package: NVIDIA's
 and Fujitsu's MXNet SSD of MLPerf Training 1.1, MLPerf's RetinaNet reference, DeepLearningExamples' SSD and
-the DALI example.
+the DALI example. That the configurations of scripts/train/configs agree with the scripts is tested beside.
 """
 
 import pytest
+from dry_run import recipe_of, split, words
 
 from gluon_ssd.engine.build import make_schedule
 from gluon_ssd.engine.distributed import World
@@ -13,6 +14,8 @@ from gluon_ssd.engine.observer import RunObserver
 from gluon_ssd.engine.setup import gather
 from gluon_ssd.engine.train import _Training
 from gluon_ssd.recipe import Recipe
+
+from .conftest import FOLDER
 
 COCO, OPENIMAGES = 117266, 1170301  # training images with objects
 
@@ -28,25 +31,35 @@ def places(warmup, per_epoch, *later):
     return found
 
 
-def agrees(recipe, images, processes, expected):
-    schedule = make_schedule(recipe, images, processes)
+def agrees(shell, script, images, processes, expected):
+    _, arguments = split(words(shell(f'"$TRAIN/{script}.sh" --dry-run')))
+    schedule = make_schedule(recipe_of(arguments), images, processes)
     assert len(expected) == 20
     for (epoch, iteration), rate in expected.items():
         assert schedule(epoch, iteration) == pytest.approx(rate, rel=1e-12), (epoch, iteration)
 
 
 @pytest.mark.parametrize(
-    ("gpus", "batch", "lr", "warmup_epochs", "decays", "warmup"),
+    ("script", "gpus", "batch", "lr", "decays", "warmup"),
     [
-        pytest.param(8, 114, 0.003157, 5, (44, 55), 642, id="DGXA100 1x8x114"),
-        pytest.param(64, 24, 0.004, 15, (48, 60), 1145, id="DGXA100 8x8x24x2"),
-        pytest.param(1024, 3, 0.004, 35, (68, 85), 1336, id="DGXA100 128x8x3x8"),
-        pytest.param(4, 114, 0.003157, 3, (44, 55), 771, id="PRIMERGY GX2460 4x114"),
-        pytest.param(8, 64, 0.0025, 1.3098425, (44, 55), 299, id="NGC 8x64 fp16"),
-        pytest.param(1, 32, 0.0025, 0.65492125, (44, 55), 2399, id="one GPU"),
+        # Warm-up of 0.655 epochs: the 300 iterations of MLPerf's reference, at its 256 images.
+        ("ssd_resnet34_1gpu_amp", 1, 32, 0.0025, (44, 55), 2400),
+        ("ssd_resnet34_1gpu_fp16", 1, 32, 0.0025, (44, 55), 2400),
+        ("ssd_resnet34_8gpu_amp", 8, 32, 0.0025, (44, 55), 300),
+        ("ssd_resnet34_8gpu_fp16", 8, 32, 0.0025, (44, 55), 300),
+        ("ssd_resnet34_8gpu_fp16_bn_group", 8, 8, 0.0025, (44, 55), 1200),
+        ("ssd_resnet34_16gpu_amp", 16, 32, 0.0025, (44, 55), 150),
+        ("ssd_resnet34_16gpu_fp16", 16, 32, 0.0025, (44, 55), 150),
+        ("ssd_resnet34_16gpu_fp16_bn_group", 16, 8, 0.0025, (44, 55), 600),
+        # Of 5, 15, 35 and 3 epochs, as published.
+        ("ssd_resnet34_dgxa100_1x8x114", 8, 114, 0.003157, (44, 55), 642),
+        ("ssd_resnet34_dgxa100_1x4x228", 4, 228, 0.003157, (44, 55), 642),
+        ("ssd_resnet34_dgxa100_8x8x24x2", 64, 24, 0.004, (48, 60), 1145),
+        ("ssd_resnet34_dgxa100_128x8x3x8", 1024, 3, 0.004, (68, 85), 1336),
+        ("ssd_resnet34_fujitsu_pg_1x4x114", 4, 114, 0.003157, (44, 55), 771),
     ],
 )
-def test_mlperf_ssd(gpus, batch, lr, warmup_epochs, decays, warmup):
+def test_mlperf_ssd(shell, script, gpus, batch, lr, decays, warmup):
     # Iteration i of W, from 1: r - (W - i) r / (W 2^0) = r i / W. An epoch is counted as ceil(images / batch)
     # iterations; a decay epoch is the last before the decay.
     full = lr * gpus * batch / 32
@@ -55,8 +68,7 @@ def test_mlperf_ssd(gpus, batch, lr, warmup_epochs, decays, warmup):
     expected = {}
     for epoch, iteration in places(warmup, -(-COCO // (gpus * batch)), *stages):
         expected[epoch, iteration] = stages.get(epoch, full) * min(iteration, warmup) / warmup
-    recipe = Recipe(batch_size=batch, lr=lr, warmup_epochs=warmup_epochs, decay_epochs=decays)
-    agrees(recipe, COCO, gpus, expected)
+    agrees(shell, script, COCO, gpus, expected)
 
 
 def test_rates_that_fujitsu_logged():
@@ -79,40 +91,38 @@ def test_rates_that_fujitsu_logged():
 
 
 @pytest.mark.parametrize(
-    ("gpus", "batch", "warmup"),
+    ("script", "gpus", "batch", "lr", "warmup"),
     [
-        pytest.param(8, 32, 4571, id="1x8x32"),
-        pytest.param(16, 16, 4571, id="2x8x16"),
-        pytest.param(64, 8, 2285, id="8x8x8"),
+        ("retinanet_2x8x16", 16, 16, 1e-4, 4571),
+        ("retinanet_8x8x8", 64, 8, 1e-4, 2285),
+        ("retinanet_8x8x4", 64, 4, 1e-4, 4571),
+        ("retinanet_160x8x1", 1280, 1, 1.2e-4, 914),
+        ("retinanet_316x8x1", 2528, 1, 1.35e-4, 462),
     ],
 )
-def test_mlperf_retinanet(gpus, batch, warmup):
-    # x of W, from 0: 1e-4 (0.001 (1 - x / W) + x / W); after it 1e-4, whatever the batch, without decay.
+def test_mlperf_retinanet(shell, script, gpus, batch, lr, warmup):
+    # x of W, from 0: r (0.001 (1 - x / W) + x / W); after it r, whatever the batch, without decay.
     expected = {}
     for epoch, iteration in places(warmup, warmup, 3, 4, 5, 6):
         share = min(iteration - 1, warmup) / warmup
-        expected[epoch, iteration] = 1e-4 * (0.001 * (1 - share) + share)
-    recipe = Recipe(
-        model="retinanet_resnext50_32x4d",
-        optimizer="adam",
-        lr=1e-4,
-        batch_size=batch,
-        warmup_epochs=1,
-        warmup_start=0.001,
-        decay_epochs=(),
-    )
-    agrees(recipe, OPENIMAGES, gpus, expected)
+        expected[epoch, iteration] = lr * (0.001 * (1 - share) + share)
+    agrees(shell, script, OPENIMAGES, gpus, expected)
+
+
+def test_nvidias_retinanet_on_one_host_has_no_warm_up(shell):
+    expected = dict.fromkeys(places(4571, 4571, 3, 4, 5, 6), 8.5e-5)
+    agrees(shell, "retinanet_1x8x32", OPENIMAGES, 8, expected)
 
 
 @pytest.mark.parametrize(
-    ("gpus", "batch"),
+    ("script", "gpus", "batch"),
     [
-        pytest.param(4, 32, id="SSD-ResNet50 FP32 4 cards"),
-        pytest.param(4, 64, id="SSD-ResNet50 AMP 4 cards"),
-        pytest.param(8, 64, id="DALI example"),
+        ("ssd_resnet50_4gpu_fp32_65epochs", 4, 32),
+        ("ssd_resnet50_4gpu_amp_65epochs", 4, 64),
+        ("ssd_resnet50_8gpu_dali_fp16", 8, 64),
     ],
 )
-def test_deep_learning_examples_ssd(gpus, batch):
+def test_deep_learning_examples_ssd(shell, script, gpus, batch):
     # i of 300, from 0: r i / 300, with r = 2.6e-3 for 32 images; a tenth after 43 epochs and again after 54.
     # (The published loop leaves the rate where its last warm-up step put it, at r 299 / 300; here it is r.)
     full = 2.6e-3 * gpus * (batch / 32)
@@ -120,15 +130,19 @@ def test_deep_learning_examples_ssd(gpus, batch):
     expected = {}
     for epoch, iteration in places(300, COCO // (gpus * batch), *stages):
         expected[epoch, iteration] = stages.get(epoch, full) * min(iteration - 1, 300) / 300
-    recipe = Recipe(
-        model="ssd_resnet50",
-        lr=2.6e-3,
-        batch_size=batch,
-        warmup_steps=300,
-        warmup_start=0.0,
-        decay_epochs=(43, 54),
-    )
-    agrees(recipe, COCO, gpus, expected)
+    agrees(shell, script, COCO, gpus, expected)
+
+
+def test_every_training_script_is_here():
+    rows = [
+        mark.args[1]
+        for test in (test_mlperf_ssd, test_mlperf_retinanet, test_deep_learning_examples_ssd)
+        for mark in test.pytestmark
+    ]
+    tested = {row[0] for found in rows for row in found} | {"retinanet_1x8x32"}
+    assert tested == {path.stem for path in FOLDER.glob("*_*gpu_*.sh")} | {
+        path.stem for path in FOLDER.glob("*_*x*x*.sh")
+    }
 
 
 def test_a_warm_up_counts_the_images_that_fill_no_batch(shapes, tmp_path):
