@@ -37,7 +37,7 @@ def add_parser(subparsers: Any) -> Parser:
     parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint or run folder")
     parser.add_argument("--output", metavar="FOLDER", help="default: the next runs/predict-<N>")
     parser.add_argument("--batch-size", type=bounded("int", low=1), default=8, metavar="N", help="default: 8")
-    add_detection_flags(parser, score_threshold=0.3)
+    add_detection_flags(parser, score_threshold=0.3, iou_threshold=0.5, max_detections=200)
     return parser
 
 

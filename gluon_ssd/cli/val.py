@@ -47,28 +47,37 @@ def add_parser(subparsers: Any) -> Parser:
     return parser
 
 
-def add_detection_flags(parser: argparse.ArgumentParser, score_threshold: float = 0.05) -> None:
-    """Add what turns raw outputs into detections, for the verbs that detect."""
+def add_detection_flags(
+    parser: argparse.ArgumentParser,
+    score_threshold: float | None = None,
+    iou_threshold: float | None = None,
+    max_detections: int | None = None,
+) -> None:
+    """Add what turns raw outputs into detections, for the verbs that detect; None: as the recipe has it."""
+
+    def default(value: float | None) -> str:
+        return f"(default: {'as in its recipe' if value is None else value})"
+
     parser.add_argument(
         "--score-threshold",
         type=bounded("float", low=0, below=1),
         default=score_threshold,
         metavar="X",
-        help=f"drop what scores less (default: {score_threshold})",
+        help=f"drop what scores less {default(score_threshold)}",
     )
     parser.add_argument(
         "--iou-threshold",
         type=bounded("float", above=0, high=1),
-        default=0.5,
+        default=iou_threshold,
         metavar="X",
-        help="default: 0.5",
+        help=f"IoU above which NMS drops a box {default(iou_threshold)}",
     )
     parser.add_argument(
         "--max-detections",
         type=bounded("int", low=1),
-        default=200,
+        default=max_detections,
         metavar="N",
-        help="per image (default: 200)",
+        help=f"per image {default(max_detections)}",
     )
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
 

@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Tuple
+from typing import Any, Callable, Dict, Iterable, Mapping, Tuple
 
 import numpy as np
 
@@ -222,9 +222,9 @@ def validate(
     batch_size: int = 8,
     settings: InputSettings = InputSettings(),  # noqa: B008 - frozen
     limit: int | None = None,
-    score_threshold: float = 0.05,
-    iou_threshold: float = 0.5,
-    max_detections: int = 200,
+    score_threshold: float | None = None,
+    iou_threshold: float | None = None,
+    max_detections: int | None = None,
     device: str = "auto",
     precision: str | None = None,
 ) -> Evaluation:
@@ -232,7 +232,8 @@ def validate(
 
     ``data``: folder; None is the one the checkpoint was trained with. Synthetic images tell the speed alone:
     it is printed, and nothing is written. Several processes share the images; rank 0 prints and writes.
-    ``precision``: fp32 or fp16; None is what it was trained in. See `gluon-ssd val --help` for the rest.
+    ``precision``: fp32 or fp16; None is what it was trained in. Thresholds and ``max_detections`` that are
+    None are those of the checkpoint's recipe, as the training scored itself. See `gluon-ssd val --help`.
     """
     world = connect()
     with world.together():
@@ -241,7 +242,12 @@ def validate(
         if precision is not None:
             saved = replace(saved, options={**saved.options, **_PRECISIONS[precision]})
         net = restore(saved, device, world.local_rank)
-        detector = Detector(net, score_threshold, iou_threshold, max_detections, fuse=True)
+        asked = {
+            "score_threshold": score_threshold,
+            "iou_threshold": iou_threshold,
+            "max_detections": max_detections,
+        }
+        detector = Detector(net, fuse=True, **_detection_settings(saved, asked))
         if settings.data_pipeline == "synthetic":
             return _time_synthetic(detector, limit or DEFAULT_IMAGES, batch_size, settings, world)
         dataset = _dataset_of(saved, split, data, annotation, images)
@@ -257,6 +263,12 @@ def validate(
             write_evaluation(evaluation, dataset, folder)
             print(f"results in {folder}")
         return evaluation
+
+
+def _detection_settings(saved: Checkpoint, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """``asked``, and for what is None there the recipe's; a checkpoint without one leaves the defaults."""
+    values = {key: saved.recipe.get(key) if value is None else value for key, value in asked.items()}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _time_synthetic(
