@@ -231,7 +231,7 @@ def _refuse_missing(file: CocoFile, images_dir: Path) -> None:
 def _files_in(folder: Path) -> set[str]:
     try:
         with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if not entry.is_dir()}
+            return {entry.name for entry in entries if entry.is_file()}
     except OSError:
         return set()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,13 +13,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable, Iterator, Sequence
 
 from gluon_ssd.data.check.findings import Progress
-from gluon_ssd.data.images import decode_image, is_complete
+from gluon_ssd.data.images import JPEG, PNG, decode_image, is_complete, stored_size
 from gluon_ssd.errors import UserError
 
 FINE, MISSING, EMPTY, CORRUPT = "fine", "missing", "empty", "corrupt"
-_JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
-# Start-of-frame markers, which hold the size: 0xC0 to 0xCF without tables (C4, CC) and extensions (C8).
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HEAD = 4096
 # Files handed to the threads at once: bounds what is still done after Ctrl-C.
 _PORTION = 256
@@ -44,12 +42,16 @@ def scan_files(
 def look_at(path: Path, decode: bool = False) -> FileFacts:
     """Look at one file: a few kilobytes of a JPEG or PNG, the whole of anything else."""
     try:
+        about = os.stat(path)
+        if not stat.S_ISREG(about.st_mode):
+            # Opening a pipe may wait for ever.
+            return FileFacts(MISSING, "a folder" if stat.S_ISDIR(about.st_mode) else "not a file")
+        length = about.st_size
         with open(path, "rb", buffering=0) as stream:
-            length = os.fstat(stream.fileno()).st_size
             if length == 0:
                 return FileFacts(EMPTY, "0 bytes")
             head = stream.read(_HEAD)
-            if decode or not head.startswith((_JPEG, _PNG)):
+            if decode or not head.startswith((JPEG, PNG)):
                 return _decoded(head + stream.read(), path)
             return _by_header(stream, head, length, path)
     except FileNotFoundError:
@@ -71,7 +73,7 @@ def _by_header(stream: BinaryIO | Any, head: bytes, length: int, path: Path) -> 
     if len(head) < length:
         stream.seek(-12, os.SEEK_END)
         tail = stream.read(12)
-        ends = tail.endswith(b"\xff\xd9") if head.startswith(_JPEG) else b"IEND" in tail
+        ends = tail.endswith(b"\xff\xd9") if head.startswith(JPEG) else b"IEND" in tail
         if ends:
             return FileFacts(FINE, "", length, size)
         stream.seek(0)
@@ -88,25 +90,6 @@ def _decoded(data: bytes, path: Path) -> FileFacts:
         why = str(error)[len(f"{path}: ") :].split(";")[0]
         return FileFacts(CORRUPT, why, len(data), stored_size(data))
     return FileFacts(FINE, "", len(data), (image.shape[1], image.shape[0]))
-
-
-def stored_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) from the header of a JPEG or PNG, before any EXIF rotation; None if not there."""
-    if data.startswith(_PNG):
-        if data[12:16] != b"IHDR" or len(data) < 24:
-            return None
-        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    position = len(_JPEG)
-    while position + 9 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:
-            position += 1
-        elif marker in _FRAMES:
-            height, width = data[position + 5 : position + 7], data[position + 7 : position + 9]
-            return int.from_bytes(width, "big"), int.from_bytes(height, "big")
-        else:
-            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return None
 
 
 def same_content(
