@@ -275,3 +275,13 @@ def test_the_validation_share_is_the_same_after_images_were_added(cli, image, tm
     few, many = held(20), held(24)
     assert (len(few), len(many)) == (5, 6)
     assert len(few & many) >= 4
+
+
+def test_names_that_the_terminal_cannot_show_are_spelt_out(python, yolo):
+    (yolo / "data.yaml").write_text(
+        "train: images/train\nval: images/val\nnames: [K\u00e4fer, dog, ant]\n", "utf-8"
+    )
+    code = f"from gluon_ssd.cli import main; raise SystemExit(main(['convert-data', {str(yolo)!r}, 'new']))"
+    outcome = python(code, PYTHONIOENCODING="ascii")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "classes: 3 (K\\xe4fer, dog, ant)" in outcome.out
