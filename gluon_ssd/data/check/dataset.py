@@ -22,10 +22,11 @@ from gluon_ssd.data.check.files import (
     same_content,
     scan_files,
 )
-from gluon_ssd.data.check.findings import ERROR, LEVELS, NOTE, WARNING, Finding, Findings, Progress
+from gluon_ssd.data.check.findings import ERROR, LEVELS, NOTE, WARNING, Finding, Findings
 from gluon_ssd.data.coco import make_records
 from gluon_ssd.data.coco_json import CocoFile
 from gluon_ssd.data.formats.reading import IMAGE_SUFFIXES
+from gluon_ssd.data.progress import Progress
 from gluon_ssd.data.records import Record
 
 _STATES = (

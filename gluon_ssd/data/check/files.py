@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Iterator, Sequence
 
-from gluon_ssd.data.check.findings import Progress
 from gluon_ssd.data.images import JPEG, PNG, decode_image, is_complete, stored_size
+from gluon_ssd.data.progress import Progress
 from gluon_ssd.errors import UserError
 
 FINE, MISSING, EMPTY, CORRUPT = "fine", "missing", "empty", "corrupt"

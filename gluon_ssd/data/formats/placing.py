@@ -12,16 +12,25 @@ from .model import DataSet, Picture
 
 
 class Placer:
-    """Puts images beside their labels as ``mode`` says. ``partial`` is the folder that becomes ``final``."""
+    """Puts images beside their labels as ``mode`` says. ``partial`` is the folder that becomes ``final``.
 
-    def __init__(self, mode: str, partial: Path, final: Path) -> None:
+    ``on_image`` is called with 1 after each.
+    """
+
+    def __init__(
+        self, mode: str, partial: Path, final: Path, on_image: Callable[[int], None] = lambda count: None
+    ) -> None:
         self.mode, self.partial, self._final = mode, partial, Path(os.path.realpath(final))
+        self._on_image = on_image
         self._parents: dict[Path, str] = {}
 
     def put(self, picture: Picture, inner: str) -> None:
-        """Link or copy the image to ``inner`` under the new folder; with mode none do nothing."""
-        if self.mode == "none":
-            return
+        """Link or copy the image to ``inner`` under the new folder; with mode none leave it where it is."""
+        if self.mode != "none":
+            self._put(picture, inner)
+        self._on_image(1)
+
+    def _put(self, picture: Picture, inner: str) -> None:
         target = self.partial / inner
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.mode == "link":
