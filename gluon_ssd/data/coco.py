@@ -103,18 +103,12 @@ class CocoDataset:
         return len(self.records)
 
     def coco_gt(self) -> Any:
-        """Return the truth as a ``pycocotools.coco.COCO``, made without printing.
+        """Return the truth as a ``pycocotools.coco.COCO``.
 
         Holds every image and every annotation of the chosen classes as the file has them, crowd regions and
         boxes that training drops included, so that mAP is what pycocotools computes from the file itself.
         """
-        from pycocotools.coco import COCO
-
-        truth = COCO()
-        truth.dataset = {"info": {}, "licenses": [], **self.coco_content()}
-        with contextlib.redirect_stdout(io.StringIO()):
-            truth.createIndex()
-        return truth
+        return make_truth(self.coco_content())
 
     def coco_content(self) -> dict[str, list[dict[str, Any]]]:
         """Return 'images', 'annotations' and 'categories' as a COCO file has them, for the chosen classes.
@@ -151,6 +145,17 @@ class CocoDataset:
         )
         keys = ("id", "image_id", "category_id", "bbox", "area", "iscrowd")
         return [dict(zip(keys, row)) for row in zip(*columns)]
+
+
+def make_truth(content: dict[str, list[dict[str, Any]]]) -> Any:
+    """Return 'images', 'annotations' and 'categories' as a ``pycocotools.coco.COCO``, without printing."""
+    from pycocotools.coco import COCO
+
+    truth = COCO()
+    truth.dataset = {"info": {}, "licenses": [], **content}
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+    return truth
 
 
 def has_split(root: Path, split: str) -> bool:
