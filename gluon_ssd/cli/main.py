@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -65,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = bool(os.environ.get("GLUON_SSD_DEBUG"))
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files and classes may be anything; one that cannot be shown is no reason to stop.
-        sys.stdout.reconfigure(errors="backslashreplace")
+        with contextlib.suppress(OSError):
+            sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             status = _dispatch(arguments)
