@@ -13,8 +13,8 @@ def add_parser(subparsers: Any) -> Parser:
     parser = subparsers.add_parser(
         "check",
         help="find what is wrong with a data set",
-        description="Check a data set in COCO's layout or in record files: images missing, corrupt, doubled or "
-        "of another size, boxes, classes, sizes against a model's anchors. Writes a page with pictures. "
+        description="Check a data set in COCO's layout or in record files: images missing, corrupt, doubled "
+        "or of another size, boxes, classes, sizes against a model's anchors. Writes a page with pictures. "
         "Exit code 1: a training would stop or be spoilt.",
         epilog=example(
             "gluon-ssd check /datasets/coco2017", "gluon-ssd check coco128 --model ssd_tiny --decode"

@@ -62,25 +62,26 @@ def flat_names(data: DataSet, shared: bool) -> dict[tuple[str, str], str]:
     def full(split: str, path: PurePosixPath) -> str:
         return "_".join((*((split,) if shared else ()), *path.parent.parts, path.stem))
 
-    named = _named(data, plain, shared) or _named(data, full, shared)
-    if named is None:
-        raise UserError(
-            "the names of two images differ only in the suffix, but labels go by the rest; rename one"
-        )
-    return named
+    names, _ = _named(data, plain, shared)
+    if names is None:
+        names, clash = _named(data, full, shared)
+    if names is None:
+        raise UserError(f"{clash}: these differ only in the suffix, but labels go by the rest; rename one")
+    return names
 
 
 def _named(
     data: DataSet, rule: Callable[[str, PurePosixPath], str], shared: bool
-) -> dict[tuple[str, str], str] | None:
+) -> tuple[dict[tuple[str, str], str] | None, str]:
+    """The stems by ``rule``, or None and the files of two images that would share one."""
     names = {}
-    taken = set()
+    taken: dict[tuple[str, str], Path] = {}
     for split, pictures in data.splits.items():
         for picture in pictures:
             stem = rule(split, PurePosixPath(picture.name))
             key = ("" if shared else split, stem)
             if key in taken:
-                return None
-            taken.add(key)
+                return None, f"{taken[key]} and {picture.file}"
+            taken[key] = picture.file
             names[split, picture.name] = stem
-    return names
+    return names, ""
