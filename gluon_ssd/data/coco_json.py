@@ -122,10 +122,12 @@ def parse_json(data: bytes, path: Path, row: Callable[[Row], Any] | None = None)
         raise UserError(
             f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg}); is it complete?"
         ) from None
-    except (ValueError, RecursionError) as error:
-        # Bytes that are no text, a number of thousands of digits, brackets in brackets in brackets.
-        why = "not text" if isinstance(error, UnicodeDecodeError) else error
-        raise UserError(f"{path}: not JSON ({why}); is it a COCO annotation file?") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not JSON (not text); is it a COCO annotation file?") from None
+    except (ValueError, RecursionError):
+        # Python converts no number of more than 4300 digits, and brackets in brackets only so deep.
+        what = "a number of thousands of digits, or brackets too deep"
+        raise UserError(f"{path}: cannot be parsed ({what}); is it a COCO annotation file?") from None
     finally:
         if collecting:
             gc.enable()

@@ -175,17 +175,18 @@ def test_what_is_no_file_is_a_missing_image(coco_folder, make):
     fails(root, "1 of 3 images", "(2.jpg)")
 
 
-@pytest.mark.parametrize("text", ["{", "", "[1, 2", "\x00\x01", "<html>", "[" * 200000])
+@pytest.mark.parametrize("text", ["{", "", "[1, 2", "\x00\x01", "<html>"])
 def test_not_json(coco_folder, text):
     root = coco_folder()
     (root / "annotations/train.json").write_text(text)
     fails(root, "train.json", "not JSON")
 
 
-def test_a_number_of_thousands_of_digits_is_one_line_too(coco_folder):
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 200000 + "]" * 200000])
+def test_what_python_cannot_parse_is_one_line_too(coco_folder, value):
     root = coco_folder()
     path = root / "annotations/train.json"
-    path.write_text(path.read_text().replace('"width": 64', '"width": ' + "9" * 5000, 1))
+    path.write_text(path.read_text().replace('"width": 64', '"width": ' + value, 1))
     fails(root, "train.json")
 
 
