@@ -8,6 +8,7 @@ import threading
 import pytest
 from PIL import Image
 from small import TRAIN, files, picture, refused, write_set
+from terminal import on_a_terminal, screen
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 
@@ -424,6 +425,16 @@ def test_one_file_by_two_ways_is_one_file(check, tmp_path):
     outcome, found = check(root)
     assert found == {}
     assert "train: 4 of 4 images usable" in outcome.out
+
+
+def test_a_terminal_shows_how_far_the_check_is(tmp_path):
+    sound(tmp_path / "set")
+    program = (
+        "from gluon_ssd.cli import main; main(['check', 'set', '--model', 'ssd_tiny', '--output', 'out'])"
+    )
+    text = on_a_terminal(program, tmp_path)
+    assert "looking at images" in text and "comparing images" in text and "8/8" in text
+    assert screen(text)[0] == "train: 4 of 4 images usable, 4 objects of 2 classes"
 
 
 def test_ctrl_c_leaves_no_thread_and_no_report(cli, tmp_path, monkeypatch):
