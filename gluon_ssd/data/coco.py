@@ -164,15 +164,6 @@ def has_split(root: Path, split: str) -> bool:
     return any(path is not None and path.is_file() for path in found)
 
 
-def find_files(root: Path, split: str) -> tuple[Path, Path]:
-    """Return the annotation file and the image folder of a split. Raises UserError where one is missing."""
-    annotation, images = _find_openimages(root, split)
-    return (
-        annotation or _find(root, split, None, _ANNOTATIONS, "annotation file", "annotation"),
-        images or _find(root, split, None, _IMAGES, "image folder", "images"),
-    )
-
-
 def _find_openimages(base: Path, split: str) -> tuple[Path | None, Path | None]:
     folder = base / _OPENIMAGES_SPLITS.get(split, split)
     file = folder / "labels" / _OPENIMAGES

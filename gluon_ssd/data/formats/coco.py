@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...errors import UserError
-from ..coco import find_files, has_split
+from ..coco import has_split, locate_dataset
 from ..coco_json import CocoFile, Row, load_json, read_coco
 from ..progress import counted
 from .model import FLAGS, MASKS, Box, DataSet, Options, Picture, clip
@@ -57,7 +57,7 @@ def _parts(root: Path) -> dict[str, tuple[Path, Path]]:
         if root.suffix != ".json":
             raise UserError(f"{root}: not a COCO annotation file (.json)")
         return {"train": (root, _images_beside(root))}
-    parts = {split: find_files(root, split) for split in SPLIT_NAMES if has_split(root, split)}
+    parts = {split: locate_dataset(root, split) for split in SPLIT_NAMES if has_split(root, split)}
     if parts:
         return parts
     alone = _lone_files(root)
