@@ -47,6 +47,8 @@ def test_unsound_voc_folders(cli, voc, tmp_path, image):
     (voc / "classes.txt").unlink()
     (voc / "ImageSets" / "Main" / "val.txt").write_text("b\nc\n")
     refused(cli("convert-data", "voc", "out"), "val.txt line 2: Annotations/c.xml does not exist")
+    (voc / "ImageSets" / "Main" / "val.txt").write_text("b\nx/c 1\n")
+    refused(cli("convert-data", "voc", "out"), "val.txt line 2: Annotations/x/c.xml does not exist")
 
 
 def test_a_voc_image_that_is_missing(cli, voc):

@@ -98,12 +98,15 @@ def _listed(root: Path, file: Path) -> list[Path]:
     for number, line in enumerate(read_text(file).splitlines(), start=1):
         if not line.strip():
             continue
-        path = root / "Annotations" / f"{line.strip()}.xml"
-        if not path.is_file():
-            # Names may hold blanks, but in the lists of one class a mark (1, 0, -1) stands behind the name.
-            path = path.with_name(f"{line.rsplit(None, 1)[0].strip()}.xml")
-        if not path.is_file():
-            raise UserError(f"{file} line {number}: Annotations/{path.name} does not exist; remove the line")
+        # Names may hold blanks, but in the lists of one class a mark (1, 0, -1) stands behind the name.
+        stems = (line.strip(), line.rsplit(None, 1)[0].strip())
+        path = next(
+            (p for p in (root / "Annotations" / f"{stem}.xml" for stem in stems) if p.is_file()), None
+        )
+        if path is None:
+            raise UserError(
+                f"{file} line {number}: Annotations/{stems[1]}.xml does not exist; remove the line"
+            )
         paths.append(path)
     return paths
 
