@@ -1,14 +1,10 @@
 """What a training shows: on a terminal, redirected, and in its log."""
 
-import os
-import pty
 import re
-import select
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from terminal import on_a_terminal, screen
 
 from gluon_ssd.engine.console import Console, duration, memory_gib
 from gluon_ssd.errors import UserError
@@ -31,51 +27,8 @@ console.close()
 """
 
 
-def on_a_terminal(folder, columns):
-    """What the program sends to a terminal of this width."""
-    main, other = pty.openpty()
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
-        "COLUMNS": str(columns),
-        "LINES": "24",
-        "TERM": "xterm-256color",
-    }
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=folder, env=environment, stdout=other)
-    os.close(other)
-    received = b""
-    while select.select([main], [], [], 60)[0]:
-        try:
-            part = os.read(main, 65536)
-        except OSError:  # the other end is closed
-            break
-        if not part:
-            break
-        received += part
-    os.close(main)
-    assert process.wait(timeout=60) == 0
-    return received.decode()
-
-
-def screen(text):
-    """The lines that are left on the screen: understands what moves up and what clears a line."""
-    lines, row = [""], 0
-    for part in re.findall(r"\x1b\[[0-9;?]*[a-zA-Z]|\r\n|\r|\n|[^\x1b\r\n]+", text):
-        if part == "\r\n" or part == "\n":
-            row += 1
-            if row == len(lines):
-                lines.append("")
-        elif part == "\x1b[1A":
-            row -= 1
-        elif part == "\x1b[2K":
-            lines[row] = ""
-        elif not part.startswith("\x1b") and part != "\r":
-            lines[row] += part
-    return [line.rstrip() for line in lines if line.strip()]
-
-
 def test_a_terminal_shows_a_bar_and_takes_it_away(tmp_path):
-    text = on_a_terminal(tmp_path, 80)
+    text = on_a_terminal(PROGRAM, tmp_path, 80)
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
     assert "epoch 1/2 ━" in plain
     assert re.search(r"4/4 ETA 0:00", plain)
@@ -86,7 +39,7 @@ def test_a_terminal_shows_a_bar_and_takes_it_away(tmp_path):
 
 
 def test_a_narrow_terminal(tmp_path):
-    assert screen(on_a_terminal(tmp_path, 40)) == ["begins [here]", "a message", "ended"]
+    assert screen(on_a_terminal(PROGRAM, tmp_path, 40)) == ["begins [here]", "a message", "ended"]
 
 
 def test_redirected_it_is_plain_lines(tmp_path, monkeypatch, capsys):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import time
 
 import pytest
 from small import TRAIN, refused, write_set
@@ -70,18 +72,21 @@ def test_dali_resumes_within_an_epoch_on_the_same_trajectory(cli, tmp_path, dali
     assert losses(tmp_path / "whole")[-1] == losses(tmp_path / "halves")[-1]
 
 
-def test_the_log_says_when_dali_is_the_bottleneck(cli, tmp_path, dali, monkeypatch):
-    import time
-
-    from gluon_ssd.data.dali.loader import _Epoch
-
-    run = _Epoch.run
-    monkeypatch.setattr(_Epoch, "run", lambda self, number: time.sleep(1.5) or run(self, number))
+@pytest.mark.parametrize(("pipeline", "flag"), [("native", "--workers"), ("dali", "--dali-workers")])
+def test_the_log_says_when_the_input_is_the_bottleneck(cli, tmp_path, request, monkeypatch, pipeline, flag):
+    if pipeline == "dali":
+        request.getfixturevalue("dali")
+        from gluon_ssd.data.dali.loader import _Epoch as Slow
+    else:
+        from gluon_ssd.data.loader import _BatchJob as Slow
+    run = Slow.run
+    monkeypatch.setattr(Slow, "run", lambda self, number: time.sleep(0.8) or run(self, number))
     write_set(tmp_path / "data", count=8)
-    command = (*TRAIN[:-4], "--max-steps", 3, "--output", "run", "--data", "data", "--data-pipeline", "dali")
-    assert cli(*command).status == 0
+    command = (*TRAIN[:-4], "--max-steps", 3, "--output", "run", "--data", "data")
+    assert cli(*command, "--data-pipeline", pipeline).status == 0
     log = (tmp_path / "run" / "train.log").read_text()
-    assert "was spent waiting for images; more --dali-workers?" in log
+    found = re.search(rf"input bound: (\d+)% of the epoch was spent waiting for images; more {flag}\?", log)
+    assert found and 30 <= int(found[1]) <= 100
 
 
 def test_a_bad_image_ends_a_dali_training_with_one_line(cli, tmp_path, dali):

@@ -26,6 +26,15 @@ def test_it_trains_and_what_it_saves_detects_at_the_same_size(cli, shapes):
     assert more.status == 0 and "resumed at epoch 1, step 2" in more.out, more
 
 
+def test_it_trains_and_evaluates_through_dali(cli, shapes):
+    pytest.importorskip("nvidia.dali")
+    flags = ("--data-pipeline", "dali")
+    done = cli("train", *SMALL, *QUICK, *flags, "--data", shapes, "--max-steps", 1, "--output", "run")
+    assert done.status == 0, done
+    outcome = cli("val", "run", *flags, "--data", shapes, "--limit", 2)
+    assert outcome.status == 0, outcome
+
+
 def test_frozen_stages_and_norms_stay_as_they_were(cli, shapes):
     assert cli("train", *SMALL, *QUICK, "--data", shapes, "--max-steps", 1, "--output", "run").status == 0
     arrays, _ = read_archive("run/checkpoints/last.ckpt")

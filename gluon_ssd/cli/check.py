@@ -13,14 +13,16 @@ def add_parser(subparsers: Any) -> Parser:
     parser = subparsers.add_parser(
         "check",
         help="find what is wrong with a data set",
-        description="Check a data set in COCO's layout: images missing, corrupt, doubled or of another size, "
-        "boxes, classes, sizes against a model's anchors. Writes a page with pictures. "
+        description="Check a data set in COCO's layout or in record files: images missing, corrupt, doubled "
+        "or of another size, boxes, classes, sizes against a model's anchors. Writes a page with pictures. "
         "Exit code 1: a training would stop or be spoilt.",
         epilog=example(
             "gluon-ssd check /datasets/coco2017", "gluon-ssd check coco128 --model ssd_tiny --decode"
         ),
     )
-    parser.add_argument("data", metavar="DATA", help="folder with annotations/ and the images")
+    parser.add_argument(
+        "data", metavar="DATA", help="folder with annotations/ and the images, or record files"
+    )
     parser.add_argument(
         "--model",
         default="ssd_resnet34",

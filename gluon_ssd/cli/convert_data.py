@@ -77,12 +77,17 @@ def run(args: argparse.Namespace) -> int:
     """Convert, then print a table of the splits and what was lost."""
     from ..data.formats.conversion import convert_data
     from ..data.formats.model import Options
+    from ..engine.console import Console
 
-    options = Options(args.classes, args.voc_origin, args.difficult, args.missing == "skip")
+    console = Console()
+    options = Options(args.classes, args.voc_origin, args.difficult, args.missing == "skip", console)
     source, target = Path(args.source).expanduser(), Path(args.destination).expanduser()
-    data = convert_data(
-        source, target, args.source_format, args.target_format, args.images, args.val_share, options
-    )
+    try:
+        data = convert_data(
+            source, target, args.source_format, args.target_format, args.images, args.val_share, options
+        )
+    finally:
+        console.close()
     _report(data, target)
     return 0
 

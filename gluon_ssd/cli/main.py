@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import os
 import sys
 from typing import Sequence
@@ -62,6 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0 done, 1 found something broken, 2 user's mistake."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = bool(os.environ.get("GLUON_SSD_DEBUG"))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files and classes may be anything; one that cannot be shown is no reason to stop.
+        with contextlib.suppress(OSError):
+            sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             status = _dispatch(arguments)

@@ -103,18 +103,12 @@ class CocoDataset:
         return len(self.records)
 
     def coco_gt(self) -> Any:
-        """Return the truth as a ``pycocotools.coco.COCO``, made without printing.
+        """Return the truth as a ``pycocotools.coco.COCO``.
 
         Holds every image and every annotation of the chosen classes as the file has them, crowd regions and
         boxes that training drops included, so that mAP is what pycocotools computes from the file itself.
         """
-        from pycocotools.coco import COCO
-
-        truth = COCO()
-        truth.dataset = {"info": {}, "licenses": [], **self.coco_content()}
-        with contextlib.redirect_stdout(io.StringIO()):
-            truth.createIndex()
-        return truth
+        return make_truth(self.coco_content())
 
     def coco_content(self) -> dict[str, list[dict[str, Any]]]:
         """Return 'images', 'annotations' and 'categories' as a COCO file has them, for the chosen classes.
@@ -153,19 +147,21 @@ class CocoDataset:
         return [dict(zip(keys, row)) for row in zip(*columns)]
 
 
+def make_truth(content: dict[str, list[dict[str, Any]]]) -> Any:
+    """Return 'images', 'annotations' and 'categories' as a ``pycocotools.coco.COCO``, without printing."""
+    from pycocotools.coco import COCO
+
+    truth = COCO()
+    truth.dataset = {"info": {}, "licenses": [], **content}
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+    return truth
+
+
 def has_split(root: Path, split: str) -> bool:
     """Whether ``open_dataset`` would find an annotation file for this split."""
     found = [_find_openimages(root, split)[0], *(root / name.format(split) for name in _ANNOTATIONS)]
     return any(path is not None and path.is_file() for path in found)
-
-
-def find_files(root: Path, split: str) -> tuple[Path, Path]:
-    """Return the annotation file and the image folder of a split. Raises UserError where one is missing."""
-    annotation, images = _find_openimages(root, split)
-    return (
-        annotation or _find(root, split, None, _ANNOTATIONS, "annotation file", "annotation"),
-        images or _find(root, split, None, _IMAGES, "image folder", "images"),
-    )
 
 
 def _find_openimages(base: Path, split: str) -> tuple[Path | None, Path | None]:
@@ -231,7 +227,7 @@ def _refuse_missing(file: CocoFile, images_dir: Path) -> None:
 def _files_in(folder: Path) -> set[str]:
     try:
         with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if not entry.is_dir()}
+            return {entry.name for entry in entries if entry.is_file()}
     except OSError:
         return set()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict
@@ -14,6 +15,8 @@ from gluon_ssd.errors import UserError
 
 Row = Dict[str, Any]
 SECTIONS = ("images", "annotations", "categories")
+# No side or area is so large, and twice as much can still be computed with.
+_LIMIT = 2.0**63
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,12 @@ def parse_json(data: bytes, path: Path, row: Callable[[Row], Any] | None = None)
         raise UserError(
             f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg}); is it complete?"
         ) from None
-    except (UnicodeDecodeError, RecursionError):
+    except UnicodeDecodeError:
         raise UserError(f"{path}: not JSON (not text); is it a COCO annotation file?") from None
+    except (ValueError, RecursionError):
+        # Python converts no number of more than 4300 digits, and brackets in brackets only so deep.
+        what = "a number of thousands of digits, or brackets too deep"
+        raise UserError(f"{path}: cannot be parsed ({what}); is it a COCO annotation file?") from None
     finally:
         if collecting:
             gc.enable()
@@ -175,6 +182,11 @@ def _strings(rows: list[Any], key: str, section: str, path: Path) -> list[str]:
     return values
 
 
+def is_text(value: str) -> bool:
+    """Whether a string can be written: JSON may hold halves of characters (surrogates)."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
 def _refuse_duplicates(ids: np.ndarray, section: str, path: Path) -> None:
     unique, counts = np.unique(ids, return_counts=True)
     if len(unique) < len(ids):
@@ -188,7 +200,9 @@ def _categories(rows: list[Any], path: Path) -> tuple[tuple[int, ...], tuple[str
     ids = _integers(rows, "id", "categories", path)
     _refuse_duplicates(ids, "categories", path)
     names = _strings(rows, "name", "categories", path)
-    for name in names:
+    for index, name in enumerate(names):
+        if not is_text(name):
+            raise UserError(f"{path}: categories[{index}] has name {name!r}, which is no text; rename it")
         if names.count(name) > 1:
             raise UserError(f"{path}: two categories are called '{name}'; give each its own name")
     order = np.argsort(ids)
@@ -222,23 +236,36 @@ def _boxes(rows: list[Any], ids: np.ndarray, path: Path) -> np.ndarray:
             raise UserError(
                 f"{path}: annotation {ids[number]} has bbox {value!r}; it must be [x, y, width, height]"
             )
-    boxes = np.array(values)
-    if boxes.dtype.kind not in "iuf":
-        # An integer that fits no type of NumPy is as wrong as a text.
-        plain = [all(type(side) in (int, float) and abs(side) < 2**63 for side in box) for box in values]
+    boxes = _numbers(values)
+    if boxes is None:
+        plain = [
+            all(type(side) in (int, float) and not abs(side) >= _LIMIT for side in box) for box in values
+        ]
         number = plain.index(False)
         raise UserError(
             f"{path}: annotation {ids[number]} has bbox {values[number]!r}; it must be four numbers"
         )
-    boxes = boxes.astype(np.float64)
-    finite = np.isfinite(boxes).all(axis=1)
-    if not finite.all():
-        number = int(np.argmin(finite))
+    # False for NaN too.
+    sound = (np.abs(boxes) < _LIMIT).all(axis=1)
+    if not sound.all():
+        number = int(np.argmin(sound))
         raise UserError(
-            f"{path}: annotation {ids[number]} has bbox {values[number]} with NaN or infinity "
-            f"({int((~finite).sum())} such annotation(s)); correct or remove it"
+            f"{path}: annotation {ids[number]} has bbox {values[number]} with NaN, infinity or more "
+            f"than 2^63 ({int((~sound).sum())} such annotation(s)); correct or remove it"
         )
     return boxes
+
+
+def _numbers(values: list[Any]) -> np.ndarray | None:
+    """float64 (n, 4) of lists of four; None where one holds what is no number to NumPy."""
+    try:
+        with warnings.catch_warnings():
+            # NumPy before 1.24 only warns of a list in a list of numbers.
+            warnings.simplefilter("error")
+            boxes = np.array(values)
+    except (ValueError, Warning):
+        return None
+    return boxes.astype(np.float64) if boxes.ndim == 2 and boxes.dtype.kind in "iuf" else None
 
 
 def _areas(rows: list[Any], xywh: np.ndarray, ids: np.ndarray, path: Path) -> np.ndarray:
@@ -247,7 +274,7 @@ def _areas(rows: list[Any], xywh: np.ndarray, ids: np.ndarray, path: Path) -> np
         area = row.get("area")
         if area is None:
             continue
-        if type(area) not in (int, float) or not -(2.0**63) < area < 2.0**63:
+        if type(area) not in (int, float) or not -_LIMIT < area < _LIMIT:
             raise UserError(
                 f"{path}: annotation {ids[number]} has area {area!r}; it must be a number (or left out)"
             )

@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Union
+from typing import Iterator, Union
 
 import cv2
 import numpy as np
 
 from gluon_ssd.errors import UserError
 
-_JPEG = b"\xff\xd8"
-_PNG = b"\x89PNG\r\n\x1a\n"
+JPEG = b"\xff\xd8"
+PNG = b"\x89PNG\r\n\x1a\n"
 _END_OF_IMAGE = b"\xff\xd9"
 _START_OF_SCAN = 0xDA
+# Start-of-frame markers, which hold the size: 0xC0 to 0xCF without tables (C4, CC) and extensions (C8).
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _COLOUR = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -91,7 +93,7 @@ def decode_image(
 
 def is_jpeg(data: bytes) -> bool:
     """Whether the bytes begin as a JPEG does (only JPEG gains from a reduced decode)."""
-    return data.startswith(_JPEG)
+    return data.startswith(JPEG)
 
 
 def choose_reduction(region: tuple[int, int], size: tuple[int, int]) -> int:
@@ -139,9 +141,9 @@ def check_size(found: tuple[int, ...], stored: tuple[int, int], reduction: int, 
 
 def is_complete(data: bytes) -> bool:
     """Whether a JPEG has its end marker, a PNG its last chunk; True for anything else."""
-    if data.startswith(_JPEG):
+    if data.startswith(JPEG):
         return data.endswith(_END_OF_IMAGE) or _END_OF_IMAGE in data[_entropy_start(data) :]
-    if data.startswith(_PNG):
+    if data.startswith(PNG):
         return b"IEND" in data[-1024:] or b"IEND" in data
     return True
 
@@ -151,22 +153,40 @@ def _refuse_truncated(data: bytes, name: PathLike) -> None:
         raise UserError(f"{name}: the picture is truncated ({len(data)} bytes); copy or download it again")
 
 
+def stored_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) from the header of a JPEG or PNG, before any EXIF rotation; None if not there."""
+    if data.startswith(PNG):
+        if data[12:16] != b"IHDR" or len(data) < 24:
+            return None
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    for marker, position in _segments(data):
+        if marker in _FRAMES and position + 7 <= len(data):
+            height, width = data[position + 3 : position + 5], data[position + 5 : position + 7]
+            return int.from_bytes(width, "big"), int.from_bytes(height, "big")
+    return None
+
+
 def _entropy_start(data: bytes) -> int:
-    """Offset behind the first start-of-scan marker of a JPEG.
+    """Offset of the first start-of-scan segment of a JPEG, its end if there is none.
 
     An end marker in front of it belongs to an embedded thumbnail; behind it, stuffing keeps the two bytes
     from occurring by chance.
     """
-    position = 2
+    scans = (position for marker, position in _segments(data) if marker == _START_OF_SCAN)
+    return next(scans, len(data))
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Marker, and offset behind it, of the segments that a JPEG begins with."""
+    position = len(JPEG)
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if marker == 0xFF:
+            # A marker may have any number of fill bytes in front.
             position += 1
             continue
+        yield marker, position + 2
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-        if marker == _START_OF_SCAN:
-            return position
-    return len(data)
 
 
 def as_path(path: PathLike) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Iterator, Sequence
@@ -11,6 +9,7 @@ from typing import Any, Iterator, Sequence
 import numpy as np
 
 from gluon_ssd.data.batch import Batch
+from gluon_ssd.data.coco import make_truth
 from gluon_ssd.data.epochs import Encoder, EpochLoader, encode
 from gluon_ssd.data.pipelines import Target
 from gluon_ssd.data.records import Record, Records
@@ -43,24 +42,16 @@ class SyntheticDataset:
         return len(self.records)
 
     def coco_gt(self) -> Any:
-        """The objects as a ``pycocotools.coco.COCO``, made without printing."""
-        from pycocotools.coco import COCO
-
+        """The objects as a ``pycocotools.coco.COCO``."""
         rows: list[dict[str, Any]] = []
         for record in self.records:
             for (left, top, right, bottom), label in zip(record.boxes.tolist(), record.classes.tolist()):
                 box = [left, top, right - left, bottom - top]
                 row = {"id": len(rows) + 1, "image_id": record.image_id, "bbox": box, "iscrowd": 0}
                 rows.append({**row, "area": box[2] * box[3], "category_id": self.category_ids[label]})
-        truth = COCO()
-        truth.dataset = {
-            "images": [{"id": record.image_id, "width": _SIDE, "height": _SIDE} for record in self.records],
-            "annotations": rows,
-            "categories": [{"id": k, "name": name} for k, name in zip(self.category_ids, self.classes)],
-        }
-        with contextlib.redirect_stdout(io.StringIO()):
-            truth.createIndex()
-        return truth
+        images = [{"id": record.image_id, "width": _SIDE, "height": _SIDE} for record in self.records]
+        categories = [{"id": k, "name": name} for k, name in zip(self.category_ids, self.classes)]
+        return make_truth({"images": images, "annotations": rows, "categories": categories})
 
 
 class SyntheticLoader(EpochLoader):

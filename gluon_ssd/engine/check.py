@@ -9,12 +9,12 @@ from typing import Any
 
 from PIL import Image
 
-from ..data.check.dataset import DatasetCheck, SplitCheck, Target, check_dataset
+from ..data.check.dataset import DatasetCheck, Source, SplitCheck, Target, check_dataset
 from ..data.check.findings import ERROR, NOTE, Finding, printable
 from ..data.coco import has_split, locate_dataset
 from ..data.images import as_path
 from ..data.preprocess import Preprocess
-from ..data.record_files.manifest import holds_records
+from ..data.record_files.manifest import holds_records, manifest_path, read_manifest
 from ..errors import UserError
 from ..files import atomic_write
 from ..model_zoo import model_row
@@ -42,19 +42,19 @@ def run_check(
     decode: bool = False,
     workers: int = 4,
 ) -> DatasetCheck:
-    """Check a data set in COCO's layout, print what was found and write the report into ``output``.
+    """Check a data set, print what was found and write the report into ``output``.
 
-    ``train`` and ``val``: annotation file and image folder, where they are not where COCO has them. Without
-    validation annotations only the training split is checked. ``output`` None is the next runs/check-N.
+    ``root``: in COCO's layout, or record files. ``train`` and ``val``: annotation file and image folder,
+    where they are not where COCO has them. Without validation annotations only the training split is
+    checked. ``output`` None is the next runs/check-N.
     Raises UserError for folders and files that are not there or not readable, and for an unknown model.
     """
     row = model_row(model)
-    if train == (None, None) and holds_records(as_path(root), "train"):
-        raise UserError(f"{root}: holds record files; check the data set that they were packed from")
     target = Target(model, row.input_size, _grids(row))
-    sources = {"train": locate_dataset(root, "train", *train)}
-    if val != (None, None) or has_split(as_path(root), "val"):
-        sources["val"] = locate_dataset(root, "val", *val)
+    sources = {"train": _source(as_path(root), "train", train)}
+    packed = manifest_path(as_path(root), "val").exists()
+    if val != (None, None) or packed or has_split(as_path(root), "val"):
+        sources["val"] = _source(as_path(root), "val", val)
     console = Console()
     try:
         check = check_dataset(sources, target, console, decode=decode, workers=workers)
@@ -67,6 +67,15 @@ def run_check(
     if "val" not in sources:
         console.say("no validation annotations found: train with --eval-every 0, or add them")
     return check
+
+
+def _source(root: Path, split: str, given: tuple[str | None, str | None]) -> Source:
+    """The split that a training would open; see `open_dataset`."""
+    if given == (None, None) and holds_records(root, split):
+        manifest = read_manifest(root, split)
+        manifest.check_files()
+        return Source(manifest.path, root, manifest)
+    return Source(*locate_dataset(root, split, *given))
 
 
 def _grids(row: ModelRow) -> Any:

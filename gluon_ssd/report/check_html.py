@@ -35,14 +35,14 @@ def check_page(check: DatasetCheck, title: str, model: str, pictures: Sequence[t
     verdict = (
         f"{errors} kind(s) of error would stop or spoil a training."
         if errors
-        else ("Nothing that would harm a training.")
+        else "Nothing that would harm a training."
     )
     parts = [
         "<!doctype html><html lang=en><head><meta charset=utf-8>",
         "<meta name=viewport content='width=device-width, initial-scale=1'>",
         f"<title>Check of {escape(title)}</title><style>{_STYLE}</style></head><body>",
         f"<h1>Data-set check</h1><p class=path>{escape(title)}, against {escape(model)}</p>",
-        f"<p class='verdict {'error' if errors else ''}'>{verdict}</p>",
+        f"<p class='verdict{' error' if errors else ''}'>{verdict}</p>",
         "<h2>Findings</h2>",
         _findings_table(check.findings),
         "<h2>Splits</h2>",

@@ -1,6 +1,7 @@
 """Looking at image files without decoding them."""
 
 import io
+import os
 import threading
 
 import numpy as np
@@ -17,8 +18,8 @@ from gluon_ssd.data.check.files import (
     look_at,
     same_content,
     scan_files,
-    stored_size,
 )
+from gluon_ssd.data.images import stored_size
 
 
 class Counter:
@@ -99,9 +100,11 @@ def test_an_end_marker_in_an_embedded_preview_is_not_the_end(tmp_path):
     assert look_at(tmp_path / "cut.jpg").state == CORRUPT
 
 
-@pytest.mark.parametrize("name", ["gone.jpg", "a\0b.jpg", "folder"])
+@pytest.mark.parametrize("name", ["gone.jpg", "a\0b.jpg", "folder", "pipe"])
 def test_what_cannot_be_opened_is_missing(tmp_path, name):
     (tmp_path / "folder").mkdir()
+    # Whoever opens a pipe that nobody writes to waits for ever.
+    os.mkfifo(tmp_path / "pipe")
     assert look_at(tmp_path / name).state == MISSING
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 
 import numpy as np
@@ -166,11 +167,27 @@ def test_missing_images_are_counted_and_named(coco_folder):
     fails(root, "4 of 6 images", "train.json", "2.jpg, 3.jpg, 4.jpg, ...")
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("gone.jpg", path)])
+def test_what_is_no_file_is_a_missing_image(coco_folder, make):
+    root = coco_folder(count=3)
+    (root / "train/2.jpg").unlink()
+    make(root / "train/2.jpg")
+    fails(root, "1 of 3 images", "(2.jpg)")
+
+
 @pytest.mark.parametrize("text", ["{", "", "[1, 2", "\x00\x01", "<html>"])
 def test_not_json(coco_folder, text):
     root = coco_folder()
     (root / "annotations/train.json").write_text(text)
     fails(root, "train.json", "not JSON")
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 200000 + "]" * 200000])
+def test_what_python_cannot_parse_is_one_line_too(coco_folder, value):
+    root = coco_folder()
+    path = root / "annotations/train.json"
+    path.write_text(path.read_text().replace('"width": 64', '"width": ' + value, 1))
+    fails(root, "train.json")
 
 
 def test_binary_file_as_annotation(coco_folder):
@@ -226,6 +243,9 @@ OBJECT = {"id": 41, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}
         ({"annotations": [{**OBJECT, "bbox": [1, 2, math.inf, 4]}]}, ["annotation 41", "infinity"]),
         ({"annotations": [{**OBJECT, "bbox": [1, 2, "3", 4]}]}, ["annotation 41", "numbers"]),
         ({"annotations": [{**OBJECT, "bbox": [1, 2, None, 4]}]}, ["annotation 41", "numbers"]),
+        ({"annotations": [{**OBJECT, "bbox": [[1], 2, 3, 4]}]}, ["annotation 41", "numbers"]),
+        ({"annotations": [{**OBJECT, "bbox": [[1], [2], [3], [4]]}]}, ["annotation 41", "numbers"]),
+        ({"annotations": [{**OBJECT, "bbox": [1, 2, 1e200, 1e200]}]}, ["annotation 41", "1e+200"]),
         ({"annotations": [{**OBJECT, "bbox": [1, 2, 3]}]}, ["annotation 41", "[x, y, width, height]"]),
         ({"annotations": [{**OBJECT, "bbox": None}]}, ["annotation 41", "[x, y, width, height]"]),
         ({"annotations": [{**OBJECT, "area": "big"}]}, ["annotation 41", "area"]),
@@ -233,6 +253,7 @@ OBJECT = {"id": 41, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}
         ({"images": [{**IMAGE, "file_name": 5}], "annotations": []}, ["images[0]", "file_name 5"]),
         ({"categories": [{"id": 1, "name": "cat"}] * 2}, ["'categories'", "unique"]),
         ({"categories": [{"id": 1, "name": "cat"}, {"id": 3, "name": "cat"}]}, ["two categories", "'cat'"]),
+        ({"categories": [{"id": 1, "name": "c\ud800t"}]}, ["categories[0]", "'c\\ud800t'"]),
     ],
 )
 def test_broken_content(coco_folder, changes, parts):

@@ -224,6 +224,22 @@ def test_an_image_of_another_size_is_named(data):
         list(loader(data))
 
 
+def test_a_file_listed_twice_is_two_images(data):
+    # DALI's reader knows an image by its name alone.
+    object.__setattr__(data.records[3], "path", data.records[1].path)
+    expected = [batch.image_ids.tolist() for batch in NativeLoader(data, EvalTransform(), 2)]
+    with loader(data) as batches:
+        found = list(batches)
+    assert [batch.image_ids.tolist() for batch in found] == expected
+    np.testing.assert_array_equal(found[0].pictures()[1], found[1].pictures()[1])
+
+
+def test_a_size_beyond_dalis_integers_is_refused_like_any_other(data):
+    object.__setattr__(data.records[3], "width", 2**40)
+    with pytest.raises(UserError, match=rf"4\.jpg: the picture is 64x48 but its annotation says {2**40}x48"):
+        list(loader(data))
+
+
 def test_a_missing_image_is_named(data):
     data.records[2].path.unlink()
     with pytest.raises(UserError, match=r"3\.jpg: cannot be read"):

@@ -1,9 +1,10 @@
 """Labels that are not as they should be: one line that names file, line and field, and nothing written."""
 
 import json
+import shutil
 
 import pytest
-from label_files import CSV, voc_xml
+from label_files import CSV, rows_of, voc_xml
 from small import files, refused, write_set
 
 BOMB = '<!DOCTYPE a [<!ENTITY b "{}"><!ENTITY c "{}">]><annotation>&c;</annotation>'.format(
@@ -46,6 +47,8 @@ def test_unsound_voc_folders(cli, voc, tmp_path, image):
     (voc / "classes.txt").unlink()
     (voc / "ImageSets" / "Main" / "val.txt").write_text("b\nc\n")
     refused(cli("convert-data", "voc", "out"), "val.txt line 2: Annotations/c.xml does not exist")
+    (voc / "ImageSets" / "Main" / "val.txt").write_text("b\nx/c 1\n")
+    refused(cli("convert-data", "voc", "out"), "val.txt line 2: Annotations/x/c.xml does not exist")
 
 
 def test_a_voc_image_that_is_missing(cli, voc):
@@ -208,3 +211,33 @@ def test_what_cannot_be_told_or_written(cli, voc, yolo, tmp_path):
     refused(cli("convert-data", "voc", "out"), "holds labels of voc and yolo; choose with --from")
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("fmt", ["voc", "yolo", "openimages"])
+def test_images_that_differ_only_in_the_suffix_are_both_named(cli, tmp_path, fmt):
+    root = write_set(tmp_path / "set")
+    shutil.copy(root / "train" / "2.jpg", root / "train" / "1.png")
+    rename(root, "2.jpg", "1.png")
+    outcome = cli("convert-data", "set", "out", "--to", fmt)
+    refused(outcome, "set/train/1.jpg and set/train/1.png: these differ only in the suffix")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["a\nb.jpg", "a .jpg", "a\u2028b.jpg"])
+def test_names_that_the_lists_of_voc_cannot_hold(cli, tmp_path, name):
+    root = write_set(tmp_path / "set")
+    (root / "train" / "2.jpg").rename(root / "train" / name)
+    rename(root, "2.jpg", name)
+    refused(cli("convert-data", "set", "out", "--to", "voc"), "the lists of VOC cannot hold such a name")
+    for fmt in ("yolo", "openimages"):
+        assert cli("convert-data", "set", fmt, "--to", fmt).status == 0
+        assert cli("convert-data", fmt, f"{fmt}_back").status == 0
+        assert name in {row[0] for row in rows_of(tmp_path / f"{fmt}_back", "train")}
+
+
+def rename(root, old, new):
+    path = root / "annotations" / "train.json"
+    content = json.loads(path.read_text())
+    for row in content["images"]:
+        row["file_name"] = new if row["file_name"] == old else row["file_name"]
+    path.write_text(json.dumps(content))

@@ -5,10 +5,12 @@ import shutil
 
 import pytest
 from label_files import CSV, rows_of, voc_xml
+from terminal import on_a_terminal, screen
 
 from gluon_ssd.cli import convert_data
 from gluon_ssd.data.coco import open_dataset
 from gluon_ssd.data.formats import conversion
+from gluon_ssd.data.formats.model import Options
 
 
 def test_voc_pixels_are_counted_from_1_with_both_ends_included(cli, voc, tmp_path):
@@ -275,3 +277,51 @@ def test_the_validation_share_is_the_same_after_images_were_added(cli, image, tm
     few, many = held(20), held(24)
     assert (len(few), len(many)) == (5, 6)
     assert len(few & many) >= 4
+
+
+def test_names_that_the_terminal_cannot_show_are_spelt_out(python, yolo):
+    (yolo / "data.yaml").write_text(
+        "train: images/train\nval: images/val\nnames: [K\u00e4fer, dog, ant]\n", "utf-8"
+    )
+    code = f"from gluon_ssd.cli import main; raise SystemExit(main(['convert-data', {str(yolo)!r}, 'new']))"
+    outcome = python(code, PYTHONIOENCODING="ascii")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "classes: 3 (K\\xe4fer, dog, ant)" in outcome.out
+
+
+class Stages:
+    """Progress that notes each stretch: its title, how long it was to be, how far it came."""
+
+    def __init__(self):
+        self.seen = []
+
+    def start(self, title, total):
+        self.seen.append([title, total, 0])
+
+    def advance(self, count):
+        self.seen[-1][2] += count
+
+    def stop(self):
+        self.seen.append("stopped")
+
+
+@pytest.mark.parametrize("target", ["coco", "voc", "yolo", "openimages"])
+def test_every_image_read_and_written_is_told_of(tmp_path, voc, yolo, openimages, target):
+    conversion.convert_data(yolo, tmp_path / "from coco")
+    for source, train, val in ((voc, 1, 1), (yolo, 2, 1), (openimages, 1, 1), (tmp_path / "from coco", 2, 1)):
+        stages = Stages()
+        out = tmp_path / f"{source.name} to {target}"
+        conversion.convert_data(source, out, target_format=target, options=Options(progress=stages))
+        total = train + val
+        expected = [["reading train", train, train], ["reading val", val, val]]
+        assert stages.seen[::2] == [*expected, [f"writing {target}", total, total]], source
+        assert stages.seen[1::2] == ["stopped"] * 3
+
+
+def test_a_terminal_shows_a_bar_while_converting_and_takes_it_away(yolo, tmp_path):
+    program = "from gluon_ssd.cli import main; main(['convert-data', 'yolo', 'out', '--to', 'voc'])"
+    text = on_a_terminal(program, tmp_path)
+    assert "reading train" in text and "writing voc" in text
+    left = screen(text)
+    assert left[0].split() == ["split", "images", "without", "objects", "boxes", "crowd"]
+    assert left[-1] == "out"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from gluon_ssd.data.check.findings import ERROR, Findings
-from gluon_ssd.data.coco_json import SECTIONS, CocoFile, Row, load_json, parse_coco, section
+from gluon_ssd.data.coco_json import SECTIONS, CocoFile, Row, is_text, load_json, parse_coco, section
 from gluon_ssd.errors import UserError
 
 _REFUSED = "training refuses the file; {}"
@@ -43,7 +43,7 @@ def _sound_images(rows: list[Row], findings: Findings) -> list[Row]:
 
 def _sound_categories(rows: list[Row], findings: Findings) -> list[Row]:
     def sound(row: Row) -> bool:
-        return _integer(row.get("id")) and _name(row.get("name"))
+        return _integer(row.get("id")) and _name(row.get("name")) and is_text(row["name"])
 
     rows = _keep(rows, sound, "categories", "category entries incomplete", "give id and name", findings)
     rows = _unique(rows, "id", "categories", "category ids used again", findings)

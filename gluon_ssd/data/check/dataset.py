@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import Mapping, NamedTuple, Sequence
 
 import numpy as np
 
@@ -19,13 +19,16 @@ from gluon_ssd.data.check.files import (
     FINE,
     MISSING,
     FileFacts,
+    Place,
     same_content,
     scan_files,
 )
-from gluon_ssd.data.check.findings import ERROR, LEVELS, NOTE, WARNING, Finding, Findings, Progress
+from gluon_ssd.data.check.findings import ERROR, LEVELS, NOTE, WARNING, Finding, Findings
 from gluon_ssd.data.coco import make_records
 from gluon_ssd.data.coco_json import CocoFile
 from gluon_ssd.data.formats.reading import IMAGE_SUFFIXES
+from gluon_ssd.data.progress import Progress
+from gluon_ssd.data.record_files.manifest import Manifest
 from gluon_ssd.data.records import Record
 
 _STATES = (
@@ -42,6 +45,18 @@ class Target:
     model: str
     input_size: tuple[int, int]
     grids: Sequence[AnchorGrid]
+
+
+class Source(NamedTuple):
+    """A split to check: annotation file and image folder, or manifest and folder of record files."""
+
+    annotation: Path
+    images_dir: Path
+    manifest: Manifest | None = None
+
+    def read(self, findings: Findings) -> CocoFile:
+        """Return the annotations; a manifest holds sound ones, or it would not have been written."""
+        return self.manifest.coco if self.manifest else read_tolerantly(self.annotation, findings)
 
 
 @dataclass(frozen=True)
@@ -84,29 +99,28 @@ class DatasetCheck:
 
 
 def check_dataset(
-    sources: Mapping[str, tuple[Path, Path]],
+    sources: Mapping[str, Source],
     target: Target,
     progress: Progress,
     *,
     decode: bool = False,
     workers: int = 4,
 ) -> DatasetCheck:
-    """Check splits, given by name as annotation file and image folder; the first is what trains.
+    """Check splits, given by name; the first is what trains.
 
     Reads every annotation, of each image header and end (``decode``: decodes all), and of files that are
-    equally long the content. Raises UserError for an annotation file that cannot be read at all.
+    equally long the content; record files are read whole. Raises UserError for an annotation file that
+    cannot be read at all.
     """
     notes = {name: Findings(name) for name in sources}
-    files = {name: read_tolerantly(sources[name][0], notes[name]) for name in sources}
+    files = {name: source.read(notes[name]) for name, source in sources.items()}
     scan = _Scan(sources, files, progress, workers, decode)
     classes = next(iter(files.values())).names
     splits = {}
-    for name, (annotation, folder) in sources.items():
+    for name, source in sources.items():
         places = [scan.place(name, file_name) for file_name in files[name].file_names]
         facts = [scan.facts[place] for place in places]
-        splits[name] = _check_split(
-            name, (annotation, folder), files[name], facts, classes, target, notes[name]
-        )
+        splits[name] = _check_split(name, source, files[name], facts, classes, target, notes[name])
     _add_doubles(scan, sources, files, notes)
     both = Findings("")
     _add_overlap(scan, sources, files, both)
@@ -120,36 +134,42 @@ class _Scan:
 
     def __init__(
         self,
-        sources: Mapping[str, tuple[Path, Path]],
+        sources: Mapping[str, Source],
         files: Mapping[str, CocoFile],
         progress: Progress,
         workers: int,
         decode: bool,
     ) -> None:
-        self._folders = {name: folder for name, (_, folder) in sources.items()}
+        self._sources = sources
         self._real: dict[str, str] = {}
-        self._places: dict[str, int] = {}
+        found: dict[str, Place] = {}
         for name, file in files.items():
-            for file_name in file.file_names:
-                self._places.setdefault(self._path(name, file_name), len(self._places))
-        paths = [Path(path) for path in self._places]
-        progress.start("looking at images", len(paths))
-        self.facts = scan_files(paths, workers, progress, decode)
+            manifest = sources[name].manifest
+            for index, file_name in enumerate(file.file_names):
+                path = self._path(name, file_name)
+                found.setdefault(path, manifest.pictures[index] if manifest else Path(path))
+        self._places = {path: number for number, path in enumerate(found)}
+        places = list(found.values())
+        progress.start("looking at images", len(places))
+        self.facts = scan_files(places, workers, progress, decode)
         progress.stop()
         there = [index for index, fact in enumerate(self.facts) if fact.length]
         lengths = [self.facts[index].length for index in there]
         progress.start("comparing images", len(there))
-        groups = same_content([paths[index] for index in there], lengths, workers, progress)
+        groups = same_content([places[index] for index in there], lengths, workers, progress)
         progress.stop()
         # By place: the place of the first file with the same content.
-        self._first = list(range(len(paths)))
+        self._first = list(range(len(places)))
         for group in groups:
             for member in group:
                 self._first[there[member]] = there[group[0]]
 
     def _path(self, split: str, file_name: str) -> str:
         """One path for a file, whatever way leads to it; folders are resolved once, not for every file."""
-        folder, leaf = os.path.split(os.path.join(self._folders[split], file_name))
+        source = self._sources[split]
+        if source.manifest is not None:
+            return os.path.join(source.annotation, file_name)
+        folder, leaf = os.path.split(os.path.join(source.images_dir, file_name))
         if folder not in self._real:
             self._real[folder] = os.path.realpath(folder)
         return os.path.join(self._real[folder], leaf)
@@ -170,7 +190,7 @@ class _Scan:
 
 def _check_split(
     name: str,
-    source: tuple[Path, Path],
+    source: Source,
     file: CocoFile,
     facts: list[FileFacts],
     classes: tuple[str, ...],
@@ -178,7 +198,9 @@ def _check_split(
     findings: Findings,
 ) -> SplitCheck:
     class_of = np.array([classes.index(own) if own in classes else -1 for own in file.names], np.int64)
-    records, dropped, _ = make_records(file, source[1], class_of)
+    records, dropped, _ = make_records(file, source.images_dir, class_of)
+    if source.manifest is not None:
+        records = source.manifest.attach(records)
     usable = _judge_files(file, facts, findings)
     judge_boxes(file, findings)
     judge_records(records, findings)
@@ -192,7 +214,9 @@ def _check_split(
     overlaps = best_iou(fractions, target.grids)
     names = [record.path.name for record, (boxes, _) in zip(records, objects) for _ in boxes]
     judge_sizes(names, sides, overlaps, target.model, findings)
-    return SplitCheck(name, *source, records, facts, usable, counts, sides, overlaps, dropped)
+    return SplitCheck(
+        name, source.annotation, source.images_dir, records, facts, usable, counts, sides, overlaps, dropped
+    )
 
 
 def _judge_files(file: CocoFile, facts: list[FileFacts], findings: Findings) -> np.ndarray:
@@ -212,7 +236,7 @@ def _judge_files(file: CocoFile, facts: list[FileFacts], findings: Findings) -> 
 
 def _add_doubles(
     scan: _Scan,
-    sources: Mapping[str, tuple[Path, Path]],
+    sources: Mapping[str, Source],
     files: Mapping[str, CocoFile],
     notes: Mapping[str, Findings],
 ) -> None:
@@ -231,7 +255,7 @@ def _add_doubles(
 
 def _add_overlap(
     scan: _Scan,
-    sources: Mapping[str, tuple[Path, Path]],
+    sources: Mapping[str, Source],
     files: Mapping[str, CocoFile],
     findings: Findings,
 ) -> None:
@@ -245,13 +269,11 @@ def _add_overlap(
     findings.add(WARNING, f"images of {other} that are in {one} too", shared, advice)
 
 
-def _add_unlisted(
-    scan: _Scan, sources: Mapping[str, tuple[Path, Path]], notes: Mapping[str, Findings]
-) -> None:
+def _add_unlisted(scan: _Scan, sources: Mapping[str, Source], notes: Mapping[str, Findings]) -> None:
     walked = set()
-    for name, (_, images_dir) in sources.items():
-        root = os.path.realpath(images_dir)
-        if root in walked:
+    for name, source in sources.items():
+        root = os.path.realpath(source.images_dir)
+        if source.manifest is not None or root in walked:
             continue
         walked.add(root)
         unlisted = [

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Iterator, Sequence
+from typing import Any, BinaryIO, Callable, Iterator, Sequence, Union
 
-from gluon_ssd.data.check.findings import Progress
-from gluon_ssd.data.images import decode_image, is_complete
+from gluon_ssd.data.images import JPEG, PNG, decode_image, is_complete, stored_size
+from gluon_ssd.data.progress import Progress
+from gluon_ssd.data.record_files.shards import PackedPicture
 from gluon_ssd.errors import UserError
 
 FINE, MISSING, EMPTY, CORRUPT = "fine", "missing", "empty", "corrupt"
-_JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
-# Start-of-frame markers, which hold the size: 0xC0 to 0xCF without tables (C4, CC) and extensions (C8).
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HEAD = 4096
+# Where a picture is: a file of its own, or a place in a shard.
+Place = Union[Path, PackedPicture]
 # Files handed to the threads at once: bounds what is still done after Ctrl-C.
 _PORTION = 256
 
@@ -35,23 +36,45 @@ class FileFacts:
 
 
 def scan_files(
-    paths: Sequence[Path], workers: int, progress: Progress, decode: bool = False
+    places: Sequence[Place], workers: int, progress: Progress, decode: bool = False
 ) -> list[FileFacts]:
-    """Look at every file; ``decode`` decodes each whole instead of reading headers and end markers."""
-    return list(_in_threads(partial(look_at, decode=decode), paths, workers, progress))
+    """Look at every picture; ``decode`` decodes each whole instead of reading headers and end markers."""
+    return list(_in_threads(partial(look_at, decode=decode), places, workers, progress))
 
 
-def look_at(path: Path, decode: bool = False) -> FileFacts:
-    """Look at one file: a few kilobytes of a JPEG or PNG, the whole of anything else."""
+def look_at(place: Place, decode: bool = False) -> FileFacts:
+    """Look at one picture: a few kilobytes of a JPEG or PNG file, the whole of anything else."""
+    if isinstance(place, PackedPicture):
+        return _packed(place, decode)
+    return _file(place, decode)
+
+
+def _packed(picture: PackedPicture, decode: bool) -> FileFacts:
     try:
+        data = picture.read()
+    except UserError as error:
+        return FileFacts(CORRUPT, str(error).split(";")[0])
+    if not data:
+        return FileFacts(EMPTY, "0 bytes")
+    if decode or not data.startswith((JPEG, PNG)):
+        return _decoded(data, picture.shard.path)
+    return _whole(data)
+
+
+def _file(path: Path, decode: bool) -> FileFacts:
+    try:
+        about = os.stat(path)
+        if not stat.S_ISREG(about.st_mode):
+            # Opening a pipe may wait for ever.
+            return FileFacts(MISSING, "a folder" if stat.S_ISDIR(about.st_mode) else "not a file")
+        length = about.st_size
         with open(path, "rb", buffering=0) as stream:
-            length = os.fstat(stream.fileno()).st_size
             if length == 0:
                 return FileFacts(EMPTY, "0 bytes")
             head = stream.read(_HEAD)
-            if decode or not head.startswith((_JPEG, _PNG)):
+            if decode or not head.startswith((JPEG, PNG)):
                 return _decoded(head + stream.read(), path)
-            return _by_header(stream, head, length, path)
+            return _by_header(stream, head, length)
     except FileNotFoundError:
         return FileFacts(MISSING, "no such file")
     except OSError as error:
@@ -60,25 +83,25 @@ def look_at(path: Path, decode: bool = False) -> FileFacts:
         return FileFacts(MISSING, "no name that a file can have")
 
 
-def _by_header(stream: BinaryIO | Any, head: bytes, length: int, path: Path) -> FileFacts:
+def _by_header(stream: BinaryIO | Any, head: bytes, length: int) -> FileFacts:
     size = stored_size(head)
-    if size is None and length > len(head):
-        # The size stands behind an embedded preview or a colour profile.
-        head += stream.read()
-        size = stored_size(head)
-    if size is None:
-        return FileFacts(CORRUPT, "its header has no size", length)
-    if len(head) < length:
+    # Without a size in its head, an embedded preview or a colour profile stands in front.
+    if size is not None and len(head) < length:
         stream.seek(-12, os.SEEK_END)
         tail = stream.read(12)
-        ends = tail.endswith(b"\xff\xd9") if head.startswith(_JPEG) else b"IEND" in tail
-        if ends:
+        if tail.endswith(b"\xff\xd9") if head.startswith(JPEG) else b"IEND" in tail:
             return FileFacts(FINE, "", length, size)
-        stream.seek(0)
-        head = stream.read()
-    if not is_complete(head):
-        return FileFacts(CORRUPT, f"truncated ({length} bytes)", length, size)
-    return FileFacts(FINE, "", length, size)
+        stream.seek(len(head))
+    return _whole(head + stream.read())
+
+
+def _whole(data: bytes) -> FileFacts:
+    size = stored_size(data)
+    if size is None:
+        return FileFacts(CORRUPT, "its header has no size", len(data))
+    if not is_complete(data):
+        return FileFacts(CORRUPT, f"truncated ({len(data)} bytes)", len(data), size)
+    return FileFacts(FINE, "", len(data), size)
 
 
 def _decoded(data: bytes, path: Path) -> FileFacts:
@@ -90,57 +113,41 @@ def _decoded(data: bytes, path: Path) -> FileFacts:
     return FileFacts(FINE, "", len(data), (image.shape[1], image.shape[0]))
 
 
-def stored_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) from the header of a JPEG or PNG, before any EXIF rotation; None if not there."""
-    if data.startswith(_PNG):
-        if data[12:16] != b"IHDR" or len(data) < 24:
-            return None
-        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    position = len(_JPEG)
-    while position + 9 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:
-            position += 1
-        elif marker in _FRAMES:
-            height, width = data[position + 5 : position + 7], data[position + 7 : position + 9]
-            return int.from_bytes(width, "big"), int.from_bytes(height, "big")
-        else:
-            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return None
-
-
 def same_content(
-    paths: Sequence[Path], lengths: Sequence[int], workers: int, progress: Progress
+    places: Sequence[Place], lengths: Sequence[int], workers: int, progress: Progress
 ) -> list[list[int]]:
-    """Groups of indices of files with equal bytes; reads only those that are as long as another."""
+    """Groups of indices of pictures with equal bytes; reads only those that are as long as another."""
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, length in enumerate(lengths):
         by_length[length].append(index)
     suspects = [index for indices in by_length.values() if len(indices) > 1 for index in indices]
     groups: dict[tuple[int, bytes], list[int]] = defaultdict(list)
-    digests = _in_threads(_digest, [paths[index] for index in suspects], workers, progress)
+    digests = _in_threads(_digest, [places[index] for index in suspects], workers, progress)
     for index, digest in zip(suspects, digests):
         if digest is not None:
             groups[lengths[index], digest].append(index)
     return sorted(sorted(indices) for indices in groups.values() if len(indices) > 1)
 
 
-def _digest(path: Path) -> bytes | None:
+def _digest(place: Place) -> bytes | None:
     digest = hashlib.blake2b(digest_size=16)
     try:
-        with open(path, "rb", buffering=0) as stream:
+        if isinstance(place, PackedPicture):
+            digest.update(place.read())
+            return digest.digest()
+        with open(place, "rb", buffering=0) as stream:
             for part in iter(lambda: stream.read(1 << 20), b""):
                 digest.update(part)
-    except OSError:
+    except (OSError, UserError):
         return None
     return digest.digest()
 
 
 def _in_threads(
-    work: Callable[[Path], Any], paths: Sequence[Path], workers: int, progress: Progress
+    work: Callable[[Place], Any], places: Sequence[Place], workers: int, progress: Progress
 ) -> Iterator[Any]:
     with ThreadPoolExecutor(workers, thread_name_prefix="gluon_ssd-check") as pool:
-        for start in range(0, len(paths), _PORTION):
-            for result in pool.map(work, paths[start : start + _PORTION]):
+        for start in range(0, len(places), _PORTION):
+            for result in pool.map(work, places[start : start + _PORTION]):
                 progress.advance(1)
                 yield result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterable, Protocol
+from typing import Iterable
 
 # An error stops a training or spoils it; a warning makes it worse or its score less true; a note is neither.
 ERROR, WARNING, NOTE = LEVELS = ("error", "warning", "note")
@@ -37,16 +37,6 @@ class Findings:
         if every:
             shown = tuple(printable(item) for item in every[:most])
             self.found.append(Finding(level, self.split, what, len(every), shown, advice))
-
-
-class Progress(Protocol):
-    """Who is told how far a long work has come: `engine.console.Console` is one."""
-
-    def start(self, title: str, total: int) -> None: ...
-
-    def advance(self, count: int) -> None: ...
-
-    def stop(self) -> None: ...
 
 
 def printable(text: str) -> str:

@@ -11,6 +11,13 @@ import numpy as np
 from gluon_ssd.data.records import Record
 
 
+def fits_reader(records: Sequence[Record]) -> bool:
+    """Whether DALI's COCO reader can take these: files, each listed once, of sizes within its int32."""
+    files = {record.path for record in records if record.packed is None}
+    limit = np.iinfo(np.int32).max
+    return len(files) == len(records) and all(max(row.width, row.height) <= limit for row in records)
+
+
 def write_annotations(path: Path, records: Sequence[Record], indices: np.ndarray) -> None:
     """Write the records ``indices`` as COCO JSON for DALI.
 

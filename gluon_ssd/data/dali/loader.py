@@ -10,7 +10,7 @@ from typing import Any, Iterator, Sequence
 import numpy as np
 
 from gluon_ssd.data.batch import Batch, pad_objects
-from gluon_ssd.data.dali.annotations import write_annotations
+from gluon_ssd.data.dali.annotations import fits_reader, write_annotations
 from gluon_ssd.data.dali.options import DaliOptions
 from gluon_ssd.data.epochs import Encoder, EpochLoader, encode
 from gluon_ssd.data.images import check_size, decode_image
@@ -31,8 +31,8 @@ class DaliLoader(EpochLoader):
 
     The order of the images, the shards, and what is left out are the native loader's, batch by batch: DALI's
     COCO reader is given the names of this rank's images in this epoch's order, over an annotation file made
-    of the records (see `write_annotations`); pictures in record files come from `record_source` in the same
-    order. The pipeline is built anew each epoch, in some hundredths of a
+    of the records (see `write_annotations`); what that reader cannot take, such as record files, comes from
+    `record_source` in the same order. The pipeline is built anew each epoch, in some hundredths of a
     second, from a seed of (seed, epoch, rank): so batches depend on the data set, ``seed``, epoch, ``shard``
     and ``options.batch_multiplier`` alone, not on threads or on what ran before. DALI cannot start in the
     middle of its random numbers: to resume within an epoch, the batches before are made again and dropped.
@@ -66,10 +66,14 @@ class DaliLoader(EpochLoader):
         self.records, self.options, self.encoder = dataset.records, options, encoder
         # In runs of DALI, each of several batches.
         self.prefetch = -(-prefetch // options.batch_multiplier)
-        self._packed = any(self.records[index].packed is not None for index in self._indices)
-        if self._packed and options.decoder == "cache":
-            raise UserError("input_jpg_decode cache: DALI caches image files, not record files; use gpu")
-        if not self._packed:
+        self._annotations: Path | None = None
+        if not fits_reader([self.records[index] for index in self._indices.tolist()]):
+            if options.decoder == "cache":
+                raise UserError(
+                    "input_jpg_decode cache: DALI caches image files that are listed once, not record files; "
+                    "use gpu"
+                )
+        else:
             self._folder = tempfile.TemporaryDirectory(prefix="gluon_ssd-dali-")
             self._annotations = Path(self._folder.name, "annotations.json")
             write_annotations(self._annotations, self.records, self._indices)
@@ -93,7 +97,7 @@ class DaliLoader(EpochLoader):
         return pipeline
 
     def _source(self, order: np.ndarray) -> Any:
-        if self._packed:
+        if self._annotations is None:
             return record_source(self.records, order.tolist())
         files = [str(self.records[index].path.absolute()) for index in order.tolist()]
         return self._graph.coco_source(self._annotations, files)

@@ -10,8 +10,9 @@ from typing import Any
 
 from ...errors import UserError
 from ...files import new_text_file
-from ..coco import find_files, has_split
+from ..coco import has_split, locate_dataset
 from ..coco_json import CocoFile, Row, load_json, read_coco
+from ..progress import counted
 from .model import FLAGS, MASKS, Box, DataSet, Options, Picture, clip
 from .reading import SPLIT_NAMES, missing, read_bytes
 
@@ -36,7 +37,7 @@ def read_coco_set(root: Path, options: Options) -> DataSet:
         names = names or list(file.names)
         if list(file.names) != names:
             raise UserError(f"{annotation}: other categories than in the other splits; use one list for all")
-        splits[split] = _pictures(file, images, options, notes)
+        splits[split] = _pictures(split, file, images, options, notes)
     return DataSet(names, splits, notes)
 
 
@@ -56,7 +57,7 @@ def _parts(root: Path) -> dict[str, tuple[Path, Path]]:
         if root.suffix != ".json":
             raise UserError(f"{root}: not a COCO annotation file (.json)")
         return {"train": (root, _images_beside(root))}
-    parts = {split: find_files(root, split) for split in SPLIT_NAMES if has_split(root, split)}
+    parts = {split: locate_dataset(root, split) for split in SPLIT_NAMES if has_split(root, split)}
     if parts:
         return parts
     alone = _lone_files(root)
@@ -79,13 +80,15 @@ def _images_beside(annotation: Path) -> Path:
     return next((home / name for name in ("images", "train") if (home / name).is_dir()), home)
 
 
-def _pictures(file: CocoFile, images: Path, options: Options, notes: Counter[str]) -> list[Picture]:
+def _pictures(
+    split: str, file: CocoFile, images: Path, options: Options, notes: Counter[str]
+) -> list[Picture]:
     boxes = _boxes(file, notes)
     names = _inner_names(file, images)
     pictures = []
-    rows = zip(file.file_names, names, file.widths.tolist(), file.heights.tolist(), boxes)
+    rows = list(zip(file.file_names, names, file.widths.tolist(), file.heights.tolist(), boxes))
     seen: set[str] = set()
-    for file_name, name, width, height, own in rows:
+    for file_name, name, width, height, own in counted(rows, f"reading {split}", options.progress):
         path = images / file_name
         if name in seen:
             raise UserError(f"{file.path}: two images are called {file_name!r}; give each a file of its own")

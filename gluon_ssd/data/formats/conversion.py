@@ -67,7 +67,10 @@ def convert_data(
         if val_share is not None:
             data = hold_out(data, val_share)
         mode = images or ("none" if target_format == "coco" else "link")
-        FORMATS[target_format].write(data, Placer(mode, partial, target), chosen)
+        chosen.progress.start(f"writing {target_format}", sum(map(len, data.splits.values())))
+        place = Placer(mode, partial, target, chosen.progress.advance)
+        FORMATS[target_format].write(data, place, chosen)
+        chosen.progress.stop()
     return data
 
 

@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from ..progress import Progress, Silent
+
 # What is lost or changed on the way, as the summary prints it.
 CLIPPED = "boxes over the image's border, clipped"
 NO_AREA = "boxes without area inside the image, left out"
@@ -54,12 +56,13 @@ class DataSet(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What the caller chose: see ``gluon-ssd convert-data --help``."""
+    """What the caller chose: see ``gluon-ssd convert-data --help``; ``progress`` is told of each image."""
 
     classes: list[str] | None = None
     voc_origin: int = 1
     difficult: str = "keep"
     skip_missing: bool = False
+    progress: Progress = Silent()
 
 
 def clip(

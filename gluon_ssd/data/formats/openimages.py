@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Container, Iterator, NamedTuple
 
 from ...errors import UserError
+from ..progress import counted
 from .model import Box, DataSet, Options, Picture, clip
 from .reading import SPLIT_NAMES, Images, check_classes, image_size, missing
 
@@ -128,7 +129,7 @@ def read_openimages(root: Path, options: Options) -> DataSet:
         names = names or list(descriptions.values())
         if list(descriptions.values()) != names:
             raise UserError(f"{part.classes}: other classes than in the other splits; use one list for all")
-        splits[split] = _read_split(part, descriptions, options, notes)
+        splits[split] = _read_split(split, part, descriptions, options, notes)
     return DataSet(names, splits, notes)
 
 
@@ -172,7 +173,7 @@ def _parts(root: Path) -> dict[str, _Part]:
 
 
 def _read_split(
-    part: _Part, descriptions: dict[str, str], options: Options, notes: Counter[str]
+    split: str, part: _Part, descriptions: dict[str, str], options: Options, notes: Counter[str]
 ) -> list[Picture]:
     place = {label: index for index, label in enumerate(descriptions)}
     rows: dict[str, list[Row]] = {}
@@ -182,7 +183,7 @@ def _read_split(
         rows.setdefault(row.image, []).append(row)
     images = Images(part.images)
     pictures, used = [], set()
-    for image, objects in rows.items():
+    for image, objects in counted(rows.items(), f"reading {split}", options.progress):
         name = images.find(image)
         if name is None:
             missing(f"{part.boxes}: its image {image} is not in {part.images}", options.skip_missing, notes)

@@ -12,16 +12,25 @@ from .model import DataSet, Picture
 
 
 class Placer:
-    """Puts images beside their labels as ``mode`` says. ``partial`` is the folder that becomes ``final``."""
+    """Puts images beside their labels as ``mode`` says. ``partial`` is the folder that becomes ``final``.
 
-    def __init__(self, mode: str, partial: Path, final: Path) -> None:
+    ``on_image`` is called with 1 after each.
+    """
+
+    def __init__(
+        self, mode: str, partial: Path, final: Path, on_image: Callable[[int], None] = lambda count: None
+    ) -> None:
         self.mode, self.partial, self._final = mode, partial, Path(os.path.realpath(final))
+        self._on_image = on_image
         self._parents: dict[Path, str] = {}
 
     def put(self, picture: Picture, inner: str) -> None:
-        """Link or copy the image to ``inner`` under the new folder; with mode none do nothing."""
-        if self.mode == "none":
-            return
+        """Link or copy the image to ``inner`` under the new folder; with mode none leave it where it is."""
+        if self.mode != "none":
+            self._put(picture, inner)
+        self._on_image(1)
+
+    def _put(self, picture: Picture, inner: str) -> None:
         target = self.partial / inner
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.mode == "link":
@@ -53,25 +62,26 @@ def flat_names(data: DataSet, shared: bool) -> dict[tuple[str, str], str]:
     def full(split: str, path: PurePosixPath) -> str:
         return "_".join((*((split,) if shared else ()), *path.parent.parts, path.stem))
 
-    named = _named(data, plain, shared) or _named(data, full, shared)
-    if named is None:
-        raise UserError(
-            "the names of two images differ only in the suffix, but labels go by the rest; rename one"
-        )
-    return named
+    names, _ = _named(data, plain, shared)
+    if names is None:
+        names, clash = _named(data, full, shared)
+    if names is None:
+        raise UserError(f"{clash}: these differ only in the suffix, but labels go by the rest; rename one")
+    return names
 
 
 def _named(
     data: DataSet, rule: Callable[[str, PurePosixPath], str], shared: bool
-) -> dict[tuple[str, str], str] | None:
+) -> tuple[dict[tuple[str, str], str] | None, str]:
+    """The stems by ``rule``, or None and the files of two images that would share one."""
     names = {}
-    taken = set()
+    taken: dict[tuple[str, str], Path] = {}
     for split, pictures in data.splits.items():
         for picture in pictures:
             stem = rule(split, PurePosixPath(picture.name))
             key = ("" if shared else split, stem)
             if key in taken:
-                return None
-            taken.add(key)
+                return None, f"{taken[key]} and {picture.file}"
+            taken[key] = picture.file
             names[split, picture.name] = stem
-    return names
+    return names, ""

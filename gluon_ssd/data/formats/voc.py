@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from ...errors import UserError, unknown
+from ..progress import counted
 from .model import NO_LABELS, NO_SIZE, WRONG_SIZE, Box, DataSet, Options, Picture, clip
 from .reading import (
     Images,
@@ -50,7 +51,7 @@ def read_voc(root: Path, options: Options) -> DataSet:
     listed = class_file(root, root / "Annotations")
     known = read_classes(listed) if listed else None
     reader = _Reader(options, known)
-    splits = {split: reader.read(*part) for split, part in _parts(root).items()}
+    splits = {split: reader.read(split, *part) for split, part in _parts(root).items()}
     names = list(reader.names)
     if not names:
         raise UserError(f"{root}: no XML file holds an object, so the class list is empty; write classes.txt")
@@ -97,12 +98,15 @@ def _listed(root: Path, file: Path) -> list[Path]:
     for number, line in enumerate(read_text(file).splitlines(), start=1):
         if not line.strip():
             continue
-        path = root / "Annotations" / f"{line.strip()}.xml"
-        if not path.is_file():
-            # Names may hold blanks, but in the lists of one class a mark (1, 0, -1) stands behind the name.
-            path = path.with_name(f"{line.rsplit(None, 1)[0].strip()}.xml")
-        if not path.is_file():
-            raise UserError(f"{file} line {number}: Annotations/{path.name} does not exist; remove the line")
+        # Names may hold blanks, but in the lists of one class a mark (1, 0, -1) stands behind the name.
+        stems = (line.strip(), line.rsplit(None, 1)[0].strip())
+        path = next(
+            (p for p in (root / "Annotations" / f"{stem}.xml" for stem in stems) if p.is_file()), None
+        )
+        if path is None:
+            raise UserError(
+                f"{file} line {number}: Annotations/{stems[1]}.xml does not exist; remove the line"
+            )
         paths.append(path)
     return paths
 
@@ -115,11 +119,11 @@ class _Reader:
         self.names: dict[str, int] = {name: index for index, name in enumerate(known or [])}
         self.notes: Counter[str] = Counter()
 
-    def read(self, folder: Path, files: list[Path]) -> list[Picture]:
+    def read(self, split: str, folder: Path, files: list[Path]) -> list[Picture]:
         images, options = Images(folder), self._options
         pictures = []
         owner: dict[str, Path] = {}
-        for path in files:
+        for path in counted(files, f"reading {split}", options.progress):
             root = _parse(path)
             name = _image_of(path, root, images)
             if name is None:

@@ -46,6 +46,8 @@ def write_voc(data: DataSet, place: Placer, options: Options) -> None:
         listed = []
         for picture in pictures:
             stem = stems[split, picture.name]
+            if stem.strip().splitlines() != [stem]:
+                raise UserError(f"{picture.file}: the lists of VOC cannot hold such a name; rename the image")
             data.notes[RENAMED] += stem != PurePosixPath(picture.name).stem
             file = stem + PurePosixPath(picture.name).suffix
             place.put(picture, f"JPEGImages/{file}")
@@ -107,13 +109,16 @@ def write_yolo(data: DataSet, place: Placer, options: Options) -> None:
     root = place.partial
     for split, pictures in data.splits.items():
         (root / "images" / split).mkdir(parents=True)
-        taken = set()
+        taken: dict[PurePosixPath, Path] = {}
         for picture in pictures:
             name = _yolo_name(picture, data)
             stem = PurePosixPath(name).with_suffix("")
             if stem in taken:
-                raise UserError(f"{picture.file}: another image differs only in the suffix; rename one")
-            taken.add(stem)
+                both = f"{taken[stem]} and {picture.file}"
+                raise UserError(
+                    f"{both}: these differ only in the suffix, but labels go by the rest; rename one"
+                )
+            taken[stem] = picture.file
             place.put(picture, f"images/{split}/{name}")
             lines = [line for box in picture.boxes for line in _yolo_line(box, picture, data)]
             _write_lines(root / "labels" / split / f"{stem}.txt", lines)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 from ...errors import UserError
+from ..progress import counted
 from .model import KEYPOINTS, MASKS, NO_LABELS, Box, DataSet, Options, Picture, clip
 from .reading import (
     SPLIT_NAMES,
@@ -56,8 +57,8 @@ def read_yolo(root: Path, options: Options) -> DataSet:
         names = read_classes(listed) if listed else check_classes(options.classes or [], "--classes")
         source = str(listed or "--classes")
         parts = {split: Images(images) for split, images in _parts_of_folders(folder).items()}
-    reader = _Reader(names, source, keypoints, options.skip_missing, notes)
-    return DataSet(names, {split: reader.read(images) for split, images in parts.items()}, notes)
+    reader = _Reader(names, source, keypoints, options, notes)
+    return DataSet(names, {split: reader.read(split, images) for split, images in parts.items()}, notes)
 
 
 def looks_like_yolo(root: Path) -> bool:
@@ -156,16 +157,16 @@ def _label_root(images: Path) -> Path:
 
 class _Reader:
     def __init__(
-        self, names: list[str], source: str, keypoints: bool, skip_missing: bool, notes: Counter[str]
+        self, names: list[str], source: str, keypoints: bool, options: Options, notes: Counter[str]
     ) -> None:
         self._names, self._source, self._keypoints = names, source, keypoints
-        self._skip, self._notes = skip_missing, notes
+        self._options, self._notes = options, notes
 
-    def read(self, images: Images) -> list[Picture]:
+    def read(self, split: str, images: Images) -> list[Picture]:
         labels = _label_root(images.folder)
         pictures: list[Picture] = []
         owner: dict[str, str] = {}
-        for name in images.names:
+        for name in counted(images.names, f"reading {split}", self._options.progress):
             stem = name[: name.rindex(".")]
             if stem in owner:
                 raise UserError(
@@ -183,7 +184,11 @@ class _Reader:
         for path in visible(labels.rglob("*.txt")):
             stem = path.relative_to(labels).with_suffix("").as_posix()
             if stem not in owner and path.name not in ("classes.txt", "labels.txt"):
-                missing(f"{path}: its image {stem}.* is not in {images.folder}", self._skip, self._notes)
+                missing(
+                    f"{path}: its image {stem}.* is not in {images.folder}",
+                    self._options.skip_missing,
+                    self._notes,
+                )
         return pictures
 
     def _boxes(self, path: Path, size: tuple[int, int]) -> Iterator[Box]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Sequence
 
@@ -21,7 +20,4 @@ class PackedDataset(CocoDataset):
         self.manifest = read_manifest(folder, split)
         self.manifest.check_files()
         self._set_up(self.manifest.coco, folder, classes)
-        rows = zip(self.records, self.manifest.coco.file_names, self.manifest.pictures)
-        self.records = [
-            replace(record, path=picture.shard.path / name, packed=picture) for record, name, picture in rows
-        ]
+        self.records = self.manifest.attach(self.records)

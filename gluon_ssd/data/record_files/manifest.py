@@ -12,13 +12,14 @@ import hashlib
 import json
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
 from gluon_ssd.data.coco_json import CocoFile, parse_coco, parse_json
 from gluon_ssd.data.record_files.framing import recordio_payload, tfrecord_payload
 from gluon_ssd.data.record_files.shards import REMEDY, PackedPicture, Shard
+from gluon_ssd.data.records import Record
 from gluon_ssd.errors import UserError
 
 VERSION = 1
@@ -48,6 +49,11 @@ class Manifest:
     shards: tuple[ShardFiles, ...]
     coco: CocoFile
     pictures: tuple[PackedPicture, ...]
+
+    def attach(self, records: Sequence[Record]) -> list[Record]:
+        """Return the records of ``coco`` with their pictures, under a name that shows the shard too."""
+        rows = zip(records, self.coco.file_names, self.pictures)
+        return [replace(row, path=picture.shard.path / name, packed=picture) for row, name, picture in rows]
 
     def check_files(self) -> None:
         """Raise UserError for a shard or index that is missing, cut short, or not of this packing."""

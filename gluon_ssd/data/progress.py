@@ -1,0 +1,39 @@
+"""Telling how far a long work has come."""
+
+from __future__ import annotations
+
+from typing import Collection, Iterator, Protocol, TypeVar
+
+_Item = TypeVar("_Item")
+
+
+class Progress(Protocol):
+    """Who is told how far a long work has come: `engine.console.Console` is one."""
+
+    def start(self, title: str, total: int) -> None: ...
+
+    def advance(self, count: int) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class Silent:
+    """Progress that nobody looks at."""
+
+    def start(self, title: str, total: int) -> None:
+        return
+
+    def advance(self, count: int) -> None:
+        return
+
+    def stop(self) -> None:
+        return
+
+
+def counted(items: Collection[_Item], title: str, progress: Progress) -> Iterator[_Item]:
+    """Yield ``items``, telling ``progress`` of each that is done with."""
+    progress.start(title, len(items))
+    for item in items:
+        yield item
+        progress.advance(1)
+    progress.stop()
