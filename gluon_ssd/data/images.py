@@ -6,11 +6,13 @@ What becomes of pictures that are not plain 8-bit RGB (each is tested):
 * of 16-bit samples the high byte is kept; an alpha channel is dropped (not blended);
 * EXIF orientation is ignored unless asked for: boxes of data sets refer to the stored pixels;
 * a JPEG without its end marker, or a PNG without its last chunk, is refused, because OpenCV would fill the
-  missing part with grey and say nothing.
+  missing part with grey and say nothing;
+* JPEG 2000 is decoded by Pillow, because OpenCV's decoder crashes on some damaged files.
 """
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Iterator, Union
@@ -22,6 +24,7 @@ from gluon_ssd.errors import UserError
 
 JPEG = b"\xff\xd8"
 PNG = b"\x89PNG\r\n\x1a\n"
+JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _END_OF_IMAGE = b"\xff\xd9"
 _START_OF_SCAN = 0xDA
 # Start-of-frame markers, which hold the size: 0xC0 to 0xCF without tables (C4, CC) and extensions (C8).
@@ -77,18 +80,39 @@ def decode_image(
     ``name`` is the file named in errors.
     """
     _refuse_truncated(data, name)
+    header = None if stored is None else stored_size(data)
+    if header is not None and stored is not None:
+        # Before the pixels are: a header that lies may claim gigabytes of them.
+        check_size(header[::-1], stored, 1, name)
+    image = _decode_jpeg_2000(data) if data.startswith(JPEG_2000) else _decode(data, reduction, apply_exif)
+    if image is None:
+        raise UserError(f"{name}: not a picture that can be decoded; replace or remove it")
+    if stored is not None:
+        check_size(image.shape[:2], stored, reduction, name)
+    return image
+
+
+def _decode(data: bytes, reduction: int, apply_exif: bool) -> np.ndarray | None:
     flags = _COLOUR[reduction] | _RGB
     if not apply_exif:
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
-        image = None
-    if image is None:
-        raise UserError(f"{name}: not a picture that can be decoded; replace or remove it")
-    if stored is not None:
-        check_size(image.shape[:2], stored, reduction, name)
-    return image if _RGB else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return None
+    return image if _RGB or image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _decode_jpeg_2000(data: bytes) -> np.ndarray | None:
+    from PIL import Image
+
+    try:
+        image = Image.open(io.BytesIO(data))
+        if image.mode.startswith("I"):
+            return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
+        return np.array(image.convert("RGB"))
+    except Exception:  # damage makes Pillow raise many kinds
+        return None
 
 
 def is_jpeg(data: bytes) -> bool:

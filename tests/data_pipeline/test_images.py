@@ -177,3 +177,38 @@ def test_resize_is_antialiased_as_pillows(ratio):
     plain = np.sqrt(np.mean((cv2.resize(noise, (side, side)) - expected) ** 2))
     # White noise is the hardest case; on photographs the difference is a tenth of this.
     assert ours < (1.0 if ratio < 1 else 0.55 * plain)
+
+
+def jpeg_2000(array: np.ndarray) -> bytes:
+    """Without loss, by OpenCV's encoder; Pillow decodes it."""
+    return cv2.imencode(".jp2", array, [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])[1].tobytes()
+
+
+def test_jpeg_2000_of_every_kind():
+    rgb = picture(60, 40)
+    assert abs(decode_image(jpeg_2000(rgb[..., ::-1]), "x").astype(int) - rgb).max() <= 1
+    deep = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16
+    np.testing.assert_array_equal(decode_image(jpeg_2000(deep), "x"), np.stack([deep >> 8] * 3, axis=2))
+    clear = np.dstack([rgb[..., ::-1], np.zeros(rgb.shape[:2], np.uint8)])
+    assert abs(decode_image(jpeg_2000(clear), "x").astype(int) - rgb).max() <= 1
+
+
+def test_damaged_jpeg_2000_is_not_given_to_opencv_which_crashes_on_some(monkeypatch):
+    data = jpeg_2000(picture(60, 40))
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("given to OpenCV"))
+    assert decode_image(data, "x").shape == (40, 60, 3)
+    for damaged in (data[:90], data[:40] + b"\xff" * 40 + data[80:], data[:12]):
+        with pytest.raises(UserError, match="^x: not a picture that can be decoded; replace or remove it$"):
+            decode_image(damaged, "x")
+
+
+def test_a_header_that_lies_is_refused_before_anything_is_decoded(monkeypatch):
+    """The header claims 60000 x 60000 pixels, which would take ten gigabytes."""
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    for kind in ("PNG", "JPEG"):
+        data = bytearray(encode(Image.fromarray(picture(60, 40)), kind))
+        place = 16 if kind == "PNG" else data.index(b"\xff\xc0") + 5
+        side = (60000).to_bytes(4 if kind == "PNG" else 2, "big")
+        data[place : place + 2 * len(side)] = side * 2
+        with pytest.raises(UserError, match="^x: the picture is 60000x60000 but its annotation says 60x40 "):
+            decode_image(bytes(data), "x", stored=(40, 60))
