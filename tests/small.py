@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import cv2
 import numpy as np
+from PIL import Image
 
 TRAIN = ("train", "--recipe", "ssd_tiny/smoke", "--batch-size", 2, "--max-steps", 1, "--output", "run")
 
@@ -41,6 +42,22 @@ def write_set(root: Path, count: int = 4, size: tuple[int, int] = (64, 48), **ch
             cv2.imwrite(str(root / split / row["file_name"]), picture(width, height, row["id"]))
         (root / "annotations" / f"{split}.json").write_text(json.dumps(content))
     return root
+
+
+def sound(root: Path, **changes: Any) -> Path:
+    """Eight images, four a split, no picture twice."""
+    write_set(root, **changes)
+    for number in range(1, 5):
+        Image.fromarray(picture(64, 48, 100 + number)).save(root / "val" / f"{number}.jpg")
+    return root
+
+
+def edit(root: Path, split: str, change: Callable[[Any], Any]) -> None:
+    """Changes the content of an annotation file of `write_set`."""
+    path = root / "annotations" / f"{split}.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -1,7 +1,6 @@
 """Weight files into weight files and into networks."""
 
 import pickle
-import struct
 
 import numpy as np
 import pytest
@@ -197,28 +196,6 @@ def test_kinds_are_found_by_content(files, resnet_state, tmp_path):
     assert read_weights(files / "net.pth")[0] == "torch"
     (tmp_path / "a.bin").write_bytes(pickle.dumps({"w": np.ones(2)}))
     assert read_weights(tmp_path / "a.bin")[0] == "pickle"
-
-
-def test_safetensors_there_and_back(resnet_state, tmp_path):
-    numpy = pytest.importorskip("safetensors.numpy", reason='pip install "gluon_ssd[safetensors]"')
-    state = resnet_state(18, width=8)
-    write_torch(state, tmp_path / "a.pth")
-    convert_file(tmp_path / "a.pth", tmp_path / "a.safetensors")
-    assert same(numpy.load_file(tmp_path / "a.safetensors"), state)
-    convert_file(tmp_path / "a.safetensors", tmp_path / "b.pth")
-    assert same(read_torch(tmp_path / "b.pth"), state)
-
-
-def test_safetensors_in_bfloat16_and_damaged(tmp_path):
-    pytest.importorskip("safetensors", reason='pip install "gluon_ssd[safetensors]"')
-    head = b'{"w":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
-    data = struct.pack("<Q", len(head)) + head + b"\xc0\x3f\x00\xc0"
-    (tmp_path / "a.safetensors").write_bytes(data)
-    kind, found = read_weights(tmp_path / "a.safetensors")
-    assert (kind, found["w"].dtype, found["w"].tolist()) == ("safetensors", np.float32, [1.5, -2])
-    (tmp_path / "a.safetensors").write_bytes(data[:-1])
-    with pytest.raises(UserError, match="a.safetensors: damaged, or no safetensors file"):
-        read_weights(tmp_path / "a.safetensors")
 
 
 def test_without_the_safetensors_library_the_extra_is_named(python, tmp_path):

@@ -1,15 +1,27 @@
-"""safetensors files as they are written."""
+"""safetensors files, read and written."""
 
 import os
 import resource
+import struct
 
 import numpy as np
 import pytest
 
-from gluon_ssd.convert import read_safetensors, write_safetensors
+from gluon_ssd.convert import (
+    convert_file,
+    read_safetensors,
+    read_torch,
+    read_weights,
+    write_safetensors,
+    write_torch,
+)
 from gluon_ssd.errors import UserError
 
 pytest.importorskip("safetensors", reason='pip install "gluon_ssd[safetensors]"')
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
 def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path):
@@ -39,3 +51,26 @@ def test_a_type_that_it_has_not(tmp_path):
     with pytest.raises(UserError, match="a.safetensors: safetensors cannot hold these: "):
         write_safetensors({"a": np.array([None])}, tmp_path / "a.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+def test_safetensors_there_and_back(resnet_state, tmp_path):
+    from safetensors import numpy
+
+    state = resnet_state(18, width=8)
+    write_torch(state, tmp_path / "a.pth")
+    convert_file(tmp_path / "a.pth", tmp_path / "a.safetensors")
+    theirs = numpy.load_file(tmp_path / "a.safetensors")
+    assert same(theirs, state)
+    convert_file(tmp_path / "a.safetensors", tmp_path / "b.pth")
+    assert same(read_torch(tmp_path / "b.pth"), state)
+
+
+def test_safetensors_in_bfloat16_and_damaged(tmp_path):
+    head = b'{"w":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
+    data = struct.pack("<Q", len(head)) + head + b"\xc0\x3f\x00\xc0"
+    (tmp_path / "a.safetensors").write_bytes(data)
+    kind, found = read_weights(tmp_path / "a.safetensors")
+    assert (kind, found["w"].dtype, found["w"].tolist()) == ("safetensors", np.float32, [1.5, -2])
+    (tmp_path / "a.safetensors").write_bytes(data[:-1])
+    with pytest.raises(UserError, match="a.safetensors: damaged, or no safetensors file"):
+        read_weights(tmp_path / "a.safetensors")
