@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
 
 import cv2
 import numpy as np
@@ -63,6 +63,11 @@ def edit(root: Path, split: str, change: Callable[[Any], Any]) -> None:
 def files(folder: Path) -> dict[str, bytes]:
     """Every file under ``folder`` with its content, to see that nothing was touched."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def same(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> bool:
+    """Whether both have the same names, with equal arrays."""
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
 def refused(outcome: Any, *parts: str) -> None:

@@ -8,7 +8,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from golden import seeded, seeded_weights
-from small import TRAIN, refused
+from small import TRAIN, refused, same
 
 from gluon_ssd import UserError, get_model, list_models
 from gluon_ssd.convert import load_torch_state, to_torch_state, write_params, write_torch
@@ -45,10 +45,6 @@ def publish(tmp_path, monkeypatch):
 
 def arrays(block):
     return {name: p.data().asnumpy() for name, p in block.collect_params().items()}
-
-
-def same(first, second):
-    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
 def random_state(model, seed=1):

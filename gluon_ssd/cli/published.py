@@ -241,7 +241,7 @@ def _finish(system: System, given: _Given) -> Translation:
         else:
             values["@checkpoint"], given.names["@checkpoint"] = values["@modeldir"], "--modeldir"
     if mode == "val":
-        # RetinaNet keeps more detections than val does by itself, with which its mAP would be another.
+        # As the published system scores: weights of elsewhere have no recipe that val could follow.
         kept = load_recipe(recipe).max_detections
         if kept != _KEYS["max_detections"].default:
             values.setdefault("max_detections", [str(kept)])

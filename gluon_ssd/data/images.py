@@ -24,7 +24,7 @@ from gluon_ssd.errors import UserError
 
 JPEG = b"\xff\xd8"
 PNG = b"\x89PNG\r\n\x1a\n"
-JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
+_JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _END_OF_IMAGE = b"\xff\xd9"
 _START_OF_SCAN = 0xDA
 # Start-of-frame markers, which hold the size: 0xC0 to 0xCF without tables (C4, CC) and extensions (C8).
@@ -84,7 +84,7 @@ def decode_image(
     if header is not None and stored is not None:
         # Before the pixels are: a header that lies may claim gigabytes of them.
         check_size(header[::-1], stored, 1, name)
-    image = _decode_jpeg_2000(data) if data.startswith(JPEG_2000) else _decode(data, reduction, apply_exif)
+    image = _decode_jpeg_2000(data) if data.startswith(_JPEG_2000) else _decode(data, reduction, apply_exif)
     if image is None:
         raise UserError(f"{name}: not a picture that can be decoded; replace or remove it")
     if stored is not None:

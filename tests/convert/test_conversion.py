@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from golden import seeded_weights
+from small import same
 
 from gluon_ssd.convert import (
     convert_file,
@@ -23,10 +24,6 @@ from gluon_ssd.errors import UserError
 
 def parameters(net):
     return {name: parameter.data().asnumpy() for name, parameter in net.collect_params().items()}
-
-
-def same(first, second):
-    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 import pytest
+from small import same
 
 from gluon_ssd.convert import (
     convert_file,
@@ -18,10 +19,6 @@ from gluon_ssd.convert import (
 from gluon_ssd.errors import UserError
 
 pytest.importorskip("safetensors", reason='pip install "gluon_ssd[safetensors]"')
-
-
-def same(first, second):
-    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
 def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path, PurePosixPath
@@ -62,18 +63,22 @@ def flat_names(data: DataSet, shared: bool) -> dict[tuple[str, str], str]:
     def full(split: str, path: PurePosixPath) -> str:
         return "_".join((*((split,) if shared else ()), *path.parent.parts, path.stem))
 
-    names, _ = _named(data, plain, shared)
-    if names is None:
-        names, clash = _named(data, full, shared)
-    if names is None:
-        raise UserError(f"{clash}: these differ only in the suffix, but labels go by the rest; rename one")
-    return names
+    with contextlib.suppress(UserError):
+        return _named(data, plain, shared)
+    return _named(data, full, shared)
+
+
+def label_clash(first: Path, second: Path) -> UserError:
+    """Build (not raise) the error for two images whose labels would have one name."""
+    return UserError(
+        f"{first} and {second}: these differ only in the suffix, but labels go by the rest; rename one"
+    )
 
 
 def _named(
     data: DataSet, rule: Callable[[str, PurePosixPath], str], shared: bool
-) -> tuple[dict[tuple[str, str], str] | None, str]:
-    """The stems by ``rule``, or None and the files of two images that would share one."""
+) -> dict[tuple[str, str], str]:
+    """The stems by ``rule``. Raises UserError where two images would share one."""
     names = {}
     taken: dict[tuple[str, str], Path] = {}
     for split, pictures in data.splits.items():
@@ -81,7 +86,7 @@ def _named(
             stem = rule(split, PurePosixPath(picture.name))
             key = ("" if shared else split, stem)
             if key in taken:
-                return None, f"{taken[key]} and {picture.file}"
+                raise label_clash(taken[key], picture.file)
             taken[key] = picture.file
             names[split, picture.name] = stem
-    return names, ""
+    return names

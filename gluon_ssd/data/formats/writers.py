@@ -13,7 +13,7 @@ from ...version import __version__
 from .coco import write_coco_split
 from .model import FLAGS_LOST, Box, DataSet, Options, Picture
 from .openimages import COLUMNS
-from .placing import Placer, flat_names
+from .placing import Placer, flat_names, label_clash
 
 ROUNDED = "boxes rounded to whole pixels"
 CROWD_AS_DIFFICULT = "crowd regions, marked difficult"
@@ -114,10 +114,7 @@ def write_yolo(data: DataSet, place: Placer, options: Options) -> None:
             name = _yolo_name(picture, data)
             stem = PurePosixPath(name).with_suffix("")
             if stem in taken:
-                both = f"{taken[stem]} and {picture.file}"
-                raise UserError(
-                    f"{both}: these differ only in the suffix, but labels go by the rest; rename one"
-                )
+                raise label_clash(taken[stem], picture.file)
             taken[stem] = picture.file
             place.put(picture, f"images/{split}/{name}")
             lines = [line for box in picture.boxes for line in _yolo_line(box, picture, data)]
