@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any, Callable, Iterator, Protocol
 
 _NAME = "gluon_ssd-loader"
+_CLOSED = "the loader was closed while it was being read"
 
 
 class Job(Protocol):
@@ -48,7 +49,7 @@ class WorkerPool:
             with contextlib.suppress(CancelledError):
                 (result,) = [last for part in begun.popleft() for last in part()]
             if self._closed:
-                raise RuntimeError("the loader was closed while it was being read")
+                raise RuntimeError(_CLOSED)
             begun.extend(map(self._begin, itertools.islice(self._jobs, 1)))
             self.wait_seconds += time.perf_counter() - start
             yield result
@@ -72,4 +73,7 @@ class WorkerPool:
 
         if self._executor is None:
             return [functools.partial(run, slot) for slot in range(job.slots)]
-        return [self._executor.submit(run, slot).result for slot in range(job.slots)]
+        try:
+            return [self._executor.submit(run, slot).result for slot in range(job.slots)]
+        except RuntimeError:
+            raise RuntimeError(_CLOSED) from None
