@@ -54,7 +54,10 @@ setup(
     python_requires=">=3.8,<3.12",
     packages=[*find_packages(include=["gluon_ssd", "gluon_ssd.*"]), "gluon_ssd.model_zoo_data"],
     package_dir={"gluon_ssd.model_zoo_data": "model_zoo"},
-    package_data={"gluon_ssd": ["py.typed"], "gluon_ssd.model_zoo_data": ["*/*.md", "*/*.yaml"]},
+    package_data={
+        "gluon_ssd": ["py.typed", "report/*.html"],
+        "gluon_ssd.model_zoo_data": ["*/*.md", "*/*.yaml"],
+    },
     install_requires=[
         "numpy>=1.17,<1.24",
         # The headless build is the same cv2 without windows, so that it imports where no libGL is installed.
@@ -64,6 +67,7 @@ setup(
         "rich",
         "matplotlib",
         "Pillow",
+        "jinja2>=3.0",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["gluon-ssd = gluon_ssd.cli:main"]},

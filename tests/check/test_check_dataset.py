@@ -285,7 +285,7 @@ def test_names_cannot_break_the_page(check, tmp_path):
 def test_the_page_shows_the_pictures_beside_it(whole_check, tmp_path):
     whole_check(sound(tmp_path / "set"))
     page = (tmp_path / "report" / "report.html").read_text()
-    shown = re.findall(r"src='([^']+)'", page)
+    shown = re.findall(r'src="([^"]+)"', page)
     assert sorted(shown) == sorted(path.name for path in (tmp_path / "report").glob("*.png"))
     assert "http" not in page
     sheet = Image.open(tmp_path / "report" / "train_augmented.png")
