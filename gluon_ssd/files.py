@@ -11,6 +11,30 @@ from typing import IO, Iterator
 
 from .errors import UserError
 
+# What counts as an image where a folder is searched.
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2"))
+
+
+def unwritable(path: Path | str, error: BaseException | None, advice: str = "") -> UserError:
+    """Returns the error that says why ``path`` cannot be written, and what to do."""
+    reason = getattr(error, "strerror", None) or error
+    return UserError(f"{path}: cannot be written: {reason}" + (f"; {advice}" if advice else ""))
+
+
+def output_folder(folder: Path, inner: str = "") -> Path:
+    """Makes the folder of a command's results, with ``inner`` inside it, and returns the innermost.
+
+    Folders that are there stay as they are. Raises UserError when they cannot be written into.
+    """
+    path = folder / inner
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise unwritable(folder, error, "choose another --output") from None
+    return path
+
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
@@ -26,9 +50,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written: {error.strerror or error}; what was there before is untouched"
-        ) from None
+        raise unwritable(path, error, "what was there before is untouched") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -154,6 +154,7 @@ def test_a_folder_that_cannot_be_written(cli, small_run, shapes, image, tmp_path
         (*TRAIN, "--data", shapes, "--output", place),
         ("val", small_run, "--output", place),
         ("predict", image, "--weights", small_run, "--output", place),
+        ("check", shapes, "--output", place),
     ):
         refused(cli(*arguments), f"{place}: cannot be written", "choose another --output")
     assert files(tmp_path) == before

@@ -22,8 +22,8 @@ from gluon_ssd.errors import UserError
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("b.jpg", "a.PNG", "notes.txt", "raw", "deep/c.jpeg"):
-        path = tmp_path / "photos" / name
+    for name in ("b.jpg", "a.PNG", "notes.txt", "raw", "deep/c.jpeg", "../scans/d.JP2", "../scans/e.jpe"):
+        path = (tmp_path / "photos" / name).resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (tmp_path / "empty").mkdir()
@@ -46,6 +46,7 @@ def found(*names, boxes=None):
         (["photos/*"], ["photos/a.PNG", "photos/b.jpg"]),
         (["photos/**/*.jp*g"], ["photos/b.jpg", "photos/deep/c.jpeg"]),
         (["photos/raw"], ["photos/raw"]),
+        (["scans"], ["scans/d.JP2", "scans/e.jpe"]),
         (["photos/b.jpg", "photos", "photos/b.jpg"], ["photos/b.jpg", "photos/a.PNG", "photos/deep/c.jpeg"]),
     ],
 )
@@ -58,7 +59,7 @@ def test_sources(photos, sources, expected):
     [
         ("gone.jpg", "gone.jpg: no such file or folder"),
         ("photos/*.tiff", "photos/*.tiff: no image matches"),
-        ("empty", "empty: no image in this folder (.bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp)"),
+        ("empty", "empty: no image in this folder (.bmp, .jp2, .jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp)"),
     ],
 )
 def test_a_source_that_matches_nothing(photos, cli, source, message):

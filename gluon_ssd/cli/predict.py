@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterable, Sequence
 
 from ..errors import UserError
+from ..files import IMAGE_SUFFIXES, atomic_write, output_folder
 from ..runs import next_run_dir
 from .parsing import Parser, bounded, example
 from .val import add_detection_flags
 
 if TYPE_CHECKING:
     from ..detector import Detections, Detector
-
-# COCO numbers its 80 classes 1 to 90; these numbers belong to none.
-COCO_GAPS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 def add_parser(subparsers: Any) -> Parser:
@@ -46,7 +43,6 @@ def run(args: argparse.Namespace) -> int:
     paths = expand_sources(args.sources)
 
     from ..detector import Detector, load
-    from ..files import atomic_write
 
     net = load(args.weights, device=args.device)
     detector = Detector(
@@ -60,10 +56,7 @@ def run(args: argparse.Namespace) -> int:
     output = Path(args.output).expanduser() if args.output else next_run_dir("predict")
     pictures = [output / "images" / name for name in output_names(paths)]
     _refuse_overwriting(paths, pictures)
-    try:
-        (output / "images").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written: {error.strerror}; choose another --output") from None
+    output_folder(output, "images")
 
     results: list[dict[str, Any]] = []
     ids, categories = image_ids(paths), category_ids(net.classes)
@@ -129,10 +122,10 @@ def _detect_one(detector: Detector, path: Path) -> Detections | UserError:
 
 def category_ids(classes: Sequence[str]) -> list[int]:
     """Return the COCO category id of each class: COCO's own for its 80 classes, else 1, 2, 3, ..."""
-    from ..data.coco_names import COCO_CLASSES
+    from ..data.coco_names import COCO_IDS
 
-    if tuple(classes) == tuple(COCO_CLASSES):
-        return [number for number in range(1, 91) if number not in COCO_GAPS]
+    if list(classes) == list(COCO_IDS):
+        return list(COCO_IDS.values())
     return list(range(1, len(classes) + 1))
 
 

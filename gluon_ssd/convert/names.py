@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
 
-from ..data.coco_names import COCO_CLASSES
+from ..data.coco_names import COCO_CLASSES, COCO_IDS
 from ..model_zoo.resnet import RESNETS
 
 Arrays = Sequence[np.ndarray]
@@ -144,8 +144,6 @@ def torchvision_retinanet_entries(net: Any) -> Iterator[Entry]:
 
 # On COCO both references number their 91 channels by the raw category id, of which 80 are in use.
 _COCO_CHANNELS = 91
-_COCO_UNUSED = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
-COCO_IDS = dict(zip(COCO_CLASSES, (index for index in range(_COCO_CHANNELS) if index not in _COCO_UNUSED)))
 
 
 def _class_rows(net: Any, entry: Entry) -> Entry:

@@ -16,7 +16,7 @@ from ..data.images import as_path
 from ..data.preprocess import Preprocess
 from ..data.record_files.manifest import holds_records, manifest_path, read_manifest
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import atomic_write, output_folder
 from ..model_zoo import model_row
 from ..model_zoo.registry import ModelRow
 from ..model_zoo.retinanet_models import CONFIGS as RETINANETS
@@ -109,10 +109,7 @@ def _first(finding: Finding) -> str:
 
 def write_check(check: DatasetCheck, folder: Path, title: str, row: ModelRow) -> None:
     """Write report.html, its PNG pictures and findings.json into ``folder``. Raises UserError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror}; choose another --output") from None
+    output_folder(folder)
     pictures = []
     for split in check.splits.values():
         pictures += _write_pictures(split, check.classes, folder, row)

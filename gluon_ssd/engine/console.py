@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import IO, Mapping
 
-from ..errors import UserError
+from ..files import unwritable
 
 
 def memory_gib() -> float:
@@ -99,7 +99,7 @@ class Console:
             self._file.write("".join(f"{stamp} {line}\n" for line in text.split("\n")))
             self._file.flush()
         except OSError as error:
-            raise UserError(f"{self._log}: cannot be written: {error.strerror or error}") from None
+            raise unwritable(self._file.name, error) from None
 
 
 class _Bar:
@@ -133,4 +133,4 @@ def _open(log: Path) -> IO[str]:
     try:
         return open(log, "a", encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{log}: cannot be written: {error.strerror or error}") from None
+        raise unwritable(log, error) from None

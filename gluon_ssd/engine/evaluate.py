@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform
 from ..detector import Detector, restore, to_pixels
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import atomic_write, output_folder
 from .checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from .coco_eval import METRICS, Scores, score
 from .device import images_on, target_of
@@ -177,7 +176,7 @@ def write_evaluation(evaluation: Evaluation, dataset: CocoDataset, folder: Path)
     """
     from ..report.gallery import write_pictures
 
-    make_folder(folder)
+    output_folder(folder)
     results = [
         {
             "image_id": int(row[0]),
@@ -194,16 +193,6 @@ def write_evaluation(evaluation: Evaluation, dataset: CocoDataset, folder: Path)
     rows = [f'"{row.name}",{row.objects},{row.ap:.5f},{row.ap50:.5f}' for row in scores.classes]
     _write(folder / "per_class.csv", "\n".join(["class,objects,ap,ap50", *rows]) + "\n")
     write_pictures(evaluation, dataset, folder)
-
-
-def make_folder(folder: Path) -> None:
-    """Makes ``folder`` unless it is there. Raises UserError when it cannot be written into."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror}; choose another --output") from None
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"{folder}: cannot be written: no permission; choose another --output")
 
 
 def _write(path: Path, text: str) -> None:
@@ -254,7 +243,7 @@ def validate(
         run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
         folder = Path(output).expanduser() if output else run / ("val" if split == "val" else f"val-{split}")
         if world.first:
-            make_folder(folder)
+            output_folder(folder)
         evaluation = evaluate(
             detector, dataset, batch_size=batch_size, settings=settings, limit=limit, world=world
         )

@@ -15,7 +15,7 @@ from ..data.preprocess import Preprocess
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform, FlipTrainTransform, PlainTrainTransform, SSDTrainTransform
 from ..errors import UserError
-from ..files import atomic_write, remove_leftovers
+from ..files import atomic_write, output_folder, remove_leftovers
 from ..model_zoo import model_row
 from ..pretrained import Trained, find_backbone, find_trained
 from ..recipe import Recipe
@@ -196,10 +196,7 @@ def _share_position(progress: Progress, recipe: Recipe, processes: int) -> None:
 
 def prepare_folder(run_dir: Path, recipe: Recipe) -> None:
     """Makes the run folder, puts the recipe in, removes what a killed process left. Raises UserError."""
-    try:
-        (run_dir / "checkpoints").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{run_dir}: cannot be written: {error.strerror}; choose another --output") from None
+    output_folder(run_dir, "checkpoints")
     for folder in (run_dir, run_dir / "checkpoints", run_dir / "val"):
         remove_leftovers(folder)
     with atomic_write(run_dir / RECIPE_FILE) as temporary:

@@ -26,10 +26,10 @@ from gluon_ssd.data.check.files import (
 from gluon_ssd.data.check.findings import ERROR, LEVELS, NOTE, WARNING, Finding, Findings
 from gluon_ssd.data.coco import make_records
 from gluon_ssd.data.coco_json import CocoFile
-from gluon_ssd.data.formats.reading import IMAGE_SUFFIXES
 from gluon_ssd.data.progress import Progress
 from gluon_ssd.data.record_files.manifest import Manifest
 from gluon_ssd.data.records import Record
+from gluon_ssd.files import IMAGE_SUFFIXES
 
 _STATES = (
     (MISSING, "images missing", "complete the download or correct 'file_name'"),

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Iterable, Sequence
 
 from ...errors import UserError, unknown
+from ...files import IMAGE_SUFFIXES
 from .model import MISSING, OTHER_CLASS, Box, DataSet, Picture
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jpe", ".jp2"}
 # What folders and files of each split are called, the first being our own name.
 SPLIT_NAMES = {
     "train": ("train", "train2017"),

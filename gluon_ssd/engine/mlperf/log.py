@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from ...errors import UserError
+from ...files import unwritable
 from ...recipe import Recipe
 from ..observer import RunFacts, RunObserver
 from .rules import INSTALL, Rules, rules_for, tensor_names
@@ -131,7 +132,7 @@ class MlperfLog(RunObserver):
         try:
             self._file = _File(path, mode, encoding="utf-8")
         except OSError as error:
-            raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+            raise unwritable(path, error) from None
         # Of its own: the logger of the package is one for the whole process, and prints.
         logger = logging.Logger("gluon_ssd.mlperf", logging.INFO)
         logger.addHandler(self._file)
@@ -151,9 +152,7 @@ class _File(logging.FileHandler):
     """What a full disk does not take ends the run, as with the other files of the run folder."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        error = sys.exc_info()[1]
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{self.baseFilename}: cannot be written: {reason}") from None
+        raise unwritable(self.baseFilename, sys.exc_info()[1]) from None
 
 
 def submission_fields(benchmark: str) -> dict[str, str]:
