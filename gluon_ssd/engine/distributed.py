@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..launch import Launch, detect
-from .lifeline import Lifeline
+from .heartbeat import Heartbeat
 from .rendezvous import meeting_point, wait_for_door
 
 
@@ -91,7 +91,7 @@ class HorovodWorld(World):
         self._hvd, self._bn_group, self._sets = hvd, bn_group, process_sets
         self.rank, self.size = hvd.rank(), hvd.size()
         self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
-        self._lifeline = Lifeline(self.rank, self.size, self.share)
+        self._heartbeat = Heartbeat(self.rank, self.size, self.share)
 
     def allreduce(
         self,
@@ -155,13 +155,13 @@ class HorovodWorld(World):
         except BaseException as error:
             # Where another rank has ended, what Horovod's operations raise here only follows from it.
             if isinstance(error, mx.base.MXNetError):
-                self._lifeline.await_cause()
-            self._lifeline.fail(_reason(error))
+                self._heartbeat.await_cause()
+            self._heartbeat.fail(_reason(error))
             atexit.register(_drop_operations)
             raise
 
     def advise(self, advice: Callable[[], str], tell: Callable[[str], None]) -> None:
-        self._lifeline.advice, self._lifeline.tell = advice, tell
+        self._heartbeat.advice, self._heartbeat.tell = advice, tell
 
 
 class _RankGroup:
