@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import UserError
 from ..launch import Launch, detect
 from .heartbeat import Heartbeat
-from .rendezvous import meeting_point, wait_for_door
+from .rendezvous import meeting_point, wait_for_rank_0
 
 
 class World:
@@ -286,7 +286,7 @@ def _meet(launch: Launch) -> None:
             ) from None
         server.init([])
         in_thread(target=server.serve_forever)
-    wait_for_door(host, port)
+    wait_for_rank_0(host, port)
     tasks = launch.tasks or (launch.local_size,) * (launch.size // launch.local_size)
     with_this = [count > launch.local_rank for count in tasks]
     host_index = _host_index(launch, tasks)

@@ -9,7 +9,7 @@ from ..recipe import Recipe
 from .checkpoint import Progress
 from .console import duration, memory_gib
 from .loss_scale import LossScale
-from .ranks import roll_call
+from .ranks import describe_ranks
 from .setup import Inputs
 
 # Waiting for input that is worth a word: this share of an epoch.
@@ -33,7 +33,7 @@ def opening_lines(
     lines = [
         f"{recipe.model}, {len(train_set.classes)} classes, {recipe.precision} on {inputs.device}",
         f"training on {samples} of {len(train_set)} images{notes}; run folder {inputs.run_dir}",
-        *roll_call(world, recipe),
+        *describe_ranks(world, recipe),
     ]
     if transferred is not None and inputs.start_from is not None:
         lines += [f"weights from {inputs.start_from.path}:", *transferred.lines()]

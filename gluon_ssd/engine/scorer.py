@@ -93,7 +93,7 @@ class Scorer:
         self._process.stdin.flush()
 
 
-class Unscored:
+class PendingEvaluations:
     """Evaluations of a training whose scores are not there yet, the oldest first.
 
     ``scorer`` is rank 0's; the other ranks have none and learn the scores from it.

@@ -26,7 +26,7 @@ from .observer import RunFacts, RunObserver, observer_for
 from .pace import Pace
 from .pictures import write_batch_picture
 from .ranks import average_statistics, averaged
-from .scorer import Scorer, Unscored
+from .scorer import PendingEvaluations, Scorer
 from .setup import Inputs, gather, input_settings, prepare_folder, training_loader
 from .watch import LossWatch
 
@@ -65,7 +65,7 @@ def run_training(recipe: Recipe, quiet: bool = False) -> TrainResult:
             console.note(place)
             raise KeyboardInterrupt(f"{place}; {_way_on(run_dir)}") from None
         finally:
-            training.unscored.close()
+            training.pending.close()
             observer.close()
             console.close()
 
@@ -98,7 +98,7 @@ class _Training:
         self.watch = LossWatch(self.run_dir, PARTS, self.world.rank)
         self.pace = Pace(meets_inside=recipe.bn_group > 1)
         self.step.before_exchange = self.pace.gradients_queued
-        self.unscored = Unscored(self.world, None)
+        self.pending = PendingEvaluations(self.world, None)
 
     def run(self, console: Console) -> TrainResult:
         """All epochs, or as far as ``max_steps`` or the target allow."""
@@ -112,13 +112,13 @@ class _Training:
         self.world.advise(lambda: _way_on(self.run_dir), console.note)
         if recipe.async_val and self.inputs.val_set is not None and self.world.first:
             scorer = Scorer(self.inputs.val_set, self.run_dir / "val", progress.best_map)
-            self.unscored = Unscored(self.world, scorer)
+            self.pending = PendingEvaluations(self.world, scorer)
         before = progress.step
         reached = self._evaluate_if_due()
         while progress.epoch <= recipe.epochs and not reached and not self._out_of_steps():
             self._train_epoch()
             reached = self._evaluate_if_due()
-        if self.unscored:
+        if self.pending:
             self._settle()
             self._save("last")
             reached = self._reached()
@@ -167,7 +167,7 @@ class _Training:
                     break
         self._add(self.watch.last())
         self.console.stop()
-        self._say_laggard(looks=1)
+        self._say_straggler(looks=1)
         self._settle()
         self._report_epoch()
         if progress.batch == self.batches:
@@ -200,7 +200,7 @@ class _Training:
                 self._save("last")
         self._show(lr)
         if look:
-            self._say_laggard()
+            self._say_straggler()
         if progress.batch % recipe.log_every == 0:
             self._take_scores(wait=False)
 
@@ -211,8 +211,8 @@ class _Training:
         if self.world.size > 1:
             self.progress.sums = averaged(self.world, self.progress.sums)
 
-    def _say_laggard(self, **when: int) -> None:
-        line = self.pace.laggard(self.world, **when)
+    def _say_straggler(self, **when: int) -> None:
+        line = self.pace.straggler(self.world, **when)
         if line is not None:
             self.console.say(line)
 
@@ -336,12 +336,12 @@ class _Training:
         found = detect()
         self.console.stop()
         kept = snapshot(self._path("best"), *self._parts()) if self.world.first else None
-        self.unscored.add(epoch, self.progress.step, kept, found, time.perf_counter() - start)
+        self.pending.add(epoch, self.progress.step, kept, found, time.perf_counter() - start)
         self.console.say(f"epoch {epoch}: detections are made, their scores follow")
 
     def _take_scores(self, wait: bool) -> None:
         """Notes the scores that are there by now; with ``wait``, all. Collective."""
-        for epoch, step, kept, scores in self.unscored.take(wait):
+        for epoch, step, kept, scores in self.pending.take(wait):
             if self._take(epoch, step, scores) and kept is not None:
                 arrays, state = kept
                 state["progress"].update(evaluated=step, best_map=scores.map, best_epoch=epoch)

@@ -19,7 +19,7 @@ from gluon_ssd.data.check.files import (
     FINE,
     MISSING,
     FileFacts,
-    Place,
+    Location,
     same_content,
     scan_files,
 )
@@ -118,8 +118,8 @@ def check_dataset(
     classes = next(iter(files.values())).names
     splits = {}
     for name, source in sources.items():
-        places = [scan.place(name, file_name) for file_name in files[name].file_names]
-        facts = [scan.facts[place] for place in places]
+        locations = [scan.place(name, file_name) for file_name in files[name].file_names]
+        facts = [scan.facts[place] for place in locations]
         splits[name] = _check_split(name, source, files[name], facts, classes, target, notes[name])
     _add_doubles(scan, sources, files, notes)
     both = Findings("")
@@ -142,24 +142,24 @@ class _Scan:
     ) -> None:
         self._sources = sources
         self._real: dict[str, str] = {}
-        found: dict[str, Place] = {}
+        found: dict[str, Location] = {}
         for name, file in files.items():
             manifest = sources[name].manifest
             for index, file_name in enumerate(file.file_names):
                 path = self._path(name, file_name)
                 found.setdefault(path, manifest.pictures[index] if manifest else Path(path))
-        self._places = {path: number for number, path in enumerate(found)}
-        places = list(found.values())
-        progress.start("looking at images", len(places))
-        self.facts = scan_files(places, workers, progress, decode)
+        self._numbers = {path: number for number, path in enumerate(found)}
+        locations = list(found.values())
+        progress.start("looking at images", len(locations))
+        self.facts = scan_files(locations, workers, progress, decode)
         progress.stop()
         there = [index for index, fact in enumerate(self.facts) if fact.length]
         lengths = [self.facts[index].length for index in there]
         progress.start("comparing images", len(there))
-        groups = same_content([places[index] for index in there], lengths, workers, progress)
+        groups = same_content([locations[index] for index in there], lengths, workers, progress)
         progress.stop()
         # By place: the place of the first file with the same content.
-        self._first = list(range(len(places)))
+        self._first = list(range(len(locations)))
         for group in groups:
             for member in group:
                 self._first[there[member]] = there[group[0]]
@@ -176,7 +176,7 @@ class _Scan:
 
     def place(self, split: str, file_name: str) -> int:
         """The index in ``facts``."""
-        return self._places[self._path(split, file_name)]
+        return self._numbers[self._path(split, file_name)]
 
     def content(self, split: str, file_name: str) -> int | None:
         """A number that files of equal content share; None for a file without any."""
@@ -185,7 +185,7 @@ class _Scan:
 
     def lists(self, path: str) -> bool:
         """Whether any split lists this file."""
-        return path in self._places
+        return path in self._numbers
 
 
 def _check_split(
