@@ -14,7 +14,7 @@ from .boxes import SSD_VARIANCES
 class SSDPostprocess(HybridBlock):
     """Decoding and per-class NMS of SSD, as one part of the graph.
 
-    Inputs: ``cls_preds`` (N, A, C + 1) logits, ``box_preds`` (N, A, 4) codes. Returns ``class_ids`` (N, D),
+    Inputs: ``cls_preds`` (N, A, C + 1) logits, ``box_preds`` (N, A, 4) deltas. Returns ``class_ids`` (N, D),
     ``scores`` (N, D), ``boxes`` (N, D, 4) ltrb fractions of the image, not clipped, in order of falling
     score; rows beyond an image's detections have class -1 and score 0. D is ``max_detections``.
 
@@ -52,11 +52,12 @@ class SSDPostprocess(HybridBlock):
 
     def hybrid_forward(self, F: Any, cls_preds: Any, box_preds: Any, anchors: Any) -> tuple[Any, Any, Any]:
         scores, class_ids, index = self._best_pairs(F, F.amp_cast(cls_preds, dtype="float32"))
-        codes = F.gather_nd(F.amp_cast(box_preds, dtype="float32"), index)
+        deltas = F.gather_nd(F.amp_cast(box_preds, dtype="float32"), index)
         anchors = F.gather_nd(F.broadcast_like(anchors, box_preds, lhs_axes=(0,), rhs_axes=(0,)), index)
-        centre = self._columns(F, codes, 0, 2, self._variances[:2]) * self._columns(F, anchors, 2, 4)
+        centre = self._columns(F, deltas, 0, 2, self._variances[:2]) * self._columns(F, anchors, 2, 4)
         centre = centre + self._columns(F, anchors, 0, 2)
-        log_size = self._columns(F, codes, 2, 4, self._variances[2:]) + F.log(self._columns(F, anchors, 2, 4))
+        growth = self._columns(F, deltas, 2, 4, self._variances[2:])
+        log_size = growth + F.log(self._columns(F, anchors, 2, 4))
         one_hot = F.one_hot(class_ids + 1, depth=self._classes + 1)
         if self._per_class < self._candidates:
             rank = F.sum(F.cumsum(one_hot, axis=1) * one_hot, axis=2)
@@ -91,7 +92,7 @@ LOG_SIZE_LIMIT = math.log(1000 / 16)
 class RetinaPostprocess(HybridBlock):
     """Decoding and per-class NMS of RetinaNet, as one part of the graph.
 
-    Inputs: ``cls_preds`` (N, A, C) logits, ``box_preds`` (N, A, 4) codes. Returns ``class_ids`` (N, D),
+    Inputs: ``cls_preds`` (N, A, C) logits, ``box_preds`` (N, A, 4) deltas. Returns ``class_ids`` (N, D),
     ``scores`` (N, D), ``boxes`` (N, D, 4) ltrb fractions of the image, in order of falling score; rows
     beyond an image's detections have class -1 and score 0.
 
@@ -139,8 +140,8 @@ class RetinaPostprocess(HybridBlock):
         scores, class_ids, place = (F.concat(*arrays, dim=1) for arrays in zip(*parts))
         index = _batch_index(F, place)
         anchors = F.broadcast_like(anchors, box_preds, lhs_axes=(0,), rhs_axes=(0,))
-        codes = F.gather_nd(F.amp_cast(box_preds, dtype="float32"), index)
-        low, high = self._decode(F, codes, F.gather_nd(anchors, index), scale)
+        deltas = F.gather_nd(F.amp_cast(box_preds, dtype="float32"), index)
+        low, high = self._decode(F, deltas, F.gather_nd(anchors, index), scale)
         # Outside the image a clipped box has no size left; it only has to stay finite.
         log_size = F.log(F.maximum(high - low, 1e-12))
         one_hot = F.one_hot(class_ids + 1, depth=self._classes + 1)
@@ -164,12 +165,12 @@ class RetinaPostprocess(HybridBlock):
         place = F.gather_nd(anchors, _batch_index(F, row))
         return scores, pair - row * self._classes, place + start
 
-    def _decode(self, F: Any, codes: Any, anchors: Any, scale: Any) -> tuple[Any, Any]:
-        """Codes and pixel anchors (N, K, 4) to two corners (N, K, 2) in fractions, clipped to the image."""
+    def _decode(self, F: Any, deltas: Any, anchors: Any, scale: Any) -> tuple[Any, Any]:
+        """Deltas and pixel anchors (N, K, 4) to two corners (N, K, 2) in fractions, clipped to the image."""
         low, high = (F.slice_axis(anchors, axis=2, begin=begin, end=begin + 2) for begin in (0, 2))
         size = high - low
-        centre = (low + high) / 2 + F.slice_axis(codes, axis=2, begin=0, end=2) * size
-        growth = F.minimum(F.slice_axis(codes, axis=2, begin=2, end=4), LOG_SIZE_LIMIT)
+        centre = (low + high) / 2 + F.slice_axis(deltas, axis=2, begin=0, end=2) * size
+        growth = F.minimum(F.slice_axis(deltas, axis=2, begin=2, end=4), LOG_SIZE_LIMIT)
         half = F.exp(growth) * size / 2
         corners = (F.broadcast_mul(corner, scale) for corner in (centre - half, centre + half))
         return tuple(F.clip(corner, a_min=0, a_max=1) for corner in corners)

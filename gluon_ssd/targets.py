@@ -2,7 +2,7 @@
 
 All encoders take the padded objects of a batch, ``boxes`` (B, M, 4) ltrb fractions and ``labels`` (B, M)
 class index with -1 in padding rows, and return ``cls_targets`` (B, A) with 0 for background, -1 for anchors
-left out of the loss (RetinaNet) and class index + 1 otherwise, and ``box_targets`` (B, A, 4) box codes, 0
+left out of the loss (RetinaNet) and class index + 1 otherwise, and ``box_targets`` (B, A, 4) box deltas, 0
 except for the foreground. An image without objects is all background.
 
 SSD's assignment (Liu et al., 2016, section 2.2): a default box takes the object of highest IoU if that
@@ -94,8 +94,8 @@ class SSDTargets(HybridBlock):
         index = _graph_rows(F, matched)
         cls_targets = (F.gather_nd(labels, index) + 1) * positive
         objects = F.gather_nd(boxes, index)
-        codes = _graph_encode(F, objects, anchors, self._variances)
-        return cls_targets, F.broadcast_mul(codes, F.expand_dims(positive, 2))
+        deltas = _graph_encode(F, objects, anchors, self._variances)
+        return cls_targets, F.broadcast_mul(deltas, F.expand_dims(positive, 2))
 
 
 def _graph_rows(F: Any, matched: Any) -> Any:
@@ -123,7 +123,7 @@ def _graph_encode(F: Any, ltrb: Any, anchors: Any, variances: Sequence[float]) -
     size = F.slice_axis(anchors, axis=2, begin=2, end=4)
     var_x, var_y, var_w, var_h = variances
     offset = F.broadcast_div(F.broadcast_sub((low + high) / 2, centre), size)
-    # Padding rows have no extent; their codes are masked, so they only have to stay finite.
+    # Padding rows have no extent; their deltas are masked, so they only have to stay finite.
     scale = F.log(F.broadcast_div(F.maximum(high - low, 1e-12), size))
     parts = F.split(offset, 2, axis=2), F.split(scale, 2, axis=2)
     return F.concat(parts[0][0] / var_x, parts[0][1] / var_y, parts[1][0] / var_w, parts[1][1] / var_h, dim=2)
@@ -238,5 +238,5 @@ class RetinaTargets(HybridBlock):
 
         index = _graph_rows(F, F.argmax(iou, axis=1))
         cls_targets = (F.gather_nd(labels, index) + 1) * foreground - left_out
-        codes = _graph_encode(F, F.gather_nd(boxes, index), anchors, _UNIT_VARIANCES)
-        return cls_targets, F.broadcast_mul(codes, F.expand_dims(foreground, 2))
+        deltas = _graph_encode(F, F.gather_nd(boxes, index), anchors, _UNIT_VARIANCES)
+        return cls_targets, F.broadcast_mul(deltas, F.expand_dims(foreground, 2))

@@ -151,9 +151,9 @@ def test_initialisation_of_heads_and_extra_layers_follows_the_reference():
     net = get_model("ssd_resnet34")
     params = {name: param.data().asnumpy() for name, param in net.collect_params().items()}
     head = params["ssd0_convpredictor0_conv0_weight"]
-    classes, codes = head[:324], head[324:]
+    classes, deltas = head[:324], head[324:]
     # Xavier: sqrt(6 / (fan_in + fan_out)), each segment with its own fan_out.
-    for part, channels in ((classes, 324), (codes, 16)):
+    for part, channels in ((classes, 324), (deltas, 16)):
         bound = math.sqrt(6 / ((256 + channels) * 9))
         assert 0.99 * bound < bound_of(part) <= bound
         assert part.std() == pytest.approx(bound / math.sqrt(3), rel=0.01)

@@ -68,8 +68,8 @@ def test_targets_are_the_references(reference, targets):
     for image in range(3):
         foreground = np.flatnonzero(cls_targets[image] > 0)
         assert (foreground == reference[f"fg_index{image}"]).all()
-        codes = reference[f"fg_target{image}"]
-        np.testing.assert_allclose(box_targets[image, foreground], codes, atol=1e-5)
+        deltas = reference[f"fg_target{image}"]
+        np.testing.assert_allclose(box_targets[image, foreground], deltas, atol=1e-5)
         matched = reference[f"matched{image}"]
         assert ((cls_targets[image] == -1) == (matched == -2)).all()
         assert (cls_targets[image, foreground] - 1 == reference[f"labels{image}"][matched[foreground]]).all()

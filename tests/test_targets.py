@@ -35,10 +35,10 @@ def test_assignment_and_codes_are_the_references(encode, reference):
         positive = np.flatnonzero(classes)
         np.testing.assert_array_equal(positive, golden[f"pos_index{image}"])
         np.testing.assert_array_equal(classes[positive], golden[f"pos_label{image}"])
-        codes = to_size_major(box_targets[image])
-        np.testing.assert_allclose(codes[positive], golden[f"pos_target{image}"], atol=1e-5)
-        codes[positive] = 0
-        assert not codes.any(), "boxes without an object have no code"
+        deltas = to_size_major(box_targets[image])
+        np.testing.assert_allclose(deltas[positive], golden[f"pos_target{image}"], atol=1e-5)
+        deltas[positive] = 0
+        assert not deltas.any(), "boxes without an object have no delta"
 
 
 def test_an_image_without_objects_is_all_background(encode):

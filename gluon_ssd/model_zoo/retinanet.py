@@ -23,7 +23,7 @@ class RetinaNet(Network):
     """One-stage detector with focal loss. Source: Lin et al., "Focal Loss for Dense Object Detection" (2017).
 
     (B, 3, H, W) normalised images of any size to ``cls_preds`` (B, A, C), one raw logit per class, no
-    background, and ``box_preds`` (B, A, 4), box codes; A runs over levels P3 to P7, then row, column and
+    background, and ``box_preds`` (B, A, 4), box deltas; A runs over levels P3 to P7, then row, column and
     anchor. ``anchors(H, W)`` gives the anchors of an input size.
 
     ``trainable_layers``: how many of the backbone's parts are trained, counted from the last stage; the stem

@@ -68,7 +68,7 @@ class SSD(Network):
     """Single shot detector. Source: Liu et al., "SSD: Single Shot MultiBox Detector" (2016).
 
     (B, 3, H, W) normalised images to ``cls_preds`` (B, A, C + 1), raw logits with background in channel 0,
-    and ``box_preds`` (B, A, 4), box codes; A runs over feature maps from fine to coarse, then row, column
+    and ``box_preds`` (B, A, 4), box deltas; A runs over feature maps from fine to coarse, then row, column
     and box. The outputs are the same in training and inference.
 
     ``class_names``: names without background. ``norm``: batch norm instead of bias in the extra layers.
@@ -147,6 +147,6 @@ class SSD(Network):
         return maps
 
     def hybrid_forward(self, F: Any, x: Any) -> tuple[Any, Any]:
-        logits, codes = zip(*[predict(found) for predict, found in zip(self.predictors, self.features(x))])
-        cls_preds, box_preds = F.concat(*logits, dim=1), F.concat(*codes, dim=1)
+        logits, deltas = zip(*[predict(found) for predict, found in zip(self.predictors, self.features(x))])
+        cls_preds, box_preds = F.concat(*logits, dim=1), F.concat(*deltas, dim=1)
         return F.amp_cast(cls_preds, dtype="float32"), F.amp_cast(box_preds, dtype="float32")
