@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import subprocess
 import sys
 from collections import namedtuple
@@ -17,6 +18,17 @@ import gluon_ssd  # noqa: F401
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 Outcome = namedtuple("Outcome", "status out err")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Says on what the tests ran, below their outcome."""
+    import cv2
+    import mxnet
+    import numpy
+
+    packages = {"NumPy": numpy, "MXNet": mxnet, "OpenCV": cv2}
+    versions = ", ".join(f"{name} {package.__version__}" for name, package in packages.items())
+    terminalreporter.write_line(f"ran on Python {platform.python_version()}, {versions}")
 
 
 @pytest.fixture(scope="session")

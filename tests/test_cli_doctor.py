@@ -16,7 +16,8 @@ def healthy(monkeypatch):
     monkeypatch.setattr(doctor, "self_check", lambda: Fact("self-check", "ssd_tiny: forward 9 ms"))
 
 
-def test_a_healthy_machine(cli, healthy):
+def test_a_healthy_machine(cli, healthy, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     result = cli("doctor")
     assert result.status == 0
     assert result.out.endswith("everything required works\n")
