@@ -32,6 +32,8 @@ EXTRAS = {
     "mlperf": ["mlperf-logging>=4.1"],
     "safetensors": ["safetensors>=0.4,<1"],
     "tfrecord": ["google-crc32c>=1.5,<2"],
+    # Alone, `pip install supervision` may bring a SciPy that replaces numpy with one that MXNet cannot use.
+    "supervision": ["supervision>=0.18"],
     "dev": [
         "pytest>=7.3",
         "ruff==0.17.6",

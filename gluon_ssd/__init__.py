@@ -15,8 +15,8 @@ from .machine import threads
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .detector import Detections, Detector, load
     from .model_zoo import list_models
+    from .predict import Detections, Detector, load
     from .pretrained import get_model
 
 __all__ = ["Detections", "Detector", "UserError", "__version__", "get_model", "list_models", "load"]
@@ -26,11 +26,11 @@ if "OMP_NUM_THREADS" not in os.environ:
     os.environ.setdefault("MXNET_OMP_MAX_THREADS", str(threads()))
 
 _WHERE = {
-    "Detections": ".detector",
-    "Detector": ".detector",
+    "Detections": ".predict",
+    "Detector": ".predict",
     "get_model": ".pretrained",
     "list_models": ".model_zoo",
-    "load": ".detector",
+    "load": ".predict",
 }
 
 

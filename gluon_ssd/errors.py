@@ -53,6 +53,7 @@ _EXTRAS = {
     "mlperf_logging": "mlperf",
     "safetensors": "safetensors",
     "google_crc32c": "tfrecord",
+    "supervision": "supervision",
 }
 
 
