@@ -112,8 +112,7 @@ class _Training:
             reached = self._evaluate_if_due()
         if self.unscored:
             self._settle()
-            self._save("last")
-            self.callbacks.raise_held()
+            self._save_last()
             reached = self._reached()
         self.callbacks.ended(reached)
         if reached:
@@ -170,8 +169,7 @@ class _Training:
             # Before "last": a run that is killed in between does the epoch again, and writes both.
             if recipe.save_every and finished % recipe.save_every == 0:
                 self._save(f"epoch_{finished:03}")
-        self._save("last")
-        self.callbacks.raise_held()
+        self._save_last()
 
     def _train_batch(self, batch: Any) -> None:
         progress, recipe = self.progress, self.recipe
@@ -192,7 +190,7 @@ class _Training:
             if every and progress.step % every == 0 and progress.batch < self.batches:
                 self._add(self.watch.last())
                 self._settle()
-                self._save("last")
+                self._save_last()
         self._show(lr)
         if look:
             self._say_laggard()
@@ -258,6 +256,12 @@ class _Training:
         if self.world.first:
             save_checkpoint(self._path(name), *self._parts())
 
+    def _save_last(self) -> None:
+        """Writes the last checkpoint. What a callback has raised ends the run now, and on no rank before."""
+        self._save("last")
+        self.world.barrier()
+        self.callbacks.raise_held()
+
     def _path(self, name: str) -> Path:
         return self.run_dir / "checkpoints" / f"{name}.ckpt"
 
@@ -305,8 +309,7 @@ class _Training:
             self._save("best")
             if self.world.first:
                 write_evaluation(evaluation, val_set, self.run_dir / "val")
-        self._save("last")
-        self.callbacks.raise_held()
+        self._save_last()
 
     def _take(self, epoch: int, step: int, scores: Scores) -> bool:
         """Notes the scores of an evaluation; True when they are the best so far."""
