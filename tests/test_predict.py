@@ -155,6 +155,10 @@ def test_a_pillow_image_that_cannot_be_read(detector, tmp_path):
     (tmp_path / "a.jpg").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=r"^a PIL image, mode RGB, size \(96, 64\): image file is truncated"):
         detector(Image.open(tmp_path / "a.jpg"))
+    closed = Image.open(tmp_path / "a.jpg")
+    closed.close()
+    with pytest.raises(UserError, match=r"^a PIL image, mode RGB, size \(96, 64\): "):
+        detector(closed)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The code of docs/python.md and README.md runs as it stands, on fewer images and for fewer steps."""
+"""The code of docs/python.md and of README.md runs as it stands, on few images and for few steps."""
 
 import re
 from pathlib import Path
@@ -11,9 +11,12 @@ from gluon_ssd.engine import start
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def code(name):
-    text = (REPOSITORY / name).read_text(encoding="utf-8")
-    return "\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S))
+def code(name, *sections):
+    """The pieces of Python in a page, or in sections of it."""
+    parts = re.split(r"^## (.*)$", (REPOSITORY / name).read_text(encoding="utf-8"), flags=re.M)
+    texts = dict(zip(parts[1::2], parts[2::2]))
+    chosen = "".join(texts[title] for title in sections or texts)
+    return "\n".join(re.findall(r"^```python\n(.*?)^```$", chosen, re.M | re.S))
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ def test_the_guide(folder, capsys):
 
 
 def test_the_readme(folder):
-    exec(code("README.md"), {})
+    exec(code("README.md", "Detect in Python", "Train in Python"), {})
     assert (folder / "annotated.jpg").is_file()
     assert (folder / "runs/ssd_tiny-1/checkpoints/last.ckpt").is_file()
 

@@ -55,13 +55,10 @@ def rgb_pixels(image: ImageLike) -> np.ndarray:
     if isinstance(image, (str, os.PathLike)):
         return read_image(image, apply_exif=True)
     if isinstance(image, Image.Image):
-        try:
-            return _from_array(_from_pillow(image))
-        except (OSError, ValueError) as error:
-            raise UserError(f"a PIL image, mode {image.mode}, size {image.size}: {error}") from None
-    if isinstance(image, np.ndarray):
-        return _from_array(image)
-    raise UserError(f"an image must be a path, a PIL image or a NumPy array, got {type(image).__name__}")
+        image = _from_pillow(image)
+    if not isinstance(image, np.ndarray):
+        raise UserError(f"an image must be a path, a PIL image or a NumPy array, got {type(image).__name__}")
+    return _from_array(image)
 
 
 def _from_array(array: np.ndarray) -> np.ndarray:
@@ -78,9 +75,12 @@ def _from_array(array: np.ndarray) -> np.ndarray:
 
 
 def _from_pillow(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I"):
-        return np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)
-    return np.array(image.convert("RGB"))
+    try:
+        if image.mode.startswith("I"):
+            return np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)
+        return np.array(image.convert("RGB"))
+    except Exception as error:  # damage makes Pillow raise many kinds
+        raise UserError(f"a PIL image, mode {image.mode}, size {image.size}: {error}") from None
 
 
 def read_image(path: PathLike, apply_exif: bool = False) -> np.ndarray:
