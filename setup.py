@@ -34,6 +34,7 @@ EXTRAS = {
     "mlperf": ["mlperf-logging>=4.1"],
     "safetensors": ["safetensors>=0.4"],
     "tfrecord": ["google-crc32c>=1.5"],
+    "supervision": ["supervision>=0.18"],
     "dev": [
         "pytest>=7.3",
         # The versions decide what they object to.

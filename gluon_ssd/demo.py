@@ -10,10 +10,10 @@ from PIL import Image
 
 from .data.images import read_image
 from .data.shapes import make_shapes
-from .detector import Detector, load
 from .engine.console import duration
 from .engine.train import run_training
 from .errors import UserError
+from .predict import Detector
 from .recipe import load_recipe
 from .report.draw import contact_sheet
 from .report.gallery import spread
@@ -58,7 +58,7 @@ def _is_demo(folder: Path) -> bool:
 
 def _draw(run: Path, data: Path, pictures: Path) -> list[Path]:
     """Detections on some validation images, one file each and all on one sheet."""
-    detector = Detector(load(run / "best"), score_threshold=0.4)
+    detector = Detector(run / "best", score_threshold=0.4)
     pictures.mkdir(parents=True, exist_ok=True)
     images = spread(sorted((data / "val").glob("*.jpg")), PICTURES)
     found = detector([read_image(path) for path in images])

@@ -10,8 +10,12 @@ class UserError(Exception):
     """A mistake in what the user gave (a file, a flag, a value).
 
     The message is one line that names the file, the field and what to do; the command line prints it after
-    ``error: `` and exits with status 2, without a traceback.
+    ``error: `` and exits with status 2, without a traceback. A notebook shows the same line.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback."""
+        return [f"error: {self}"]
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
@@ -53,6 +57,7 @@ _EXTRAS = {
     "mlperf_logging": "mlperf",
     "safetensors": "safetensors",
     "google_crc32c": "tfrecord",
+    "supervision": "supervision",
 }
 
 

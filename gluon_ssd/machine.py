@@ -1,8 +1,9 @@
-"""How many processor cores this process may use."""
+"""What this process runs on: how many processor cores it may use, and whether it is a notebook."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 from .launch import detect
 
@@ -23,3 +24,9 @@ def threads() -> int:
     launch, available = detect(), cores()
     bound = launch.launcher in ("mpirun", "srun") and available < (os.cpu_count() or 1)
     return available if bound else max(1, available // launch.local_size)
+
+
+def in_notebook() -> bool:
+    """Says whether this process is the kernel of a notebook, which shows pictures and widgets."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

@@ -52,3 +52,7 @@ def test_mxnet_beside_a_newer_numpy_than_any_it_was_tried_with_names_the_pin():
 )
 def test_other_errors_are_left_alone(error):
     assert import_problem(error) is None
+
+
+def test_a_notebook_shows_one_line_instead_of_a_traceback():
+    assert UserError("a.jpg: the file is empty")._render_traceback_() == ["error: a.jpg: the file is empty"]

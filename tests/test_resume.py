@@ -37,7 +37,7 @@ VICTIM = """
 import os, signal, sys
 import numpy as np
 from gluon_ssd.cli import main
-from gluon_ssd.detector import Detector
+from gluon_ssd.predict import Detector
 from gluon_ssd.engine import train
 from gluon_ssd.engine.step import TrainStep
 

@@ -19,6 +19,7 @@ from typing import Iterator, Union
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from gluon_ssd.errors import UserError
 
@@ -41,6 +42,45 @@ _REDUCED = {
 _SPARE = 1.25
 
 PathLike = Union[str, "os.PathLike[str]"]
+ImageLike = Union[PathLike, Image.Image, np.ndarray]
+
+
+def rgb_pixels(image: ImageLike) -> np.ndarray:
+    """Returns the pixels of an image that a user gave, RGB uint8 (H, W, 3).
+
+    A file is read and turned upright by its EXIF orientation. A PIL image of any mode is taken as it stands,
+    and so is a uint8 array: (H, W) or (H, W, 1) grey, (H, W, 3) RGB, (H, W, 4) RGBA, whose alpha is dropped.
+    Raises UserError for a file that cannot be read and for anything else; the message names its shape.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        return read_image(image, apply_exif=True)
+    if isinstance(image, Image.Image):
+        image = _from_pillow(image)
+    if not isinstance(image, np.ndarray):
+        raise UserError(f"an image must be a path, a PIL image or a NumPy array, got {type(image).__name__}")
+    return _from_array(image)
+
+
+def _from_array(array: np.ndarray) -> np.ndarray:
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4) or not array.size:
+        raise UserError(
+            "an image array must be uint8 of shape (height, width, 3) RGB, (height, width, 4) RGBA or "
+            f"(height, width) grey; this one is {array.shape} {array.dtype}"
+        )
+    if channels == 1:
+        return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
+    # A view that is mirrored or sliced is copied, because OpenCV takes only contiguous memory.
+    return np.ascontiguousarray(array if channels == 3 else array[..., :3])
+
+
+def _from_pillow(image: Image.Image) -> np.ndarray:
+    try:
+        if image.mode.startswith("I"):
+            return np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)
+        return np.array(image.convert("RGB"))
+    except Exception as error:  # damage makes Pillow raise many kinds
+        raise UserError(f"a PIL image, mode {image.mode}, size {image.size}: {error}") from None
 
 
 def read_image(path: PathLike, apply_exif: bool = False) -> np.ndarray:
@@ -104,13 +144,8 @@ def _decode(data: bytes, reduction: int, apply_exif: bool) -> np.ndarray | None:
 
 
 def _decode_jpeg_2000(data: bytes) -> np.ndarray | None:
-    from PIL import Image
-
     try:
-        image = Image.open(io.BytesIO(data))
-        if image.mode.startswith("I"):
-            return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
-        return np.array(image.convert("RGB"))
+        return _from_array(_from_pillow(Image.open(io.BytesIO(data))))
     except Exception:  # damage makes Pillow raise many kinds
         return None
 
