@@ -153,8 +153,10 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
 
 def main() -> None:
     """The process itself: requests on standard input, scores on standard output."""
-    # Ctrl-C reaches every process of the terminal; the training decides what becomes of this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C reaches every process of the terminal, Slurm's SIGTERM every process of a job step; the training
+    # decides what becomes of this one.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         os.nice(5)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")

@@ -28,6 +28,7 @@ from .pictures import write_batch_picture
 from .ranks import average_statistics, averaged
 from .scorer import Scorer, Unscored
 from .setup import Inputs, gather, input_settings, prepare_folder, training_loader
+from .stop_signals import StopSignals, stopped_at, way_on
 from .watch import LossWatch
 
 PARTS = ("loss", "cls_loss", "box_loss")
@@ -48,32 +49,27 @@ def run_training(recipe: Recipe, quiet: bool = False) -> TrainResult:
 
     With ``recipe.resume`` it goes on from the run folder's last checkpoint, on the same trajectory.
     Several processes started together train one network; rank 0 writes and speaks. Raises UserError for bad
-    input, an unusable run folder, and a loss that is not finite.
+    input, an unusable run folder, and a loss that is not finite. SIGINT and SIGTERM end it at the next step,
+    with a checkpoint, and raise Interrupted.
     """
     world = connect(recipe.bn_group, recipe.fusion_mb)
-    with world.together():
+    with world.together(), StopSignals(world) as signals:
         observer = observer_for(recipe, world.rank)
-        training = _Training(gather(recipe, world), observer)
+        training = _Training(gather(recipe, world), observer, signals)
         run_dir = training.run_dir
         if world.first:
             prepare_folder(run_dir, recipe)
         console = Console(run_dir / "train.log" if world.first else None, quiet or not world.first)
         try:
             return training.run(console)
-        except KeyboardInterrupt:
-            place = f"interrupted in epoch {training.progress.epoch}, step {training.progress.step}"
-            console.note(place)
-            raise KeyboardInterrupt(f"{place}; {_way_on(run_dir)}") from None
+        except KeyboardInterrupt as error:
+            stop = stopped_at(error, training.progress, run_dir, training.saved)
+            console.note(str(stop))
+            raise stop from None
         finally:
             training.unscored.close()
             observer.close()
             console.close()
-
-
-def _way_on(run_dir: Path) -> str:
-    if not (run_dir / "checkpoints" / "last.ckpt").is_file():
-        return "no checkpoint was written yet"
-    return f"to go on from the last checkpoint: gluon-ssd train --resume --output {run_dir}"
 
 
 class _Training:
@@ -81,14 +77,16 @@ class _Training:
 
     console: Console
 
-    def __init__(self, inputs: Inputs, observer: RunObserver) -> None:
-        self.observer = observer
+    def __init__(self, inputs: Inputs, observer: RunObserver, signals: StopSignals) -> None:
+        self.observer, self.signals = observer, signals
         self.inputs, self.recipe, self.run_dir = inputs, inputs.recipe, inputs.run_dir
         recipe, resumed = inputs.recipe, inputs.resumed
         self.device, self.world = inputs.device, inputs.world
         self.net, self.transferred = make_net(inputs)
         self.progress = Progress(processes=self.world.size) if resumed is None else resumed.progress
         self.processes_before = self.progress.processes
+        # The step of the last checkpoint.
+        self.saved = None if resumed is None else self.progress.step
         self.step = make_step(inputs, self.net)
         self.loader = training_loader(inputs, self.net)
         # What is left over from whole updates is not used.
@@ -109,14 +107,15 @@ class _Training:
         for line in opening_lines(self.inputs, samples, self.transferred, progress, self.processes_before):
             console.say(line)
         self.observer.started(self._facts())
-        self.world.advise(lambda: _way_on(self.run_dir), console.note)
+        self.world.advise(lambda: way_on(self.run_dir), console.note)
         if recipe.async_val and self.inputs.val_set is not None and self.world.first:
             scorer = Scorer(self.inputs.val_set, self.run_dir / "val", progress.best_map)
             self.unscored = Unscored(self.world, scorer)
         before = progress.step
         reached = self._evaluate_if_due()
         while progress.epoch <= recipe.epochs and not reached and not self._out_of_steps():
-            self._train_epoch()
+            with self.signals.held():
+                self._train_epoch()
             reached = self._evaluate_if_due()
         if self.unscored:
             self._settle()
@@ -151,7 +150,7 @@ class _Training:
         return self.recipe.max_steps is not None and self.progress.step >= self.recipe.max_steps
 
     def _train_epoch(self) -> None:
-        """The rest of the epoch, or as much of it as ``max_steps`` leaves; then the checkpoint."""
+        """The rest of the epoch, or what ``max_steps`` or a signal leaves of it; then the checkpoint."""
         progress, recipe = self.progress, self.recipe
         self.loader.set_epoch(progress.epoch, progress.batch)
         self.console.start(f"epoch {progress.epoch}/{recipe.epochs}", self.batches, progress.batch)
@@ -164,6 +163,9 @@ class _Training:
                     write_batch_picture(batch, self.net, self.run_dir / "train_batch.jpg")
                 self._train_batch(batch)
                 if progress.batch == self.batches or self._out_of_steps() or self._reached():
+                    break
+                # A gradient that is gathered in part is no state that can be saved.
+                if progress.batch % recipe.accumulate == 0 and self.signals.asked():
                     break
         self._add(self.watch.last())
         self.console.stop()
@@ -262,6 +264,8 @@ class _Training:
     def _save(self, name: str) -> None:
         if self.world.first:
             save_checkpoint(self._path(name), *self._parts())
+        if name == "last":
+            self.saved = self.progress.step
 
     def _path(self, name: str) -> Path:
         return self.run_dir / "checkpoints" / f"{name}.ckpt"
