@@ -103,8 +103,7 @@ class _Training:
         self.console = console
         self.loader.tell_skipped(console.say)
         recipe, progress = self.recipe, self.progress
-        samples = self.loader.samples * self.world.size
-        for line in opening_lines(self.inputs, samples, self.transferred, progress, self.processes_before):
+        for line in opening_lines(self.inputs, self.transferred, progress, self.processes_before):
             console.say(line)
         self.observer.started(self._facts())
         self.world.advise(lambda: way_on(self.run_dir), console.note)
