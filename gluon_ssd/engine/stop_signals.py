@@ -18,6 +18,7 @@ from .distributed import World
 
 # A launcher may pass on a key press that the terminal has sent already; that is not a second one.
 _SAME_PRESS = 0.2
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NOTICE = b"\nfinishing this step to save it; Ctrl-C again ends at once\n"
 
 
@@ -38,7 +39,7 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _SIGNALS:
                 # None: a handler that Python did not set and cannot put back.
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
                     self._previous[number] = signal.signal(number, self._receive)
@@ -87,6 +88,16 @@ class StopSignals:
                 os.write(2, _NOTICE)
         elif number == signal.SIGINT and time.monotonic() - self._when > _SAME_PRESS:
             raise Interrupted(number)
+
+
+@contextlib.contextmanager
+def kept_from_children() -> Iterator[None]:
+    """Keeps SIGINT and SIGTERM from the processes started inside, for as long as they live."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def stopped_at(
