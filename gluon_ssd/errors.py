@@ -1,4 +1,4 @@
-"""The one exception a user may cause, and the sentence for a misspelt name."""
+"""The exceptions that end a command with one line, and the sentence for a misspelt name."""
 
 from __future__ import annotations
 
@@ -16,6 +16,18 @@ class UserError(Exception):
     def _render_traceback_(self) -> list[str]:
         """What IPython shows instead of a traceback."""
         return [f"error: {self}"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended a training; the message is one line that says where, and how to go on.
+
+    ``status``: the exit status for it, 128 and the number of the signal. ``together``: every process of the
+    training ends at the same step.
+    """
+
+    def __init__(self, number: int, text: str = "interrupted", together: bool = False) -> None:
+        super().__init__(text)
+        self.number, self.status, self.together = number, 128 + number, together
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:

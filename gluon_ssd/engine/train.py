@@ -20,7 +20,7 @@ from .checkpoint import Progress, save_checkpoint, snapshot
 from .coco_eval import Scores
 from .console import Console, memory_gib
 from .device import images_on
-from .distributed import connect
+from .distributed import World, connect
 from .evaluate import detect_all, evaluate, score_table, write_evaluation
 from .lines import epoch_lines, opening_lines
 from .metrics import MetricsFile
@@ -30,6 +30,7 @@ from .ranks import average_statistics, averaged
 from .result import TrainResult
 from .scorer import Scorer, Unscored
 from .setup import Inputs, gather, input_settings, prepare_folder, training_loader
+from .stop_signals import StopSignals, stopped_at, way_on
 from .watch import LossWatch
 
 PARTS = ("loss", "cls_loss", "box_loss")
@@ -41,31 +42,30 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
     ``callbacks`` are told of every stage, after those of the recipe; ``quiet`` prints nothing.
     With ``recipe.resume`` it goes on from the run folder's last checkpoint, on the same trajectory.
     Several processes started together train one network; rank 0 writes and speaks. Raises UserError for bad
-    input, an unusable run folder, and a loss that is not finite.
+    input, an unusable run folder, and a loss that is not finite. SIGINT and SIGTERM end it at the next step,
+    with a checkpoint, and raise Interrupted.
     """
     world = connect(recipe.bn_group, recipe.fusion_mb)
     given = check_callbacks(callbacks)
-    with world.together(), closing(CallbackList([*callbacks_of(recipe, world.rank), *given])) as told:
-        training = _Training(gather(recipe, world), told)
+    with world.together(), closing(_told(recipe, world, given)) as told, StopSignals(world) as signals:
+        training = _Training(gather(recipe, world), told, signals)
         run_dir = training.run_dir
         if world.first:
             prepare_folder(run_dir, recipe)
         console = Console(run_dir / "train.log" if world.first else None, quiet or not world.first)
         try:
             return training.run(console)
-        except KeyboardInterrupt:
-            place = f"interrupted in epoch {training.progress.epoch}, step {training.progress.step}"
-            console.note(place)
-            raise KeyboardInterrupt(f"{place}; {_way_on(run_dir)}") from None
+        except KeyboardInterrupt as error:
+            stop = stopped_at(error, training.progress, run_dir, training.saved)
+            console.note(str(stop))
+            raise stop from None
         finally:
             training.unscored.close()
             console.close()
 
 
-def _way_on(run_dir: Path) -> str:
-    if not (run_dir / "checkpoints" / "last.ckpt").is_file():
-        return "no checkpoint was written yet"
-    return f"to go on from the last checkpoint: gluon-ssd train --resume --output {run_dir}"
+def _told(recipe: Recipe, world: World, given: Sequence[Callback]) -> CallbackList:
+    return CallbackList([*callbacks_of(recipe, world.rank), *given])
 
 
 class _Training:
@@ -73,14 +73,16 @@ class _Training:
 
     console: Console
 
-    def __init__(self, inputs: Inputs, callbacks: CallbackList) -> None:
-        self.callbacks = callbacks
+    def __init__(self, inputs: Inputs, callbacks: CallbackList, signals: StopSignals) -> None:
+        self.callbacks, self.signals = callbacks, signals
         self.inputs, self.recipe, self.run_dir = inputs, inputs.recipe, inputs.run_dir
         recipe, resumed = inputs.recipe, inputs.resumed
         self.device, self.world = inputs.device, inputs.world
         self.net, self.transferred = make_net(inputs)
         self.progress = Progress(processes=self.world.size) if resumed is None else resumed.progress
         self.processes_before = self.progress.processes
+        # The step of the last checkpoint.
+        self.saved = None if resumed is None else self.progress.step
         self.step = make_step(inputs, self.net)
         self.loader = training_loader(inputs, self.net)
         # What is left over from whole updates is not used.
@@ -97,18 +99,18 @@ class _Training:
         self.console = console
         self.loader.tell_skipped(console.say)
         recipe, progress = self.recipe, self.progress
-        samples = self.loader.samples * self.world.size
-        for line in opening_lines(self.inputs, samples, self.transferred, progress, self.processes_before):
+        for line in opening_lines(self.inputs, self.transferred, progress, self.processes_before):
             console.say(line)
         self.callbacks.started(self._info())
-        self.world.advise(lambda: _way_on(self.run_dir), console.note)
+        self.world.advise(lambda: way_on(self.run_dir), console.note)
         if recipe.async_val and self.inputs.val_set is not None and self.world.first:
             scorer = Scorer(self.inputs.val_set, self.run_dir / "val", progress.best_map)
             self.unscored = Unscored(self.world, scorer)
         before = progress.step
         reached = self._evaluate_if_due()
         while progress.epoch <= recipe.epochs and not reached and not self._out_of_steps():
-            self._train_epoch()
+            with self.signals.held():
+                self._train_epoch()
             reached = self._evaluate_if_due()
         if self.unscored:
             self._settle()
@@ -144,7 +146,7 @@ class _Training:
         return self.recipe.max_steps is not None and self.progress.step >= self.recipe.max_steps
 
     def _train_epoch(self) -> None:
-        """The rest of the epoch, or as much of it as ``max_steps`` leaves; then the checkpoint."""
+        """The rest of the epoch, or what ``max_steps`` or a signal leaves of it; then the checkpoint."""
         progress, recipe = self.progress, self.recipe
         self.loader.set_epoch(progress.epoch, progress.batch)
         self.console.start(f"epoch {progress.epoch}/{recipe.epochs}", self.batches, progress.batch)
@@ -157,6 +159,9 @@ class _Training:
                     write_batch_picture(batch, self.net, self.run_dir / "train_batch.jpg")
                 self._train_batch(batch)
                 if progress.batch == self.batches or self._out_of_steps() or self._reached():
+                    break
+                # A gradient that is gathered in part is no state that can be saved.
+                if progress.batch % recipe.accumulate == 0 and self.signals.asked():
                     break
         self._add(self.watch.last())
         self.console.stop()
@@ -255,6 +260,8 @@ class _Training:
     def _save(self, name: str) -> None:
         if self.world.first:
             save_checkpoint(self._path(name), *self._parts())
+        if name == "last":
+            self.saved = self.progress.step
 
     def _save_last(self) -> None:
         """Writes the last checkpoint. What a callback has raised ends the run now, and on no rank before."""
