@@ -10,15 +10,18 @@ from PIL import Image
 
 from .data.images import read_image
 from .data.shapes import make_shapes
-from .detector import Detector, load
 from .engine.console import duration
 from .engine.train import run_training
 from .errors import UserError
+from .machine import OtherPrograms
+from .predict import Detector
 from .recipe import load_recipe
 from .report.draw import contact_sheet
 from .report.gallery import spread
 
 PICTURES = 12
+# From this share of the processor's time on, other programs are worth a word.
+_BUSY = 0.25
 
 
 def make_data(folder: Path, images: int = 500, seed: int = 0) -> Path:
@@ -33,7 +36,7 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None, images: int
     Returns the mAP on the validation images. A demo that was there before is replaced.
     Raises UserError when ``output`` holds something else or cannot be written.
     """
-    start = time.perf_counter()
+    start, others = time.perf_counter(), OtherPrograms()
     data, run, pictures = output / "data", output / "run", output / "pictures"
     if output.exists() and not _is_demo(output):
         raise UserError(f"{output}: holds something else than a demo; choose another --output")
@@ -45,6 +48,11 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None, images: int
     result = run_training(recipe)
     paths = _draw(run, data, pictures)
     print(f"the whole demo took {duration(time.perf_counter() - start)}; mAP {result.best_map:.4f}")
+    if others.share() > _BUSY:
+        print(
+            f"the machine was busy: other programs took {others.share():.0%} of the processor's time; "
+            "without them the demo is faster"
+        )
     print("next, on your own COCO files: gluon-ssd train --recipe ssd_resnet34/mlperf --data FOLDER")
     print("pictures of detections:")
     for path in (*paths, run / "val" / "samples.jpg", run / "metrics.png"):
@@ -58,7 +66,7 @@ def _is_demo(folder: Path) -> bool:
 
 def _draw(run: Path, data: Path, pictures: Path) -> list[Path]:
     """Detections on some validation images, one file each and all on one sheet."""
-    detector = Detector(load(run / "best"), score_threshold=0.4)
+    detector = Detector(run / "best", score_threshold=0.4)
     pictures.mkdir(parents=True, exist_ok=True)
     images = spread(sorted((data / "val").glob("*.jpg")), PICTURES)
     found = detector([read_image(path) for path in images])

@@ -3,6 +3,7 @@
 First argument: ``slow:RANK``, ``dies:RANK:N`` (SIGKILL at its Nth step, when it makes the file ``killed``),
 ``breaks:RANK:N`` (an exception at its Nth step),
 ``stops:RANK:N`` (an interrupt once its Nth step is queued, for which it waits for the others forever),
+``gets:RANK:N`` (SIGTERM at its Nth step), ``leaves:RANK:N`` (SIGTERM at its Nth batch of evaluation),
 ``lags:RANK:N`` (a gradient of its Nth step is there some seconds late, and nothing else waits for it).
 """
 
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 import mxnet as mx
+from gluon_ssd.detector import Detector
 
 from gluon_ssd.cli import main
 from gluon_ssd.data.transforms import SSDTrainTransform
@@ -55,6 +57,10 @@ def die(*args):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def terminate(*args):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def interrupt(*args):
     raise KeyboardInterrupt
 
@@ -74,6 +80,10 @@ if detect().rank == int(rank):
         before(TrainStep, "__call__", end_at(int(nth[0]), die))
     elif kind == "breaks":
         before(TrainStep, "__call__", end_at(int(nth[0]), fail))
+    elif kind == "gets":
+        before(TrainStep, "__call__", end_at(int(nth[0]), terminate))
+    elif kind == "leaves":
+        before(Detector, "detect_batch", end_at(int(nth[0]), terminate))
     elif kind == "stops":
         before(LossWatch, "next", end_at(int(nth[0]), interrupt))
     elif kind == "lags":

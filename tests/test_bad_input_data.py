@@ -98,7 +98,8 @@ def test_boxes_that_enclose_nothing_are_left_out_and_counted(cli, tmp_path):
     root = write_set(tmp_path / "set", annotations=rows(*boxes))
     result = cli(*TRAIN, "--data", root)
     assert (result.status, result.err) == (0, "")
-    assert "training on 2 of 4 images, 4 unusable boxes left out" in result.out
+    line = "training on 2 images; 2 images without objects are left out; 4 unusable boxes are left out\n"
+    assert line in result.out
     assert "4 images evaluated" in result.out
 
 

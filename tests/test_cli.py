@@ -2,11 +2,12 @@
 
 import pytest
 
-from gluon_ssd.cli import models, train
+from gluon_ssd.cli import models
 from gluon_ssd.cli.main import VERBS, build_parser
 from gluon_ssd.cli.parsing import recipe_values
 from gluon_ssd.errors import UserError
 from gluon_ssd.recipe import Recipe, load_recipe
+from gluon_ssd.runs import resolve_recipe
 from gluon_ssd.version import __version__
 
 
@@ -189,12 +190,12 @@ def test_flags_that_are_not_given_leave_the_recipe_alone():
 
 def test_none_takes_back_what_a_recipe_says():
     given = flags("--target-map", "none", "--decay-epochs")
-    recipe = train.resolve("ssd_resnet34/mlperf", given)
+    recipe = resolve_recipe("ssd_resnet34/mlperf", given)
     assert (recipe.target_map, recipe.decay_epochs) == (None, ())
 
 
 def test_flags_win_over_the_recipe_and_the_recipe_over_the_defaults():
-    recipe = train.resolve("ssd_resnet34/smoke", flags("--epochs", "3", "--data", "d"))
+    recipe = resolve_recipe("ssd_resnet34/smoke", flags("--epochs", "3", "--data", "d"))
     assert (recipe.epochs, recipe.batch_size, recipe.momentum) == (3, 8, 0.9)
 
 
@@ -212,19 +213,19 @@ def make_run(folder, **keys):
 
 def test_resume_takes_the_recipe_of_the_run(cli, tmp_path):
     make_run(tmp_path / "mine", epochs=9)
-    recipe = train.resolve(None, {"resume": True, "output": "mine", "workers": 1})
+    recipe = resolve_recipe(None, {"resume": True, "output": "mine", "workers": 1})
     assert (recipe.epochs, recipe.workers, recipe.resume, recipe.output) == (9, 1, True, "mine")
 
 
 def test_resume_finds_the_latest_run_by_itself(cli, tmp_path):
     make_run(tmp_path / "runs" / "ssd_tiny-1", epochs=9)
-    recipe = train.resolve(None, {"resume": True})
+    recipe = resolve_recipe(None, {"resume": True})
     assert (recipe.epochs, recipe.output) == (9, "runs/ssd_tiny-1")
-    assert train.resolve("ssd_tiny/smoke", {"resume": True}).epochs == 9
+    assert resolve_recipe("ssd_tiny/smoke", {"resume": True}).epochs == 9
 
 
 def test_resume_of_nothing_starts_when_there_is_a_recipe(cli):
-    assert train.resolve("ssd_tiny/smoke", {"resume": True}) == load_recipe(
+    assert resolve_recipe("ssd_tiny/smoke", {"resume": True}) == load_recipe(
         "ssd_tiny/smoke", {"resume": True}
     )
 
@@ -232,4 +233,4 @@ def test_resume_of_nothing_starts_when_there_is_a_recipe(cli):
 def test_resume_refuses_a_run_of_another_model(cli, tmp_path):
     make_run(tmp_path / "mine")
     with pytest.raises(UserError, match="^mine: holds a run of ssd_tiny, not of ssd_resnet34"):
-        train.resolve("ssd_resnet34/smoke", {"resume": True, "output": "mine"})
+        resolve_recipe("ssd_resnet34/smoke", {"resume": True, "output": "mine"})

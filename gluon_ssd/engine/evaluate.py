@@ -16,9 +16,9 @@ from ..data.epochs import EpochLoader
 from ..data.pipelines import InputSettings, make_loader
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform
-from ..detector import Detector, restore, to_pixels
 from ..errors import UserError
 from ..files import atomic_write, output_folder
+from ..predict import Detector, restore, to_pixels
 from .checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from .coco_eval import METRICS, Scores, score
 from .device import images_on, target_of

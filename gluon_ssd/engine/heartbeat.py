@@ -48,10 +48,10 @@ class Heartbeat:
         threading.Thread(target=self._listen, name="gluon_ssd-heartbeat", daemon=True).start()
         atexit.register(self._goodbye)
 
-    def fail(self, why: str) -> None:
-        """Tells the others that this rank ends, and why."""
+    def fail(self, why: str, status: int = 1) -> None:
+        """Tells the others that this rank ends, why, and the status they are to end with."""
         self._silent = True
-        self._send(_cause(self.rank, socket.gethostname(), why))
+        self._send((_cause(self.rank, socket.gethostname(), why), status))
 
     def await_cause(self) -> None:
         """Waits until another rank is known to have ended, for some seconds; then does not return."""
@@ -98,11 +98,11 @@ class Heartbeat:
             f"rank {self.rank} cannot reach rank 0 at {', '.join(addresses)}, port {port}; {_UNREACHABLE}"
         )
 
-    def _send(self, cause: str | None) -> None:
-        """Tells the others why a rank has ended early, or that this one is through (None)."""
+    def _send(self, end: tuple[str, int] | None) -> None:
+        """Tells the others why a rank has ended early, with their own status; None: this one is through."""
         for connection in self._others:
             with contextlib.suppress(OSError):
-                connection.send(cause)
+                connection.send(end)
 
     def _listen(self) -> None:
         listening = list(self._others)
@@ -110,22 +110,22 @@ class Heartbeat:
             for connection in wait(listening):
                 assert isinstance(connection, Connection)
                 try:
-                    cause = connection.recv()
+                    end = connection.recv()
                 except (OSError, EOFError):
-                    cause = _cause(*self._others[connection], "it was killed, or its machine is gone")
+                    end = _cause(*self._others[connection], "it was killed, or its machine is gone"), 1
                 # Its one message has come. It stays open: the other end may be listening still.
                 listening.remove(connection)
-                if cause is not None:
-                    self._end(cause)
+                if end is not None:
+                    self._end(*end)
 
-    def _end(self, cause: str) -> None:
+    def _end(self, cause: str, status: int) -> None:
         """Passes the news on and ends this process: its main thread may be waiting for the rank forever."""
         if self._silent:
             return
         self._silent = True
         self._ending.set()
         if self.rank == 0:
-            self._send(cause)
+            self._send((cause, status))
         text = cause
         with contextlib.suppress(Exception):
             text = "; ".join(filter(None, (cause, self.advice())))
@@ -134,7 +134,7 @@ class Heartbeat:
             # At once: Horovod's thread complains at the same moment, and would tear the line.
             print(f"error: {text}\n", end="", file=sys.stderr, flush=True)
             sys.stdout.flush()
-        os._exit(1)
+        os._exit(status)
 
 
 def _cause(rank: int, host: str, why: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import traceback
@@ -23,6 +22,7 @@ from ..errors import UserError
 from .coco_eval import Scores
 from .distributed import World
 from .evaluate import Evaluation, Found, score_detections, write_evaluation
+from .stop_signals import kept_from_children
 
 
 class Scorer:
@@ -40,12 +40,15 @@ class Scorer:
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
         # It computes on no device.
         environment = {"PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": ""}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **environment},
-        )
+        # Ctrl-C reaches every process of the terminal, Slurm's SIGTERM every process of a job; the training
+        # decides what becomes of this one.
+        with kept_from_children():
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, **environment},
+            )
         # One thread, so that one request after the other is sent and answered.
         self._thread = ThreadPoolExecutor(1, "gluon_ssd-scorer")
         self._asked: deque[Future[Scores]] = deque()
@@ -151,8 +154,6 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
 
 def main() -> None:
     """The process itself: requests on standard input, scores on standard output."""
-    # Ctrl-C reaches every process of the terminal; the training decides what becomes of this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         os.nice(5)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")

@@ -17,7 +17,7 @@ from typing import Any, Mapping
 from ...errors import UserError
 from ...files import unwritable
 from ...recipe import Recipe
-from ..observer import RunFacts, RunObserver
+from ..callbacks import Callback, RunInfo
 from .rules import INSTALL, Rules, rules_for, tensor_names
 
 LOG_FILE = "mlperf.log"
@@ -29,7 +29,7 @@ DIVISIONS = ("closed", "open")
 STATUSES = ("onprem", "cloud", "preview", "research")
 
 
-class MlperfLog(RunObserver):
+class MlperfLog(Callback):
     """Writes the log of one run. A resumed run adds to the log that it finds."""
 
     def __init__(self, recipe: Recipe) -> None:
@@ -49,12 +49,12 @@ class MlperfLog(RunObserver):
         self._epoch: int | None = None
         self._quiet, self._over = True, False
 
-    def started(self, facts: RunFacts) -> None:
-        self._recipe, path = facts.recipe, facts.run_dir / LOG_FILE
-        if facts.resumed and not path.is_file():
+    def started(self, info: RunInfo) -> None:
+        self._recipe, path = info.recipe, info.run_dir / LOG_FILE
+        if info.resumed and not path.is_file():
             raise UserError(f"{path}: not there to add to; mlperf_log must be on from the start of a run")
-        self._open(path, "a" if facts.resumed else "w")
-        if facts.resumed:
+        self._open(path, "a" if info.resumed else "w")
+        if info.resumed:
             return
         for key, value in self._submission.items():
             self._event(key, value, time_ms=self._began)
@@ -62,9 +62,9 @@ class MlperfLog(RunObserver):
         cleared = os.environ.get("MLPERF_CACHE_CLEARED", "") not in ("", "0")
         self._event("cache_clear", cleared, time_ms=self._began)
         self._log("start", "init_start", time_ms=self._began)
-        for key, value in settings(facts, self.rules).items():
+        for key, value in settings(info, self.rules).items():
             self._event(key, value)
-        for name in tensor_names(facts.net):
+        for name in tensor_names(info.net):
             self._event("weights_initialization", tensor=name)
         self._log("end", "init_stop")
         self._log("start", "run_start")
@@ -178,14 +178,14 @@ def submission_fields(benchmark: str) -> dict[str, str]:
     return fields
 
 
-def settings(facts: RunFacts, rules: Rules) -> dict[str, Any]:
+def settings(info: RunInfo, rules: Rules) -> dict[str, Any]:
     """The hyper-parameters by MLPerf's keys; rates are those after scaling to the global batch."""
-    recipe, schedule = facts.recipe, facts.schedule
+    recipe, schedule = info.recipe, info.schedule
     values: dict[str, Any] = {
         "seed": recipe.seed,
-        "train_samples": facts.train_images,
-        "eval_samples": facts.val_images,
-        "global_batch_size": recipe.global_batch(facts.processes),
+        "train_samples": info.train_images,
+        "eval_samples": info.val_images,
+        "global_batch_size": recipe.global_batch(info.processes),
         "gradient_accumulation_steps": recipe.accumulate,
         "opt_name": recipe.optimizer,
         "opt_base_learning_rate": schedule.lr,
@@ -194,12 +194,12 @@ def settings(facts: RunFacts, rules: Rules) -> dict[str, Any]:
     if rules.family == "retinanet":
         epochs = recipe.warmup_epochs
         if recipe.warmup_steps is not None:
-            epochs = recipe.warmup_steps * recipe.global_batch(facts.processes) / facts.train_images
+            epochs = recipe.warmup_steps * recipe.global_batch(info.processes) / info.train_images
         rate: dict[str, Any] = {"warmup_epochs": epochs, "warmup_factor": schedule.warmup_start}
     else:
         if recipe.augment == "ssd":
             values["max_samples"] = CROP_ATTEMPTS
-        values["model_bn_span"] = recipe.batch_size * facts.bn_group
+        values["model_bn_span"] = recipe.batch_size * info.bn_group
         rate = {
             "warmup_steps": schedule.warmup_steps,
             "warmup_factor": schedule.warmup_factor,
