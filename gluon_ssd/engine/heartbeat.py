@@ -81,8 +81,9 @@ class Heartbeat:
                 with contextlib.suppress(OSError, EOFError):
                     # Only what comes after the token may be unpickled.
                     if connection.poll(_ANSWER) and secrets.compare_digest(connection.recv_bytes(99), token):
-                        self._others[connection] = connection.recv()
+                        rank_and_host = connection.recv()
                         connection.send_bytes(_WELCOME)
+                        self._others[connection] = rank_and_host
 
     def _connect(self, addresses: list[str], port: int, token: bytes) -> None:
         for address in addresses:
