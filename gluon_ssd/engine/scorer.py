@@ -155,7 +155,7 @@ def main() -> None:
     """The process itself: requests on standard input, scores on standard output."""
     # Ctrl-C reaches every process of the terminal; the training decides what becomes of this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):  # Windows has none
         os.nice(5)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
