@@ -1,6 +1,7 @@
 import pytest
 
 from gluon_ssd.errors import UserError, import_problem, nearest, unknown
+from gluon_ssd.platforms import mxnet_advice
 
 MODELS = ["ssd_resnet34", "ssd_resnet34_bn", "ssd_resnet18", "ssd_tiny", "retinanet_resnet50"]
 
@@ -33,12 +34,17 @@ def test_nearest_ignores_case_and_returns_the_original_spelling():
 
 @pytest.mark.parametrize(
     ("module", "extra"),
-    [("mxnet", "cpu"), ("onnx.helper", "onnx"), ("nvidia.dali", "dali"), ("google_crc32c", "tfrecord")],
+    [("gluoncv", "gluoncv"), ("onnx.helper", "onnx"), ("nvidia.dali", "dali"), ("google_crc32c", "tfrecord")],
 )
 def test_a_missing_package_names_its_extra(module, extra):
     problem = import_problem(ModuleNotFoundError(f"No module named {module!r}", name=module))
     assert f'pip install "gluon_ssd[{extra}]"' in str(problem)
     assert "\n" not in str(problem)
+
+
+def test_a_missing_mxnet_gets_the_advice_for_this_machine():
+    problem = import_problem(ModuleNotFoundError("No module named 'mxnet'", name="mxnet.gluon"))
+    assert str(problem) == f"mxnet is not installed; {mxnet_advice()}"
 
 
 def test_mxnet_beside_a_new_numpy_names_the_pin():
