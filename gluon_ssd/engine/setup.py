@@ -11,9 +11,8 @@ import mxnet as mx
 from ..data.coco import CocoDataset, open_dataset
 from ..data.epochs import EpochLoader
 from ..data.pipelines import InputSettings, make_loader
-from ..data.preprocess import Preprocess
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
-from ..data.transforms import EvalTransform, FlipTrainTransform, PlainTrainTransform, SSDTrainTransform
+from ..data.transforms import training_transform
 from ..errors import UserError
 from ..files import atomic_write, remove_leftovers
 from ..model_zoo import model_row
@@ -133,14 +132,6 @@ def _check_resumed(resumed: Checkpoint, recipe: Recipe, train_set: DataSet) -> N
                 f"{path}: stands in the middle of epoch {progress.epoch}, where {key} cannot change from "
                 f"{before} to {wanted[key]}; resume with {flag} {before}"
             )
-
-
-def training_transform(augment: str, preprocess: Preprocess) -> EvalTransform:
-    """The augmentation that a recipe's ``augment`` means."""
-    if augment == "ssd":
-        # One try per crop option, as the published trainings do.
-        return SSDTrainTransform(preprocess, attempts=1)
-    return FlipTrainTransform(preprocess) if augment == "flip" else PlainTrainTransform(preprocess)
 
 
 def input_settings(recipe: Recipe) -> InputSettings:
