@@ -46,7 +46,7 @@ def test_what_is_public_shows_before_it_is_used(python):
         "print(rlcompleter.Completer({'gluon_ssd': gluon_ssd}).complete('gluon_ssd.Detecto', 0))"
     )
     public, heavy, completed = python(code).out.splitlines()
-    assert public == "Detections Detector UserError __version__ get_model list_models load"
+    assert public == "Callback Detections Detector UserError __version__ get_model list_models load train"
     assert (heavy, completed) == ("False", "gluon_ssd.Detector(")
 
 
