@@ -15,15 +15,10 @@ HERE = Path(__file__).resolve().parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "gluon_ssd" / "version.py").read_text())[1]
 README = HERE / "README.md"
 
-def mxnet(name: str) -> list:
-    """Returns what an extra for a build of MXNet asks for: on Python 3.13 only what MXNet itself imports."""
-    return [f"{name}==1.9.1; python_version < '3.13'", "requests"]
-
-
 EXTRAS = {
-    "cpu": mxnet("mxnet"),
-    "cu112": mxnet("mxnet-cu112"),
-    "cu117": mxnet("mxnet-cu117"),
+    "cpu": ["mxnet==1.9.1; python_version < '3.13'"],
+    "cu112": ["mxnet-cu112==1.9.1; python_version < '3.13'"],
+    "cu117": ["mxnet-cu117==1.9.1; python_version < '3.13'"],
     # The last version, of 2023. It builds from source against the MXNet that is already there: install it
     # after `cpu` or `cu117`, as `make distributed` does.
     "horovod": ["horovod==0.28.1", "cloudpickle", "psutil", "packaging"],
@@ -96,6 +91,8 @@ setup(
         "matplotlib",
         "Pillow",
         "packaging",
+        # MXNet imports it, which is installed without what it asks for on Python 3.13.
+        "requests",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["gluon-ssd = gluon_ssd.cli:main"]},

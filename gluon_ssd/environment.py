@@ -15,7 +15,7 @@ from importlib import metadata
 from typing import Iterable
 
 from .machine import cores
-from .platforms import has_mxnet, mxnet_advice
+from .platforms import NEWEST_PYTHON, OLDEST_PYTHON, has_mxnet, mxnet_advice
 from .version import __version__
 
 OK, ABSENT, BROKEN = "ok", "absent", "broken"
@@ -99,7 +99,7 @@ OPTIONAL = (
 def machine() -> list[Fact]:
     """Return the facts about Python and the processor."""
     version = platform.python_version()
-    fits = (3, 9) <= sys.version_info[:2] < (3, 14)
+    fits = OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON
     python = (
         Fact("python", version)
         if fits
