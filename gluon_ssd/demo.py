@@ -17,6 +17,7 @@ from .errors import UserError
 from .recipe import load_recipe
 from .report.draw import contact_sheet
 from .report.gallery import spread
+from .runs import refuse_running
 
 PICTURES = 12
 
@@ -31,12 +32,13 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None, images: int
     """Makes a data set of shapes under ``output``, trains the small SSD on it, scores it and draws.
 
     Returns the mAP on the validation images. A demo that was there before is replaced.
-    Raises UserError when ``output`` holds something else or cannot be written.
+    Raises UserError when ``output`` holds something else or a demo that is running, or cannot be written.
     """
     start = time.perf_counter()
     data, run, pictures = output / "data", output / "run", output / "pictures"
     if output.exists() and not _is_demo(output):
         raise UserError(f"{output}: holds something else than a demo; choose another --output")
+    refuse_running(run)
     for folder in (run, pictures):
         shutil.rmtree(folder, ignore_errors=True)
     make_data(data, images, seed)

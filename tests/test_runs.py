@@ -1,6 +1,6 @@
 import os
 
-from gluon_ssd.runs import latest_run, next_run_dir
+from gluon_ssd.runs import latest_run, make_run_dir
 
 
 def make_run(root, name, age):
@@ -13,13 +13,13 @@ def make_run(root, name, age):
 
 
 def test_the_first_run_is_number_one(tmp_path):
-    assert next_run_dir("ssd_tiny", tmp_path / "runs") == tmp_path / "runs" / "ssd_tiny-1"
+    assert make_run_dir("ssd_tiny", tmp_path / "runs") == tmp_path / "runs" / "ssd_tiny-1"
 
 
 def test_the_next_run_is_one_above_the_highest(tmp_path):
     for name in ("ssd_tiny-2", "ssd_tiny-10", "ssd_tiny-x", "ssd_resnet34-30", "ssd_tiny"):
         (tmp_path / name).mkdir()
-    assert next_run_dir("ssd_tiny", tmp_path) == tmp_path / "ssd_tiny-11"
+    assert make_run_dir("ssd_tiny", tmp_path) == tmp_path / "ssd_tiny-11"
 
 
 def test_the_latest_run_is_the_one_written_to_last(tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterable, Sequence
 
 from ..errors import UserError
-from ..runs import next_run_dir
+from ..runs import make_run_dir
 from .parsing import Parser, bounded, example
 from .val import add_detection_flags
 
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     paths = expand_sources(args.sources)
 
     from ..detector import Detector, load
-    from ..files import atomic_write
+    from ..files import atomic_write, make_folder
 
     net = load(args.weights, device=args.device)
     detector = Detector(
@@ -57,13 +57,11 @@ def run(args: argparse.Namespace) -> int:
         fuse=True,
         batch_size=args.batch_size,
     )
-    output = Path(args.output).expanduser() if args.output else next_run_dir("predict")
+    output = Path(args.output).expanduser() if args.output else make_run_dir("predict")
     pictures = [output / "images" / name for name in output_names(paths)]
     _refuse_overwriting(paths, pictures)
-    try:
-        (output / "images").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written: {error.strerror}; choose another --output") from None
+    for folder in (output, output / "images"):
+        make_folder(folder)
 
     results: list[dict[str, Any]] = []
     ids, categories = image_ids(paths), category_ids(net.classes)

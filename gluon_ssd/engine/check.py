@@ -16,14 +16,14 @@ from ..data.images import as_path
 from ..data.preprocess import Preprocess
 from ..data.record_files.manifest import holds_records, manifest_path, read_manifest
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import atomic_write, make_folder
 from ..model_zoo import model_row
 from ..model_zoo.registry import ModelRow
 from ..model_zoo.retinanet_models import CONFIGS as RETINANETS
 from ..model_zoo.ssd_models import CONFIGS as SSDS
 from ..report.check_html import check_page
 from ..report.check_plots import annotated_sheet, augmented_sheet, plot_classes, plot_sizes
-from ..runs import next_run_dir
+from ..runs import make_run_dir
 from .console import Console
 from .setup import training_transform
 
@@ -60,7 +60,7 @@ def run_check(
         check = check_dataset(sources, target, console, decode=decode, workers=workers)
     finally:
         console.close()
-    folder = as_path(output) if output else next_run_dir("check")
+    folder = as_path(output) if output else make_run_dir("check")
     write_check(check, folder, str(as_path(root)), row)
     for line in summary(check, folder):
         console.say(line)
@@ -109,10 +109,7 @@ def _first(finding: Finding) -> str:
 
 def write_check(check: DatasetCheck, folder: Path, title: str, row: ModelRow) -> None:
     """Write report.html, its PNG pictures and findings.json into ``folder``. Raises UserError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror}; choose another --output") from None
+    make_folder(folder)
     pictures = []
     for split in check.splits.values():
         pictures += _write_pictures(split, check.classes, folder, row)

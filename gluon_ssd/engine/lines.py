@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Mapping
 
 from ..model_zoo.transfer import TransferReport
@@ -18,6 +19,7 @@ _INPUT_BOUND = 0.2
 
 def opening_lines(
     inputs: Inputs,
+    run_dir: Path,
     samples: int,
     transferred: TransferReport | None,
     progress: Progress,
@@ -32,7 +34,7 @@ def opening_lines(
     notes = f", {dropped} unusable boxes left out" if dropped else ""
     lines = [
         f"{recipe.model}, {len(train_set.classes)} classes, {recipe.precision} on {inputs.device}",
-        f"training on {samples} of {len(train_set)} images{notes}; run folder {inputs.run_dir}",
+        f"training on {samples} of {len(train_set)} images{notes}; run folder {run_dir}",
         *roll_call(world, recipe),
     ]
     if transferred is not None and inputs.start_from is not None:

@@ -26,8 +26,10 @@ from .observer import RunFacts, RunObserver, observer_for
 from .pace import Pace
 from .pictures import write_batch_picture
 from .ranks import average_statistics, averaged
+from .run_folder import claim_folder
 from .scorer import Scorer, Unscored
-from .setup import Inputs, gather, input_settings, prepare_folder, training_loader
+from .setup import Inputs, gather, input_settings, training_loader
+from .stored_recipe import stored_recipe
 from .watch import LossWatch
 
 PARTS = ("loss", "cls_loss", "box_loss")
@@ -54,9 +56,9 @@ def run_training(recipe: Recipe, quiet: bool = False) -> TrainResult:
     with world.together():
         observer = observer_for(recipe, world.rank)
         training = _Training(gather(recipe, world), observer)
-        run_dir = training.run_dir
-        if world.first:
-            prepare_folder(run_dir, recipe)
+        folder = claim_folder(training.recipe, world, training.inputs.resumed is not None)
+        run_dir = folder.path
+        training.enter(run_dir)
         console = Console(run_dir / "train.log" if world.first else None, quiet or not world.first)
         try:
             return training.run(console)
@@ -68,6 +70,7 @@ def run_training(recipe: Recipe, quiet: bool = False) -> TrainResult:
             training.unscored.close()
             observer.close()
             console.close()
+            folder.close()
 
 
 def _way_on(run_dir: Path) -> str:
@@ -77,13 +80,13 @@ def _way_on(run_dir: Path) -> str:
 
 
 class _Training:
-    """The state of one run. ``run`` is the loop, the rest its steps; nothing is written before it."""
+    """The state of one run. ``run`` is the loop, the rest its steps; nothing is written before `enter`."""
 
     console: Console
 
     def __init__(self, inputs: Inputs, observer: RunObserver) -> None:
         self.observer = observer
-        self.inputs, self.recipe, self.run_dir = inputs, inputs.recipe, inputs.run_dir
+        self.inputs, self.recipe = inputs, inputs.recipe
         recipe, resumed = inputs.recipe, inputs.resumed
         self.device, self.world = inputs.device, inputs.world
         self.net, self.transferred = make_net(inputs)
@@ -94,11 +97,15 @@ class _Training:
         # What is left over from whole updates is not used.
         self.batches = len(self.loader) // recipe.accumulate * recipe.accumulate
         self.schedule = make_schedule(recipe, inputs.train_images, self.world.size)
-        self.metrics = MetricsFile(self.run_dir / "metrics.csv", self.progress.epoch - 1)
-        self.watch = LossWatch(self.run_dir, PARTS, self.world.rank)
         self.pace = Pace(meets_inside=recipe.bn_group > 1)
         self.step.before_exchange = self.pace.gradients_queued
         self.unscored = Unscored(self.world, None)
+
+    def enter(self, run_dir: Path) -> None:
+        """Takes ``run_dir``, which was claimed for this training, for its own."""
+        self.run_dir, self.stored = run_dir, stored_recipe(self.recipe, run_dir)
+        self.metrics = MetricsFile(run_dir / "metrics.csv", self.progress.epoch - 1)
+        self.watch = LossWatch(run_dir, PARTS, self.world.rank)
 
     def run(self, console: Console) -> TrainResult:
         """All epochs, or as far as ``max_steps`` or the target allow."""
@@ -106,7 +113,8 @@ class _Training:
         self.loader.tell_skipped(console.say)
         recipe, progress = self.recipe, self.progress
         samples = self.loader.samples * self.world.size
-        for line in opening_lines(self.inputs, samples, self.transferred, progress, self.processes_before):
+        facts = self.transferred, progress, self.processes_before
+        for line in opening_lines(self.inputs, self.run_dir, samples, *facts):
             console.say(line)
         self.observer.started(self._facts())
         self.world.advise(lambda: _way_on(self.run_dir), console.note)
@@ -270,7 +278,7 @@ class _Training:
         """What a checkpoint is made of."""
         if self.step.scale is not None:
             self.progress.loss_scale = asdict(self.step.scale)
-        return self.net, self.step.trainer, self.progress, self.recipe.to_dict()
+        return self.net, self.step.trainer, self.progress, self.stored
 
     def _evaluate_if_due(self) -> bool:
         """Evaluates if that is wanted here and not done; True when the target is reached."""
