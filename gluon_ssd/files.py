@@ -34,6 +34,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def absolute(path: str | Path) -> Path:
+    """Returns ``path`` as seen from anywhere; other symbolic links than before a ``..`` stay as they are."""
+    whole = Path(path).expanduser()
+    # What ".." means after a symbolic link is known only to the file system.
+    return whole.resolve() if os.pardir in whole.parts else whole.absolute()
+
+
 def make_folder(folder: Path) -> None:
     """Makes ``folder`` unless it is there. Raises UserError when it cannot be written into."""
     try:

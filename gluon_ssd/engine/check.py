@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ..data.images import as_path
 from ..data.preprocess import Preprocess
 from ..data.record_files.manifest import holds_records, manifest_path, read_manifest
 from ..errors import UserError
-from ..files import atomic_write, make_folder
+from ..files import absolute, atomic_write, make_folder
 from ..model_zoo import model_row
 from ..model_zoo.registry import ModelRow
 from ..model_zoo.retinanet_models import CONFIGS as RETINANETS
@@ -61,7 +62,7 @@ def run_check(
     finally:
         console.close()
     folder = as_path(output) if output else make_run_dir("check")
-    write_check(check, folder, str(as_path(root)), row)
+    write_check(check, folder, str(absolute(as_path(root))), row)
     for line in summary(check, folder):
         console.say(line)
     if "val" not in sources:
@@ -114,7 +115,8 @@ def write_check(check: DatasetCheck, folder: Path, title: str, row: ModelRow) ->
     for split in check.splits.values():
         pictures += _write_pictures(split, check.classes, folder, row)
     page = check_page(check, printable(title), row.name, pictures)
-    content = {"harmful": check.harmful, "findings": [asdict(finding) for finding in check.findings]}
+    findings = [asdict(finding) for finding in check.findings]
+    content = {"harmful": check.harmful, "relative_to": os.getcwd(), "findings": findings}
     with atomic_write(folder / FINDINGS) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     with atomic_write(folder / PAGE) as temporary:

@@ -13,13 +13,14 @@ from typing import Any, Mapping, Sequence
 
 from ..data.coco import named_path
 from ..errors import UserError
+from ..files import absolute
 from ..pretrained import is_published
 from ..recipe import Recipe
 
 
 def stored_recipe(recipe: Recipe, run_dir: Path) -> dict[str, Any]:
     """The recipe as the checkpoints of a run keep it."""
-    return replace(absolute_paths(recipe), output=_absolute(run_dir)).to_dict()
+    return replace(absolute_paths(recipe), output=str(absolute(run_dir))).to_dict()
 
 
 def absolute_paths(recipe: Recipe) -> Recipe:
@@ -28,14 +29,14 @@ def absolute_paths(recipe: Recipe) -> Recipe:
     for key in ("train_annotation", "train_images", "val_annotation", "val_images"):
         value = getattr(recipe, key)
         if value is not None:
-            paths[key] = _absolute(named_path(Path(recipe.data or "."), value))
+            paths[key] = str(absolute(named_path(Path(recipe.data or "."), value)))
     # Without a data set folder, what is not named is looked for in the current one.
     if recipe.data is not None or paths:
-        paths["data"] = _absolute(recipe.data or ".")
+        paths["data"] = str(absolute(recipe.data or "."))
     for key in ("weights", "pretrained_backbone"):
         value = getattr(recipe, key)
         if value is not None and not is_published(value):
-            paths[key] = _absolute(value)
+            paths[key] = str(absolute(value))
     return recipe.override(paths)
 
 
@@ -91,9 +92,3 @@ def _first_existing(places: Sequence[str], key: str) -> str:
     others = "".join(f", nor does {place}" for place in places[1:])
     what = {"data": "data folder"}.get(key, key.replace("_", " "))
     raise UserError(f"{what} {places[0]} does not exist{others}; say where the data set is: --data FOLDER")
-
-
-def _absolute(path: str | Path) -> str:
-    # What ".." means after a symbolic link is known only to the file system.
-    whole = Path(path).expanduser()
-    return str(whole.resolve() if os.pardir in whole.parts else whole.absolute())
