@@ -35,7 +35,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def absolute(path: str | Path) -> Path:
-    """Returns ``path`` as seen from anywhere; other symbolic links than before a ``..`` stay as they are."""
+    """Returns ``path`` as seen from anywhere; symbolic links stay, unless there is a ``..`` in it."""
     whole = Path(path).expanduser()
     # What ".." means after a symbolic link is known only to the file system.
     return whole.resolve() if os.pardir in whole.parts else whole.absolute()

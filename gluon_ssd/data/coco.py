@@ -221,10 +221,10 @@ def _refuse_missing(file: CocoFile, images_dir: Path) -> None:
         if leaf not in listings[folder]:
             missing.append(name)
     if missing:
-        first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        first = ", ".join(str(images_dir / name) for name in missing[:3])
         raise UserError(
-            f"{images_dir}: {len(missing)} of {len(file.file_names)} images named by {file.path} "
-            f"are missing ({first}); complete the download or correct 'file_name' "
+            f"{len(missing)} of {len(file.file_names)} images named by {file.path} are missing "
+            f"({first}{', ...' if len(missing) > 3 else ''}); complete the download or correct 'file_name' "
             "(gluon-ssd check DATA lists all)"
         )
 

@@ -73,8 +73,9 @@ def _places(value: str, stored: Mapping[str, Any], run_dir: Path, data: str | No
         if not os.path.isabs(value):
             places.append(os.path.join(data, value))
     # Before recipes were stored with absolute paths, all of them were relative to the same folder.
-    run_before = stored.get("output") or os.path.join("runs", run_dir.name)
-    moved = _moved(value, run_before, os.path.abspath(run_dir))
+    run_now = absolute(run_dir)
+    run_before = stored.get("output") or os.path.join("runs", run_now.name)
+    moved = _moved(value, run_before, str(run_now))
     return list(dict.fromkeys(places if moved is None else [*places, moved]))
 
 
