@@ -56,9 +56,10 @@ def find_data(
         if not isinstance(value, str):
             continue
         found[key] = value
-        if value == stored.get(key):
-            places = _places(value, stored, run_dir, found.get("data") if key != "data" else None)
-            found[key] = _first_existing(places, key)
+        data = None if key == "data" else found.get("data")
+        # What is in a data set that is nowhere needs no message of its own.
+        if value == stored.get(key) and (data is None or os.path.exists(data)):
+            found[key] = _first_existing(_places(value, stored, run_dir, data), key)
     return found
 
 
@@ -73,8 +74,9 @@ def _places(value: str, stored: Mapping[str, Any], run_dir: Path, data: str | No
         if not os.path.isabs(value):
             places.append(os.path.join(data, value))
     # Before recipes were stored with absolute paths, all of them were relative to the same folder.
-    run_now = absolute(run_dir)
-    run_before = stored.get("output") or os.path.join("runs", run_now.name)
+    run_now, run_before = absolute(run_dir), stored.get("output")
+    if not isinstance(run_before, str):
+        run_before = os.path.join("runs", run_now.name)
     moved = _moved(value, run_before, str(run_now))
     return list(dict.fromkeys(places if moved is None else [*places, moved]))
 
