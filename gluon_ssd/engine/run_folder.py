@@ -23,7 +23,7 @@ class RunFolder:
     lock: IO[str] | None
 
     def close(self) -> None:
-        """Gives the folder free."""
+        """Releases the folder, for other trainings to claim."""
         if self.lock is not None:
             self.lock.close()
 
