@@ -34,6 +34,23 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def absolute(path: str | Path) -> Path:
+    """Returns ``path`` as seen from anywhere; symbolic links stay, unless there is a ``..`` in it."""
+    whole = Path(path).expanduser()
+    # What ".." means after a symbolic link is known only to the file system.
+    return whole.resolve() if os.pardir in whole.parts else whole.absolute()
+
+
+def make_folder(folder: Path) -> None:
+    """Makes ``folder`` unless it is there. Raises UserError when it cannot be written into."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror}; choose another --output") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{folder}: cannot be written: no permission; choose another --output")
+
+
 @contextlib.contextmanager
 def new_text_file(path: Path) -> Iterator[IO[str]]:
     """A text file (UTF-8, Unix line ends) by way of `atomic_write`; its folder is made if need be."""

@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 import mxnet as mx
-from gluon_ssd.predict import Detector
 
 from gluon_ssd.cli import main
 from gluon_ssd.data.transforms import SSDTrainTransform
@@ -25,6 +24,7 @@ from gluon_ssd.engine.step import TrainStep
 from gluon_ssd.engine.watch import LossWatch
 from gluon_ssd.errors import UserError
 from gluon_ssd.launch import detect
+from gluon_ssd.predict import Detector
 
 
 def before(owner, name, action):

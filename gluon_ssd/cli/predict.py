@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterable, Sequence
 
 from ..errors import UserError
-from ..runs import next_run_dir
+from ..runs import make_run_dir
 from .parsing import Parser, bounded, example
 from .val import add_detection_flags
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     """Detect, draw, write. Unreadable images are reported and left out; they make the exit status 2."""
     paths = expand_sources(args.sources)
 
-    from ..files import atomic_write
+    from ..files import atomic_write, make_folder
     from ..predict import Detector
 
     detector = Detector.from_run(
@@ -59,13 +59,11 @@ def run(args: argparse.Namespace) -> int:
         fuse=True,
         batch_size=args.batch_size,
     )
-    output = Path(args.output).expanduser() if args.output else next_run_dir("predict")
+    output = Path(args.output).expanduser() if args.output else make_run_dir("predict")
     pictures = [output / "images" / name for name in output_names(paths)]
     _refuse_overwriting(paths, pictures)
-    try:
-        (output / "images").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written: {error.strerror}; choose another --output") from None
+    for folder in (output, output / "images"):
+        make_folder(folder)
 
     results: list[dict[str, Any]] = []
     ids, categories = image_ids(paths), category_ids(detector.net.classes)
