@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test lint bench smoke clean install extras distributed
+.PHONY: demo test lint bench smoke dist clean install extras distributed
 
 demo: $(STAMP)
 	$(BIN)/gluon-ssd demo
@@ -28,6 +28,13 @@ smoke: $(STAMP)
 	$(BIN)/python -m pytest -q -ra tests/published/every_script.py
 
 distributed: $(VENV)/.distributed
+
+# What goes to a package index: a source distribution, and a wheel that is built from it.
+dist: $(STAMP)
+	@$(PIP) install build twine "readme_renderer[md]"
+	@rm -rf build dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
 
 install: $(STAMP)
 

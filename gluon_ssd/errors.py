@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import Iterable
 
+from .platforms import mxnet_advice
+
 
 class UserError(Exception):
     """A mistake in what the user gave (a file, a flag, a value).
@@ -59,7 +61,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
 
 # What an import that fails for want of this module is answered with: the extra that brings it.
 _EXTRAS = {
-    "mxnet": "cpu",
     "gluoncv": "gluoncv",
     "horovod": "horovod",
     "nvidia": "dali",
@@ -79,9 +80,10 @@ def import_problem(error: Exception) -> UserError | None:
     Knows the optional packages that are not installed, and MXNet beside a NumPy that it was not tried with.
     """
     package = (getattr(error, "name", None) or "").split(".")[0]
+    if isinstance(error, ModuleNotFoundError) and package == "mxnet":
+        return UserError(f"mxnet is not installed; {mxnet_advice()}")
     if isinstance(error, ModuleNotFoundError) and package in _EXTRAS:
-        gpu = " (with an NVIDIA GPU: cu112 or cu117)" if package == "mxnet" else ""
-        return UserError(f'{package} is not installed; pip install "gluon_ssd[{_EXTRAS[package]}]"{gpu}')
+        return UserError(f'{package} is not installed; pip install "gluon_ssd[{_EXTRAS[package]}]"')
     if isinstance(error, AttributeError) and "module 'numpy' has no attribute" in str(error):
         return UserError(
             f"MXNet 1.9.1 cannot run with this numpy ({error}); import gluon_ssd before mxnet, "

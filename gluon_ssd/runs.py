@@ -1,29 +1,90 @@
-"""Run folders: the next free name, the latest that can be resumed, and the recipe that a new call means."""
+"""Run folders: the next free one, the latest that can be resumed, which process writes in one, and the recipe
+that a new call means."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import socket
+import sys
+import time
 from pathlib import Path
-from typing import Any, Mapping
+from typing import IO, Any, Mapping
 
 from .errors import UserError
+from .files import make_folder, unwritable
+from .locks import try_lock
 from .recipe import Recipe, load_recipe
 
-RECIPE_FILE = "recipe.yaml"
+RECIPE_FILE, LOG_FILE = "recipe.yaml", "train.log"
 
 
-def next_run_dir(model: str, root: str | Path = "runs") -> Path:
-    """Return ``root/<model>-<N>`` with N one above the highest that exists (from 1); does not create it."""
-    numbers = [number for number, _ in _numbered(Path(root), re.escape(model))]
-    return Path(root) / f"{model}-{max(numbers, default=0) + 1}"
+def make_run_dir(model: str, root: str | Path = "runs") -> Path:
+    """Makes the folder ``root/<model>-<N>``, with N one above the highest that exists (from 1).
+
+    Of several processes that ask at the same moment, each gets a folder of its own. Raises UserError when
+    ``root`` cannot be written.
+    """
+    base = Path(root)
+    make_folder(base)
+    number = max([number for number, _ in _numbered(base, re.escape(model))], default=0)
+    while True:
+        number += 1
+        folder = base / f"{model}-{number}"
+        # Where it exists by now, another process was faster.
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
 
 
 def latest_run(model: str | None = None, root: str | Path = "runs") -> Path | None:
-    """Return the run folder under ``root`` (of ``model``, if given) that was written to last, or None."""
+    """Returns the run folder under ``root`` (of ``model``, if given) that was written to last, or None."""
     pattern = re.escape(model) if model else ".+"
     runs = [path for _, path in _numbered(Path(root), pattern) if (path / RECIPE_FILE).is_file()]
     return max(runs, key=_last_written, default=None)
+
+
+def lock_run(folder: Path) -> IO[str]:
+    """Claims ``folder`` for this process: opens its train.log, and locks it until that file is closed.
+
+    The log gets a line that names this process, for the message that others get. On a disk that has no locks
+    the run goes on without, and says so. Raises UserError when another process has the folder.
+    """
+    path = folder / LOG_FILE
+    try:
+        log = open(path, "a", encoding="utf-8")  # noqa: SIM115 - stays open
+        problem = _lock(log, folder)
+        log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} process {os.getpid()} on {socket.gethostname()}\n")
+        log.flush()
+    except OSError as error:
+        raise unwritable(path, error, "choose another --output") from None
+    if problem:
+        text = f"{path}: cannot be locked ({problem}); start no second training in this folder"
+        print(text, file=sys.stderr, flush=True)
+    return log
+
+
+def refuse_running(folder: Path) -> None:
+    """Raises UserError when a process has claimed ``folder``, which need not exist."""
+    with contextlib.suppress(OSError), open(folder / LOG_FILE, "r+", encoding="utf-8") as log:
+        _lock(log, folder)
+
+
+def _lock(log: IO[str], folder: Path) -> str | None:
+    try:
+        return try_lock(log)
+    except BlockingIOError:
+        holder = _holder(folder / LOG_FILE)
+        advice = "let it end, or choose another --output"
+        raise UserError(f"{folder}: {holder} is training there; {advice}") from None
+
+
+def _holder(log: Path) -> str:
+    """The process that has written the latest such line into its log."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    found = re.findall(r"^[\d-]+ [\d:]+ (process \d+ on \S+)$", text, re.MULTILINE)
+    return found[-1] if found else "another process"
 
 
 def _numbered(root: Path, pattern: str) -> list[tuple[int, Path]]:

@@ -68,7 +68,7 @@ def test_missing_data_folder(cli, small_run, tmp_path, verb):
         ({"categories": [{"id": 1, "name": "cat"}] * 2}, ["occur more than once in 'categories', first 1"]),
         (
             {"images": [{"id": 1, "file_name": "gone.jpg", "width": 64, "height": 48}], "annotations": []},
-            ["1 of 1 images", "(gone.jpg)", "complete the download", "gluon-ssd check DATA"],
+            ["1 of 1 images", "/set/train/gone.jpg)", "complete the download", "gluon-ssd check DATA"],
         ),
     ],
 )

@@ -158,27 +158,6 @@ def test_a_reader_that_leaves_is_no_error(python):
     assert python(code) == (141, "", "")
 
 
-@pytest.mark.parametrize(
-    ("module", "message"),
-    [("gluon_ssd", 'error: mxnet is not installed; pip install "gluon_ssd[cpu]"')],
-)
-def test_without_mxnet_a_verb_names_the_extra(python, module, message):
-    code = (
-        f"import sys; sys.modules['mxnet'] = None; from {module}.cli import main; sys.exit(main(['models']))"
-    )
-    result = python(code)
-    assert result.status == 2
-    assert result.err.startswith(message)
-    assert result.err.count("\n") == 1
-
-
-def test_without_mxnet_get_model_names_the_extra(python):
-    code = "import sys; sys.modules['mxnet'] = None; import gluon_ssd; gluon_ssd.get_model('ssd_tiny')"
-    result = python(code)
-    assert result.status == 1
-    assert 'pip install "gluon_ssd[cpu]"' in result.err.strip().splitlines()[-1]
-
-
 def test_flags_become_recipe_keys():
     given = flags("--batch-size", "4", "--decay-epochs", "3", "5", "--lr", "1e-3", "--resume", "--data", "d")
     assert given == {"batch_size": 4, "decay_epochs": [3, 5], "lr": 0.001, "resume": True, "data": "d"}

@@ -1,3 +1,4 @@
+import platform
 import re
 import sys
 
@@ -11,6 +12,8 @@ from gluon_ssd.environment import ABSENT, BROKEN, OK, Fact, Piece
 @pytest.fixture
 def healthy(monkeypatch):
     """A machine where everything is there, without importing any of it."""
+    for name in ("MXNET_OMP_MAX_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)  # advice on it would break the lines of the table
     monkeypatch.setattr(environment, "required", lambda: [Fact("numpy", "1.23.5")])
     monkeypatch.setattr(environment, "mxnet_features", lambda: Fact("mxnet features", "oneDNN; 0 GPUs"))
     monkeypatch.setattr(doctor, "self_check", lambda: Fact("self-check", "ssd_tiny: forward 9 ms"))
@@ -96,6 +99,20 @@ def test_threads(monkeypatch, threads, text, advice):
 def test_python_out_of_range_is_broken(monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 14, 1))
     assert {fact.name: fact.status for fact in environment.machine()}["python"] == BROKEN
+
+
+def test_a_system_without_mxnet_is_said_and_not_to_blame(monkeypatch):
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
+    monkeypatch.setattr(platform, "machine", lambda: "AMD64")
+    monkeypatch.setattr(platform, "platform", lambda: "Windows-11")
+    facts = {fact.name: fact for fact in environment.machine()}
+    assert facts["system"] == Fact(
+        "system", "Windows-11", ABSENT, "MXNet is not published for it; weight files and data sets work"
+    )
+
+
+def test_nothing_is_offered_that_has_no_use():
+    assert not [piece.module for piece in environment.OPTIONAL if "nothing" in piece.cost]
 
 
 def test_the_real_self_check_passes():

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterable, Sequence
 
 from ..errors import UserError
-from ..files import IMAGE_SUFFIXES, atomic_write, output_folder
-from ..runs import next_run_dir
+from ..files import IMAGE_SUFFIXES, atomic_write, make_folder
+from ..runs import make_run_dir
 from .parsing import Parser, bounded, example
 from .val import add_detection_flags
 
@@ -55,10 +55,11 @@ def run(args: argparse.Namespace) -> int:
         fuse=True,
         batch_size=args.batch_size,
     )
-    output = Path(args.output).expanduser() if args.output else next_run_dir("predict")
+    output = Path(args.output).expanduser() if args.output else make_run_dir("predict")
     pictures = [output / "images" / name for name in output_names(paths)]
     _refuse_overwriting(paths, pictures)
-    output_folder(output, "images")
+    for folder in (output, output / "images"):
+        make_folder(folder)
 
     results: list[dict[str, Any]] = []
     ids, categories = image_ids(paths), category_ids(detector.net.classes)

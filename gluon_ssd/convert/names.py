@@ -8,7 +8,7 @@ from typing import Any, Callable, Iterator, Sequence
 import numpy as np
 
 from ..data.coco_names import COCO_CLASSES, COCO_IDS
-from ..model_zoo.resnet import RESNETS
+from ..model_zoo.specs import RESNETS
 
 Arrays = Sequence[np.ndarray]
 

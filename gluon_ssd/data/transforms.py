@@ -150,6 +150,14 @@ class SSDTrainTransform(EvalTransform):
         return Plan(frame, mirror, self.jitter.draw(rng) if self.jitter else None)
 
 
+def training_transform(augment: str, preprocess: Preprocess) -> EvalTransform:
+    """The augmentation that a recipe's ``augment`` means."""
+    if augment == "ssd":
+        # One try per crop option, as the published trainings do.
+        return SSDTrainTransform(preprocess, attempts=1)
+    return FlipTrainTransform(preprocess) if augment == "flip" else PlainTrainTransform(preprocess)
+
+
 def follow(plan: Plan, boxes: np.ndarray, labels: np.ndarray) -> Objects:
     """Carry objects (ltrb pixels) through a plan: those centred inside its frame, as ltrb fractions of it."""
     frame = np.array(plan.frame, np.float64)

@@ -17,12 +17,14 @@ from ..data.pipelines import InputSettings, make_loader
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform
 from ..errors import UserError
-from ..files import atomic_write, output_folder
+from ..files import atomic_write, make_folder
+from ..locks import only_writer
 from ..predict import Detector, restore, to_pixels
 from .checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from .coco_eval import METRICS, Scores, score
 from .device import images_on, target_of
 from .distributed import World, connect
+from .stored_recipe import find_data
 
 Found = Dict[int, Tuple[np.ndarray, np.ndarray, np.ndarray]]
 ALONE = World()
@@ -172,11 +174,17 @@ def score_table(scores: Scores, most: int = 20) -> str:
 def write_evaluation(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> None:
     """Writes detections (COCO results), scores, the table per class and the plots into ``folder``.
 
-    Raises UserError when it cannot be written.
+    A training and `gluon-ssd val` may do so at the same moment; the folder then holds what the later one has
+    found, all of it. Raises UserError when it cannot be written.
     """
+    make_folder(folder)
+    with only_writer(folder):
+        _write_files(evaluation, dataset, folder)
+
+
+def _write_files(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> None:
     from ..report.gallery import write_pictures
 
-    output_folder(folder)
     results = [
         {
             "image_id": int(row[0]),
@@ -239,11 +247,11 @@ def validate(
         detector = Detector(net, fuse=True, **_detection_settings(saved, asked))
         if settings.data_pipeline == "synthetic":
             return _time_synthetic(detector, limit or DEFAULT_IMAGES, batch_size, settings, world)
-        dataset = _dataset_of(saved, split, data, annotation, images)
         run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+        dataset = _dataset_of(saved, run, split, data, annotation, images)
         folder = Path(output).expanduser() if output else run / ("val" if split == "val" else f"val-{split}")
         if world.first:
-            output_folder(folder)
+            make_folder(folder)
         evaluation = evaluate(
             detector, dataset, batch_size=batch_size, settings=settings, limit=limit, world=world
         )
@@ -272,14 +280,15 @@ def _time_synthetic(
 
 
 def _dataset_of(
-    saved: Checkpoint, split: str, data: str | None, annotation: str | None, images: str | None
+    saved: Checkpoint, run: Path, split: str, data: str | None, annotation: str | None, images: str | None
 ) -> CocoDataset:
     """The data set that was named, else the one that ``saved`` was trained with, in its order of classes."""
-    if data is None and annotation is None and images is None:
-        keys = ("data", f"{split}_annotation", f"{split}_images")
-        data, annotation, images = (saved.recipe.get(key) for key in keys)
-    elif data is None:
-        data = saved.recipe.get("data")
+    if data is None:
+        given = annotation is not None or images is not None
+        found = find_data(saved.recipe, saved.recipe, run, () if given else (split,))
+        data = found.get("data")
+        if not given:
+            annotation, images = found.get(f"{split}_annotation"), found.get(f"{split}_images")
     if data is None and annotation is None:
         raise UserError("no data set; give its folder: --data /path/to/coco")
     return open_dataset(data or ".", split, annotation, images, classes=saved.classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Mapping
 
 from ..model_zoo.transfer import TransferReport
@@ -18,6 +19,7 @@ _INPUT_BOUND = 0.2
 
 def opening_lines(
     inputs: Inputs,
+    run_dir: Path,
     transferred: TransferReport | None,
     progress: Progress,
     processes_before: int,
@@ -30,7 +32,7 @@ def opening_lines(
     lines = [
         f"{recipe.model}, {len(train_set.classes)} classes, {recipe.precision} on {inputs.device}",
         *_image_lines(inputs),
-        f"run folder {inputs.run_dir}",
+        f"run folder {run_dir}",
         *describe_ranks(world, recipe),
     ]
     if transferred is not None and inputs.start_from is not None:

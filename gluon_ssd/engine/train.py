@@ -28,9 +28,11 @@ from .pace import Pace
 from .pictures import write_batch_picture
 from .ranks import average_statistics, averaged
 from .result import TrainResult
+from .run_folder import claim_folder
 from .scorer import PendingEvaluations, Scorer
-from .setup import Inputs, gather, input_settings, prepare_folder, training_loader
+from .setup import Inputs, gather, input_settings, training_loader
 from .stop_signals import StopSignals, stopped_at, way_on
+from .stored_recipe import stored_recipe
 from .watch import LossWatch
 
 PARTS = ("loss", "cls_loss", "box_loss")
@@ -49,9 +51,9 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
     given = check_callbacks(callbacks)
     with world.together(), closing(_told(recipe, world, given)) as told, StopSignals(world) as signals:
         training = _Training(gather(recipe, world), told, signals)
-        run_dir = training.run_dir
-        if world.first:
-            prepare_folder(run_dir, recipe)
+        folder = claim_folder(training.recipe, world, training.inputs.resumed is not None)
+        run_dir = folder.path
+        training.enter(run_dir)
         console = Console(run_dir / "train.log" if world.first else None, quiet or not world.first)
         try:
             return training.run(console)
@@ -62,6 +64,7 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
         finally:
             training.pending.close()
             console.close()
+            folder.close()
 
 
 def _told(recipe: Recipe, world: World, given: Sequence[Callback]) -> CallbackList:
@@ -69,13 +72,13 @@ def _told(recipe: Recipe, world: World, given: Sequence[Callback]) -> CallbackLi
 
 
 class _Training:
-    """The state of one run. ``run`` is the loop, the rest its steps; nothing is written before it."""
+    """The state of one run. ``run`` is the loop, the rest its steps; nothing is written before `enter`."""
 
     console: Console
 
     def __init__(self, inputs: Inputs, callbacks: CallbackList, signals: StopSignals) -> None:
         self.callbacks, self.signals = callbacks, signals
-        self.inputs, self.recipe, self.run_dir = inputs, inputs.recipe, inputs.run_dir
+        self.inputs, self.recipe = inputs, inputs.recipe
         recipe, resumed = inputs.recipe, inputs.resumed
         self.device, self.world = inputs.device, inputs.world
         self.net, self.transferred = make_net(inputs)
@@ -88,18 +91,23 @@ class _Training:
         # What is left over from whole updates is not used.
         self.batches = len(self.loader) // recipe.accumulate * recipe.accumulate
         self.schedule = make_schedule(recipe, inputs.train_images, self.world.size)
-        self.metrics = MetricsFile(self.run_dir / "metrics.csv", self.progress.epoch - 1)
-        self.watch = LossWatch(self.run_dir, PARTS, self.world.rank)
         self.pace = Pace(meets_inside=recipe.bn_group > 1)
         self.step.before_exchange = self.pace.gradients_queued
         self.pending = PendingEvaluations(self.world, None)
+
+    def enter(self, run_dir: Path) -> None:
+        """Takes ``run_dir``, which was claimed for this training, for its own."""
+        self.run_dir, self.stored = run_dir, stored_recipe(self.recipe, run_dir)
+        self.metrics = MetricsFile(run_dir / "metrics.csv", self.progress.epoch - 1)
+        self.watch = LossWatch(run_dir, PARTS, self.world.rank)
 
     def run(self, console: Console) -> TrainResult:
         """All epochs, or as far as ``max_steps`` or the target allow."""
         self.console = console
         self.loader.tell_skipped(console.say)
         recipe, progress = self.recipe, self.progress
-        for line in opening_lines(self.inputs, self.transferred, progress, self.processes_before):
+        facts = self.transferred, progress, self.processes_before
+        for line in opening_lines(self.inputs, self.run_dir, *facts):
             console.say(line)
         self.callbacks.started(self._info())
         self.world.advise(lambda: way_on(self.run_dir), console.note)
@@ -276,7 +284,7 @@ class _Training:
         """What a checkpoint is made of."""
         if self.step.scale is not None:
             self.progress.loss_scale = asdict(self.step.scale)
-        return self.net, self.step.trainer, self.progress, self.recipe.to_dict()
+        return self.net, self.step.trainer, self.progress, self.stored
 
     def _evaluate_if_due(self) -> bool:
         """Evaluates if that is wanted here and not done; True when the target is reached."""

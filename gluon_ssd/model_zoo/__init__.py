@@ -1,11 +1,11 @@
-"""Models by name."""
+"""Models by name. Their rows can be read without MXNet, which is imported when one is built."""
 
-from . import classifier, retinanet_models, ssd_models
+from . import classifier_models, retinanet_models, ssd_models
 from .registry import ModelRow, get_model, list_models, model_row, register_model
 
 __all__ = [
     "ModelRow",
-    "classifier",
+    "classifier_models",
     "get_model",
     "list_models",
     "model_row",

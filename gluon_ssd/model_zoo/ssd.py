@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Sequence
 
 import numpy as np
@@ -17,16 +16,7 @@ from ..nn import norm as trained_norm
 from ..postprocess import SSDPostprocess
 from ..targets import SSDTargetEncoder
 from .network import HeadRows, Network
-
-
-@dataclass(frozen=True)
-class ExtraLayer:
-    """1x1 convolution to ``middle`` channels, then 3x3 to ``channels``, each with ReLU."""
-
-    middle: int
-    channels: int
-    stride: int = 2
-    padding: int = 1
+from .specs import ExtraLayer
 
 
 class ExtraBlock(HybridBlock):

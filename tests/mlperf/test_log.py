@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from golden import FOLDER
 
+from gluon_ssd.data.transforms import training_transform
 from gluon_ssd.engine import train as train_module
 from gluon_ssd.engine.build import make_schedule
 from gluon_ssd.engine.callbacks import RunInfo, callbacks_of
 from gluon_ssd.engine.mlperf.log import CROP_ATTEMPTS, MlperfLog, settings, submission_fields
 from gluon_ssd.engine.mlperf.rules import RULES, rules_for, tensor_names
-from gluon_ssd.engine.setup import training_transform
 from gluon_ssd.engine.train import run_training
 from gluon_ssd.errors import UserError
 from gluon_ssd.model_zoo.registry import model_outline

@@ -23,7 +23,7 @@ from .rules import INSTALL, Rules, rules_for, tensor_names
 LOG_FILE = "mlperf.log"
 # Which rules the log was written for. Not a key of MLPerf's; its checker passes over such.
 RULES_KEY = "ruleset"
-# Per option of the random crop, as `setup.training_transform` makes; MLPerf's max_samples is not a run's.
+# Per option of the random crop, as in `training_transform`; MLPerf's max_samples is not a run's.
 CROP_ATTEMPTS = 1
 DIVISIONS = ("closed", "open")
 STATUSES = ("onprem", "cloud", "preview", "research")
