@@ -15,7 +15,7 @@ from .engine.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from .engine.device import pick_device
 from .engine.fused import can_fuse, fused_copy
 from .errors import UserError
-from .model_zoo import get_model
+from .model_zoo import as_detector, get_model
 from .model_zoo.transfer import set_parameters
 
 Image = Union[str, Path, np.ndarray]
@@ -95,7 +95,7 @@ class Detector:
         self.batch_size = batch_size
         self.device = next(iter(net.collect_params().values())).list_ctx()[0]
         self._transform = EvalTransform(net.preprocess)
-        self._postprocess = net.postprocess(
+        self._postprocess = as_detector(net).postprocess(
             score_threshold=score_threshold, iou_threshold=iou_threshold, max_detections=max_detections
         )
         self._postprocess.initialize(ctx=self.device)
@@ -124,7 +124,7 @@ class Detector:
     def detect_batch(
         self, images: mx.nd.NDArray, layout: str = "NCHW"
     ) -> tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray]:
-        """Normalised images to padded (class_ids, scores, boxes), as `SSDPostprocess` gives them.
+        """Normalised images to padded (class_ids, scores, boxes), as the network's `postprocess` gives them.
 
         ``images``: (N, 3, H, W), or in the network's own ``layout``.
         """

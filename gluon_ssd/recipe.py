@@ -56,7 +56,9 @@ class Recipe:
     val_images: str | None = _key(None, "data", "validation images, if not where COCO has them")
     limit_train: int | None = _key(None, "data", "use only the first N training images", low=1)
     limit_val: int | None = _key(None, "data", "use only the first N validation images", low=1)
-    augment: str = _key("ssd", "data", "in training; flip is RetinaNet's", choices=("ssd", "flip", "none"))
+    augment: str | None = _key(
+        None, "data", "in training, if not the model's own", choices=("ssd", "flip", "none")
+    )
     data_pipeline: str = _key(
         "native", "data", "synthetic: random images, for speed", choices=("native", "dali", "synthetic")
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Callable, Union
 
 import mxnet as mx
 
@@ -34,6 +35,13 @@ _ORDER_KEYS = (
     "data_pipeline",
     "input_batch_multiplier",
 )
+
+# One try per crop option, as the published trainings do.
+_AUGMENTATIONS: dict[str, Callable[[Preprocess], EvalTransform]] = {
+    "ssd": partial(SSDTrainTransform, attempts=1),
+    "flip": FlipTrainTransform,
+    "none": PlainTrainTransform,
+}
 
 DataSet = Union[CocoDataset, SyntheticDataset]
 
@@ -135,12 +143,19 @@ def _check_resumed(resumed: Checkpoint, recipe: Recipe, train_set: DataSet) -> N
             )
 
 
+def augmentation(recipe: Recipe) -> str:
+    """The name of the augmentation that ``recipe`` asks for, or that its model has by default."""
+    return recipe.augment or model_row(recipe.model).default_augment
+
+
+def crop_attempts(augment: str) -> int | None:
+    """How often the augmentation of this name tries each option of a random crop; None where it has none."""
+    return getattr(_AUGMENTATIONS[augment], "keywords", {}).get("attempts")
+
+
 def training_transform(augment: str, preprocess: Preprocess) -> EvalTransform:
-    """The augmentation that a recipe's ``augment`` means."""
-    if augment == "ssd":
-        # One try per crop option, as the published trainings do.
-        return SSDTrainTransform(preprocess, attempts=1)
-    return FlipTrainTransform(preprocess) if augment == "flip" else PlainTrainTransform(preprocess)
+    """The augmentation of this name."""
+    return _AUGMENTATIONS[augment](preprocess)
 
 
 def input_settings(recipe: Recipe) -> InputSettings:
@@ -153,7 +168,7 @@ def training_loader(inputs: Inputs, net: Any) -> EpochLoader:
     recipe, train_set = inputs.recipe, inputs.train_set
     loader = make_loader(
         train_set,
-        training_transform(recipe.augment, net.preprocess),
+        training_transform(augmentation(recipe), net.preprocess),
         recipe.batch_size,
         input_settings(recipe),
         target_of(inputs.device, net),

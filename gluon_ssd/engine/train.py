@@ -30,8 +30,6 @@ from .scorer import Scorer, Unscored
 from .setup import Inputs, gather, input_settings, prepare_folder, training_loader
 from .watch import LossWatch
 
-PARTS = ("loss", "cls_loss", "box_loss")
-
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -94,8 +92,9 @@ class _Training:
         # What is left over from whole updates is not used.
         self.batches = len(self.loader) // recipe.accumulate * recipe.accumulate
         self.schedule = make_schedule(recipe, inputs.train_images, self.world.size)
-        self.metrics = MetricsFile(self.run_dir / "metrics.csv", self.progress.epoch - 1)
-        self.watch = LossWatch(self.run_dir, PARTS, self.world.rank)
+        losses = self.step.loss_names
+        self.metrics = MetricsFile(self.run_dir / "metrics.csv", losses, self.progress.epoch - 1)
+        self.watch = LossWatch(self.run_dir, losses, self.world.rank)
         self.pace = Pace(meets_inside=recipe.bn_group > 1)
         self.step.before_exchange = self.pace.gradients_queued
         self.unscored = Unscored(self.world, None)
@@ -225,7 +224,7 @@ class _Training:
 
     def _means(self) -> dict[str, float]:
         sums = self.progress.sums
-        return {name: sums[name] / sums["batches"] for name in PARTS if name in sums}
+        return {name: sums[name] / sums["batches"] for name in self.step.loss_names if name in sums}
 
     def _show(self, lr: float) -> None:
         progress = self.progress

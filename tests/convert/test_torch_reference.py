@@ -169,7 +169,7 @@ def test_the_written_file_of_an_ssd_gives_our_outputs(tmp_path, model, style):
 def test_the_written_file_of_a_retinanet_gives_our_outputs(tmp_path, model, style, channels):
     import mxnet as mx
 
-    from gluon_ssd.convert.names import COCO_IDS
+    from gluon_ssd.model_zoo.retinanet import COCO_IDS
 
     net, state = network(model, tmp_path)
     image = image_of(128, 96)
