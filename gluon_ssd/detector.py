@@ -15,8 +15,9 @@ from .engine.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from .engine.device import pick_device
 from .engine.fused import can_fuse, fused_copy
 from .errors import UserError
-from .model_zoo import as_detector, get_model
+from .model_zoo import as_detector, get_model, list_models
 from .model_zoo.transfer import set_parameters
+from .plugins import import_plugins
 
 Image = Union[str, Path, np.ndarray]
 
@@ -152,7 +153,8 @@ def load(where: str | Path, device: str = "auto") -> Any:
     """The network of a checkpoint, with its classes and preprocessing.
 
     ``where``: a checkpoint file, a run folder (its best), or ``RUN/best``, ``RUN/last``. ``device``: auto,
-    cpu or gpu. Raises UserError when there is none or it is damaged.
+    cpu or gpu. A model that is not in the zoo comes from the plugin that the recipe names, a Python file or
+    module on this machine, which is imported. Raises UserError when there is none or it is damaged.
     """
     return restore(read_checkpoint(find_checkpoint(where)), device)
 
@@ -160,6 +162,8 @@ def load(where: str | Path, device: str = "auto") -> Any:
 def restore(checkpoint: Checkpoint, device: str = "auto", local_rank: int = 0) -> Any:
     """The network of a checkpoint that was read. Raises UserError when none is such, or it does not fit."""
     context = pick_device(device, local_rank)
+    if checkpoint.model not in list_models():
+        _import_plugins_of(checkpoint)
     taken = sorted({"name", "classes", "ctx"} & set(checkpoint.options))
     if taken:
         raise UserError(f"{checkpoint.path}: not a checkpoint of this library; {taken[0]} is no option")
@@ -170,6 +174,19 @@ def restore(checkpoint: Checkpoint, device: str = "auto", local_rank: int = 0) -
     net.preprocess = checkpoint.preprocess
     set_parameters(net, checkpoint.parameters, str(checkpoint.path))
     return net
+
+
+def _import_plugins_of(checkpoint: Checkpoint) -> None:
+    """Imports what the training of ``checkpoint`` had imported to know its model."""
+    names = checkpoint.recipe.get("plugin") or ()
+    hint = f"give the one that adds {checkpoint.model}: --plugin FILE"
+    # A training writes whole paths. A file of the current folder is nothing that a checkpoint may name.
+    if not all(isinstance(name, str) and Path(name).is_absolute() == name.endswith(".py") for name in names):
+        raise UserError(f"{checkpoint.path}: its recipe names plugins {names!r}; {hint}")
+    try:
+        import_plugins(names)
+    except UserError as error:
+        raise UserError(f"{checkpoint.path}: {error}; {hint}") from None
 
 
 def _picture(image: Image) -> np.ndarray:

@@ -30,6 +30,7 @@ class Recipe:
     """
 
     model: str = _key("ssd_resnet34", "model", "model of the zoo (list: gluon-ssd models)")
+    plugin: tuple[str, ...] = _key((), "model", "a Python file or module that adds models; repeatable")
     backbone: str | None = _key(None, "model", "another backbone for an SSD: gluoncv:NAME")
     pretrained_backbone: str | None = _key(
         None, "model", "backbone weights to start from: a file, or published"

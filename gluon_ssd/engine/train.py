@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Callable
 
 import mxnet as mx
 
 from ..detector import Detector
+from ..plugins import import_plugins
 from ..recipe import Recipe
 from ..report.plots import plot_metrics
 from .archive import write_archive
@@ -44,10 +45,11 @@ class TrainResult:
 def run_training(recipe: Recipe, quiet: bool = False) -> TrainResult:
     """Trains as ``recipe`` says and returns where the results are.
 
-    With ``recipe.resume`` it goes on from the run folder's last checkpoint, on the same trajectory.
-    Several processes started together train one network; rank 0 writes and speaks. Raises UserError for bad
-    input, an unusable run folder, and a loss that is not finite.
+    With ``recipe.resume`` it goes on from the run folder's last checkpoint, on the same trajectory. The
+    recipe's plugins are imported first. Several processes started together train one network; rank 0 writes
+    and speaks. Raises UserError for bad input, an unusable run folder, and a loss that is not finite.
     """
+    recipe = replace(recipe, plugin=import_plugins(recipe.plugin))
     world = connect(recipe.bn_group, recipe.fusion_mb)
     with world.together():
         observer = observer_for(recipe, world.rank)
