@@ -21,7 +21,7 @@ from mxnet.gluon import HybridBlock, nn
 from gluon_ssd.data.coco_names import COCO_CLASSES
 from gluon_ssd.data.preprocess import Preprocess
 from gluon_ssd.losses import RetinaLoss
-from gluon_ssd.model_zoo import DetectionNetwork, ModelRow, register_model
+from gluon_ssd.model_zoo import Backbone, DetectionNetwork, ModelRow, register_model
 from gluon_ssd.model_zoo.resnet import RESNETS, ResNet, ResNetSpec
 from gluon_ssd.nn import Conv2D, FeaturePyramid, channels_last, current, norm
 from gluon_ssd.postprocess import RetinaPostprocess
@@ -70,17 +70,9 @@ class FCOS(DetectionNetwork):
     output_names = ("cls_preds", "box_preds", "centre_preds")
 
     def __init__(
-        self,
-        row: ModelRow,
-        class_names: Sequence[str],
-        backbone: HybridBlock,
-        *,
-        channels: int = 256,
-        depth: int = 4,
-        reach: int = 8,
-        prefix: str = "fcos0_",
+        self, row: ModelRow, classes: Sequence[str], backbone: Backbone, channels: int, depth: int, reach: int
     ) -> None:
-        super().__init__(row.name, class_names, Preprocess(size=row.input_size), prefix=prefix)
+        super().__init__(row.name, classes, Preprocess(size=row.input_size), prefix="fcos0_")
         self._reach = reach
         with self.name_scope():
             self.backbone = backbone
@@ -98,8 +90,8 @@ class FCOS(DetectionNetwork):
         levels, boxes, centres = self.features(x), [], []
         for level, found in enumerate(self.box_head(*levels)):
             scale = F.reshape(F.slice_axis(scales, axis=0, begin=level, end=level + 1), (1, 1, 1))
-            sides = F.slice_axis(found, axis=2, begin=0, end=4)
-            boxes.append(F.exp(F.clip(F.broadcast_mul(sides, scale), -6, 6)))
+            scaled = F.broadcast_mul(F.slice_axis(found, axis=2, begin=0, end=4), scale)
+            boxes.append(F.exp(F.clip(scaled, -6, 6)))
             centres.append(F.slice_axis(found, axis=2, begin=4, end=5))
         parts = self.class_head(*levels), boxes, centres
         return tuple(F.concat(*part, dim=1) for part in parts)
@@ -180,8 +172,8 @@ class TargetEncoder:
 class FCOSLoss(RetinaLoss):
     """Focal loss of classes, GIoU loss of boxes weighted by centre-ness, cross entropy of centre-ness.
 
-    Inputs: the three outputs of `FCOS` and the three targets. The first two are divided by the number of
-    places with an object in the batch, and boxes by the sum of their weights.
+    Inputs: the outputs of `FCOS`, then the targets. Boxes are divided by the sum of their weights, the others
+    by the number of places with an object.
     """
 
     part_names = ("cls_loss", "box_loss", "centre_loss")
@@ -234,7 +226,6 @@ ROW = ModelRow(
     backbone="resnet50",
     input_size=(800, 800),
     default_classes=COCO_CLASSES,
-    recipe="",
     summary="FCOS with ResNet-50 and a feature pyramid",
     source="Tian et al. 2019",
     backbone_weights="resnet50",
@@ -249,7 +240,7 @@ def _resnet(spec: ResNetSpec) -> ResNet:
 
 @register_model(ROW)
 def build_fcos(row: ModelRow, classes: Sequence[str]) -> FCOS:
-    return FCOS(row, classes, _resnet(RESNETS["resnet50"]))
+    return FCOS(row, classes, _resnet(RESNETS["resnet50"]), channels=256, depth=4, reach=8)
 
 
 @register_model(replace(TINY, summary="small FCOS for the demo's shapes"))

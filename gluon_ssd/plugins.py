@@ -34,7 +34,7 @@ def _import(name: str) -> str:
     path = Path(name).expanduser()
     is_file = path.suffix == ".py" or len(path.parts) > 1
     if is_file and not path.is_file():
-        raise UserError(f"plugin {name}: no such file; give a Python file or the name of a module")
+        raise UserError(f"plugin {name}: no such file")
     try:
         if is_file:
             _import_file(path.resolve())

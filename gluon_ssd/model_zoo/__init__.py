@@ -1,10 +1,11 @@
 """Models by name, and what a family of models is made of."""
 
 from . import classifier, retinanet_models, ssd_models
-from .base import DetectionNetwork, Network, as_detector
+from .base import Backbone, DetectionNetwork, Network, as_detector
 from .registry import ModelRow, get_model, list_models, model_row, register_model
 
 __all__ = [
+    "Backbone",
     "DetectionNetwork",
     "ModelRow",
     "Network",

@@ -47,9 +47,9 @@ class ModelRow:
     backbone: str
     input_size: tuple[int, int]
     default_classes: tuple[str, ...]
-    recipe: str
     summary: str
     source: str
+    recipe: str = ""
     options: tuple[str, ...] = ()
     kind: str = "detector"
     weights: str = ""
