@@ -88,6 +88,7 @@ class FCOS(DetectionNetwork):
 
     def hybrid_forward(self, F: Any, x: Any, scales: Any) -> tuple[Any, Any, Any]:
         levels, boxes, centres = self.features(x), [], []
+        scales = F.amp_cast(scales, dtype="float32")
         for level, found in enumerate(self.box_head(*levels)):
             scale = F.reshape(F.slice_axis(scales, axis=0, begin=level, end=level + 1), (1, 1, 1))
             scaled = F.broadcast_mul(F.slice_axis(found, axis=2, begin=0, end=4), scale)
