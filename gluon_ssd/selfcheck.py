@@ -44,10 +44,13 @@ def run_selfcheck(model: str = "ssd_tiny", batch_size: int = 2, seed: int = 0, *
     problem = _output_problem(net, outputs)
 
     start = time.perf_counter()
-    loss = _train_step(net, images, random)
+    losses = _train_step(net, images, random)
     step_ms = 1000 * (time.perf_counter() - start)
-    if problem is None and not np.isfinite(loss):
-        problem = f"the loss of one training step is {loss}"
+    names, loss = ("loss", *net.loss().part_names), losses[0]
+    if len(losses) != len(names):
+        problem = problem or f"the loss gives {len(losses)} numbers, named are {', '.join(names)}"
+    elif not np.isfinite(losses).all():
+        problem = problem or f"the loss of one training step is {loss}"
     return SelfCheck(model, forward_ms, step_ms, loss, problem)
 
 
@@ -68,8 +71,8 @@ def _output_problem(net: DetectionNetwork, outputs: Sequence[mx.nd.NDArray]) -> 
     return None
 
 
-def _train_step(net: DetectionNetwork, images: mx.nd.NDArray, random: np.random.RandomState) -> float:
-    """One SGD step on one random object per image; returns the loss after it, which saw the new weights."""
+def _train_step(net: DetectionNetwork, images: mx.nd.NDArray, random: np.random.RandomState) -> list[float]:
+    """One SGD step on one random object per image; returns the losses after it, which saw the new weights."""
     corners = random.uniform(0.1, 0.4, (len(images), 1, 2))
     boxes = np.concatenate([corners, corners + 0.4], axis=2).astype(np.float32)
     labels = random.randint(len(net.classes), size=(len(images), 1)).astype(np.int32)
@@ -81,4 +84,4 @@ def _train_step(net: DetectionNetwork, images: mx.nd.NDArray, random: np.random.
     loss.backward()
     trainer.step(1)
     with autograd.record():
-        return float(loss_of(*net(images), *targets)[0].asscalar())
+        return [float(loss.asscalar()) for loss in loss_of(*net(images), *targets)]

@@ -10,6 +10,8 @@ import pytest
 
 from gluon_ssd import UserError, get_model
 from gluon_ssd.data.preprocess import Preprocess
+from gluon_ssd.engine.step import TrainStep
+from gluon_ssd.losses import MultiBoxLoss
 from gluon_ssd.model_zoo import DetectionNetwork, as_detector, model_row, register_model, registry
 from gluon_ssd.model_zoo.resnet import ResNet
 from gluon_ssd.model_zoo.ssd import SSD
@@ -72,3 +74,29 @@ def test_every_family_checks_itself():
     assert found.problem is None and np.isfinite(found.loss)
     with pytest.raises(UserError, match="resnet18 is a backbone, not a detector"):
         run_selfcheck("resnet18")
+
+
+def test_a_family_that_lacks_something_is_told_when_it_is_defined():
+    with pytest.raises(TypeError, match="Half lacks anchors, loss, postprocess, which a family of detectors"):
+
+        class Half(DetectionNetwork):
+            hybrid_forward = features = target_encoder = None
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("cls_loss",), "the loss gives 3 numbers, named are loss, cls_loss"),
+        (("cls_loss", "box_loss"), None),
+    ],
+)
+def test_the_self_check_counts_the_losses(silent, monkeypatch, names, message):
+    monkeypatch.setattr(MultiBoxLoss, "part_names", names)
+    assert run_selfcheck("silent").problem == message
+
+
+def test_names_of_losses_are_columns_that_plots_know(silent, monkeypatch):
+    net = silent("a")
+    monkeypatch.setattr(MultiBoxLoss, "part_names", ("lr", "box_loss"))
+    with pytest.raises(ValueError, match="part_names of a loss end in _loss, got lr, box_loss"):
+        TrainStep(net, net.loss())

@@ -53,6 +53,8 @@ class TrainStep:
     ) -> None:
         self.net, self.accumulate, self.scale = net, accumulate, scale
         self.loss_names = ("loss", *getattr(loss, "part_names", ()))
+        if not all(name.endswith("_loss") for name in self.loss_names[1:]):
+            raise ValueError(f"part_names of a loss end in _loss, got {', '.join(loss.part_names)}")
         self.world, self._compression, self._groups = world or World(), compression, groups
         # Called when the gradients of an update are queued and nothing has been exchanged.
         self.before_exchange: Callable[[], None] = lambda: None

@@ -179,6 +179,10 @@ class Network(HybridBlock):
         return dict.fromkeys(changing, (none, none, 0))
 
 
+# What a family cannot do without.
+REQUIRED = ("hybrid_forward", "features", "anchors", "target_encoder", "loss", "postprocess")
+
+
 class DetectionNetwork(Network):
     """The contract of a family of detectors: what it has to say, and what it may.
 
@@ -190,10 +194,17 @@ class DetectionNetwork(Network):
     A family defines ``hybrid_forward``, ``features``, ``anchors``, ``target_encoder``, ``loss`` and
     ``postprocess``. It may define ``head_rows``, so that transfer keeps what is known of classes of the same
     name; ``reference_names`` and ``reference_aliases``, to exchange weights with PyTorch; ``mlperf_tensors``.
-    What is known without building a network stands in its `ModelRow`.
+    What is known without building a network stands in its `ModelRow`. A class that lacks something raises
+    TypeError as soon as it is defined.
     """
 
     output_names: tuple[str, ...] = ("cls_preds", "box_preds")
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        missing = [name for name in REQUIRED if getattr(cls, name) is getattr(DetectionNetwork, name)]
+        if missing:
+            raise TypeError(f"{cls.__name__} lacks {', '.join(missing)}, which a family of detectors defines")
 
     def anchors(self, height: int, width: int) -> np.ndarray:
         """(A, 4) float32 ltrb in pixels of an input of this size, in the order of the outputs.
