@@ -22,7 +22,8 @@ from gluon_ssd.data.coco_names import COCO_CLASSES
 from gluon_ssd.data.preprocess import Preprocess
 from gluon_ssd.losses import RetinaLoss
 from gluon_ssd.model_zoo import Backbone, DetectionNetwork, ModelRow, register_model
-from gluon_ssd.model_zoo.resnet import RESNETS, ResNet, ResNetSpec
+from gluon_ssd.model_zoo.resnet import ResNet
+from gluon_ssd.model_zoo.specs import RESNETS, ResNetSpec
 from gluon_ssd.nn import Conv2D, FeaturePyramid, channels_last, current, norm
 from gluon_ssd.postprocess import RetinaPostprocess
 

@@ -21,7 +21,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        with open(temporary, "rb") as file:
+        with open(temporary, "rb+") as file:  # Windows puts only what is open for writing on disk
             os.fsync(file.fileno())
         os.replace(temporary, path)
         _sync_folder(path.parent)
@@ -32,6 +32,23 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def absolute(path: str | Path) -> Path:
+    """Returns ``path`` as seen from anywhere; symbolic links stay, unless there is a ``..`` in it."""
+    whole = Path(path).expanduser()
+    # What ".." means after a symbolic link is known only to the file system.
+    return whole.resolve() if os.pardir in whole.parts else whole.absolute()
+
+
+def make_folder(folder: Path) -> None:
+    """Makes ``folder`` unless it is there. Raises UserError when it cannot be written into."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror}; choose another --output") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{folder}: cannot be written: no permission; choose another --output")
 
 
 @contextlib.contextmanager
@@ -59,6 +76,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         partial.mkdir(parents=True)
         yield partial
+        if path.is_dir():  # empty, as above; Windows replaces no folder, not even such a one
+            path.rmdir()
         os.replace(partial, path)
     except OSError as error:
         # The file may be one that was to be copied. It is not to blame for a full disk, though Python names

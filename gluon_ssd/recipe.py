@@ -6,6 +6,7 @@ win: defaults, recipe file, command line. What does not fit is a :class:`UserErr
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Mapping
@@ -149,6 +150,11 @@ class Recipe:
             checked[key] = result
         return replace(self, **checked)
 
+    def require_data(self, example: str) -> None:
+        """Raises UserError, which shows the ``example``, where no data set is named or made up."""
+        if self.data is None and self.train_annotation is None and self.data_pipeline != "synthetic":
+            raise UserError(f"no data set; give its folder: {example}")
+
     def to_dict(self) -> dict[str, Any]:
         """Return every key with a plain value (tuples as lists), in the order of the class."""
         items = asdict(self).items()
@@ -175,7 +181,7 @@ class Recipe:
         return self.eval_every > 0 and (epoch % self.eval_every == 0 or epoch == self.epochs)
 
 
-def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+def load_recipe(name_or_path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Load a recipe by its name in the zoo (``ssd_resnet34/mlperf``) or by the path of a YAML file.
 
     ``overrides`` win over the file. Raises :class:`UserError` for an unknown name (with the nearest ones),

@@ -257,7 +257,8 @@ def test_a_name_is_registered_once():
 def test_parts_that_do_not_fit_name_both_numbers():
     from gluon_ssd.anchors import SSD300_COCO
     from gluon_ssd.data.preprocess import Preprocess
-    from gluon_ssd.model_zoo.resnet import RESNETS, ResNet
+    from gluon_ssd.model_zoo.resnet import ResNet
+    from gluon_ssd.model_zoo.specs import RESNETS
     from gluon_ssd.model_zoo.ssd import SSD
 
     with pytest.raises(ValueError, match="give 1 feature maps, the default boxes are for 6"):

@@ -190,7 +190,7 @@ def _parameters(net: Any) -> dict[str, np.ndarray]:
 def load_network(source: Source) -> Any:
     """The network that a file holds the weights of, with them. Raises UserError when it cannot be told."""
     if source.kind == "checkpoint":
-        from ..detector import load
+        from ..predict import load
 
         return load(source.path, device="cpu")
     from ..model_zoo import get_model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import mxnet as mx
@@ -34,8 +33,8 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
         set_parameters(net, resumed.parameters, str(resumed.path))
     elif start_from is not None:
         report = transfer(net, start_from.parameters, start_from.classes)
-    elif recipe.pretrained_backbone and inputs.world.first:
-        load_backbone(net, Path(recipe.pretrained_backbone).expanduser())
+    elif inputs.backbone is not None:
+        load_backbone(net, inputs.backbone)
     if recipe.precision == "amp":
         compute_precision(net, _low_precision(inputs))
     _start_alike(inputs, net)

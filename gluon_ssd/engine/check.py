@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,15 +16,14 @@ from ..data.coco import has_split, locate_dataset
 from ..data.images import as_path
 from ..data.preprocess import Preprocess
 from ..data.record_files.manifest import holds_records, manifest_path, read_manifest
-from ..errors import UserError
-from ..files import atomic_write
+from ..data.transforms import training_transform
+from ..files import absolute, atomic_write, make_folder
 from ..model_zoo import as_detector, model_row
 from ..model_zoo.registry import ModelRow, model_outline
 from ..report.check_html import check_page
 from ..report.check_plots import annotated_sheet, augmented_sheet, plot_classes, plot_sizes
-from ..runs import next_run_dir
+from ..runs import make_run_dir
 from .console import Console
-from .setup import training_transform
 
 PAGE, FINDINGS = "report.html", "findings.json"
 # Named on the terminal; the report has the others.
@@ -59,8 +59,8 @@ def run_check(
         check = check_dataset(sources, target, console, decode=decode, workers=workers)
     finally:
         console.close()
-    folder = as_path(output) if output else next_run_dir("check")
-    write_check(check, folder, str(as_path(root)), row, target)
+    folder = as_path(output) if output else make_run_dir("check")
+    write_check(check, folder, str(absolute(as_path(root))), row, target)
     for line in summary(check, folder):
         console.say(line)
     if "val" not in sources:
@@ -102,15 +102,13 @@ def write_check(
     check: DatasetCheck, folder: Path, title: str, row: ModelRow, target: Target
 ) -> None:
     """Write report.html, its PNG pictures and findings.json into ``folder``. Raises UserError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror}; choose another --output") from None
+    make_folder(folder)
     pictures = []
     for split in check.splits.values():
         pictures += _write_pictures(split, check.classes, folder, row, target)
     page = check_page(check, printable(title), row.name, pictures)
-    content = {"harmful": check.harmful, "findings": [asdict(finding) for finding in check.findings]}
+    findings = [asdict(finding) for finding in check.findings]
+    content = {"harmful": check.harmful, "relative_to": os.getcwd(), "findings": findings}
     with atomic_write(folder / FINDINGS) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     with atomic_write(folder / PAGE) as temporary:

@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterator, Sequence
 import mxnet as mx
 import numpy as np
 
-from ..errors import UserError
+from ..errors import Interrupted, UserError
 from ..launch import Launch, detect
 from .lifeline import Lifeline
 from .rendezvous import meeting_point, wait_for_door
@@ -153,10 +153,13 @@ class HorovodWorld(World):
             # Horovod ends everywhere with the first rank that leaves; what is queued would fail.
             mx.nd.waitall()
         except BaseException as error:
+            if isinstance(error, Interrupted) and error.together:
+                mx.nd.waitall()
+                raise
             # Where another rank has ended, what Horovod's operations raise here only follows from it.
             if isinstance(error, mx.base.MXNetError):
                 self._lifeline.await_cause()
-            self._lifeline.fail(_reason(error))
+            self._lifeline.fail(_reason(error), getattr(error, "status", 1))
             atexit.register(_drop_operations)
             raise
 

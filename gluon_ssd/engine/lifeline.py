@@ -54,10 +54,10 @@ class Lifeline:
         threading.Thread(target=self._listen, name="gluon_ssd-lifeline", daemon=True).start()
         atexit.register(self._goodbye)
 
-    def fail(self, why: str) -> None:
-        """Tells the others that this rank ends, and why."""
+    def fail(self, why: str, status: int = 1) -> None:
+        """Tells the others that this rank ends, why, and the status they are to end with."""
         self._silent = True
-        self._send({"lost": self.rank, "cause": self._cause(self.rank, why)})
+        self._send({"lost": self.rank, "cause": self._cause(self.rank, why), "status": status})
 
     def await_cause(self) -> None:
         """Waits until another rank is known to have ended, for some seconds; then does not return."""
@@ -115,16 +115,16 @@ class Lifeline:
                     why = "it was killed, or its machine is gone"
                     self._end(peer.rank, self._cause(peer.rank, why, peer.host))
                 elif "lost" in message:
-                    self._end(message["lost"], message["cause"])
+                    self._end(message["lost"], message["cause"], message["status"])
 
-    def _end(self, lost: int, cause: str) -> None:
+    def _end(self, lost: int, cause: str, status: int = 1) -> None:
         """Passes the news on and ends this process: its main thread may be waiting for the rank forever."""
         if self._silent:
             return
         self._silent = True
         self._ending.set()
         if self.rank == 0:
-            self._send({"lost": lost, "cause": cause})
+            self._send({"lost": lost, "cause": cause, "status": status})
         text = cause
         with contextlib.suppress(Exception):
             text = "; ".join(filter(None, (cause, self.advice())))
@@ -133,7 +133,7 @@ class Lifeline:
             # At once: Horovod's thread complains at the same moment, and would tear the line.
             print(f"error: {text}\n", end="", file=sys.stderr, flush=True)
             sys.stdout.flush()
-        os._exit(1)
+        os._exit(status)
 
 
 class _Peer:

@@ -12,6 +12,20 @@ from ..files import atomic_write
 _FIRST, _LAST = ("epoch", "step", "lr"), ("images_per_second", "wait_share", "seconds", "map", "ap50")
 
 
+def read_rows(path: Path) -> list[dict[str, float | None]]:
+    """Returns the rows of a metrics file as numbers, None for an empty cell. No file has no rows."""
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return [{name: _number(text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _number(text: str) -> float | None:
+    if not text:
+        return None
+    return int(text) if text.isdecimal() else float(text)
+
+
 class MetricsFile:
     """The rows of a run. A row of an epoch that is there already is replaced, as happens after a resume."""
 

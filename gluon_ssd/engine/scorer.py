@@ -9,7 +9,6 @@ import contextlib
 import os
 import pickle
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from ..errors import UserError
 from .coco_eval import Scores
 from .distributed import World
 from .evaluate import Evaluation, Found, score_detections, write_evaluation
+from .stop_signals import kept_from_children
 
 
 class Scorer:
@@ -37,12 +37,15 @@ class Scorer:
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
         # It computes on no device, and is not one of the processes that a launcher has started.
         alone = {"PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": ""}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **alone},
-        )
+        # Ctrl-C reaches every process of the terminal, Slurm's SIGTERM every process of a job; the training
+        # decides what becomes of this one.
+        with kept_from_children():
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, **alone},
+            )
         self._replies: queue.Queue[Any] = queue.Queue()
         self.waiting = 0
         self._send((dataset, folder, best))
@@ -153,9 +156,7 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
 
 def main() -> None:
     """The process itself: requests on standard input, scores on standard output."""
-    # Ctrl-C reaches every process of the terminal; the training decides what becomes of this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):  # Windows has none
         os.nice(5)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

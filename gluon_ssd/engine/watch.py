@@ -53,10 +53,11 @@ class LossWatch:
         suffix = f"_rank{self._rank}" if self._rank else ""
         path = self._folder / f"nonfinite_batch{suffix}.npz"
         batch = pending.batch
-        arrays = {name: getattr(batch, name) for name in ("boxes", "labels", "image_ids", "sizes")}
-        arrays["images"] = batch.pictures()
+        names = ("boxes", "labels", "image_ids", "sizes")
+        arrays: dict[str, Any] = {name: getattr(batch, name) for name in names}
+        arrays.update(values, lr=pending.lr, images=batch.pictures())
         with atomic_write(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, lr=pending.lr, **values, **arrays)
+            np.savez(file, **arrays)
         parts = ", ".join(f"{name} {value:g}" for name, value in values.items())
         ids = ", ".join(str(image_id) for image_id in batch.image_ids)
         return UserError(

@@ -12,8 +12,6 @@ from ..data.preprocess import Preprocess
 from ..nn import Dense, GlobalAvgPool2D
 from .base import HeadRows, Network
 from .reference_names import Entry, conv_entries
-from .registry import ModelRow, register_model
-from .resnet import RESNETS, ResNet
 
 
 class Classifier(Network):
@@ -58,27 +56,3 @@ class Classifier(Network):
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         return self.output(self.pool(self.backbone(x)[-1]))
-
-
-def build_classifier(row: ModelRow, classes: Sequence[str]) -> Classifier:
-    """Builds the classifier of ``row``; names of parameters do not depend on what was built before."""
-    backbone = ResNet(RESNETS[row.backbone], prefix="classifier0_resnet0_")
-    return Classifier(row.name, backbone, classes, Preprocess(size=row.input_size), prefix="classifier0_")
-
-
-for _spec in RESNETS.values():
-    _title = _spec.name.replace("resnet", "ResNet-").replace("resnext", "ResNeXt-").replace("_", " ")
-    register_model(
-        ModelRow(
-            name=_spec.name,
-            family="resnet",
-            backbone=_spec.name,
-            input_size=(224, 224),
-            # ImageNet's classes by their numbers, as in the published weights.
-            default_classes=tuple(str(index) for index in range(1000)),
-            summary=f"torchvision's {_title}: 1000-class classifier, and maps of its four stages",
-            source="Xie et al. 2017" if _spec.groups > 1 else "He et al. 2016",
-            kind="backbone",
-            weights=_spec.name,
-        )
-    )(build_classifier)

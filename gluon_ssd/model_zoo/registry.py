@@ -6,10 +6,7 @@ from dataclasses import dataclass, field
 from numbers import Number
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
-import mxnet as mx
-
 from ..errors import UserError, unknown
-from ..nn import LayerConfig, using
 
 
 @dataclass(frozen=True)
@@ -129,6 +126,8 @@ def get_model(
     if bn_group is not None and not hasattr(bn_group, "allreduce"):
         raise UserError(f"bn_group is {bn_group!r}; give the ranks of a group (nn.RankGroup), or None")
     names = row.default_classes if classes is None else check_classes(classes)
+    from ..nn import LayerConfig, using
+
     config = LayerConfig(layout, dtype, _device(ctx), bn_fp16, bn_group)
     with using(config):
         net = builder(row, names, **options)
@@ -147,12 +146,16 @@ def _device(ctx: Any) -> str:
     if not contexts or any(one is not None and not hasattr(one, "device_type") for one in contexts):
         raise UserError(f"ctx is {ctx!r}; give an MXNet context, such as mxnet.gpu(0), or a list of them")
     gpus = [one for one in contexts if one is not None and one.device_type == "gpu"]
-    missing = [one for one in gpus if one.device_id >= mx.context.num_gpus()]
+    if not gpus:
+        return "cpu"
+    from mxnet.context import num_gpus
+
+    count = num_gpus()
+    missing = [one for one in gpus if one.device_id >= count]
     if missing:
-        count = mx.context.num_gpus()
         seen = f"GPUs 0 to {count - 1}" if count else "no GPU"
         raise UserError(f"ctx is {missing[0]}, and MXNet sees {seen} here; see gluon-ssd doctor")
-    return "gpu" if gpus else "cpu"
+    return "gpu"
 
 
 def check_classes(classes: Sequence[str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
@@ -18,21 +18,9 @@ from ..postprocess import RetinaPostprocess
 from ..targets import RetinaTargetEncoder
 from .base import DetectionNetwork, HeadRows
 from .reference_names import Entry, conv_entries, under
+from .specs import MLPERF_STYLE, TORCHVISION_STYLE, ReferenceStyle
 
 PRIOR_PROBABILITY = 0.01
-
-
-@dataclass(frozen=True)
-class ReferenceStyle:
-    """How a reference calls layers: what follows a pyramid convolution's number, convolutions in a head."""
-
-    pyramid: str
-    convs: tuple[str, ...]
-
-
-# MLPerf's training reference (v2.0 on), whose names torchvision had before version 0.13; torchvision's since.
-MLPERF_STYLE = ReferenceStyle("", ("0", "2", "4", "6"))
-TORCHVISION_STYLE = ReferenceStyle(".0", ("0.0", "1.0", "2.0", "3.0"))
 
 
 class RetinaNet(DetectionNetwork):

@@ -1,21 +1,22 @@
-"""Rows of the RetinaNet models."""
+"""Rows of the RetinaNet models. What they are built with is imported when one is built: it needs MXNet."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import index
-from typing import Sequence
+from typing import TYPE_CHECKING, Sequence
 
 from ..anchors import RetinaAnchors
 from ..data.coco_names import COCO_CLASSES
 from ..data.openimages_names import OPENIMAGES_MLPERF_CLASSES
 from ..data.preprocess import Preprocess
 from ..errors import UserError
-from ..nn import FrozenBatchNorm
 from .registry import MlperfBenchmark, ModelRow, register_model
-from .resnet import RESNETS, ResNet, ResNetSpec
-from .retinanet import MLPERF_STYLE, TORCHVISION_STYLE, ReferenceStyle, RetinaNet
+from .specs import MLPERF_STYLE, RESNETS, TORCHVISION_STYLE, ReferenceStyle, ResNetSpec
+
+if TYPE_CHECKING:
+    from .retinanet import RetinaNet
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,10 @@ def build_retinanet(
     ``norm_epsilon``: of the frozen batch norms; 0 for the weights that torchvision has published.
     ``input_size``: (height, width) that images are resized to; None is 800x800.
     """
+    from ..nn import FrozenBatchNorm
+    from .resnet import ResNet
+    from .retinanet import RetinaNet
+
     if not isinstance(norm_epsilon, (int, float)) or not 0 <= norm_epsilon < 1:
         raise UserError(f"norm_epsilon is {norm_epsilon!r}; give a number from 0 to below 1")
     config = CONFIGS[row.name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Iterator, Sequence
 
 import numpy as np
@@ -18,16 +17,7 @@ from ..postprocess import SSDPostprocess
 from ..targets import SSDTargetEncoder
 from .base import DetectionNetwork, HeadRows
 from .reference_names import Arrays, Entry, conv_entries, norm_entries, resnet_entries
-
-
-@dataclass(frozen=True)
-class ExtraLayer:
-    """1x1 convolution to ``middle`` channels, then 3x3 to ``channels``, each with ReLU."""
-
-    middle: int
-    channels: int
-    stride: int = 2
-    padding: int = 1
+from .specs import ExtraLayer, ReferenceBody
 
 
 class ExtraBlock(HybridBlock):
@@ -63,14 +53,6 @@ class ExtraBlock(HybridBlock):
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         return self.norm2(self.conv2(self.norm1(self.conv1(x))))
-
-
-@dataclass(frozen=True)
-class ReferenceBody:
-    """What a PyTorch reference of an SSD calls the stem's convolution and norm, and each stage."""
-
-    stem: tuple[str, str]
-    stages: tuple[str, ...]
 
 
 class SSD(DetectionNetwork):

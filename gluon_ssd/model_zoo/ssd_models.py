@@ -1,20 +1,20 @@
-"""Rows of the SSD models."""
+"""Rows of the SSD models. What they are built with is imported when one is built, since it needs MXNet."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Sequence
-
-from mxnet.gluon import HybridBlock
+from typing import TYPE_CHECKING, Any, Sequence
 
 from ..anchors import SSD300_COCO, DefaultBoxes
 from ..data.coco_names import COCO_CLASSES
 from ..data.preprocess import Preprocess
 from ..errors import UserError
-from .gluoncv_backbone import PREFIX, GluonCVBackbone, build_gluoncv_backbone
 from .registry import MlperfBenchmark, ModelRow, register_model
-from .resnet import RESNETS, ResNet, ResNetSpec
-from .ssd import SSD, ExtraLayer, ReferenceBody
+from .specs import RESNETS, ExtraLayer, ReferenceBody, ResNetSpec
+
+if TYPE_CHECKING:
+    from .gluoncv_backbone import GluonCVBackbone
+    from .ssd import SSD
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,13 @@ def build_ssd(row: ModelRow, classes: Sequence[str], *, backbone: str | None = N
 
     ``backbone``: ``gluoncv:NAME`` takes a classification network of GluonCV instead of the row's own.
     """
+    from .resnet import ResNet
+    from .ssd import SSD
+
     config = CONFIGS[row.name]
     extras, boxes = config.extras, config.default_boxes
     if backbone is None:
-        body: HybridBlock = ResNet(config.backbone, prefix="ssd0_resnetmlperf0_")
+        body: Any = ResNet(config.backbone, prefix="ssd0_resnetmlperf0_")
     else:
         body = _foreign_backbone(backbone, boxes)
         own = len(body.feature_info)
@@ -106,6 +109,8 @@ def build_ssd(row: ModelRow, classes: Sequence[str], *, backbone: str | None = N
 
 
 def _foreign_backbone(backbone: str, boxes: DefaultBoxes) -> GluonCVBackbone:
+    from .gluoncv_backbone import PREFIX, build_gluoncv_backbone
+
     if not isinstance(backbone, str) or not backbone.startswith(PREFIX):
         raise UserError(f"backbone is {backbone!r}; write {PREFIX}NAME for a network of GluonCV")
     # Classification networks end at stride 32; what is coarser comes from extra layers.

@@ -57,6 +57,10 @@ class Source(NamedTuple):
         """Return the annotations; a manifest holds sound ones, or it would not have been written."""
         return self.manifest.coco if self.manifest else read_tolerantly(self.annotation, findings)
 
+    def shown(self, file_name: str) -> str:
+        """Return what a message calls a picture: the path of its file, but in record files the name alone."""
+        return file_name if self.manifest else os.path.join(self.images_dir, file_name)
+
 
 @dataclass(frozen=True)
 class SplitCheck:
@@ -200,9 +204,10 @@ def _check_split(
     records, dropped, _ = make_records(file, source.images_dir, class_of)
     if source.manifest is not None:
         records = source.manifest.attach(records)
-    usable = _judge_files(file, facts, findings)
-    judge_boxes(file, findings)
-    judge_records(records, findings)
+    names = [source.shown(file_name) for file_name in file.file_names]
+    usable = _judge_files(file, names, facts, findings)
+    judge_boxes(file, names, findings)
+    judge_records(records, names, findings)
     objects = [record.objects() for record in records]
     labels = np.concatenate([label for _, label in objects])
     counts = np.bincount(labels, minlength=len(classes))
@@ -211,21 +216,23 @@ def _check_split(
     fractions = np.concatenate([boxes * scale for (boxes, _), scale in zip(objects, scales)])
     sides = (fractions[:, 2:] - fractions[:, :2]) * target.input_size[::-1]
     overlaps = best_iou(fractions, target.grids)
-    names = [record.path.name for record, (boxes, _) in zip(records, objects) for _ in boxes]
-    judge_sizes(names, sides, overlaps, target.model, findings)
+    of_objects = [name for name, (boxes, _) in zip(names, objects) for _ in boxes]
+    judge_sizes(of_objects, sides, overlaps, target.model, findings)
     return SplitCheck(
         name, source.annotation, source.images_dir, records, facts, usable, counts, sides, overlaps, dropped
     )
 
 
-def _judge_files(file: CocoFile, facts: list[FileFacts], findings: Findings) -> np.ndarray:
+def _judge_files(
+    file: CocoFile, names: Sequence[str], facts: list[FileFacts], findings: Findings
+) -> np.ndarray:
     for state, what, advice in _STATES:
-        bad = [f"{n}: {fact.why}" for n, fact in zip(file.file_names, facts) if fact.state == state]
+        bad = [f"{n}: {fact.why}" for n, fact in zip(names, facts) if fact.state == state]
         findings.add(ERROR, what, bad, advice)
     said = list(zip(file.widths.tolist(), file.heights.tolist()))
     other = [
         f"{n}: {fact.size[0]}x{fact.size[1]}, annotated as {size[0]}x{size[1]}"
-        for n, fact, size in zip(file.file_names, facts, said)
+        for n, fact, size in zip(names, facts, said)
         if fact.state == FINE and fact.size is not None and fact.size != size
     ]
     advice = "write the size of the stored pixels (EXIF rotation is not applied), with boxes to match"
@@ -239,15 +246,15 @@ def _add_doubles(
     files: Mapping[str, CocoFile],
     notes: Mapping[str, Findings],
 ) -> None:
-    for name in sources:
+    for name, source in sources.items():
         first: dict[int, str] = {}
         doubles = []
         for file_name in files[name].file_names:
             content = scan.content(name, file_name)
             if content in first:
-                doubles.append(f"{file_name} = {first[content]}")
+                doubles.append(f"{source.shown(file_name)} = {first[content]}")
             elif content is not None:
-                first[content] = file_name
+                first[content] = source.shown(file_name)
         advice = "the same picture more than once; keep one, with the annotations of all"
         notes[name].add(WARNING, "duplicate images", doubles, advice)
 
@@ -261,8 +268,8 @@ def _add_overlap(
     if len(sources) < 2:
         return
     one, other = list(sources)
-    seen = {scan.content(one, name): name for name in files[one].file_names}
-    pairs = [(name, scan.content(other, name)) for name in files[other].file_names]
+    seen = {scan.content(one, name): sources[one].shown(name) for name in files[one].file_names}
+    pairs = [(sources[other].shown(name), scan.content(other, name)) for name in files[other].file_names]
     shared = [f"{other} {name} = {one} {seen[key]}" for name, key in pairs if key is not None and key in seen]
     advice = "the score is better than the truth; take them out of one of the two"
     findings.add(WARNING, f"images of {other} that are in {one} too", shared, advice)
@@ -276,7 +283,7 @@ def _add_unlisted(scan: _Scan, sources: Mapping[str, Source], notes: Mapping[str
             continue
         walked.add(root)
         unlisted = [
-            os.path.relpath(path, root)
+            source.shown(os.path.relpath(path, root))
             for folder, _, leaves in os.walk(root)
             for path in (os.path.join(folder, leaf) for leaf in leaves)
             if os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES and not scan.lists(path)

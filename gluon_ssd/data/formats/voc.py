@@ -100,14 +100,11 @@ def _listed(root: Path, file: Path) -> list[Path]:
             continue
         # Names may hold blanks, but in the lists of one class a mark (1, 0, -1) stands behind the name.
         stems = (line.strip(), line.rsplit(None, 1)[0].strip())
-        path = next(
-            (p for p in (root / "Annotations" / f"{stem}.xml" for stem in stems) if p.is_file()), None
-        )
-        if path is None:
-            raise UserError(
-                f"{file} line {number}: Annotations/{stems[1]}.xml does not exist; remove the line"
-            )
-        paths.append(path)
+        candidates = [root / "Annotations" / f"{stem}.xml" for stem in stems]
+        found = [path for path in candidates if path.is_file()]
+        if not found:
+            raise UserError(f"{file} line {number}: {candidates[-1]} does not exist; remove the line")
+        paths.append(found[0])
     return paths
 
 
@@ -131,7 +128,8 @@ class _Reader:
                 missing(f"{path}: its image {what} is not in {folder}", options.skip_missing, self.notes)
                 continue
             if name in owner:
-                raise UserError(f"{path}: its image {name} is also that of {owner[name]}; remove one")
+                image = folder / name
+                raise UserError(f"{path}: its image {image} is also that of {owner[name]}; remove one")
             owner[name] = path
             pictures.append(self._picture(path, root, folder, name))
         # Images of other splits lie in the same folder, so only a folder of its own tells of unlabelled ones.

@@ -16,7 +16,7 @@ from typing import Any, Mapping
 
 from ...errors import UserError
 from ...recipe import Recipe
-from ..observer import RunFacts, RunObserver
+from ..callbacks import Callback, RunInfo
 from .rules import INSTALL, Rules, rules_for
 
 LOG_FILE = "mlperf.log"
@@ -26,7 +26,7 @@ DIVISIONS = ("closed", "open")
 STATUSES = ("onprem", "cloud", "preview", "research")
 
 
-class MlperfLog(RunObserver):
+class MlperfLog(Callback):
     """Writes the log of one run. A resumed run adds to the log that it finds."""
 
     def __init__(self, recipe: Recipe) -> None:
@@ -47,12 +47,12 @@ class MlperfLog(RunObserver):
         self._epoch: int | None = None
         self._quiet, self._over = True, False
 
-    def started(self, facts: RunFacts) -> None:
-        self._recipe, path = facts.recipe, facts.run_dir / LOG_FILE
-        if facts.resumed and not path.is_file():
+    def started(self, info: RunInfo) -> None:
+        self._recipe, path = info.recipe, info.run_dir / LOG_FILE
+        if info.resumed and not path.is_file():
             raise UserError(f"{path}: not there to add to; mlperf_log must be on from the start of a run")
-        self._open(path, "a" if facts.resumed else "w")
-        if facts.resumed:
+        self._open(path, "a" if info.resumed else "w")
+        if info.resumed:
             return
         for key, value in self._submission.items():
             self._event(key, value, time_ms=self._began)
@@ -60,9 +60,9 @@ class MlperfLog(RunObserver):
         cleared = os.environ.get("MLPERF_CACHE_CLEARED", "") not in ("", "0")
         self._event("cache_clear", cleared, time_ms=self._began)
         self._log("start", "init_start", time_ms=self._began)
-        for key, value in settings(facts, self.rules).items():
+        for key, value in settings(info, self.rules).items():
             self._event(key, value)
-        for name in facts.net.mlperf_tensors():
+        for name in info.net.mlperf_tensors():
             self._event("weights_initialization", tensor=name)
         self._log("end", "init_stop")
         self._log("start", "run_start")
@@ -178,30 +178,31 @@ def submission_fields(benchmark: str) -> dict[str, str]:
     return fields
 
 
-def settings(facts: RunFacts, rules: Rules) -> dict[str, Any]:
+def settings(info: RunInfo, rules: Rules) -> dict[str, Any]:
     """The hyper-parameters by MLPerf's keys; rates are those after scaling to the global batch."""
-    from ..setup import augmentation, crop_attempts
+    from ...data.transforms import crop_attempts
+    from ..setup import augmentation
 
-    recipe, schedule = facts.recipe, facts.schedule
+    recipe, schedule = info.recipe, info.schedule
     values: dict[str, Any] = {
         "seed": recipe.seed,
-        "train_samples": facts.train_images,
-        "eval_samples": facts.val_images,
-        "global_batch_size": recipe.global_batch(facts.processes),
+        "train_samples": info.train_images,
+        "eval_samples": info.val_images,
+        "global_batch_size": recipe.global_batch(info.processes),
         "gradient_accumulation_steps": recipe.accumulate,
         "opt_name": recipe.optimizer,
         "opt_base_learning_rate": schedule.lr,
         "opt_weight_decay": recipe.weight_decay,
     }
-    batch = recipe.global_batch(facts.processes)
+    batch = recipe.global_batch(info.processes)
     epochs = recipe.warmup_epochs
     if recipe.warmup_steps is not None:
-        epochs = recipe.warmup_steps * batch / facts.train_images
+        epochs = recipe.warmup_steps * batch / info.train_images
     start = rules.facts.warmup_start
     possible = {
         # Tries per option of the random crop; a published run states how many there may be at most.
         "max_samples": crop_attempts(augmentation(recipe)),
-        "model_bn_span": recipe.batch_size * facts.bn_group,
+        "model_bn_span": recipe.batch_size * info.bn_group,
         "opt_learning_rate_warmup_epochs": epochs,
         "opt_learning_rate_warmup_steps": schedule.warmup_steps,
         "opt_learning_rate_warmup_factor": schedule.warmup_start if start else schedule.warmup_factor,
