@@ -135,6 +135,7 @@ def test_every_row_says_what_the_network_is(name):
     assert net.classes == row.default_classes
     assert len(net.classes) == {"retinanet_resnext50_32x4d": 264}.get(name, 80)
     anchors = net.anchors(64, 96)
+    assert row.anchors is not None and (row.anchors(64, 96) == anchors).all()
     assert anchors.dtype == np.float32 and anchors.shape[1] == 4
     assert row.summary and row.source
     assert row.recipe in recipe_names()

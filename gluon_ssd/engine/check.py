@@ -7,6 +7,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from ..data.check.anchors import grids_of
@@ -18,7 +19,7 @@ from ..data.preprocess import Preprocess
 from ..data.record_files.manifest import holds_records, manifest_path, read_manifest
 from ..data.transforms import training_transform
 from ..files import absolute, atomic_write, make_folder
-from ..model_zoo import as_detector, model_row
+from ..model_zoo import model_row
 from ..model_zoo.registry import ModelRow, model_outline
 from ..report.check_html import check_page
 from ..report.check_plots import annotated_sheet, augmented_sheet, plot_classes, plot_sizes
@@ -48,8 +49,7 @@ def run_check(
     Raises UserError for folders and files that are not there or not readable, and for an unknown model.
     """
     row = model_row(model)
-    anchors = as_detector(model_outline(model)).anchors(*row.input_size)
-    target = Target(model, row.input_size, grids_of(anchors, row.input_size))
+    target = Target(model, row.input_size, grids_of(_anchors(row), row.input_size))
     sources = {"train": _source(as_path(root), "train", train)}
     packed = manifest_path(as_path(root), "val").exists()
     if val != (None, None) or packed or has_split(as_path(root), "val"):
@@ -75,6 +75,15 @@ def _source(root: Path, split: str, given: tuple[str | None, str | None]) -> Sou
         manifest.check_files()
         return Source(manifest.path, root, manifest)
     return Source(*locate_dataset(root, split, *given))
+
+
+def _anchors(row: ModelRow) -> np.ndarray:
+    if row.anchors is None:
+        # The network has to be built, without values, to be asked.
+        from ..model_zoo import as_detector
+
+        return as_detector(model_outline(row.name)).anchors(*row.input_size)
+    return row.anchors(*row.input_size)
 
 
 def summary(check: DatasetCheck, folder: Path) -> list[str]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from numbers import Number
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
+import numpy as np
+
 from ..errors import UserError, unknown
 
 
@@ -36,7 +38,8 @@ class ModelRow:
     ``kind`` is ``detector`` or ``backbone``; ``options`` are keywords of its own for `get_model`. ``weights``
     and ``backbone_weights``: names in the weight table of what is published of the whole network, and of what
     its backbone starts from; empty where there is nothing. ``default_augment``: the augmentation of a recipe
-    that names none. ``mlperf``: the benchmark that it is for, None where there is none.
+    that names none. ``mlperf``: the benchmark that it is for, None where there is none. ``anchors``:
+    those of `DetectionNetwork.anchors`, where they are known without building the network.
     """
 
     name: str
@@ -53,6 +56,7 @@ class ModelRow:
     backbone_weights: str = ""
     default_augment: str = "flip"
     mlperf: MlperfBenchmark | None = field(default=None, repr=False)
+    anchors: Callable[[int, int], np.ndarray] | None = field(default=None, repr=False)
 
 
 LAYOUTS, DTYPES = ("NCHW", "NHWC"), ("float32", "float16")

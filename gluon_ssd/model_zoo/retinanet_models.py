@@ -104,6 +104,7 @@ register_model(
         source="Lin et al. 2017; MLPerf training reference v2.0 to v5.1",
         options=("trainable_layers", "norm_epsilon", "input_size"),
         mlperf=RETINANET_BENCHMARK,
+        anchors=CONFIGS["retinanet_resnext50_32x4d"].anchors.ltrb,
     )
 )(build_retinanet)
 register_model(
@@ -120,5 +121,6 @@ register_model(
         source="Lin et al. 2017; torchvision retinanet_resnet50_fpn",
         options=("trainable_layers", "norm_epsilon", "input_size"),
         mlperf=RETINANET_BENCHMARK,
+        anchors=CONFIGS["retinanet_resnet50"].anchors.ltrb,
     )
 )(build_retinanet)

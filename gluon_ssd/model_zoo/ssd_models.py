@@ -152,6 +152,7 @@ def _register(name: str, summary: str, source: str, recipe: str, backbone_weight
         backbone_weights=backbone_weights,
         default_augment="ssd",
         mlperf=SSD_BENCHMARK,
+        anchors=config.default_boxes.ltrb,
     )
     register_model(row)(build_ssd)
 
