@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import Iterable
 
 from .platforms import mxnet_advice
@@ -84,7 +85,7 @@ def import_problem(error: Exception) -> UserError | None:
         return UserError(f"mxnet is not installed; {mxnet_advice()}")
     if isinstance(error, ModuleNotFoundError) and package in _EXTRAS:
         return UserError(f'{package} is not installed; pip install "gluon_ssd[{_EXTRAS[package]}]"')
-    if isinstance(error, AttributeError) and "module 'numpy' has no attribute" in str(error):
+    if isinstance(error, AttributeError) and re.search(r"module 'numpy'|`np\.\w+` was removed", str(error)):
         return UserError(
             f"MXNet 1.9.1 cannot run with this numpy ({error}); import gluon_ssd before mxnet, "
             'or, if it was, pip install "numpy<2.6"'

@@ -89,16 +89,20 @@ class RetinaLoss(HybridBlock):
         box_preds = F.amp_cast(box_preds, dtype="float32")
         foreground = cls_targets > 0
         share = 1 / F.maximum(F.sum(foreground, axis=1), 1)
+        distance = F.sum(F.abs(box_preds - box_targets), axis=2)
+        cls_loss = F.mean(F.sum(self.focal(F, cls_preds, cls_targets), axis=1) * share)
+        box_loss = F.mean(F.sum(distance * foreground, axis=1) * share)
+        return cls_loss + box_loss, cls_loss, box_loss
+
+    def focal(self, F: Any, cls_preds: Any, cls_targets: Any) -> Any:
+        """(B, A) focal loss of every anchor, summed over classes; 0 where it is left out."""
+        foreground = cls_targets > 0
         # Every channel counts as negative; at the foreground's own channel that is then put right. So the
         # large (B, A, C) arrays are few.
         negative = F.sum(self.negative(F, cls_preds), axis=2)
         own = F.pick(cls_preds, F.relu(cls_targets - 1), axis=2)
         correction = (self.positive(F, own) - self.negative(F, own)) * foreground
-        per_anchor = negative * (cls_targets >= 0) + correction
-        distance = F.sum(F.abs(box_preds - box_targets), axis=2)
-        cls_loss = F.mean(F.sum(per_anchor, axis=1) * share)
-        box_loss = F.mean(F.sum(distance * foreground, axis=1) * share)
-        return cls_loss + box_loss, cls_loss, box_loss
+        return negative * (cls_targets >= 0) + correction
 
     def negative(self, F: Any, logits: Any) -> Any:
         """Focal loss of each logit for the target 0."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Sequence
 
 import numpy as np
 from mxnet.gluon import HybridBlock
 
-from .boxes import SSD_VARIANCES
+from .boxes import SSD_VARIANCES, decode_corners_in_graph, decode_in_graph
 
 
 class SSDPostprocess(HybridBlock):
@@ -54,10 +53,7 @@ class SSDPostprocess(HybridBlock):
         scores, class_ids, index = self._best_pairs(F, F.amp_cast(cls_preds, dtype="float32"))
         deltas = F.gather_nd(F.amp_cast(box_preds, dtype="float32"), index)
         anchors = F.gather_nd(F.broadcast_like(anchors, box_preds, lhs_axes=(0,), rhs_axes=(0,)), index)
-        centre = self._columns(F, deltas, 0, 2, self._variances[:2]) * self._columns(F, anchors, 2, 4)
-        centre = centre + self._columns(F, anchors, 0, 2)
-        growth = self._columns(F, deltas, 2, 4, self._variances[2:])
-        log_size = growth + F.log(self._columns(F, anchors, 2, 4))
+        centre, log_size = decode_in_graph(F, deltas, anchors, self._variances)
         one_hot = F.one_hot(class_ids + 1, depth=self._classes + 1)
         if self._per_class < self._candidates:
             rank = F.sum(F.cumsum(one_hot, axis=1) * one_hot, axis=2)
@@ -74,19 +70,6 @@ class SSDPostprocess(HybridBlock):
         best, place = F.topk(scores, k=self._candidates, axis=1, ret_typ="both", dtype="float32")
         anchor = F.floor(place / self._classes)
         return best, place - anchor * self._classes, _batch_index(F, anchor)
-
-    def _columns(self, F: Any, boxes: Any, begin: int, end: int, factors: Sequence[float] = ()) -> Any:
-        parts = F.slice_axis(boxes, axis=2, begin=begin, end=end)
-        if not factors:
-            return parts
-        if len(set(factors)) == 1:
-            return parts * factors[0]
-        pieces = F.split(parts, len(factors), axis=2)
-        return F.concat(*[piece * factor for piece, factor in zip(pieces, factors)], dim=2)
-
-
-# RetinaNet's limit for the logarithm of a box's growth over its anchor.
-LOG_SIZE_LIMIT = math.log(1000 / 16)
 
 
 class RetinaPostprocess(HybridBlock):
@@ -141,7 +124,8 @@ class RetinaPostprocess(HybridBlock):
         index = _batch_index(F, place)
         anchors = F.broadcast_like(anchors, box_preds, lhs_axes=(0,), rhs_axes=(0,))
         deltas = F.gather_nd(F.amp_cast(box_preds, dtype="float32"), index)
-        low, high = self._decode(F, deltas, F.gather_nd(anchors, index), scale)
+        corners = decode_corners_in_graph(F, deltas, F.gather_nd(anchors, index))
+        low, high = (F.clip(F.broadcast_mul(corner, scale), a_min=0, a_max=1) for corner in corners)
         # Outside the image a clipped box has no size left; it only has to stay finite.
         log_size = F.log(F.maximum(high - low, 1e-12))
         one_hot = F.one_hot(class_ids + 1, depth=self._classes + 1)
@@ -164,16 +148,6 @@ class RetinaPostprocess(HybridBlock):
         row = F.floor(pair / self._classes)
         place = F.gather_nd(anchors, _batch_index(F, row))
         return scores, pair - row * self._classes, place + start
-
-    def _decode(self, F: Any, deltas: Any, anchors: Any, scale: Any) -> tuple[Any, Any]:
-        """Deltas and pixel anchors (N, K, 4) to two corners (N, K, 2) in fractions, clipped to the image."""
-        low, high = (F.slice_axis(anchors, axis=2, begin=begin, end=begin + 2) for begin in (0, 2))
-        size = high - low
-        centre = (low + high) / 2 + F.slice_axis(deltas, axis=2, begin=0, end=2) * size
-        growth = F.minimum(F.slice_axis(deltas, axis=2, begin=2, end=4), LOG_SIZE_LIMIT)
-        half = F.exp(growth) * size / 2
-        corners = (F.broadcast_mul(corner, scale) for corner in (centre - half, centre + half))
-        return tuple(F.clip(corner, a_min=0, a_max=1) for corner in corners)
 
 
 def _suppress(

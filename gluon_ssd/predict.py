@@ -19,9 +19,10 @@ from .engine.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from .engine.device import pick_device
 from .engine.fused import can_fuse, fused_copy
 from .errors import UserError
-from .model_zoo import get_model
-from .model_zoo.network import Network
+from .model_zoo import as_detector, get_model, list_models
+from .model_zoo.base import Network
 from .model_zoo.transfer import set_parameters
+from .plugins import import_plugins
 from .values import Bounds
 
 __all__ = ["Detection", "Detections", "Detector", "load"]
@@ -65,7 +66,7 @@ class Detector:
         if not isinstance(net, Network):
             kind = type(net).__name__
             raise UserError(f"a Detector takes a network, a run folder or a checkpoint file, got {kind}")
-        self._postprocess = net.postprocess(
+        self._postprocess = as_detector(net).postprocess(
             score_threshold=float(score_threshold),
             iou_threshold=float(iou_threshold),
             max_detections=int(max_detections),
@@ -115,7 +116,7 @@ class Detector:
     def detect_batch(
         self, images: mx.nd.NDArray, layout: str = "NCHW"
     ) -> tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray]:
-        """Returns padded (class_ids, scores, boxes) of normalised images, as `SSDPostprocess` gives them.
+        """Returns padded (class_ids, scores, boxes) of normalised images, as the network post-processes them.
 
         ``images``: (N, 3, H, W), or in the network's own ``layout``.
         """
@@ -143,7 +144,8 @@ def load(where: str | os.PathLike[str], device: str = "auto") -> Any:
     """Returns the network of a checkpoint, with its classes and preprocessing.
 
     ``where``: a checkpoint file, a run folder (its best), or ``RUN/best``, ``RUN/last``. ``device``: auto,
-    cpu or gpu. Raises UserError when there is none or it is damaged.
+    cpu or gpu. A model that is not in the zoo comes from the plugin that the recipe names, a Python file or
+    module on this machine, which is imported. Raises UserError when there is none or it is damaged.
     """
     return restore(read_checkpoint(find_checkpoint(Path(where))), device)
 
@@ -151,6 +153,8 @@ def load(where: str | os.PathLike[str], device: str = "auto") -> Any:
 def restore(checkpoint: Checkpoint, device: str = "auto", local_rank: int = 0) -> Any:
     """Returns the network of a checkpoint that was read. Raises UserError when it does not fit one."""
     context = pick_device(device, local_rank)
+    if checkpoint.model not in list_models():
+        _import_plugins_of(checkpoint)
     taken = sorted({"name", "classes", "ctx"} & set(checkpoint.options))
     if taken:
         raise UserError(f"{checkpoint.path}: not a checkpoint of this library; {taken[0]} is no option")
@@ -161,6 +165,19 @@ def restore(checkpoint: Checkpoint, device: str = "auto", local_rank: int = 0) -
     net.preprocess = checkpoint.preprocess
     set_parameters(net, checkpoint.parameters, str(checkpoint.path))
     return net
+
+
+def _import_plugins_of(checkpoint: Checkpoint) -> None:
+    """Imports what the training of ``checkpoint`` had imported to know its model."""
+    names = checkpoint.recipe.get("plugin") or ()
+    hint = f"give the one that adds {checkpoint.model}: --plugin FILE"
+    # A training writes whole paths. A file of the current folder is nothing that a checkpoint may name.
+    if not all(isinstance(name, str) and Path(name).is_absolute() == name.endswith(".py") for name in names):
+        raise UserError(f"{checkpoint.path}: its recipe names plugins {names!r}; {hint}")
+    try:
+        import_plugins(names)
+    except UserError as error:
+        raise UserError(f"{checkpoint.path}: {error}; {hint}") from None
 
 
 def _check_options(**options: Any) -> None:

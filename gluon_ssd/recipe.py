@@ -31,6 +31,7 @@ class Recipe:
     """
 
     model: str = _key("ssd_resnet34", "model", "model of the zoo (list: gluon-ssd models)")
+    plugin: tuple[str, ...] = _key((), "model", "a Python file or module that adds models; repeatable")
     backbone: str | None = _key(None, "model", "another backbone for an SSD: gluoncv:NAME")
     pretrained_backbone: str | None = _key(
         None, "model", "backbone weights to start from: a file, or published"
@@ -57,7 +58,9 @@ class Recipe:
     val_images: str | None = _key(None, "data", "validation images, if not where COCO has them")
     limit_train: int | None = _key(None, "data", "use only the first N training images", low=1)
     limit_val: int | None = _key(None, "data", "use only the first N validation images", low=1)
-    augment: str = _key("ssd", "data", "in training; flip is RetinaNet's", choices=("ssd", "flip", "none"))
+    augment: str | None = _key(
+        None, "data", "in training, if not the model's own", choices=("ssd", "flip", "none")
+    )
     data_pipeline: str = _key(
         "native", "data", "synthetic: random images, for speed", choices=("native", "dali", "synthetic")
     )

@@ -154,3 +154,77 @@ from mxnet.numpy import utils
 print(utils.PZERO, utils.NINF, utils.nan, mx.np.trapz(mx.np.array([1.0, 2.0, 4.0]).asnumpy()))
 """
     assert python(code).out == "0.0 -inf nan 4.5\n"
+
+
+PARTS = {
+    "profiler": """
+mx.profiler.set_config(profile_all=True, filename="profile.json")
+mx.profiler.set_state("run")
+data.exp().asnumpy()
+mx.profiler.set_state("stop")
+mx.profiler.dump()
+print(json.load(open("profile.json"))["traceEvents"] != [])
+""",
+    "quantization": """
+from mxnet.contrib.quantization import quantize_net_v2
+net = mx.gluon.nn.HybridSequential()
+net.add(mx.gluon.nn.Conv2D(8, 3, in_channels=3), mx.gluon.nn.Activation("relu"))
+net.initialize()
+net.hybridize()
+exact = net(data)
+some = mx.io.NDArrayIter(data, batch_size=2)
+small = quantize_net_v2(net, "auto", "smart", calib_mode="naive", calib_data=some, num_calib_examples=2,
+                        ctx=mx.cpu())
+print(float((small(data) - exact).abs().max().asscalar()) < 0.02)
+""",
+    "recordio": """
+from mxnet import recordio
+written = recordio.MXIndexedRecordIO("a.idx", "a.rec", "w")
+picture = np.full((8, 8, 3), 90, np.uint8)
+written.write_idx(7, recordio.pack_img(recordio.IRHeader(0, [1.0, 2.0], 3, 0), picture))
+written.close()
+header, found = recordio.unpack_img(recordio.MXIndexedRecordIO("a.idx", "a.rec", "r").read_idx(7))
+print(header.label.tolist() == [1.0, 2.0] and header.id == 3 and found.shape == (8, 8, 3))
+""",
+    "symbols": """
+out = mx.sym.Convolution(mx.sym.var("data"), num_filter=4, kernel=(3, 3), name="c")
+bound = out.simple_bind(mx.cpu(), data=data.shape)
+again = mx.sym.load_json(out.tojson())
+print(bound.forward(data=data)[0].shape == (2, 4, 14, 14) and "c_weight" in again.list_inputs())
+""",
+    "optimizers": """
+layer = mx.gluon.nn.Dense(1, in_units=4, use_bias=False)
+layer.initialize(mx.init.One())
+trainer = mx.gluon.Trainer(layer.collect_params(), "sgd", {"learning_rate": 0.5, "momentum": 0.9})
+with mx.autograd.record():
+    loss = layer(mx.nd.ones((1, 4))).sum()
+loss.backward()
+trainer.step(1)
+print(layer.weight.data().asnumpy().tolist() == [[0.5] * 4])
+""",
+    "numpy": "print(float(np.mean(mx.np.array([1.0, 2.0]))) == 1.5)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_parts_of_mxnet_run_beside_this_numpy(python, part):
+    opening = """
+import json
+import gluon_ssd
+import mxnet as mx, numpy as np
+data = mx.nd.random.uniform(shape=(2, 3, 16, 16))
+"""
+    assert python(opening + PARTS[part]).out == "True\n"
+
+
+def test_mxnet_that_failed_without_us_imports_afterwards(python):
+    """As when somebody tries MXNet alone first, in the same session."""
+    code = """
+try:
+    import mxnet
+except Exception:
+    pass
+import gluon_ssd, mxnet
+print(mxnet.nd.ones(3).sum().asscalar())
+"""
+    assert python(code).out == "3.0\n"

@@ -22,9 +22,8 @@ def trial_size(net):
 
 
 def count_and_channels(net):
-    if net.model_name.startswith("ssd"):
-        return len(net.anchors), len(net.classes) + 1
-    return len(net.anchors(*trial_size(net))), len(net.classes)
+    background = net.model_name.startswith("ssd")
+    return len(net.anchors(*trial_size(net))), len(net.classes) + background
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +134,8 @@ def test_every_row_says_what_the_network_is(name):
     assert tuple(row.input_size) == net.input_size
     assert net.classes == row.default_classes
     assert len(net.classes) == {"retinanet_resnext50_32x4d": 264}.get(name, 80)
-    anchors = net.anchors if row.family == "ssd" else net.anchors(64, 96)
+    anchors = net.anchors(64, 96)
+    assert row.anchors is not None and (row.anchors(64, 96) == anchors).all()
     assert anchors.dtype == np.float32 and anchors.shape[1] == 4
     assert row.summary and row.source
     assert row.recipe in recipe_names()

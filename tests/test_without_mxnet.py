@@ -18,11 +18,11 @@ TESTS = Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
 # The modules that compute with MXNet, and those that need one of them. All others do without.
 COMPUTING = {
-    "gluon_ssd": "detector losses nn ops postprocess pretrained selfcheck targets",
+    "gluon_ssd": "losses nn ops postprocess predict pretrained selfcheck",
     "gluon_ssd.convert": "state",
     "gluon_ssd.engine": "build device distributed evaluate fused horovod_check lines loss_scale pace ranks "
-    "scorer setup step train",
-    "gluon_ssd.model_zoo": "classifier gluoncv_backbone network profile resnet retinanet ssd transfer",
+    "run_folder scorer setup start step stop_signals stored_recipe train",
+    "gluon_ssd.model_zoo": "base classifier gluoncv_backbone profile resnet retinanet ssd transfer",
     "gluon_ssd.report": "cards",
 }
 MACHINES = {

@@ -11,6 +11,7 @@ from typing import Sequence
 
 from ..errors import Interrupted, UserError, import_problem, nearest
 from ..launch import detect
+from ..plugins import import_plugins, plugins_of_environment
 from ..version import __version__
 from . import (
     check,
@@ -26,7 +27,7 @@ from . import (
     train,
     val,
 )
-from .parsing import Parser, example
+from .parsing import Parser, add_recipe_flags, example
 
 # A place that cannot be written is the user's to change, wherever in the program it shows.
 DISK_PROBLEMS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
@@ -57,6 +58,8 @@ def build_parser() -> Parser:
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB", parser_class=Parser)
     for module in VERBS.values():
         verb = module.add_parser(subparsers)
+        if module is not train:  # which has every key of a recipe
+            add_recipe_flags(verb, ["plugin"])
         verb.set_defaults(run=module.run, parser=verb)
     return parser
 
@@ -122,4 +125,7 @@ def _dispatch(arguments: list[str]) -> int:
     args, extras = parser.parse_known_args(arguments)
     if extras or not hasattr(args, "run"):
         getattr(args, "parser", parser).reject(extras or arguments)
+    plugins = import_plugins([*plugins_of_environment(), *getattr(args, "plugin", ())])
+    if plugins:
+        args.plugin = plugins
     return args.run(args)

@@ -151,15 +151,17 @@ def coco_results(
 
     ``categories`` holds the category id of each class.
     """
+    from ..boxes import ltrb_to_coco
+
     return [
         {
             "image_id": image_id,
             "file_name": path.name,
             "category_id": categories[int(class_id)],
-            "bbox": [round(float(x), 2) for x in (x0, y0, x1 - x0, y1 - y0)],
+            "bbox": [round(float(side), 2) for side in bbox],
             "score": round(float(score), 5),
         }
-        for (x0, y0, x1, y1), score, class_id in zip(found.xyxy, found.scores, found.class_ids)
+        for bbox, score, class_id in zip(ltrb_to_coco(found.xyxy), found.scores, found.class_ids)
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import mxnet as mx
 
 from ..convert import load_backbone
-from ..model_zoo import get_model
+from ..model_zoo import as_detector, get_model
 from ..model_zoo.transfer import TransferReport, set_parameters, transfer
 from ..nn import compute_precision
 from ..recipe import Recipe
@@ -26,7 +26,7 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
     source = resumed or start_from
     if source is not None and "norm_epsilon" in source.options:
         options["norm_epsilon"] = source.options["norm_epsilon"]
-    net = get_model(recipe.model, classes=inputs.train_set.classes, ctx=inputs.device, **options)
+    net = as_detector(get_model(recipe.model, inputs.train_set.classes, ctx=inputs.device, **options))
     net.freeze(recipe.freeze)
     report = None
     if resumed is not None:

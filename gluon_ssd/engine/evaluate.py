@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Iterable, Mapping, Tuple
 
 import numpy as np
 
+from ..boxes import ltrb_to_coco
 from ..data.coco import CocoDataset, open_dataset
 from ..data.epochs import EpochLoader
 from ..data.pipelines import InputSettings, make_loader
@@ -143,8 +144,7 @@ def coco_rows(found: Found, category_ids: tuple[int, ...]) -> np.ndarray:
     for image_id, (xyxy, scores, class_ids) in found.items():
         rows = np.empty((len(scores), 7))
         rows[:, 0] = image_id
-        rows[:, 1:3] = xyxy[:, :2]
-        rows[:, 3:5] = xyxy[:, 2:] - xyxy[:, :2]
+        rows[:, 1:5] = ltrb_to_coco(xyxy)
         rows[:, 5] = scores
         rows[:, 6] = categories[class_ids]
         parts.append(rows)

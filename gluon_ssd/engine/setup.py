@@ -147,6 +147,11 @@ def _check_resumed(resumed: Checkpoint, recipe: Recipe, train_set: DataSet) -> N
             )
 
 
+def augmentation(recipe: Recipe) -> str:
+    """The name of the augmentation that ``recipe`` asks for, or that its model has by default."""
+    return recipe.augment or model_row(recipe.model).default_augment
+
+
 def input_settings(recipe: Recipe) -> InputSettings:
     """The keys of ``recipe`` that say how images reach the network."""
     return InputSettings(**{item.name: getattr(recipe, item.name) for item in fields(InputSettings)})
@@ -157,7 +162,7 @@ def training_loader(inputs: Inputs, net: Any) -> EpochLoader:
     recipe, train_set = inputs.recipe, inputs.train_set
     loader = make_loader(
         train_set,
-        training_transform(recipe.augment, net.preprocess),
+        training_transform(augmentation(recipe), net.preprocess),
         recipe.batch_size,
         input_settings(recipe),
         target_of(inputs.device, net),

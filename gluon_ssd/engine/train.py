@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
 import mxnet as mx
 
+from ..plugins import import_plugins
 from ..predict import Detector
 from ..recipe import Recipe
 from ..report.plots import plot_metrics
@@ -35,18 +36,17 @@ from .stop_signals import StopSignals, stopped_at, way_on
 from .stored_recipe import stored_recipe
 from .watch import LossWatch
 
-PARTS = ("loss", "cls_loss", "box_loss")
-
 
 def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callback] = ()) -> TrainResult:
     """Trains as ``recipe`` says and returns where the results are.
 
     ``callbacks`` are told of every stage, after those of the recipe; ``quiet`` prints nothing.
-    With ``recipe.resume`` it goes on from the run folder's last checkpoint, on the same trajectory.
-    Several processes started together train one network; rank 0 writes and speaks. Raises UserError for bad
-    input, an unusable run folder, and a loss that is not finite. SIGINT and SIGTERM end it at the next step,
-    with a checkpoint, and raise Interrupted.
+    With ``recipe.resume`` it goes on from the run folder's last checkpoint, on the same trajectory. The
+    recipe's plugins are imported first. Several processes started together train one network; rank 0 writes
+    and speaks. Raises UserError for bad input, an unusable run folder, and a loss that is not finite. SIGINT
+    and SIGTERM end it at the next step, with a checkpoint, and raise Interrupted.
     """
+    recipe = replace(recipe, plugin=import_plugins(recipe.plugin))
     world = connect(recipe.bn_group, recipe.fusion_mb)
     given = check_callbacks(callbacks)
     with world.together(), closing(_told(recipe, world, given)) as told, StopSignals(world) as signals:
@@ -98,8 +98,9 @@ class _Training:
     def enter(self, run_dir: Path) -> None:
         """Takes ``run_dir``, which was claimed for this training, for its own."""
         self.run_dir, self.stored = run_dir, stored_recipe(self.recipe, run_dir)
-        self.metrics = MetricsFile(run_dir / "metrics.csv", self.progress.epoch - 1)
-        self.watch = LossWatch(run_dir, PARTS, self.world.rank)
+        losses = self.step.loss_names
+        self.metrics = MetricsFile(run_dir / "metrics.csv", losses, self.progress.epoch - 1)
+        self.watch = LossWatch(run_dir, losses, self.world.rank)
 
     def run(self, console: Console) -> TrainResult:
         """All epochs, or as far as ``max_steps`` or the target allow."""
@@ -231,7 +232,7 @@ class _Training:
 
     def _means(self) -> dict[str, float]:
         sums = self.progress.sums
-        return {name: sums[name] / sums["batches"] for name in PARTS if name in sums}
+        return {name: sums[name] / sums["batches"] for name in self.step.loss_names if name in sums}
 
     def _show(self, lr: float) -> None:
         progress = self.progress

@@ -25,8 +25,9 @@ class _Pending:
 class LossWatch:
     """Reads losses one batch late, so that nobody waits for the device; stops at a non-finite one."""
 
-    def __init__(self, folder: Path, parts: Sequence[str], rank: int = 0) -> None:
-        self._folder, self._parts, self._rank = folder, tuple(parts), rank
+    def __init__(self, folder: Path, names: Sequence[str], rank: int = 0) -> None:
+        """``names``: of the losses of a batch. A batch that fails is written into ``folder``."""
+        self._folder, self._names, self._rank = folder, tuple(names), rank
         self._pending: _Pending | None = None
 
     def next(self, batch: Any, losses: Sequence[Any], lr: float, epoch: int, number: int) -> dict[str, float]:
@@ -43,7 +44,7 @@ class LossWatch:
         pending, self._pending = self._pending, None
         if pending is None:
             return {}
-        values = {name: float(loss.asscalar()) for name, loss in zip(self._parts, pending.losses)}
+        values = {name: float(loss.asscalar()) for name, loss in zip(self._names, pending.losses)}
         if not all(math.isfinite(value) for value in values.values()):
             raise self._failure(pending, values)
         return values

@@ -10,7 +10,8 @@ from mxnet.gluon import HybridBlock
 
 from ..data.preprocess import Preprocess
 from ..nn import Dense, GlobalAvgPool2D
-from .network import HeadRows, Network
+from .base import HeadRows, Network
+from .reference_names import Entry, conv_entries
 
 
 class Classifier(Network):
@@ -44,6 +45,9 @@ class Classifier(Network):
     def features(self, x: Any) -> list[Any]:
         """The maps of every stage, fine to coarse, without the classifier."""
         return self.backbone(x)
+
+    def reference_names(self) -> list[Entry]:
+        return [*self.backbone.reference_names(), *conv_entries(self.output, "fc")]
 
     def head_rows(self, classes: Sequence[str]) -> HeadRows:
         ours, theirs = np.array(self.shared_classes(classes), dtype=np.int64).reshape(-1, 2).T

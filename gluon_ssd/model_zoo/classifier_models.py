@@ -31,7 +31,6 @@ for _spec in RESNETS.values():
             input_size=(224, 224),
             # ImageNet's classes by their numbers, as in the published weights.
             default_classes=tuple(str(index) for index in range(1000)),
-            recipe="",
             summary=f"torchvision's {_title}: 1000-class classifier, and maps of its four stages",
             source="Xie et al. 2017" if _spec.groups > 1 else "He et al. 2016",
             kind="backbone",

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Number
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
+
+import numpy as np
 
 from ..errors import UserError, unknown
+
+
+@dataclass(frozen=True)
+class MlperfBenchmark:
+    """What MLPerf Training's rules say of a family of detectors, for ``engine.mlperf``.
+
+    ``title``: what messages call it. ``model``: what the closed division trains; ``target``: the mAP that
+    ends a run. ``versions``: of the rules, oldest first, each with its name of the benchmark;
+    ``tensors_until``: the last of them whose logs list the tensors. ``keys``: hyper-parameters that a log
+    states besides those of every benchmark. ``warmup_start``: a warm-up is stated by the share of the rate
+    that it starts from, not by its factor.
+    """
+
+    title: str
+    model: str
+    target: float
+    versions: Mapping[str, str]
+    tensors_until: str
+    keys: tuple[str, ...]
+    warmup_start: bool
 
 
 @dataclass(frozen=True)
@@ -15,7 +37,9 @@ class ModelRow:
 
     ``kind`` is ``detector`` or ``backbone``; ``options`` are keywords of its own for `get_model`. ``weights``
     and ``backbone_weights``: names in the weight table of what is published of the whole network, and of what
-    its backbone starts from; empty where there is nothing.
+    its backbone starts from; empty where there is nothing. ``default_augment``: the augmentation of a recipe
+    that names none. ``mlperf``: the benchmark that it is for, None where there is none. ``anchors``:
+    those of `DetectionNetwork.anchors`, where they are known without building the network.
     """
 
     name: str
@@ -23,13 +47,16 @@ class ModelRow:
     backbone: str
     input_size: tuple[int, int]
     default_classes: tuple[str, ...]
-    recipe: str
     summary: str
     source: str
+    recipe: str = ""
     options: tuple[str, ...] = ()
     kind: str = "detector"
     weights: str = ""
     backbone_weights: str = ""
+    default_augment: str = "flip"
+    mlperf: MlperfBenchmark | None = field(default=None, repr=False)
+    anchors: Callable[[int, int], np.ndarray] | None = field(default=None, repr=False)
 
 
 LAYOUTS, DTYPES = ("NCHW", "NHWC"), ("float32", "float16")

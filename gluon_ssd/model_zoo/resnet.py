@@ -8,6 +8,8 @@ from mxnet.gluon import HybridBlock, nn
 
 from ..nn import Conv2D, MaxPool2D
 from ..nn import norm as trained_norm
+from .base import Backbone
+from .reference_names import Entry, resnet_entries
 from .specs import ResNetSpec
 
 Norm = Callable[..., HybridBlock]
@@ -59,7 +61,7 @@ class ResidualBlock(HybridBlock):
         return norm(conv(x), residual)
 
 
-class ResNet(HybridBlock):
+class ResNet(Backbone):
     """Stem and stages; returns the maps of ``spec.outputs`` as a list, fine to coarse.
 
     ``feature_info``: (channels, stride) of every output. ``norm``: makes a norm from (channels, act=...).
@@ -86,6 +88,10 @@ class ResNet(HybridBlock):
     def parts(self) -> list[HybridBlock]:
         """The stem and the stages, in the order of `Network.freeze`."""
         return [self.stem, *self.stages]
+
+    def reference_names(self) -> list[Entry]:
+        stages = [f"layer{number}" for number in range(1, len(self.stages) + 1)]
+        return list(resnet_entries(self, ("conv1", "bn1"), stages))
 
     @staticmethod
     def _feature_info(spec: ResNetSpec) -> list[tuple[int, int]]:

@@ -7,13 +7,13 @@ from functools import partial
 from operator import index
 from typing import TYPE_CHECKING, Sequence
 
-from ..anchors_retina import RetinaAnchors
+from ..anchors import RetinaAnchors
 from ..data.coco_names import COCO_CLASSES
 from ..data.openimages_names import OPENIMAGES_MLPERF_CLASSES
 from ..data.preprocess import Preprocess
 from ..errors import UserError
-from .registry import ModelRow, register_model
-from .specs import RESNETS, ResNetSpec
+from .registry import MlperfBenchmark, ModelRow, register_model
+from .specs import MLPERF_STYLE, RESNETS, TORCHVISION_STYLE, ReferenceStyle, ResNetSpec
 
 if TYPE_CHECKING:
     from .retinanet import RetinaNet
@@ -24,12 +24,13 @@ class RetinaNetConfig:
     """Parts of a RetinaNet: what `build_retinanet` puts together."""
 
     backbone: ResNetSpec
+    reference: ReferenceStyle
     anchors: RetinaAnchors = RetinaAnchors()
 
 
 CONFIGS = {
-    "retinanet_resnext50_32x4d": RetinaNetConfig(RESNETS["resnext50_32x4d"]),
-    "retinanet_resnet50": RetinaNetConfig(RESNETS["resnet50"]),
+    "retinanet_resnext50_32x4d": RetinaNetConfig(RESNETS["resnext50_32x4d"], MLPERF_STYLE),
+    "retinanet_resnet50": RetinaNetConfig(RESNETS["resnet50"], TORCHVISION_STYLE),
 }
 
 
@@ -61,6 +62,7 @@ def build_retinanet(
         classes,
         Preprocess(size=row.input_size if input_size is None else _checked(input_size)),
         trainable_layers=trainable_layers,
+        reference=config.reference,
         prefix="retinanet0_",
     )
 
@@ -75,6 +77,20 @@ def _checked(size: Sequence[int]) -> tuple[int, int]:
     return height, width
 
 
+RETINANET_BENCHMARK = MlperfBenchmark(
+    title="RetinaNet",
+    model="retinanet_resnext50_32x4d",
+    target=0.34,
+    # RetinaNet took over SSD's place, and for three years its name.
+    versions={
+        **dict.fromkeys(("2.0.0", "2.1.0", "3.0.0", "3.1.0", "4.0.0", "4.1.0"), "ssd"),
+        **dict.fromkeys(("5.0.0", "5.1.0"), "retinanet"),
+    },
+    tensors_until="2.1.0",
+    keys=("opt_learning_rate_warmup_epochs", "opt_learning_rate_warmup_factor"),
+    warmup_start=True,
+)
+
 register_model(
     ModelRow(
         name="retinanet_resnext50_32x4d",
@@ -87,6 +103,8 @@ register_model(
         summary="MLPerf's RetinaNet: ResNeXt-50 32x4d, 264 classes of OpenImages",
         source="Lin et al. 2017; MLPerf training reference v2.0 to v5.1",
         options=("trainable_layers", "norm_epsilon", "input_size"),
+        mlperf=RETINANET_BENCHMARK,
+        anchors=CONFIGS["retinanet_resnext50_32x4d"].anchors.ltrb,
     )
 )(build_retinanet)
 register_model(
@@ -102,5 +120,7 @@ register_model(
         summary="torchvision's RetinaNet, which reads its published COCO weights",
         source="Lin et al. 2017; torchvision retinanet_resnet50_fpn",
         options=("trainable_layers", "norm_epsilon", "input_size"),
+        mlperf=RETINANET_BENCHMARK,
+        anchors=CONFIGS["retinanet_resnet50"].anchors.ltrb,
     )
 )(build_retinanet)

@@ -55,3 +55,24 @@ class ExtraLayer:
     channels: int
     stride: int = 2
     padding: int = 1
+
+
+@dataclass(frozen=True)
+class ReferenceBody:
+    """What a PyTorch reference of an SSD calls the stem's convolution and norm, and each stage."""
+
+    stem: tuple[str, str]
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ReferenceStyle:
+    """How a reference calls layers: what follows a pyramid convolution's number, convolutions in a head."""
+
+    pyramid: str
+    convs: tuple[str, ...]
+
+
+# MLPerf's training reference (v2.0 on), whose names torchvision had before version 0.13; torchvision's since.
+MLPERF_STYLE = ReferenceStyle("", ("0", "2", "4", "6"))
+TORCHVISION_STYLE = ReferenceStyle(".0", ("0.0", "1.0", "2.0", "3.0"))

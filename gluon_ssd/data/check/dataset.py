@@ -9,8 +9,7 @@ from typing import Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from gluon_ssd.anchors import AnchorGrid
-from gluon_ssd.data.check.anchors import best_iou
+from gluon_ssd.data.check.anchors import AnchorGrid, best_iou
 from gluon_ssd.data.check.annotations import read_tolerantly
 from gluon_ssd.data.check.boxes import judge_boxes, judge_classes, judge_records, judge_sizes
 from gluon_ssd.data.check.files import (
