@@ -66,7 +66,7 @@ def test_files_are_named_as_one_can_open_them_from_here(cli, tmp_path, monkeypat
     assert "val ../sets/mine/val/4.jpg = train ../sets/mine/train/2.jpg" in out
     content = json.loads(Path("report/findings.json").read_text())
     assert content["relative_to"] == str(tmp_path / "here")
-    assert f"<p class=path>{root}, against" in Path("report/report.html").read_text()
+    assert f'<p class="path">{root}, against' in Path("report/report.html").read_text()
 
 
 def test_doubles_and_pictures_of_both_splits(check, tmp_path):
