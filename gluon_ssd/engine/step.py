@@ -65,10 +65,8 @@ class TrainStep:
         for param in self._trained:
             param.wd_mult = float(decay_norms or len(param.shape) > 1)
         self.trainer = gluon.Trainer(net.collect_params(), optimizer, settings, kvstore=None)
-        if accumulate > 1:
-            for param in self._trained:
-                param.grad_req = "add"
         self._gathered = 0
+        self._sums: list[mx.nd.NDArray] = []
 
     def __call__(self, images: mx.nd.NDArray, targets: Sequence[mx.nd.NDArray], lr: float) -> Any:
         """Trains on one batch; returns (loss, cls_loss, box_loss), each of shape (1,), not waited for.
@@ -81,13 +79,25 @@ class TrainStep:
             losses = self._graph(images, *targets)
         losses[0].backward(None if self.scale is None else mx.nd.ones_like(losses[0]) * self.scale.value)
         self._gathered += 1
+        if self.accumulate > 1:
+            self._accumulate()
         if self._gathered == self.accumulate:
             self._update(lr)
             self._gathered = 0
-            if self.accumulate > 1:
-                for param in self._trained:
-                    param.zero_grad()
         return losses
+
+    def _accumulate(self) -> None:
+        """Sums the batches' gradients aside, and gives the sum back with the last of them.
+
+        Not by Gluon's ``grad_req`` "add": the norms of NVIDIA's MXNet write their gradients whatever it says.
+        """
+        gradients = [param.grad() for param in self._trained]
+        if self._gathered == 1:
+            self._sums = [gradient.copy() for gradient in gradients]
+            return
+        for total, gradient in zip(self._sums, gradients):
+            kept = gradient if self._gathered == self.accumulate else total
+            mx.nd.elemwise_add(total, gradient, out=kept)
 
     def _update(self, lr: float) -> None:
         self.trainer.set_learning_rate(lr)
