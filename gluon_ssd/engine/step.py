@@ -7,6 +7,7 @@ from typing import Any, Callable, Sequence
 import mxnet as mx
 from mxnet import autograd, gluon
 
+from .adam import PublishedAdam
 from .distributed import World
 from .loss_scale import LossScale, all_finite
 
@@ -64,7 +65,8 @@ class TrainStep:
         self._trained = [param for param in net.collect_params().values() if param.grad_req != "null"]
         for param in self._trained:
             param.wd_mult = float(decay_norms or len(param.shape) > 1)
-        self.trainer = gluon.Trainer(net.collect_params(), optimizer, settings, kvstore=None)
+        rule = PublishedAdam.__name__ if optimizer == "adam" else optimizer
+        self.trainer = gluon.Trainer(net.collect_params(), rule, settings, kvstore=None)
         self._gathered = 0
         self._sums: list[mx.nd.NDArray] = []
 
