@@ -78,7 +78,8 @@ class Detector:
     ``detector(images)``: paths, (H, W, 3) uint8 RGB arrays, one of them, or a batch (N, H, W, 3); returns a
     list of `Detections`, or one for a single image. Photos are turned upright by their EXIF orientation.
     ``fuse``: work on a copy with norms folded into convolutions, a little faster on CPU in float32 (it has no
-    effect elsewhere); later changes of ``net`` do not reach it.
+    effect elsewhere); later changes of ``net`` do not reach it. ``nms_candidates``: how many of an image's
+    best (box, class) pairs NMS sees; of each level's, for a RetinaNet.
     Raises UserError for what cannot be read as an image.
     """
 
@@ -90,13 +91,17 @@ class Detector:
         max_detections: int = 200,
         batch_size: int = 8,
         fuse: bool = False,
+        nms_candidates: int = 1000,
     ) -> None:
         self.net = fused_copy(net) if fuse and can_fuse(net) else net
         self.batch_size = batch_size
         self.device = next(iter(net.collect_params().values())).list_ctx()[0]
         self._transform = EvalTransform(net.preprocess)
         self._postprocess = net.postprocess(
-            score_threshold=score_threshold, iou_threshold=iou_threshold, max_detections=max_detections
+            score_threshold=score_threshold,
+            iou_threshold=iou_threshold,
+            max_detections=max_detections,
+            candidates=nms_candidates,
         )
         self._postprocess.initialize(ctx=self.device)
         for block in (net, self._postprocess) if self.net is net else (self._postprocess,):

@@ -7,8 +7,8 @@ import subprocess
 
 from gluon_ssd.cli.main import build_parser
 from gluon_ssd.cli.parsing import recipe_values
-from gluon_ssd.cli.published import translate
 from gluon_ssd.cli.train import resolve
+from gluon_ssd.published import translate
 from gluon_ssd.recipe import Recipe
 
 

@@ -16,10 +16,12 @@ class PublishedAdam(optimizer.Adam):
     1e-5, by 3 percent. States are MXNet's. Source: Kingma and Ba, "Adam" (2015), algorithm 1.
     """
 
+    epsilon: float
+
     def update(self, index: int, weight: Any, grad: Any, state: Any) -> None:
         """One step of one parameter; MXNet calls it."""
-        given, steps = self.epsilon, self._index_update_count.get(index, self.begin_num_update) + 1
-        self.epsilon = given * math.sqrt(1 - self.beta2**steps)
+        steps = self._index_update_count.get(index, self.begin_num_update) + 1
+        given, self.epsilon = self.epsilon, self.epsilon * math.sqrt(1 - self.beta2**steps)
         try:
             super().update(index, weight, grad, state)
         finally:

@@ -18,7 +18,6 @@ from ..launch import Launch, detect
 from .lifeline import Lifeline
 from .rendezvous import meeting_point, wait_for_door
 
-
 OLDEST_HOROVOD = "0.25.0"
 # The last of NVIDIA's MXNet containers; those of before 2022 bring an older Horovod.
 CONTAINER = "nvcr.io/nvidia/mxnet:24.06-py3"

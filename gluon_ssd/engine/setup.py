@@ -9,6 +9,7 @@ from typing import Any, Union
 import mxnet as mx
 
 from ..data.coco import CocoDataset, open_dataset
+from ..data.colour import JITTERS
 from ..data.epochs import EpochLoader
 from ..data.pipelines import InputSettings, make_loader
 from ..data.preprocess import Preprocess
@@ -135,11 +136,11 @@ def _check_resumed(resumed: Checkpoint, recipe: Recipe, train_set: DataSet) -> N
             )
 
 
-def training_transform(augment: str, preprocess: Preprocess) -> EvalTransform:
-    """The augmentation that a recipe's ``augment`` means."""
+def training_transform(augment: str, preprocess: Preprocess, colour: str = "reference") -> EvalTransform:
+    """The augmentation that a recipe's ``augment`` and ``colour`` mean."""
     if augment == "ssd":
         # One try per crop option, as the published trainings do.
-        return SSDTrainTransform(preprocess, attempts=1)
+        return SSDTrainTransform(preprocess, attempts=1, jitter=JITTERS[colour])
     return FlipTrainTransform(preprocess) if augment == "flip" else PlainTrainTransform(preprocess)
 
 
@@ -153,7 +154,7 @@ def training_loader(inputs: Inputs, net: Any) -> EpochLoader:
     recipe, train_set = inputs.recipe, inputs.train_set
     loader = make_loader(
         train_set,
-        training_transform(recipe.augment, net.preprocess),
+        training_transform(recipe.augment, net.preprocess, recipe.colour),
         recipe.batch_size,
         input_settings(recipe),
         target_of(inputs.device, net),

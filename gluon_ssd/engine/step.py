@@ -32,7 +32,8 @@ class TrainStep:
     Parameters in float16 are updated through float32 copies of them that the optimizer keeps. ``scale``:
     for gradients that pass through float16; None for others. ``arranged``: the images come in the network's
     own layout instead of NCHW. ``world``: the processes whose gradients make one update, their mean;
-    ``compression`` and ``groups`` as for `World.allreduce`.
+    ``compression`` and ``groups`` as for `World.allreduce`; gradients are divided by ``predivide`` before the
+    sum over processes, so that it stays within float16, and the mean makes up for it.
     """
 
     def __init__(
@@ -51,7 +52,9 @@ class TrainStep:
         world: World | None = None,
         compression: str = "none",
         groups: int = 0,
+        predivide: float = 1.0,
     ) -> None:
+        self._predivide = predivide
         self.net, self.accumulate, self.scale = net, accumulate, scale
         self.world, self._compression, self._groups = world or World(), compression, groups
         # Called when the gradients of an update are queued and nothing has been exchanged.
@@ -106,9 +109,12 @@ class TrainStep:
         self.before_exchange()
         gradients = [param.grad() for param in self._trained]
         names = [f"gradient.{param.name}" for param in self._trained]
+        if self._predivide != 1:
+            for gradient in gradients:
+                gradient /= self._predivide
         self.world.allreduce(gradients, names, self._compression, self._groups)
         # Sums so far: over batches and over ranks. The update divides them once.
-        parts = self.accumulate * self.world.size
+        parts = self.accumulate * self.world.size / self._predivide
         if self.scale is None:
             self.trainer.step(parts)
             return

@@ -87,12 +87,15 @@ class _Training:
         recipe, resumed = inputs.recipe, inputs.resumed
         self.device, self.world = inputs.device, inputs.world
         self.net, self.transferred = make_net(inputs)
-        self.progress = Progress(processes=self.world.size) if resumed is None else resumed.progress
+        fresh = Progress(recipe.start_epoch, processes=self.world.size)
+        self.progress = fresh if resumed is None else resumed.progress
         self.processes_before = self.progress.processes
         self.step = make_step(inputs, self.net)
         self.loader = training_loader(inputs, self.net)
         # What is left over from whole updates is not used.
         self.batches = len(self.loader) // recipe.accumulate * recipe.accumulate
+        # The epochs before a late first one count as trained, so that its warm-up is over.
+        fresh.step = fresh.evaluated = (recipe.start_epoch - 1) * self.batches // recipe.accumulate
         self.schedule = make_schedule(recipe, inputs.train_images, self.world.size)
         self.metrics = MetricsFile(self.run_dir / "metrics.csv", self.progress.epoch - 1)
         self.watch = LossWatch(self.run_dir, PARTS, self.world.rank)
@@ -288,7 +291,13 @@ class _Training:
     def _evaluate(self, epoch: int) -> None:
         progress, recipe, val_set = self.progress, self.recipe, self.inputs.val_set
         assert val_set is not None
-        detector = Detector(self.net, recipe.score_threshold, recipe.iou_threshold, recipe.max_detections)
+        detector = Detector(
+            self.net,
+            recipe.score_threshold,
+            recipe.iou_threshold,
+            recipe.max_detections,
+            nms_candidates=recipe.nms_candidates,
+        )
         share = range(len(val_set))[: recipe.limit_val][self.world.rank :: self.world.size]
         self.console.start(f"evaluation {epoch}/{recipe.epochs}", len(share))
         self.observer.evaluation_started(epoch)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dry_run import of_config, recipe_of, split, words
 
-from gluon_ssd.cli.published import translate
+from gluon_ssd.published import translate
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 FOLDER = REPOSITORY / "scripts" / "train"

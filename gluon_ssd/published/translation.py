@@ -1,6 +1,6 @@
 """From the command lines of the published trainings to ``gluon-ssd train`` and ``gluon-ssd val``.
 
-The options are the rows of `aliases.ALIASES`. Flags of ``gluon-ssd train`` that are no published option are
+The options are the rows of `options.OPTIONS`. Flags of ``gluon-ssd train`` that are no published option are
 taken as they are, so that whatever a recipe knows can be added to a published command.
 """
 
@@ -11,11 +11,12 @@ import shlex
 from dataclasses import dataclass, field, fields
 from typing import Any, Iterable, Sequence
 
+from ..cli.parsing import Parser, example
 from ..errors import UserError, unknown
+from ..launch import detect
 from ..recipe import Recipe, load_recipe
 from ..values import convert_text
-from .aliases import ALIASES, SYSTEMS, Alias, System
-from .parsing import Parser, example
+from .options import OPTIONS, SYSTEMS, Option, System
 
 _KEYS = {item.name: item for item in fields(Recipe)}
 # What val understands, and how it calls it; the rest of a recipe plays no part in an evaluation.
@@ -47,6 +48,12 @@ _TAKEN_BY_VAL = (
     *("@checkpoint", "@modeldir", "@mode", "@use_tfrecord", "@tfrecord_root"),
     *("weights", "batch_size", "eval_batch_size"),
 )
+# What has no key of its own, and the key whose values it takes.
+_COUNTS = {
+    **dict.fromkeys(("@benchmark_steps", "@benchmark_warmup"), "max_steps"),
+    **dict.fromkeys(("@first_evaluation",), "eval_every"),
+    "@evaluation_interval": "max_steps",
+}
 _DALI = ("dali_workers", "input_jpg_decode", "hw_decoder_load", "input_batch_multiplier")
 _TFRECORD_ROOT = "/datasets/coco2017/tfrecord"
 
@@ -80,13 +87,13 @@ class _Given:
 class _Record(argparse.Action):
     """Puts (row, name as typed, values) on one list, since of two options the later wins."""
 
-    def __init__(self, *, alias: Alias, **rest: Any) -> None:
+    def __init__(self, *, option: Option, **rest: Any) -> None:
         super().__init__(**rest)
-        self.alias = alias
+        self.option = option
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         texts = [values] if isinstance(values, str) else list(values or [])
-        namespace.found.append((self.alias, option_string, texts))
+        namespace.found.append((self.option, option_string, texts))
 
 
 def translate(argv: Sequence[str], system: str | None = None) -> Translation:
@@ -100,8 +107,8 @@ def translate(argv: Sequence[str], system: str | None = None) -> Translation:
     if extras:
         parser.reject(extras)
     given = _Given()
-    for alias, name, texts in namespace.found:
-        _apply(given, alias, name, texts)
+    for option, name, texts in namespace.found:
+        _apply(given, option, name, texts)
     return _finish(chosen, given)
 
 
@@ -127,9 +134,9 @@ def _strangers(system: System, argv: Sequence[str]) -> tuple[int, int]:
             continue
         option, _, value = text.partition("=")
         row = published.get(option)
-        if row is None or (row.values and (value or following) not in dict(row.values)):
-            others += 1
+        if row is None:
             nobodys += option not in _own_rows()
+        others += row is None or bool(row.values) and (value or following) not in dict(row.values)
     return nobodys, others
 
 
@@ -156,30 +163,31 @@ def build_parser(system: System) -> Parser:
     return parser
 
 
-def _add(parser: Parser, row: Alias, help: str) -> None:
+def _add(parser: Parser, row: Option, help: str) -> None:
     arity = None if row.arity == 1 else row.arity
-    options: dict[str, Any] = {"action": _Record, "alias": row, "nargs": arity, "dest": "found", "help": help}
+    options: dict[str, Any] = {"action": _Record, "option": row, "nargs": arity, "dest": "found"}
+    options["help"] = help
     if row.arity != 0:
         options["metavar"] = "|".join(dict(row.values)) or "VALUE"
     parser.add_argument(*row.names, **options)
 
 
-def _target_text(row: Alias) -> str:
+def _target_text(row: Option) -> str:
     flag = "--" + row.target.replace("_", "-")
     return f"{flag} {row.constant}" if row.constant not in ("", "true") else flag
 
 
-def _rows(system: str) -> Iterable[Alias]:
-    return (row for row in ALIASES if system in row.systems)
+def _rows(system: str) -> Iterable[Option]:
+    return (row for row in OPTIONS if system in row.systems)
 
 
-def _own_rows() -> dict[str, Alias]:
-    rows = {"--recipe": Alias((), ("--recipe",), "@recipe")}
+def _own_rows() -> dict[str, Option]:
+    rows = {"--recipe": Option((), ("--recipe",), "@recipe")}
     for key, item in _KEYS.items():
         base = str(item.type).replace(" | None", "")
         arity: int | str = {"bool": 0}.get(base, "*" if base.startswith("tuple") else 1)
         name = "--" + key.replace("_", "-")
-        rows[name] = Alias((), (name,), key, arity, constant="true" if arity == 0 else "")
+        rows[name] = Option((), (name,), key, arity, constant="true" if arity == 0 else "")
     return rows
 
 
@@ -187,27 +195,29 @@ def _is_option(text: str) -> bool:
     return text.startswith("-") and not text[1:2].isdigit() and text != "-"
 
 
-def _apply(given: _Given, alias: Alias, name: str, texts: list[str]) -> None:
+def _apply(given: _Given, option: Option, name: str, texts: list[str]) -> None:
     """Note down one option. Raises UserError for a value that it cannot have."""
-    texts = [alias.constant] if alias.arity == 0 else texts
-    if alias.values:
-        table = dict(alias.values)
+    texts = [option.constant] if option.arity == 0 else texts
+    if option.values:
+        table = dict(option.values)
         for text in texts:
             if text not in table:
                 raise UserError(f"{name}: must be one of {', '.join(table)}, got {text!r}")
         texts = [table[text] for text in texts]
-    if alias.change:
+    if option.change:
         try:
-            texts = [alias.change(text) for text in texts]
+            texts = [option.change(text) for text in texts]
         except ValueError:
             raise UserError(f"{name}: expected a number, got {' '.join(texts)!r}") from None
-    if alias.target in ("", "@nothing"):
-        given.notes.append(f"{name}: not needed; {alias.why}")
+    if option.target in ("", "@nothing"):
+        given.notes.append(f"{name}: not needed; {option.why}")
         return
-    if alias.target in _KEYS or alias.target.startswith("@benchmark"):
-        _check(alias.target if alias.target in _KEYS else "max_steps", name, texts)
-    given.values[alias.target] = texts
-    given.names[alias.target] = name
+    if option.target in _KEYS or option.target in _COUNTS:
+        _check(_COUNTS.get(option.target, option.target), name, texts)
+    given.values[option.target] = texts
+    given.names[option.target] = name
+    for key, text in option.also:
+        given.values[key] = [text]
 
 
 def _check(key: str, name: str, texts: list[str]) -> None:
@@ -229,8 +239,10 @@ def _finish(system: System, given: _Given) -> Translation:
     if mode == "inference":
         raise UserError("--mode benchmark-inference: not done here; see benchmarks/inference.py")
     for key, text in system.first_flags:
-        values.setdefault(key, [text])
+        values.setdefault(key, text.split())
+    _set_model(given)
     _set_data(system, given)
+    _set_limits(given, recipe)
     if any(key in values for key in _DALI):
         values.setdefault("data_pipeline", ["dali"])
     if float(given.one("hw_decoder_load", "0")) > 0 and given.one("input_jpg_decode", "gpu") == "gpu":
@@ -251,8 +263,41 @@ def _finish(system: System, given: _Given) -> Translation:
     return Translation(system, tuple(arguments), tuple(given.notes))
 
 
+def _set_model(given: _Given) -> None:
+    values = given.values
+    if given.one("@opt_level") == "O0":
+        values["precision"] = ["fp32"]
+    if given.one("precision") == "fp32":
+        values.pop("dynamic_loss_scale", None)
+    if given.one("@pretrained"):
+        values["pretrained_backbone"] = values["@pretrained"]
+    elif "@pretrained" in values:
+        given.notes.append("--pretrained: not needed; give the file: --pretrained-backbone FILE")
+
+
+def _set_limits(given: _Given, recipe: str) -> None:
+    """Epochs and evaluations of so many batches, by images; and epochs that start late."""
+    values, ranks = given.values, detect().size
+    for target, key, size in (
+        ("@epoch_batches", "limit_train", "batch_size"),
+        ("@eval_batches", "limit_val", "eval_batch_size"),
+    ):
+        batches = int(given.one(target, "-1"))
+        if batches > 0:
+            images = given.one(size) or given.one("batch_size") or str(getattr(load_recipe(recipe), size))
+            values[key], given.names[key] = [str(batches * int(images) * ranks)], given.names[target]
+    if "@first_evaluation" in values and "target_map" in values:
+        first, every = int(given.one("@first_evaluation")), int(given.one("@evaluation_interval", "1"))
+        epochs = int(given.one("epochs") or load_recipe(recipe).epochs)
+        values["eval_epochs"] = [str(epoch + 1) for epoch in range(first, epochs, every)]
+    if "@skip_eval" in values:
+        values["eval_epochs"] = []
+
+
 def _set_data(system: System, given: _Given) -> None:
     values = given.values
+    if "@synthetic" in values and given.one("@synthetic", "1") != "0":
+        values["data_pipeline"] = ["synthetic"]
     if "@use_tfrecord" in values:
         values["data"] = [given.one("@tfrecord_root", _TFRECORD_ROOT)]
         return

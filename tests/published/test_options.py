@@ -2,10 +2,9 @@
 
 import pytest
 
-from gluon_ssd.cli.aliases import ALIASES, SYSTEMS
 from gluon_ssd.cli.main import build_parser
-from gluon_ssd.cli.published import translate
 from gluon_ssd.errors import UserError
+from gluon_ssd.published import OPTIONS, SYSTEMS, translate
 from gluon_ssd.recipe import Recipe
 from gluon_ssd.values import convert_text
 
@@ -19,7 +18,7 @@ ROWS = [
     ("dle", "--momentum 0.8", "--momentum 0.8"),
     ("dle", "--weight-decay 5e-4", "--weight-decay 5e-4"),
     ("dle", "--log-interval 5", "--log-every 5"),
-    ("dle", "--amp", "--precision amp"),
+    ("dle", "--amp", "--precision amp --dynamic-loss-scale"),
     ("dle", "--no-amp", "--precision fp32"),
     ("dle", "--data-layout channels_last", "--layout NHWC"),
     ("dle", "--data-layout channels_first", "--layout NCHW"),
@@ -33,18 +32,35 @@ ROWS = [
     ("dle", "--backbone resnet101", "--recipe ssd_resnet101/dle"),
     ("dle", "--backbone-path r50.pth", "--pretrained-backbone r50.pth"),
     ("dle", "--num-workers 4", "--workers 4"),
-    ("dle", "--fp16", "--precision fp16"),
-    ("dle", "--input_data_type float16", "--precision fp16"),
-    ("dle", "--input_data_type float32", "--precision fp32"),
-    ("dle", "--data_pipeline dali", "--data-pipeline dali"),
-    ("dle", "--data_pipeline no_dali", "--data-pipeline native"),
+    ("dali", "--fp16", "--precision amp --dynamic-loss-scale"),
+    ("dali", "--fp16-mode", "--precision amp --dynamic-loss-scale"),
+    ("dali", "--data_pipeline dali", "--data-pipeline dali"),
+    ("dali", "--data_pipeline no_dali", "--data-pipeline native"),
+    ("dali", "--target 0.16", "--target-map 0.16"),
+    ("sample", "--input_data_type float16", "--precision fp16"),
+    ("sample", "--input_data_type float32", "--precision fp32"),
+    ("sample", "--pyamp", "--precision amp --dynamic-loss-scale"),
+    ("sample", "--cnmix --opt_level O1", "--precision amp --dynamic-loss-scale"),
+    ("sample", "--cnmix --opt_level O0", "--precision fp32"),
+    ("sample", "--max_bitwidth", ""),
+    ("sample", "--no-mlu", "--device cpu"),
+    ("sample", "--device MLU", "--device gpu"),
+    ("sample", "--data-backend dali-mlu", "--data-pipeline dali"),
+    ("sample", "--data-backend pytorch", "--data-pipeline native"),
+    ("sample", "--iterations -1", ""),
+    ("sample", "--iterations 20 --bs 4", "--limit-train 80"),
+    ("sample", "--eval_iters 3 --ebs 8", "--limit-val 24"),
+    (
+        "sample",
+        "--target_map 0.23 --start_eval_at 39 --evaluate_every 10 --epochs 65",
+        "--target-map 0.23 --eval-epochs 40 50 60",
+    ),
     ("dle", "--checkpoint a.ckpt", "--weights a.ckpt"),
-    ("dle", "--modeldir a.ckpt", "--weights a.ckpt"),
+    ("sample", "--modeldir a.ckpt", "--weights a.ckpt"),
     ("dle", "--save models", "--output models --save-every 1"),
     ("dle", "--mode training", ""),
     ("dle", "--mode benchmark-training --benchmark-iterations 5 --benchmark-warmup 2", "--max-steps 7"),
     ("dle", "--mode benchmark-training", "--max-steps 40 --eval-every 0 --eval-epochs"),
-    ("dle", "--target 0.16", "--target-map 0.16"),
     ("dle", "--no-cuda", "--device cpu"),
     ("dle", "--json-summary x.json", ""),
     ("dle", "--allow-tf32", ""),
@@ -82,10 +98,13 @@ ROWS = [
     ("ssd_main", "--input-batch-multiplier 20", "--data-pipeline dali --input-batch-multiplier 20"),
     ("ssd_main", "--dali-workers 8", "--data-pipeline dali --dali-workers 8"),
     ("ssd_main", "--pretrained-backbone r34.pickle", "--pretrained-backbone r34.pickle"),
-    ("ssd_main", "--gradient-predivide-factor 32", ""),
+    ("ssd_main", "--gradient-predivide-factor 32", "--gradient-predivide 32"),
+    ("ssd_main", "--fuse-conv-bn-add-relu", ""),
+    ("ssd_main", "--seed 4294967295", "--seed 2147483647"),
+    ("ssd_main", "--input-jpg-decode hw", "--data-pipeline dali --input-jpg-decode hw"),
     ("ssd_main", "--horovod-num-groups 2", "--num-groups 2"),
     ("ssd_main", "--resume-from a.params", "--weights a.params"),
-    ("ssd_main", "--start-epoch 1", ""),
+    ("ssd_main", "--start-epoch 9", "--start-epoch 9"),
     ("ssd_main", "--lr-decay-factor 0.2", "--decay-factor 0.2"),
     ("ssd_main", "--lr-decay-epochs 48 60", "--decay-epochs 48 60"),
     ("ssd_main", "--lr-warmup-epochs 0.5", "--warmup-epochs 0.5"),
@@ -100,7 +119,7 @@ ROWS = [
     ("ssd_main", "--cocoapi-threads 4", ""),
     ("ssd_main", "--nms-valid-thresh 0.01", "--score-threshold 0.01"),
     ("ssd_main", "--nms-overlap-thresh 0.45", "--iou-threshold 0.45"),
-    ("ssd_main", "--nms-topk 200", ""),
+    ("ssd_main", "--nms-topk 400", "--nms-candidates 400"),
     ("ssd_main", "--post-nms 100", "--max-detections 100"),
     ("ssd_main", "--post-nms -1", "--max-detections 1000"),
     ("ssd_main", "--bulk-last-wgrad", ""),
@@ -117,7 +136,18 @@ ROWS = [
     ("retinanet", "-e 16", "--eval-batch-size 16"),
     ("retinanet", "--seed 2", "--seed 2"),
     ("retinanet", "--lr 0.000085", "--lr 0.000085"),
-    ("retinanet", "--amp", "--precision amp"),
+    ("retinanet", "--amp", "--precision amp --dynamic-loss-scale"),
+    ("retinanet", "--max-iters-per-epoch 5 --batch-size 8", "--limit-train 40"),
+    ("retinanet", "--max-eval-iters-per-epoch 5 -e 4", "--limit-val 20"),
+    ("retinanet", "--start-epoch 2", "--start-epoch 3"),
+    ("retinanet", "--skip-eval", "--eval-epochs"),
+    ("retinanet", "--train-data-path /t", "--train-images /t"),
+    ("retinanet", "--train-annotations-file t.json", "--train-annotation t.json"),
+    ("retinanet", "--val-data-path /v", "--val-images /v"),
+    ("retinanet", "--val-annotations-file v.json", "--val-annotation v.json"),
+    ("retinanet", "--pretrained r50.pth", "--pretrained-backbone r50.pth"),
+    ("retinanet", "--syn-dataset 2", "--data-pipeline synthetic"),
+    ("retinanet", "--syn-dataset --lr 1", "--data-pipeline synthetic"),
     ("retinanet", "--no-amp", "--precision fp32"),
     ("retinanet", "--data-layout channels_first", "--layout NCHW"),
     ("retinanet", "--local-rank 0", ""),
@@ -159,6 +189,30 @@ ROWS = [
             "--jit",
             "--disable-ddp-broadcast-buffers",
             "--world-size 8",
+            "--sync-bn",
+            "--num-classes 264",
+            "--max-boxes 1000",
+            "--deterministic",
+            "--num-eval-ranks 8",
+            "--async-coco-check-freq 20",
+            "--cocoeval nvidia",
+            "--dali-eval-decoder-hw-load 0.9",
+            "--dali-prefetch-queue-depth 1",
+            "--dali-decoder-hint-height 7360",
+            "--dali-eval-decoder-hint-width 0",
+            "--dali-preallocate-width 7360",
+            "--dali-cmn 1",
+            "--dali-sync",
+            "--not-graphed-prologues",
+            "--model-warmup-epochs 4",
+            "--enable-sharp",
+            "--ddp-bucket-sz 25",
+            "--allreduce-barrier",
+            "--skip-metric-loss",
+            "--cuda-profiler",
+            "--cuda-profiler-start 3",
+            "--power-benchmark",
+            "--power-sustain-time 600",
         )
     ],
 ]
@@ -190,7 +244,7 @@ def test_row(system, published, ours):
         assert contains(result.arguments, ours), result.line
     else:
         assert result.arguments == plain.arguments
-        mode = published.startswith("--mode")
+        mode = published.startswith(("--mode ", "--iterations"))
         assert len(result.notes) == (0 if mode else 1), result.notes
         assert mode or result.notes[0].startswith(published.split()[0] + ": not needed; ")
 
@@ -199,19 +253,18 @@ def test_every_option_of_the_table_has_a_row_here():
     tested = {(system, text.split("=")[0]) for system, published, _ in ROWS for text in published.split()}
     # Evaluation is tested below.
     tested.add(("retinanet", "--test-only"))
-    for row in ALIASES:
-        for system in row.systems:
-            assert any((system, name) in tested for name in row.names), (system, row.names)
+    for row in OPTIONS:
+        assert tested & {(system, name) for system in row.systems for name in row.names}, row.names
 
 
 @pytest.mark.parametrize("system", [item.name for item in SYSTEMS])
 def test_names_of_an_option_are_unique_and_mean_the_same(system):
-    rows = [row for row in ALIASES if system in row.systems]
+    rows = [row for row in OPTIONS if system in row.systems]
     names = [name for row in rows for name in row.names]
     assert len(names) == len(set(names))
     for row in rows:
         value = next(iter(dict(row.values)), EXAMPLES.get(row.target, "1"))
-        values = [value] * (1 if row.arity == "*" else int(row.arity))
+        values = [value] * (1 if row.arity in ("*", "?") else int(row.arity))
         if row.target != "@mode":
             lines = {translate([name, *values], system).line for name in row.names}
             assert len(lines) == 1, lines
@@ -219,7 +272,7 @@ def test_names_of_an_option_are_unique_and_mean_the_same(system):
 
 def test_targets_are_recipe_keys_and_constants_fit_them():
     types = Recipe.__dataclass_fields__
-    for row in ALIASES:
+    for row in OPTIONS:
         assert bool(row.why) == (row.target in ("", "@nothing")), row
         if row.target and not row.target.startswith("@"):
             item = types[row.target]
@@ -232,7 +285,9 @@ def test_targets_are_recipe_keys_and_constants_fit_them():
 @pytest.mark.parametrize(
     ("published", "system"),
     [
-        ("--warmup 300 --bs 64 --fp16 --data /coco/", "dle"),
+        ("--warmup 300 --bs 64 --fp16 --data /coco/", "dali"),
+        ("--warmup 300 --bs 64 --data /coco/", "dle"),
+        ("--bs 32 --warmup 300 --data /c --iterations -1 --pyamp --json-summary t.json", "sample"),
         ("--epochs 3 --batch-size 8 --seed 1", "dle"),
         ("--data-layout channels_last --batch-size 8", "dle"),
         ("--data-layout NHWC --batch-size 8", "ssd_main"),
@@ -241,7 +296,7 @@ def test_targets_are_recipe_keys_and_constants_fit_them():
         ("--coco-root /c --max-steps 3 --model ssd_tiny", "ssd_main"),
         ("--lr 0.0001 --output-dir=/results --dataset-path /oi", "retinanet"),
         ("--jit --apex-adam --dali --lr 0.0001", "retinanet"),
-        ("--modeldir /model/x.pt --input_data_type float16 --bs 64 --mode evaluation", "dle"),
+        ("--modeldir /model/x.pt --input_data_type float16 --bs 64 --mode evaluation", "sample"),
     ],
 )
 def test_options_tell_the_system(published, system):
@@ -250,14 +305,27 @@ def test_options_tell_the_system(published, system):
 
 def test_defaults_are_those_of_the_system():
     assert translate(["--data", "/coco"]).line == (
-        "gluon-ssd train --recipe ssd_resnet50/dle --data /coco --warmup-steps 0"
+        "gluon-ssd train --recipe ssd_resnet50/dle --precision amp --layout NHWC --dynamic-loss-scale "
+        "--data /coco --warmup-steps 0"
+    )
+    assert translate(["--no-amp", "--data", "/coco"]).line == (
+        "gluon-ssd train --recipe ssd_resnet50/dle --precision fp32 --layout NHWC --data /coco "
+        "--warmup-steps 0"
     )
     assert translate(["--coco-root", "/coco"]).line == (
-        "gluon-ssd train --recipe ssd_resnet34/mlperf_fp16 --data /coco"
+        "gluon-ssd train --recipe ssd_resnet34/mlperf_fp16 --data /coco --colour dali --nms-candidates 200"
     )
-    assert translate([], "ssd_main").line.endswith("--data /datasets/coco2017")
+    assert translate([], "dali").line == (
+        "gluon-ssd train --recipe ssd_resnet50/dle --precision amp --dynamic-loss-scale --colour dali "
+        "--data-pipeline dali --warmup-steps 0 --eval-epochs 4 22 32 38 43 49 54 60 65"
+    )
+    assert translate([], "sample").line == (
+        "gluon-ssd train --recipe ssd_resnet50/dle --warmup-steps 0 --eval-epochs"
+    )
+    assert " --data /datasets/coco2017 " in translate([], "ssd_main").line
     assert translate(["--dataset-path", "/oi"]).line == (
-        "gluon-ssd train --recipe retinanet_resnext50_32x4d/mlperf --precision amp --layout NHWC --data /oi"
+        "gluon-ssd train --recipe retinanet_resnext50_32x4d/mlperf --precision amp --layout NHWC "
+        "--dynamic-loss-scale --data /oi"
     )
 
 
@@ -318,7 +386,7 @@ def test_steps_of_a_benchmark_without_one_are_said_to_be_idle():
 def test_a_checkpoint_in_training_says_what_it_does_not_do():
     (note,) = translate(["--checkpoint", "a.ckpt"], "dle").notes
     assert note.startswith("--checkpoint: training starts from its weights; ") and "--resume" in note
-    (note,) = translate(["--checkpoint", "a", "--modeldir", "b", "--mode", "evaluation"], "dle").notes
+    (note,) = translate(["--checkpoint", "a", "--modeldir", "b", "--mode", "evaluation"], "sample").notes
     assert note == "--modeldir: not needed beside --checkpoint"
 
 
@@ -337,7 +405,7 @@ def test_a_checkpoint_in_training_says_what_it_does_not_do():
         ("--warmup", "argument --warmup: expected one argument"),
         ("--data_pipeline tf", "--data_pipeline: must be one of dali, no_dali, got 'tf'"),
         ("--coco-root /c --target-map x", "--target-map: expected a number, got 'x'"),
-        ("--coco-root /c --start-epoch 9", "--start-epoch: must be one of 1, got '9'"),
+        ("--coco-root /c --start-epoch 0", "--start-epoch: must be at least 1, got 0"),
         ("--coco-root /c --data-shape 512", "--data-shape: must be one of 300, got '512'"),
         (
             "--mode evaluation --data /c",
@@ -363,10 +431,11 @@ def test_mistakes_are_one_line(published, message, capsys):
 def test_dry_run_prints_the_line_and_the_notes(capsys):
     from gluon_ssd.main import main
 
-    assert main(["--dry-run", "--bs", "64", "--data", "/my data", "--local_rank", "1"]) == 0
+    assert main(["--dry-run", "--bs", "64", "--no-amp", "--data", "/my data", "--local_rank", "1"]) == 0
     out, err = capsys.readouterr()
     assert out == (
-        "gluon-ssd train --recipe ssd_resnet50/dle --data '/my data' --batch-size 64 --warmup-steps 0\n"
+        "gluon-ssd train --recipe ssd_resnet50/dle --precision fp32 --layout NHWC --data '/my data' "
+        "--batch-size 64 --warmup-steps 0\n"
     )
     assert err == "--local_rank: not needed; Horovod knows the rank\n"
 
