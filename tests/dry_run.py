@@ -32,6 +32,11 @@ def split(command: list[str], program: str = "gluon-ssd") -> tuple[list[str], li
     return command[:place], command[place + 1 :]
 
 
+def of_command(done: subprocess.CompletedProcess) -> tuple[list[str], list[str]]:
+    """What starts the processes of run_and_time.sh's dry run, and the arguments of ``gluon_ssd.main``."""
+    return split(words(done), "gluon_ssd.main")
+
+
 def of_config(shell, name):
     """What starts a configuration by run_and_time.sh, and the recipe that its options mean."""
     source = f'source "$TRAIN/configs/config_{name}.sh" && "$TRAIN/run_and_time.sh" --dry-run'

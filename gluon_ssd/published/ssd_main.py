@@ -9,7 +9,7 @@ SYSTEMS = (
         "ssd_main",
         "NVIDIA's and Fujitsu's MXNet SSD",
         "ssd_resnet34/mlperf_fp16",
-        (("colour", "dali"), ("nms_candidates", "200")),
+        (("colour", "dali"), ("nms_candidates", "200"), ("eval_every", "5")),
         "/datasets/coco2017",
     ),
 )

@@ -112,7 +112,7 @@ ROWS = [
     ("ssd_main", "--save-interval 5", "--save-every 5"),
     ("ssd_main", "--async-val", "--async-val"),
     ("ssd_main", "--val-interval 10", "--eval-every 10"),
-    ("ssd_main", "--val-epochs 40 50", "--eval-epochs 40 50"),
+    ("ssd_main", "--val-epochs 40 52 --epochs 20", "--eval-epochs 5 10 15 20 40 52"),
     ("ssd_main", "--val-interval 25 --val-epochs 40 --epochs 60", "--eval-epochs 25 40 50"),
     ("ssd_main", "--target-map 23", "--target-map 0.23"),
     ("ssd_main", "--target-map 0.212", "--target-map 0.212"),
@@ -313,7 +313,8 @@ def test_defaults_are_those_of_the_system():
         "--warmup-steps 0"
     )
     assert translate(["--coco-root", "/coco"]).line == (
-        "gluon-ssd train --recipe ssd_resnet34/mlperf_fp16 --data /coco --colour dali --nms-candidates 200"
+        "gluon-ssd train --recipe ssd_resnet34/mlperf_fp16 --data /coco --colour dali --eval-every 5 "
+        "--nms-candidates 200"
     )
     assert translate([], "dali").line == (
         "gluon-ssd train --recipe ssd_resnet50/dle --precision amp --dynamic-loss-scale --colour dali "

@@ -53,7 +53,8 @@ def test_slurm_job_repeats_clears_caches_and_mounts(shell):
     mounts = next(word for word in trainings[0] if word.startswith("--container-mounts="))
     assert (
         mounts
-        == f"--container-mounts=/data:/datasets,/logs:/results,/pre:/pretrained,{REPOSITORY}:/workspace/ssd"
+        == "--container-mounts=/data/coco2017:/datasets/coco2017,/logs:/results,/pre:/pretrained,"
+        f"{REPOSITORY}:/workspace/ssd"
     )
     assert trainings[0][-1] == "/workspace/ssd/scripts/train/run_and_time.sh"
     assert "--container-image=img:1" in lines[1] and "--nodes=8" in lines[1]
@@ -86,7 +87,7 @@ def stand_ins(tmp_path):
         (folder / name).write_text("#!/bin/sh\n")
     for program in folder.iterdir():
         program.chmod(0o755)
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "coco2017" / "annotations").mkdir(parents=True)
     return {
         "PATH": f"{folder}:{os.environ['PATH']}",
         "CONT": "img",
@@ -140,7 +141,7 @@ def test_slurm_runs_a_copy_of_the_job_and_the_original_is_found(shell, tmp_path,
         f'#!/bin/sh\necho "JobId=$3\n   Command={repository}/scripts/train/run.sub --dry-run"\n'
     )
     scontrol.chmod(0o755)
-    done = shell(f"{spool} --dry-run", SLURM_JOB_ID="9", **{**stand_ins, "CONT": ""})
+    done = shell(f"{spool} --dry-run", SLURM_JOB_ID="9", **{**stand_ins, "CONT": "", "BENCHMARK": "ssd"})
     assert (done.returncode, done.stderr) == (0, "")
     assert shlex.split(done.stdout.splitlines()[-1])[-1] == f"{repository}/scripts/train/run_and_time.sh"
 
@@ -153,7 +154,8 @@ def test_docker_job(shell):
     lines = [shlex.split(text) for text in done.stdout.splitlines()]
     start, trainings = lines[0], [words for words in lines if words[:2] == ["docker", "exec"]]
     mounts = [start[number + 1] for number, word in enumerate(start) if word == "--volume"]
-    assert mounts == [f"{REPOSITORY}:/workspace/ssd", "/data:/datasets", "/logs:/results", "/pre:/pretrained"]
+    data = "/data/coco2017:/datasets/coco2017"
+    assert mounts == [f"{REPOSITORY}:/workspace/ssd", data, "/logs:/results", "/pre:/pretrained"]
     assert start[-3:] == ["img:2", "sleep", "infinity"] and "--gpus" in start
     assert len(trainings) == 2 and trainings[0][-1] == "scripts/train/run_and_time.sh"
     given = dict(word[len("--env=") :].split("=", 1) for word in trainings[1] if word.startswith("--env="))
@@ -216,15 +218,18 @@ def test_bind(shell, machine, flags, rank, wanted):
             "--launcher ssh: must be one of horovodrun, mpirun, ",
         ),
         ('BENCHMARK=yolo "$TRAIN/run_and_time.sh" --dry-run', "BENCHMARK=yolo: must be ssd or retinanet"),
-        ('BATCHSIZE=many "$TRAIN/run_and_time.sh"', "BATCHSIZE=many: expected a number from 1"),
+        ('BENCHMARK=ssd BATCHSIZE=many "$TRAIN/run_and_time.sh"', "BATCHSIZE=many: expected a number from 1"),
         ('DGXNNODES=0 "$TRAIN/run.sub"', "NODES (DGXNNODES, PGNNODES)=0: expected a number from 1"),
         ('NEXP=0 "$TRAIN/run_with_docker.sh"', "NEXP=0: expected a number from 1"),
         ('ASYNC_EVAL=yes "$TRAIN/run_and_time.sh"', "ASYNC_EVAL=yes: must be 0 or 1"),
         ('DRY_RUN=yes "$TRAIN/run.sub"', "DRY_RUN=yes: must be 0 or 1"),
         ('GLUON_SSD_SMOKE=yes "$TRAIN/retinanet_1x8x32.sh"', "GLUON_SSD_SMOKE=yes: must be 0 or 1"),
-        ('LAUNCHER=srun "$TRAIN/run_and_time.sh" --gpus 2', "LAUNCHER=srun: must be horovodrun or mpirun"),
-        ('BIND=none "$TRAIN/run_and_time.sh"', "BIND=none: must be off or flags of bind.sh"),
-        ('"$TRAIN/run.sub"', "not in a Slurm job; start it with sbatch -N 1 run.sub"),
+        (
+            'BENCHMARK=ssd LAUNCHER=srun "$TRAIN/run_and_time.sh" --gpus 2',
+            "LAUNCHER=srun: must be horovodrun or mpirun",
+        ),
+        ('BENCHMARK=ssd BIND=none "$TRAIN/run_and_time.sh"', "BIND=none: must be off or flags of bind.sh"),
+        ('BENCHMARK=ssd "$TRAIN/run.sub"', "not in a Slurm job; start it with sbatch -N 1 run.sub"),
         ('"$TRAIN/run_with_docker.sh" --gpu', "unknown argument --gpu (see: run_with_docker.sh --help)"),
         ('"$TRAIN/bind.sh"', "give a command (see: bind.sh --help)"),
         ('"$TRAIN/bind.sh" echo', "no local rank in the environment; start it by horovodrun, mpirun or srun"),
