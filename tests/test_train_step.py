@@ -7,6 +7,8 @@ from gluon_ssd import get_model
 from gluon_ssd.convert import load_torch_state, to_torch_state
 from gluon_ssd.convert.names import torch_entries
 from gluon_ssd.engine.adam import PublishedAdam
+from gluon_ssd.engine.distributed import World
+from gluon_ssd.engine.loss_scale import LossScale
 from gluon_ssd.engine.step import TrainStep
 
 
@@ -146,3 +148,38 @@ def test_adam_adds_epsilon_after_the_bias_correction(dtype, resumed):
     master = state[0] if dtype == "float16" else weight
     moved, wanted = master.asnumpy() - start, exact - start
     np.testing.assert_allclose(moved, wanted, rtol=1e-4)
+
+
+def test_predivided_gradients_sum_within_float16_to_the_same_mean():
+    class Ranks(World):
+        """Four ranks that all have this one's gradients, summed as Horovod does in the arrays' own type."""
+
+        size = 4
+
+        def allreduce(self, arrays, names, compression="none", groups=0):
+            largest.append(max(float(abs(array).max().asscalar()) for array in arrays))
+            for array in arrays:
+                array *= self.size
+
+        def every(self, flag):
+            return flag
+
+    results, largest = [], []
+    for predivide in (1.0, 4.0):
+        mx.random.seed(0)
+        net, images, targets = tiny_batch()
+        step = TrainStep(net, net.loss(), world=Ranks(), predivide=predivide, scale=LossScale(64.0))
+        step(images, targets, lr=0.01)
+        results.append({name: param.data().asnumpy() for name, param in net.collect_params().items()})
+    for name, value in results[0].items():
+        np.testing.assert_array_equal(results[1][name], value, err_msg=name)
+    assert largest[0] == 4 * largest[1]
+
+
+def test_norms_that_write_their_gradients_whatever_is_asked_accumulate_too():
+    """NVIDIA's norm does not know grad_req "add": nothing here may ask for it."""
+    net, images, targets = tiny_batch()
+    step = TrainStep(net, net.loss(), accumulate=3)
+    for _ in range(3):
+        step(images, targets, lr=0.01)
+    assert {param.grad_req for param in net.collect_params().values()} <= {"write", "null"}

@@ -34,6 +34,7 @@ _IN_VAL = {
             "score_threshold",
             "iou_threshold",
             "max_detections",
+            "nms_candidates",
             "device",
             "data_pipeline",
             "dali_workers",
@@ -257,7 +258,9 @@ def _finish(system: System, given: _Given) -> Translation:
         kept = load_recipe(recipe).max_detections
         if kept != _KEYS["max_detections"].default:
             values.setdefault("max_detections", [str(kept)])
-        arguments = _val_arguments(given, dict(system.first_flags))
+        # Those decide scores, as the system's own do; other defaults are a checkpoint's own matter.
+        assumed = {key: text for key, text in system.first_flags if key != "nms_candidates"}
+        arguments = _val_arguments(given, assumed)
     else:
         arguments = _train_arguments(recipe, mode, given)
     return Translation(system, tuple(arguments), tuple(given.notes))
