@@ -114,3 +114,11 @@ def test_help(run, script):
     done = run(script, "--help")
     assert done.returncode == 0
     assert done.stdout.startswith(f"usage: {script.name}") and "example:" in done.stdout
+
+
+def test_the_image_has_the_variables_that_doctor_looks_for():
+    from gluon_ssd.environment import GPU_VARIABLES
+
+    text = (FOLDER / "Dockerfile").read_text()
+    found = dict(re.findall(r"\b([A-Z][A-Za-z0-9_]*_[A-Za-z0-9_]+)=(\S+)", text))
+    assert {name: found.get(name) for name in GPU_VARIABLES} == GPU_VARIABLES

@@ -28,7 +28,7 @@ number "NODES (DGXNNODES, PGNNODES)" "$NODES"
 number "GPUS_PER_NODE (DGXNGPU, PGNGPU, --gpus)" "$GPUS_PER_NODE"
 number NEXP "$NEXP"
 number BATCHSIZE "$BATCHSIZE"
-switches ASYNC_EVAL CLEAR_CACHES DRY_RUN GLUON_SSD_SMOKE MLPERF_LOG
+switches ASYNC_EVAL CHECK_COMPLIANCE CLEAR_CACHES DESCRIBE DRY_RUN GLUON_SSD_SMOKE MLPERF_LOG NCCL_TEST
 
 # Published configurations do not say which benchmark they are of. Only RetinaNet's set LR; only SSD's have it
 # among their options.

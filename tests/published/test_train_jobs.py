@@ -66,6 +66,46 @@ def test_slurm_job_repeats_clears_caches_and_mounts(shell):
     )
 
 
+def test_slurm_job_describes_tests_and_checks_where_it_is_asked(shell):
+    values = {"DRY_RUN": "1", "NEXP": "2", "CONT": "img:1", "CLEAR_CACHES": "0", "DATESTAMP": "d"}
+    values.update(DESCRIBE="1", NCCL_TEST="1", CHECK_COMPLIANCE="1")
+    done = shell('source "$TRAIN/configs/config_DGXA100_multi_8x8x24x2.sh"; "$TRAIN/run.sub"', **values)
+    lines = [shlex.split(text) for text in done.stdout.splitlines()]
+    assert done.returncode == 0, done.stderr
+    assert lines[2][-2:] == ["gluon-ssd", "doctor"] and "--nodes=1" in lines[2]
+    assert "all_reduce_perf_mpi" in lines[3] and "--ntasks=64" in lines[3]
+    assert [words[-1] for words in lines if "mlperf-check" in words] == [
+        f"/results/ssd_8x8x24_d_{number}" for number in (1, 2)
+    ]
+    done = shell('BENCHMARK=ssd NCCL_TEST=yes "$TRAIN/run.sub" --dry-run')
+    assert (done.returncode, done.stderr) == (2, "error: NCCL_TEST=yes: must be 0 or 1\n")
+
+
+def test_variables_of_the_libraries_reach_the_container(shell):
+    values = {"NCCL_SOCKET_IFNAME": "ib0", "UCX_TLS": "rc", "OMPI_MCA_btl": "^openib", "PASSWORD": "x"}
+    values.update(CONT="img", SBATCH_NETWORK="sharp", DGXNGPU="8", BATCHSIZE="2", LR="1e-4")
+    for job in ("run.sub", "run_with_docker.sh"):
+        text = shell(f'"$TRAIN/{job}" --dry-run', **values).stdout
+        given = {word.removeprefix("--env=") for word in shlex.split(text)}
+        assert {"NCCL_SOCKET_IFNAME=ib0", "UCX_TLS=rc", "OMPI_MCA_btl=^openib"} <= given
+        assert "PASSWORD" not in text
+
+
+def test_data_sets_and_caches_are_found_as_each_readme_has_them(shell, tmp_path):
+    weights = "resnext50_32x4d-7cdf4587.pth"
+    (tmp_path / "images/train/labels").mkdir(parents=True)
+    (tmp_path / "torch/hub/checkpoints").mkdir(parents=True)
+    (tmp_path / "torch/hub/checkpoints" / weights).write_text("")
+    values = {"DATADIR": "images", "TORCH_HOME": "torch", "DGXNGPU": "1", "BATCHSIZE": "2", "LR": "1e-4"}
+    command = shell('"$TRAIN/run_and_time.sh" --dry-run', **values)
+    recipe = recipe_of(translated(split(words(command), "gluon_ssd.main")[1]))
+    assert recipe.data == f"{tmp_path}/images"
+    assert recipe.pretrained_backbone == f"{tmp_path}/torch/hub/checkpoints/{weights}"
+    done = shell('"$TRAIN/run.sub"', SLURM_JOB_ID="1", **{**values, "DATADIR": "torch"})
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"error: DATADIR=torch: no train/labels in {tmp_path}/torch; ")
+
+
 # What a task of the training sees; what clears caches and unpacks images looks at nothing.
 SRUN = """
 for last; do :; done
