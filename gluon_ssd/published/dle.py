@@ -16,6 +16,7 @@ from .table import (
     percent,
     row,
     seed,
+    whole,
 )
 
 SYSTEMS = (
@@ -113,8 +114,8 @@ OPTIONS = (
     row("sample", "--no-mlu", "device", 0, constant="cpu"),
     row("sample", "--device", "device", values=_DEVICES),
     row("sample", "--data-backend", "data_pipeline", values=(("pytorch", "native"), ("dali-mlu", "dali"))),
-    row("sample", "--iterations", "@epoch_batches"),
-    row("sample", "--eval_iters", "@eval_batches"),
+    row("sample", "--iterations", "@epoch_batches", change=whole),
+    row("sample", "--eval_iters", "@eval_batches", change=whole),
     row("sample", "--start_eval_at", "@first_evaluation"),
     row("sample", "--evaluate_every --eval_every", "@evaluation_interval"),
     row("sample", "--target_map", "target_map", change=percent),

@@ -14,6 +14,7 @@ from .table import (
     percent,
     row,
     seed,
+    whole,
 )
 
 SYSTEMS = (
@@ -32,6 +33,7 @@ _BACKBONES = (
     ("resnet50", "retinanet_resnet50/torchvision"),
 )
 _DATASETS = tuple((name, "") for name in ("openimages-mlperf", "openimages", "coco"))
+_SYNTHETIC = (("0", "0"), ("1", "1"), ("2", "2"))
 _LAYOUTS = (("channels_first", "NCHW"), ("channels_last", "NHWC"))
 _DEVICES = (("cuda", "gpu"), ("cuda:0", "gpu"), ("cpu", "cpu"))
 _DALI_MEMORY = "DALI finds the sizes of its buffers itself"
@@ -64,12 +66,12 @@ OPTIONS = (
     row(_R, "--val-data-path", "val_images"),
     row(_R, "--val-annotations-file", "val_annotation"),
     row(_R, "--data-augmentation", "augment", values=(("hflip", "flip"),)),
-    row(_R, "--syn-dataset", "@synthetic", "?"),
+    row(_R, "--syn-dataset", "@synthetic", "?", values=_SYNTHETIC),
     row(_R, "--workers -j", "workers"),
     idle(_R, "--max-boxes", 1, "a batch is padded as far as its images need"),
     # Schedule.
     row(_R, "--start-epoch", "start_epoch", change=counted_from_one),
-    row(_R, "--max-iters-per-epoch", "@epoch_batches"),
+    row(_R, "--max-iters-per-epoch", "@epoch_batches", change=whole),
     row(_R, "--warmup-epochs", "warmup_epochs"),
     row(_R, "--warmup-factor", "warmup_start"),
     row(_R, "--resume", "@checkpoint"),
@@ -80,7 +82,7 @@ OPTIONS = (
     row(_R, "--target-map", "target_map", change=percent),
     row(_R, "--test-only", "@mode", 0, constant="val"),
     row(_R, "--skip-eval", "@skip_eval", 0, constant="true"),
-    row(_R, "--max-eval-iters-per-epoch --max-eval-iters", "@eval_batches"),
+    row(_R, "--max-eval-iters-per-epoch --max-eval-iters", "@eval_batches", change=whole),
     row(_R, "--async-coco", "async_val", 0, constant="true"),
     idle(_R, "--async-coco-check-freq", 1, "scores are taken with the progress lines, --print-freq"),
     idle(_R, "--num-eval-ranks", 1, "all processes evaluate their share; the result is the same"),

@@ -76,6 +76,11 @@ def seed(text: str) -> str:
     return str(int(text) % SEEDS) if text.isdecimal() else text
 
 
+def whole(text: str) -> str:
+    """A whole number, -1 included. Raises ValueError for what is none."""
+    return str(int(text))
+
+
 FUSED = "fused operators are used where this MXNet has them; the result is the same"
 RANK = "Horovod knows the rank"
 SIZES = "counted in the annotation file"

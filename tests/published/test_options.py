@@ -376,7 +376,7 @@ def test_an_evaluation_in_mixed_precision_computes_as_trained():
 def test_an_evaluation_reads_tfrecords():
     published = "--mode val --resume-from a --use-tfrecord --tfrecord-root /tf"
     result = translate(published.split())
-    assert result.line == "gluon-ssd val a --data /tf" and result.notes == ()
+    assert result.line == "gluon-ssd val a --data /tf --nms-candidates 200" and result.notes == ()
 
 
 def test_steps_of_a_benchmark_without_one_are_said_to_be_idle():
@@ -419,6 +419,9 @@ def test_a_checkpoint_in_training_says_what_it_does_not_do():
         ("--system ssd_man --lr 3", "unknown system 'ssd_man'; did you mean ssd_main?"),
         ("--lr 3 --system", "--system: expected a name"),
         ("--data /c stray", "unknown argument 'stray'"),
+        ("--jit --max-iters-per-epoch x", "--max-iters-per-epoch: expected a number, got 'x'"),
+        ("--pyamp --start_eval_at x", "--start_eval_at: expected an integer, got 'x'"),
+        ("--jit --syn-dataset 3", "--syn-dataset: must be one of 0, 1, 2, got '3'"),
     ],
 )
 def test_mistakes_are_one_line(published, message, capsys):
