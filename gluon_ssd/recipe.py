@@ -118,6 +118,9 @@ class Recipe:
     save_every: int = _key(0, "run", "keep a checkpoint epoch_NNN every N epochs; 0: only best, last", low=0)
     checkpoint_steps: int | None = _key(None, "run", "also write the last checkpoint every N steps", low=1)
     log_every: int = _key(10, "run", "steps between progress lines", low=1)
+    profile: tuple[int, ...] | None = _key(
+        None, "run", "first and last step to trace into profile.json, for chrome://tracing", low=1
+    )
     mlperf_log: bool = _key(False, "run", "write mlperf.log, the log of an MLPerf submission")
     mlperf_rules: str | None = _key(None, "run", "with mlperf_log: version of the rules, if not the latest")
 

@@ -122,6 +122,17 @@ def test_a_run_that_starts_late_does_only_the_later_epochs(shapes, scored, tmp_p
     assert len({row["lr"] for row in rows}) == 1
 
 
+def test_a_trace_of_some_steps(shapes, tmp_path, cli):
+    train(shapes, tmp_path / "run", eval_every=0, epochs=2, profile=[2, 3])
+    events = json.loads((tmp_path / "run/profile.json").read_text())["traceEvents"]
+    names = [event.get("name", "") for event in events if event.get("ph") == "B"]
+    # Two of the four steps; names of operators that run together are joined.
+    forward = [name for name in names if "Pooling" in name.split(",")]
+    assert len(forward) == 2 and "BatchNorm" in forward[0]
+    result = cli("train", "--recipe", "ssd_tiny/smoke", "--data", shapes, "--output", "x", "--profile", 5, 4)
+    refused(result, "profile is [5, 4]; give the first and the last step")
+
+
 def test_checkpoints_to_keep(shapes, tmp_path):
     train(shapes, tmp_path / "run", eval_every=0, save_every=3)
     names = sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir())

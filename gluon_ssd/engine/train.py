@@ -25,6 +25,7 @@ from .metrics import MetricsFile
 from .observer import RunFacts, RunObserver, observer_for
 from .pace import Pace
 from .pictures import write_batch_picture
+from .profiler import StepProfiler
 from .ranks import average_statistics, averaged
 from .scorer import Scorer, Unscored
 from .setup import Inputs, gather, input_settings, prepare_folder, training_loader
@@ -65,6 +66,7 @@ def run_training(recipe: Recipe, quiet: bool = False) -> TrainResult:
             console.note(place)
             raise KeyboardInterrupt(f"{place}; {_way_on(run_dir)}") from None
         finally:
+            training.profiler.close()
             training.unscored.close()
             observer.close()
             console.close()
@@ -99,6 +101,7 @@ class _Training:
         self.schedule = make_schedule(recipe, inputs.train_images, self.world.size)
         self.metrics = MetricsFile(self.run_dir / "metrics.csv", self.progress.epoch - 1)
         self.watch = LossWatch(self.run_dir, PARTS, self.world.rank)
+        self.profiler = StepProfiler(recipe.profile, self.run_dir, self.world.first)
         self.pace = Pace(meets_inside=recipe.bn_group > 1)
         self.step.before_exchange = self.pace.gradients_queued
         self.unscored = Unscored(self.world, None)
@@ -189,6 +192,7 @@ class _Training:
         look = self.world.size > 1 and last and (progress.step + 1) % recipe.log_every == 0
         if look:
             self.pace.begin(self.loader.wait_seconds / (progress.batch - self._first + 1))
+        self.profiler.before(progress.step + 1)
         targets = [mx.nd.array(target, ctx=self.device) for target in batch.targets]
         losses = self.step(images_on(self.device, batch), targets, lr)
         # The losses of the batch before are read while this one computes.
@@ -196,6 +200,7 @@ class _Training:
         progress.batch += 1
         if progress.batch % recipe.accumulate == 0:
             progress.step += 1
+            self.profiler.after(progress.step)
             every = recipe.checkpoint_steps
             if every and progress.step % every == 0 and progress.batch < self.batches:
                 self._add(self.watch.last())

@@ -67,7 +67,7 @@ def arguments_of(system: System, given: Given) -> list[str]:
         values.setdefault(key, text.split())
     _set_model(given)
     _set_data(system, given)
-    _set_limits(given, recipe)
+    _set_limits(system, given, recipe)
     if any(key in values for key in _DALI):
         values.setdefault("data_pipeline", ["dali"])
     if float(given.one("hw_decoder_load", "0")) > 0 and given.one("input_jpg_decode", "gpu") == "gpu":
@@ -100,7 +100,7 @@ def _set_model(given: Given) -> None:
         given.notes.append("--pretrained: not needed; give the file: --pretrained-backbone FILE")
 
 
-def _set_limits(given: Given, recipe: str) -> None:
+def _set_limits(system: System, given: Given, recipe: str) -> None:
     """Epochs and evaluations of so many batches, by images; and epochs that start late."""
     values, ranks = given.values, detect().size
     for target, key, size in (
@@ -115,6 +115,12 @@ def _set_limits(given: Given, recipe: str) -> None:
         first, every = int(given.one("@first_evaluation")), int(given.one("@evaluation_interval", "1"))
         epochs = int(given.one("epochs") or load_recipe(recipe).epochs)
         values["eval_epochs"] = [str(epoch + 1) for epoch in range(first, epochs, every)]
+    first, last = (int(given.one(f"@profile_{end}", "-1")) for end in ("first", "last"))
+    if first > 0 and last > 0:
+        values["profile"] = [str(first), str(last)]
+    if system.name == "ssd_main" and last > 0:
+        # There the run ends with the profile.
+        values["max_steps"] = [str(last)]
     if "@skip_eval" in values:
         values["eval_epochs"] = []
 

@@ -40,7 +40,6 @@ _DALI_MEMORY = "DALI finds the sizes of its buffers itself"
 _DALI_EVALUATION = "evaluation reads as training does"
 _GRAPHS = "MXNet compiles the network as one graph"
 _POWER = "no power is measured here; training stops at the target"
-_PROFILER = "no profiler is started here"
 
 OPTIONS = (
     row(_R, "--epochs", "epochs"),
@@ -122,8 +121,10 @@ OPTIONS = (
     idle(_R, "--world-size --dist-url --dist-backend", 1, "Horovod knows the processes"),
     idle(_R, "--local_rank --local-rank", 1, RANK),
     # Measurements.
-    idle(_R, "--cuda-profiler --cuda-profiler-eval", 0, _PROFILER),
-    idle(_R, "--cuda-profiler-start --cuda-profiler-stop", 1, _PROFILER),
+    row(_R, "--cuda-profiler-start", "@profile_first", change=whole),
+    row(_R, "--cuda-profiler-stop", "@profile_last", change=whole),
+    idle(_R, "--cuda-profiler", 0, "--cuda-profiler-start and --cuda-profiler-stop, or --profile, start it"),
+    idle(_R, "--cuda-profiler-eval", 0, "only training steps are profiled here"),
     idle(_R, "--power-benchmark --not-power-benchmark", 0, _POWER),
     idle(_R, "--power-sustain-time", 1, _POWER),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .table import FUSED, RANK, SIZES, System, all_as_most, idle, percent, row, seed
+from .table import FUSED, RANK, SIZES, System, all_as_most, idle, percent, row, seed, whole
 
 SYSTEMS = (
     System(
@@ -76,8 +76,8 @@ OPTIONS = (
     idle(_S, "--log-level", 1, "train.log holds all there is to tell"),
     idle(_S, "--log-local-ranks", "*", "rank 0 writes the log"),
     idle(_S, "--profile-no-horovod", 0, "one process does without Horovod in any case"),
-    idle(_S, "--profile-start", 1, "no profiler is started here"),
-    row(_S, "--profile-stop", "max_steps"),
+    row(_S, "--profile-start", "@profile_first", change=whole),
+    row(_S, "--profile-stop", "@profile_last", change=whole),
     idle(_S, "--test-initialization", 0, "gluon-ssd doctor checks a network"),
     idle(_S, "--test-anchors", 0, "gluon-ssd models ssd_resnet34 describes the network"),
 )
