@@ -7,7 +7,6 @@ Cambricon's model zoo. Names that two of them give the same meaning are one row.
 from __future__ import annotations
 
 from .table import (
-    AUTOCAST,
     RANK,
     TF32,
     System,
@@ -26,7 +25,6 @@ SYSTEMS = (
         "ssd_resnet50/dle",
         (
             ("precision", "amp"),
-            ("dynamic_loss_scale", "true"),
             ("layout", "NHWC"),
             ("warmup_steps", "0"),
         ),
@@ -37,7 +35,6 @@ SYSTEMS = (
         "ssd_resnet50/dle",
         (
             ("precision", "amp"),
-            ("dynamic_loss_scale", "true"),
             ("data_pipeline", "dali"),
             ("colour", "dali"),
             ("warmup_steps", "0"),
@@ -94,7 +91,7 @@ OPTIONS = (
     row(_OWN, "--benchmark-warmup", "@benchmark_warmup"),
     idle(_OWN, "--json-summary", 1, "the numbers are in metrics.csv of the run folder"),
     row("dle", "--log-interval", "log_every"),
-    row("dle", "--amp", "precision", 0, constant="amp", also=AUTOCAST),
+    row("dle", "--amp", "precision", 0, constant="amp"),
     row("dle", "--no-amp", "precision", 0, constant="fp32"),
     row("dle", "--data-layout", "layout", values=_LAYOUTS),
     row("dle", "--no-cuda", "device", 0, constant="cpu"),
@@ -105,10 +102,10 @@ OPTIONS = (
         1,
         "the weights are those of the file given to --backbone-path",
     ),
-    row("dali", "--fp16-mode --fp16", "precision", 0, constant="amp", also=AUTOCAST),
+    row("dali", "--fp16-mode --fp16", "precision", 0, constant="amp"),
     row("dali", "--data_pipeline", "data_pipeline", values=(("dali", "dali"), ("no_dali", "native"))),
     row("dali", "--target", "target_map", change=percent),
-    row("sample", "--pyamp --cnmix", "precision", 0, constant="amp", also=AUTOCAST),
+    row("sample", "--pyamp --cnmix", "precision", 0, constant="amp"),
     row("sample", "--opt_level", "@opt_level", values=_LEVELS),
     idle("sample", "--max_bitwidth", 0, "there is no fixed-point arithmetic here"),
     row("sample", "--no-mlu", "device", 0, constant="cpu"),

@@ -92,8 +92,9 @@ def _set_model(given: Given) -> None:
     values = given.values
     if given.one("@opt_level") == "O0":
         values["precision"] = ["fp32"]
-    if given.one("precision") == "fp32":
-        values.pop("dynamic_loss_scale", None)
+    if given.one("precision") == "amp":
+        # So do all that the options are of: float32 weights, and a loss scale that finds itself.
+        values.setdefault("dynamic_loss_scale", ["true"])
     if given.one("@pretrained"):
         values["pretrained_backbone"] = values["@pretrained"]
     elif "@pretrained" in values:
@@ -110,7 +111,7 @@ def _set_limits(system: System, given: Given, recipe: str) -> None:
         batches = int(given.one(target, "-1"))
         if batches > 0:
             images = given.one(size) or given.one("batch_size") or str(getattr(load_recipe(recipe), size))
-            values[key], given.names[key] = [str(batches * int(images) * ranks)], given.names[target]
+            values[key], given.names[key] = [str(batches * int(images) * ranks)], given.names.pop(target)
     if "@first_evaluation" in values and "target_map" in values:
         first, every = int(given.one("@first_evaluation")), int(given.one("@evaluation_interval", "1"))
         epochs = int(given.one("epochs") or load_recipe(recipe).epochs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .table import (
-    AUTOCAST,
     FUSED,
     RANK,
     SIZES,
@@ -22,7 +21,7 @@ SYSTEMS = (
         "retinanet",
         "MLPerf's RetinaNet",
         "retinanet_resnext50_32x4d/mlperf",
-        (("precision", "amp"), ("dynamic_loss_scale", "true"), ("layout", "NHWC")),
+        (("precision", "amp"), ("layout", "NHWC")),
         "/datasets/open-images-v6",
     ),
 )
@@ -47,7 +46,7 @@ OPTIONS = (
     row(_R, "--eval-batch-size -e", "eval_batch_size"),
     row(_R, "--seed -s", "seed", change=seed),
     row(_R, "--lr", "lr"),
-    row(_R, "--amp", "precision", 0, constant="amp", also=AUTOCAST),
+    row(_R, "--amp", "precision", 0, constant="amp"),
     row(_R, "--no-amp", "precision", 0, constant="fp32"),
     row(_R, "--data-layout", "layout", values=_LAYOUTS),
     row(_R, "--backbone", "@recipe", values=_BACKBONES),

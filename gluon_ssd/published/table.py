@@ -31,7 +31,7 @@ class Option:
     ``target``: a recipe's key; or, after "@", what `translation` works out together with other options; or
     empty: nothing, and ``why`` tells the user the reason. ``arity``: number of values, "*" for any, "?" for
     none or one. ``constant`` is what a switch stands for; ``values`` maps the values an option may have to
-    ours; ``change`` computes ours. ``also``: other recipe keys that the option sets.
+    ours; ``change`` computes ours.
     """
 
     systems: tuple[str, ...]
@@ -42,7 +42,6 @@ class Option:
     values: Pairs = ()
     change: Callable[[str], str] | None = None
     why: str = ""
-    also: Pairs = ()
 
 
 def row(systems: str, names: str, target: str, arity: int | str = 1, **rest: Any) -> Option:
@@ -86,5 +85,3 @@ RANK = "Horovod knows the rank"
 SIZES = "counted in the annotation file"
 TORCH = "an option of PyTorch's implementation; nothing corresponds to it in MXNet"
 TF32 = "MXNet multiplies in float32 or, with --amp, in half precision"
-# Autocast keeps float32 weights and has a dynamic loss scale.
-AUTOCAST: Pairs = (("dynamic_loss_scale", "true"),)

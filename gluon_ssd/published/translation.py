@@ -175,8 +175,6 @@ def _apply(given: Given, option: Option, name: str, texts: list[str]) -> None:
         _check(_COUNTS.get(option.target, option.target), name, texts)
     given.values[option.target] = texts
     given.names[option.target] = name
-    for key, text in option.also:
-        given.values[key] = [text]
 
 
 def _check(key: str, name: str, texts: list[str]) -> None:

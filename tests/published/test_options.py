@@ -83,6 +83,7 @@ ROWS = [
     ("ssd_main", "--no-fuse-bn-add-relu", ""),
     ("ssd_main", "--no-fuse-bn-relu", ""),
     ("ssd_main", "--precision fp16", "--precision fp16"),
+    ("ssd_main", "--precision amp", "--precision amp --dynamic-loss-scale"),
     ("ssd_main", "--fp16-loss-scale 256", "--loss-scale 256"),
     ("ssd_main", "--dataset coco2017", ""),
     ("ssd_main", "--synthetic", "--data-pipeline synthetic"),
@@ -372,6 +373,13 @@ def test_an_evaluation_in_mixed_precision_computes_as_trained():
     assert result.notes == ("--amp: an evaluation computes as the checkpoint was trained",)
     result = translate(["--test-only", "--resume", "a", "--dataset-path", "/oi"], "retinanet")
     assert result.line == "gluon-ssd val a --data /oi --max-detections 300" and result.notes == ()
+
+
+def test_an_evaluation_of_some_batches():
+    line = "--test-only --resume a --dataset-path /d -e 4 --max-eval-iters-per-epoch 5"
+    result = translate(line.split())
+    assert result.line == "gluon-ssd val a --batch-size 4 --data /d --limit 20 --max-detections 300"
+    assert result.notes == ()
 
 
 def test_an_evaluation_reads_tfrecords():
