@@ -62,7 +62,7 @@ def arguments_of(system: System, given: Given) -> list[str]:
     recipe = given.one("@recipe", system.recipe)
     mode = given.one("@mode", "train")
     if mode == "inference":
-        raise UserError("--mode benchmark-inference: not done here; see benchmarks/inference.py")
+        _set_inference(given)
     for key, text in system.first_flags:
         values.setdefault(key, text.split())
     _set_model(given)
@@ -77,7 +77,7 @@ def arguments_of(system: System, given: Given) -> list[str]:
             given.notes.append("--modeldir: not needed beside --checkpoint")
         else:
             values["@checkpoint"], given.names["@checkpoint"] = values["@modeldir"], "--modeldir"
-    if mode == "val":
+    if mode in ("val", "inference"):
         # As the published system scores: weights of elsewhere have no recipe that val could follow.
         kept = load_recipe(recipe).max_detections
         if kept != KEYS["max_detections"].default:
@@ -86,6 +86,18 @@ def arguments_of(system: System, given: Given) -> list[str]:
         assumed = {key: text for key, text in system.first_flags if key != "nms_candidates"}
         return _val_arguments(given, assumed)
     return _train_arguments(recipe, mode, given)
+
+
+def _set_inference(given: Given) -> None:
+    """A benchmark of inference is an evaluation of made-up images, which tells its speed."""
+    values = given.values
+    steps = int(given.one("@benchmark_steps", "20")) + int(given.one("@benchmark_warmup", "20"))
+    size = int(given.one("eval_batch_size") or given.one("batch_size") or "32")
+    values.update(data_pipeline=["synthetic"], limit_val=[str(steps * size)])
+    given.names.update(data_pipeline="--mode", limit_val="--mode")
+    values.pop("data", None)
+    for key in ("data", "@benchmark_steps", "@benchmark_warmup"):
+        given.names.pop(key, None)
 
 
 def _set_model(given: Given) -> None:

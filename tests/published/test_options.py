@@ -375,6 +375,13 @@ def test_an_evaluation_in_mixed_precision_computes_as_trained():
     assert result.line == "gluon-ssd val a --data /oi --max-detections 300" and result.notes == ()
 
 
+def test_a_benchmark_of_inference_is_an_evaluation_of_made_up_images():
+    line = "--backbone resnet50 --mode benchmark-inference --bs 64 --data /c --benchmark-iterations 5"
+    result = translate([*line.split(), "--checkpoint", "a"], "dle")
+    assert result.line == "gluon-ssd val a --batch-size 64 --limit 1600 --data-pipeline synthetic"
+    parsed(result.arguments)
+
+
 def test_an_evaluation_of_some_batches():
     line = "--test-only --resume a --dataset-path /d -e 4 --max-eval-iters-per-epoch 5"
     result = translate(line.split())
@@ -422,8 +429,8 @@ def test_a_checkpoint_in_training_says_what_it_does_not_do():
             "an evaluation needs a checkpoint: --checkpoint FILE (or a run folder)",
         ),
         (
-            "--mode benchmark-inference",
-            "--mode benchmark-inference: not done here; see benchmarks/inference.py",
+            "--mode benchmark-inference --bs 64",
+            "an evaluation needs a checkpoint: --checkpoint FILE (or a run folder)",
         ),
         ("--system ssd_man --lr 3", "unknown system 'ssd_man'; did you mean ssd_main?"),
         ("--lr 3 --system", "--system: expected a name"),
