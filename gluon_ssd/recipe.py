@@ -6,6 +6,7 @@ win: defaults, recipe file, command line. What does not fit is a :class:`UserErr
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Mapping
@@ -30,6 +31,7 @@ class Recipe:
     """
 
     model: str = _key("ssd_resnet34", "model", "model of the zoo (list: gluon-ssd models)")
+    plugin: tuple[str, ...] = _key((), "model", "a Python file or module that adds models; repeatable")
     backbone: str | None = _key(None, "model", "another backbone for an SSD: gluoncv:NAME")
     pretrained_backbone: str | None = _key(
         None, "model", "backbone weights to start from: a file, or published"
@@ -56,7 +58,9 @@ class Recipe:
     val_images: str | None = _key(None, "data", "validation images, if not where COCO has them")
     limit_train: int | None = _key(None, "data", "use only the first N training images", low=1)
     limit_val: int | None = _key(None, "data", "use only the first N validation images", low=1)
-    augment: str = _key("ssd", "data", "in training; flip is RetinaNet's", choices=("ssd", "flip", "none"))
+    augment: str | None = _key(
+        None, "data", "in training, if not the model's own", choices=("ssd", "flip", "none")
+    )
     colour: str = _key(
         "reference", "data", "dali: hue by 0.5 degrees, contrast about 128", choices=("reference", "dali")
     )
@@ -101,7 +105,9 @@ class Recipe:
     score_threshold: float = _key(0.05, "evaluation", "drop detections below this", low=0, below=1)
     iou_threshold: float = _key(0.5, "evaluation", "IoU above which NMS drops a box", above=0, high=1)
     max_detections: int = _key(200, "evaluation", "detections kept per image", low=1)
-    nms_candidates: int = _key(1000, "evaluation", "SSD: best pairs of all classes that NMS sees", low=1)
+    nms_candidates: int | None = _key(
+        None, "evaluation", "best pairs of box and class that NMS sees, if not the model's own number", low=1
+    )
 
     async_val: bool = _key(False, "evaluation", "compute scores in another process while training goes on")
 
@@ -155,6 +161,11 @@ class Recipe:
             checked[key] = result
         return replace(self, **checked)
 
+    def require_data(self, example: str) -> None:
+        """Raises UserError, which shows the ``example``, where no data set is named or made up."""
+        if self.data is None and self.train_annotation is None and self.data_pipeline != "synthetic":
+            raise UserError(f"no data set; give its folder: {example}")
+
     def to_dict(self) -> dict[str, Any]:
         """Return every key with a plain value (tuples as lists), in the order of the class."""
         items = asdict(self).items()
@@ -181,7 +192,7 @@ class Recipe:
         return self.eval_every > 0 and (epoch % self.eval_every == 0 or epoch == self.epochs)
 
 
-def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+def load_recipe(name_or_path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Load a recipe by its name in the zoo (``ssd_resnet34/mlperf``) or by the path of a YAML file.
 
     ``overrides`` win over the file. Raises :class:`UserError` for an unknown name (with the nearest ones),

@@ -84,7 +84,7 @@ def test_network_of_nvidias_operators(nvidia, monkeypatch, hybridize):
     # As published: on the residual network's, stem, 5 blocks of two and 2 shortcuts, and on no others.
     assert [attrs.get("cudnn_tensor_core_only") for attrs in convolutions[:14]] == [True] * 13 + [None]
     assert not any("cudnn_tensor_core_only" in attrs for attrs in convolutions[13:])
-    # 4 boxes x (3 logits + 4 codes) is 28 channels, padded to a multiple of 8.
+    # 4 boxes x (3 logits + 4 deltas) is 28 channels, padded to a multiple of 8.
     assert [attrs["num_filter"] for attrs in convolutions if attrs["num_filter"] < 33][-5:] == [32] * 5
     blocks, norms = nvidia.named("BatchNormAddRelu"), nvidia.named("BatchNorm")
     assert len(blocks) == 5 and all(attrs["axis"] == 3 and attrs["eps"] == 1e-5 for attrs in blocks)

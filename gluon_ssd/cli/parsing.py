@@ -75,6 +75,8 @@ def add_recipe_flags(parser: argparse.ArgumentParser, names: Sequence[str] | Non
         base = type_name.replace(" | None", "")
         if base == "bool":
             options["action"] = "store_true"
+        elif base == "tuple[str, ...]":
+            options.update(action="append", metavar="TEXT", type=bounded("str", **vars(bounds)))
         elif base == "tuple[int, ...]":
             options.update(nargs="*", metavar="N", type=bounded("int", **vars(bounds)))
         else:

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterable, Sequence
 
 from ..errors import UserError
-from ..runs import next_run_dir
+from ..files import IMAGE_SUFFIXES, atomic_write, make_folder
+from ..runs import make_run_dir
 from .parsing import Parser, bounded, example
 from .val import add_detection_flags
 
 if TYPE_CHECKING:
-    from ..detector import Detections, Detector
+    import numpy as np
 
-# COCO numbers its 80 classes 1 to 90; these numbers belong to none.
-COCO_GAPS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+    from ..predict import Detections, Detector
 
 
 def add_parser(subparsers: Any) -> Parser:
@@ -45,28 +44,25 @@ def run(args: argparse.Namespace) -> int:
     """Detect, draw, write. Unreadable images are reported and left out; they make the exit status 2."""
     paths = expand_sources(args.sources)
 
-    from ..detector import Detector, load
-    from ..files import atomic_write
+    from ..predict import Detector
 
-    net = load(args.weights, device=args.device)
-    detector = Detector(
-        net,
+    detector = Detector.from_run(
+        args.weights,
+        device=args.device,
         score_threshold=args.score_threshold,
         iou_threshold=args.iou_threshold,
         max_detections=args.max_detections,
         fuse=True,
         batch_size=args.batch_size,
     )
-    output = Path(args.output).expanduser() if args.output else next_run_dir("predict")
+    output = Path(args.output).expanduser() if args.output else make_run_dir("predict")
     pictures = [output / "images" / name for name in output_names(paths)]
     _refuse_overwriting(paths, pictures)
-    try:
-        (output / "images").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written: {error.strerror}; choose another --output") from None
+    for folder in (output, output / "images"):
+        make_folder(folder)
 
     results: list[dict[str, Any]] = []
-    ids, categories = image_ids(paths), category_ids(net.classes)
+    ids, categories = image_ids(paths), category_ids(detector.net.classes)
     failed = 0
     for index, (path, found) in enumerate(detect_all(detector, paths, args.batch_size)):
         if isinstance(found, UserError):
@@ -75,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
             continue
         found.save(pictures[index])
         results.extend(coco_results(found, path, ids[index], categories))
-        print(f"{path}: {summary(found)}", flush=True)
+        print(f"{path}: {found}", flush=True)
     with atomic_write(output / "detections.json") as temporary:
         temporary.write_text(json.dumps(results, indent=1), encoding="utf-8")
     print(f"{len(paths) - failed} images, {len(results)} detections in {output}/")
@@ -112,27 +108,27 @@ def detect_all(
     """Yield each path with its detections, or with the error that tells why it has none."""
     for start in range(0, len(paths), batch_size):
         batch = paths[start : start + batch_size]
-        try:
-            yield from zip(batch, detector(batch))
-        except UserError:
-            # One of them cannot be read; one by one the others still get their detections.
-            for path in batch:
-                yield path, _detect_one(detector, path)
+        images = [_read(path) for path in batch]
+        found = iter(detector([image for image in images if not isinstance(image, UserError)]))
+        for path, image in zip(batch, images):
+            yield path, image if isinstance(image, UserError) else next(found)
 
 
-def _detect_one(detector: Detector, path: Path) -> Detections | UserError:
+def _read(path: Path) -> np.ndarray | UserError:
+    from ..data.images import read_image
+
     try:
-        return detector([path])[0]
+        return read_image(path, apply_exif=True)
     except UserError as error:
         return error
 
 
 def category_ids(classes: Sequence[str]) -> list[int]:
     """Return the COCO category id of each class: COCO's own for its 80 classes, else 1, 2, 3, ..."""
-    from ..data.coco_names import COCO_CLASSES
+    from ..data.coco_names import COCO_IDS
 
-    if tuple(classes) == tuple(COCO_CLASSES):
-        return [number for number in range(1, 91) if number not in COCO_GAPS]
+    if list(classes) == list(COCO_IDS):
+        return list(COCO_IDS.values())
     return list(range(1, len(classes) + 1))
 
 
@@ -155,23 +151,18 @@ def coco_results(
 
     ``categories`` holds the category id of each class.
     """
+    from ..boxes import ltrb_to_coco
+
     return [
         {
             "image_id": image_id,
             "file_name": path.name,
             "category_id": categories[int(class_id)],
-            "bbox": [round(float(x), 2) for x in (x0, y0, x1 - x0, y1 - y0)],
+            "bbox": [round(float(side), 2) for side in bbox],
             "score": round(float(score), 5),
         }
-        for (x0, y0, x1, y1), score, class_id in zip(found.xyxy, found.scores, found.class_ids)
+        for bbox, score, class_id in zip(ltrb_to_coco(found.xyxy), found.scores, found.class_ids)
     ]
-
-
-def summary(found: Detections) -> str:
-    """Return what was found in a few words: ``2 dog, 1 cat``, the most frequent first."""
-    names = list(found.names)
-    counts = sorted({name: names.count(name) for name in names}.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{count} {name}" for name, count in counts) or "nothing found"
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:

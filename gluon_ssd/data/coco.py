@@ -170,12 +170,17 @@ def _find_openimages(base: Path, split: str) -> tuple[Path | None, Path | None]:
     return (file, folder / "data") if file.is_file() else (None, None)
 
 
+def named_path(base: Path, given: PathLike) -> Path:
+    """Return what ``given`` means for a data set in ``base``: seen from the current folder, else from it."""
+    path = as_path(given)
+    return path if path.is_absolute() or path.exists() else base / path
+
+
 def _find(
     base: Path, split: str, given: PathLike | None, patterns: Sequence[str], what: str, field: str
 ) -> Path:
     if given is not None:
-        path = as_path(given)
-        return path if path.is_absolute() or path.exists() else base / path
+        return named_path(base, given)
     candidates = [pattern.format(split) for pattern in patterns]
     for candidate in candidates:
         if (base / candidate).exists():
@@ -216,10 +221,10 @@ def _refuse_missing(file: CocoFile, images_dir: Path) -> None:
         if leaf not in listings[folder]:
             missing.append(name)
     if missing:
-        first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        first = ", ".join(str(images_dir / name) for name in missing[:3])
         raise UserError(
-            f"{images_dir}: {len(missing)} of {len(file.file_names)} images named by {file.path} "
-            f"are missing ({first}); complete the download or correct 'file_name' "
+            f"{len(missing)} of {len(file.file_names)} images named by {file.path} are missing "
+            f"({first}{', ...' if len(missing) > 3 else ''}); complete the download or correct 'file_name' "
             "(gluon-ssd check DATA lists all)"
         )
 
@@ -274,6 +279,6 @@ def fit_boxes(file: CocoFile) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
     limits = np.stack([file.widths, file.heights] * 2, axis=1)[file.image_index].astype(np.float64)
     exact = np.concatenate([file.xywh[:, :2], file.xywh[:, :2] + file.xywh[:, 2:]], axis=1)
     boxes = np.clip(exact, 0, limits).astype(np.float32)
-    sized = (file.xywh[:, 2:] > 0).all(axis=1)
-    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    return boxes, sized, inside, (np.abs(boxes - exact) > 1).any(axis=1)
+    sized = np.all(file.xywh[:, 2:] > 0, axis=1)
+    inside = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
+    return boxes, sized, inside, np.any(np.abs(boxes - exact) > 1, axis=1)

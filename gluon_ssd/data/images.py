@@ -19,6 +19,7 @@ from typing import Iterator, Union
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from gluon_ssd.errors import UserError
 
@@ -29,18 +30,57 @@ _END_OF_IMAGE = b"\xff\xd9"
 _START_OF_SCAN = 0xDA
 # Start-of-frame markers, which hold the size: 0xC0 to 0xCF without tables (C4, CC) and extensions (C8).
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_COLOUR = {
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
-# OpenCV before 4.11 decodes to BGR only.
+# OpenCV before 4.11 decodes to BGR only; OpenCV 5 refuses the bits of both orders together.
 _RGB: int = getattr(cv2, "IMREAD_COLOR_RGB", 0)
+_REDUCED = {
+    1: 0,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
 # A reduced decode is used when at least this many decoded pixels remain for one of the result.
 _SPARE = 1.25
 
 PathLike = Union[str, "os.PathLike[str]"]
+ImageLike = Union[PathLike, Image.Image, np.ndarray]
+
+
+def rgb_pixels(image: ImageLike) -> np.ndarray:
+    """Returns the pixels of an image that a user gave, RGB uint8 (H, W, 3).
+
+    A file is read and turned upright by its EXIF orientation. A PIL image of any mode is taken as it stands,
+    and so is a uint8 array: (H, W) or (H, W, 1) grey, (H, W, 3) RGB, (H, W, 4) RGBA, whose alpha is dropped.
+    Raises UserError for a file that cannot be read and for anything else; the message names its shape.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        return read_image(image, apply_exif=True)
+    if isinstance(image, Image.Image):
+        image = _from_pillow(image)
+    if not isinstance(image, np.ndarray):
+        raise UserError(f"an image must be a path, a PIL image or a NumPy array, got {type(image).__name__}")
+    return _from_array(image)
+
+
+def _from_array(array: np.ndarray) -> np.ndarray:
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4) or not array.size:
+        raise UserError(
+            "an image array must be uint8 of shape (height, width, 3) RGB, (height, width, 4) RGBA or "
+            f"(height, width) grey; this one is {array.shape} {array.dtype}"
+        )
+    if channels == 1:
+        return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
+    # A view that is mirrored or sliced is copied, because OpenCV takes only contiguous memory.
+    return np.ascontiguousarray(array if channels == 3 else array[..., :3])
+
+
+def _from_pillow(image: Image.Image) -> np.ndarray:
+    try:
+        if image.mode.startswith("I"):
+            return np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)
+        return np.array(image.convert("RGB"))
+    except Exception as error:  # damage makes Pillow raise many kinds
+        raise UserError(f"a PIL image, mode {image.mode}, size {image.size}: {error}") from None
 
 
 def read_image(path: PathLike, apply_exif: bool = False) -> np.ndarray:
@@ -93,7 +133,7 @@ def decode_image(
 
 
 def _decode(data: bytes, reduction: int, apply_exif: bool) -> np.ndarray | None:
-    flags = _COLOUR[reduction] | _RGB
+    flags = _REDUCED[reduction] | (_RGB or cv2.IMREAD_COLOR)
     if not apply_exif:
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -104,13 +144,8 @@ def _decode(data: bytes, reduction: int, apply_exif: bool) -> np.ndarray | None:
 
 
 def _decode_jpeg_2000(data: bytes) -> np.ndarray | None:
-    from PIL import Image
-
     try:
-        image = Image.open(io.BytesIO(data))
-        if image.mode.startswith("I"):
-            return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
-        return np.array(image.convert("RGB"))
+        return _from_array(_from_pillow(Image.open(io.BytesIO(data))))
     except Exception:  # damage makes Pillow raise many kinds
         return None
 

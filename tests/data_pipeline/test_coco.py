@@ -145,7 +145,7 @@ def test_images_in_subfolders(coco_folder):
     content = json.loads((root / "annotations/train.json").read_text())
     content["images"][0]["file_name"] = "a/b/1.jpg"
     (root / "annotations/train.json").write_text(json.dumps(content))
-    fails(root, "a/b/1.jpg", "missing")
+    fails(root, f"train.json are missing ({root / 'train/a/b/1.jpg'});")
     (root / "train/a/b").mkdir(parents=True)
     (root / "train/1.jpg").rename(root / "train/a/b/1.jpg")
     assert open_dataset(root).records[0].path.is_file()
@@ -164,7 +164,7 @@ def test_missing_images_are_counted_and_named(coco_folder):
     root = coco_folder(count=6)
     for name in (2, 3, 4, 6):
         (root / "train" / f"{name}.jpg").unlink()
-    fails(root, "4 of 6 images", "train.json", "2.jpg, 3.jpg, 4.jpg, ...")
+    fails(root, "4 of 6 images", "train.json", f"{root}/train/3.jpg, {root}/train/4.jpg, ...")
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("gone.jpg", path)])
@@ -172,7 +172,7 @@ def test_what_is_no_file_is_a_missing_image(coco_folder, make):
     root = coco_folder(count=3)
     (root / "train/2.jpg").unlink()
     make(root / "train/2.jpg")
-    fails(root, "1 of 3 images", "(2.jpg)")
+    fails(root, "1 of 3 images", f"({root}/train/2.jpg)")
 
 
 @pytest.mark.parametrize("text", ["{", "", "[1, 2", "\x00\x01", "<html>"])

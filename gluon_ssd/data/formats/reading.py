@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Iterable, Sequence
 
 from ...errors import UserError, unknown
+from ...files import IMAGE_SUFFIXES
 from .model import MISSING, OTHER_CLASS, Box, DataSet, Picture
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jpe", ".jp2"}
 # What folders and files of each split are called, the first being our own name.
 SPLIT_NAMES = {
     "train": ("train", "train2017"),
@@ -106,9 +106,10 @@ class Images:
             exact = [name for name in names if name == key or str(PurePosixPath(name).with_suffix("")) == key]
             names = exact or names
             if len(names) > 1:
+                one, other = (self.folder / name for name in names[:2])
                 raise UserError(
-                    f"{self.folder}: {names[0]} and {names[1]} are both called {key!r}, so that a label may "
-                    "belong to either; rename one"
+                    f"{one} and {other} are both called {key!r}, so that a label may belong to either; "
+                    "rename one"
                 )
             if names:
                 return names[0]

@@ -14,6 +14,9 @@ from typing import Iterator
 from xml.etree import ElementTree
 from xml.parsers import expat
 
+from defusedxml.common import DTDForbidden
+from defusedxml.ElementTree import fromstring
+
 from ...errors import UserError, unknown
 from ..progress import counted
 from .model import NO_LABELS, NO_SIZE, WRONG_SIZE, Box, DataSet, Options, Picture, clip
@@ -100,14 +103,11 @@ def _listed(root: Path, file: Path) -> list[Path]:
             continue
         # Names may hold blanks, but in the lists of one class a mark (1, 0, -1) stands behind the name.
         stems = (line.strip(), line.rsplit(None, 1)[0].strip())
-        path = next(
-            (p for p in (root / "Annotations" / f"{stem}.xml" for stem in stems) if p.is_file()), None
-        )
-        if path is None:
-            raise UserError(
-                f"{file} line {number}: Annotations/{stems[1]}.xml does not exist; remove the line"
-            )
-        paths.append(path)
+        candidates = [root / "Annotations" / f"{stem}.xml" for stem in stems]
+        found = [path for path in candidates if path.is_file()]
+        if not found:
+            raise UserError(f"{file} line {number}: {candidates[-1]} does not exist; remove the line")
+        paths.append(found[0])
     return paths
 
 
@@ -131,7 +131,8 @@ class _Reader:
                 missing(f"{path}: its image {what} is not in {folder}", options.skip_missing, self.notes)
                 continue
             if name in owner:
-                raise UserError(f"{path}: its image {name} is also that of {owner[name]}; remove one")
+                image = folder / name
+                raise UserError(f"{path}: its image {image} is also that of {owner[name]}; remove one")
             owner[name] = path
             pictures.append(self._picture(path, root, folder, name))
         # Images of other splits lie in the same folder, so only a folder of its own tells of unlabelled ones.
@@ -215,25 +216,19 @@ def _number(where: object, field: str, text: str) -> float:
 
 
 def _parse(path: Path) -> ElementTree.Element:
-    """Parse one file; a document type, by which entities could be declared, is refused as it begins."""
-    builder = ElementTree.TreeBuilder()
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-
-    def refuse(*_: object) -> None:
-        raise UserError(f"{path}: has a document type (<!DOCTYPE ...>), which no VOC file needs; remove it")
-
-    parser.StartDoctypeDeclHandler = refuse
+    """Parses one file. Refuses a document type, because that could declare entities."""
     try:
-        parser.Parse(read_bytes(path), True)
-    except expat.ExpatError as error:
+        root = fromstring(read_bytes(path), forbid_dtd=True)
+    except DTDForbidden:
         raise UserError(
-            f"{path}: not XML (line {error.lineno}, column {error.offset}: {expat.ErrorString(error.code)})"
+            f"{path}: has a document type (<!DOCTYPE ...>), which no VOC file needs; remove it"
         ) from None
-    root = builder.close()
+    except ElementTree.ParseError as error:
+        line, column = error.position
+        reason = expat.ErrorString(error.code)
+        raise UserError(f"{path}: not XML (line {line}, column {column}: {reason})") from None
+    except (ValueError, LookupError) as error:
+        raise UserError(f"{path}: its encoding cannot be read ({error}); save it as UTF-8") from None
     if root.tag != "annotation":
         raise UserError(f"{path}: begins with <{root.tag}>; a VOC file begins with <annotation>")
     return root

@@ -129,11 +129,13 @@ def _folder(config: Path, base: Any, key: str, value: str) -> Path:
     stripped = value
     while stripped.startswith(("../", "./")):
         stripped = stripped[stripped.index("/") + 1 :]
-    for candidate in (*(b / value for b in bases), *(b / stripped for b in bases)):
+    candidates = [b / text for text in (value, stripped) for b in bases]
+    for candidate in candidates:
         if candidate.is_dir():
             inner = candidate / "images"
             return inner if inner.is_dir() else candidate
-    raise UserError(f"{config}: '{key}' names {value}, which is no folder; correct it or 'path'")
+    tried = " or ".join(dict.fromkeys(map(str, candidates)))
+    raise UserError(f"{config}: '{key}' names {value}, and there is no folder {tried}; correct it or 'path'")
 
 
 def _parts_of_folders(root: Path) -> dict[str, Path]:
@@ -169,9 +171,8 @@ class _Reader:
         for name in counted(images.names, f"reading {split}", self._options.progress):
             stem = name[: name.rindex(".")]
             if stem in owner:
-                raise UserError(
-                    f"{images.folder}: {owner[stem]} and {name} share the label file {stem}.txt; rename one"
-                )
+                pair = f"{images.folder / owner[stem]} and {images.folder / name}"
+                raise UserError(f"{pair} share the label file {labels / stem}.txt; rename one")
             owner[stem] = name
             path = labels / f"{stem}.txt"
             size = image_size(images.folder / name)
