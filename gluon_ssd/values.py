@@ -105,11 +105,26 @@ def _integers(value: Any) -> tuple[int, ...]:
     return tuple(_integer(item) for item in items)
 
 
-_CONVERTERS = {"int": _integer, "float": _number, "str": _text, "bool": _switch, "tuple[int, ...]": _integers}
+def _texts(value: Any) -> tuple[str, ...]:
+    items: Sequence[Any] = value if isinstance(value, (list, tuple)) else (value,)
+    if not items or not all(isinstance(item, str) and item for item in items):
+        raise TypeError
+    return tuple(items)
+
+
+_CONVERTERS = {
+    "int": _integer,
+    "float": _number,
+    "str": _text,
+    "bool": _switch,
+    "tuple[int, ...]": _integers,
+    "tuple[str, ...]": _texts,
+}
 _NAMES = {
     "int": "an integer",
     "float": "a number",
     "str": "a text",
     "bool": "true or false",
     "tuple[int, ...]": "a list of integers",
+    "tuple[str, ...]": "a list of names",
 }

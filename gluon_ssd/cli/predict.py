@@ -1,25 +1,23 @@
-"""``gluon-ssd predict``: draw detections on images and write them as COCO results."""
+"""``gluon-ssd predict``: draw detections on images and write them as COCO JSON."""
 
 from __future__ import annotations
 
 import argparse
-import glob
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterable, Sequence
 
-from ..errors import UserError
+from ..errors import UserError, unknown
 from ..runs import next_run_dir
 from .parsing import Parser, bounded, example
+from .results import Numbering, coco_image, coco_results
+from .sources import expand_sources, output_names
 from .val import add_detection_flags
 
 if TYPE_CHECKING:
     from ..detector import Detections, Detector
-
-# COCO numbers its 80 classes 1 to 90; these numbers belong to none.
-COCO_GAPS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 def add_parser(subparsers: Any) -> Parser:
@@ -27,28 +25,40 @@ def add_parser(subparsers: Any) -> Parser:
     parser = subparsers.add_parser(
         "predict",
         help="detect objects in images",
-        description="Detect objects: annotated images, one detections.json (COCO results), a line per image.",
+        description="Detect objects: annotated images, one detections.json (COCO), a line per image. "
+        "Photos are "
+        "turned upright as their EXIF orientation says.",
         epilog=example(
             "gluon-ssd predict photos/ --weights runs/ssd_resnet34-1",
-            "gluon-ssd predict 'photos/*.jpg' --weights runs/demo/run --score-threshold 0.4",
+            "gluon-ssd predict 'photos/*.jpg' --weights runs/demo/run --score-threshold 0.4 --only circle",
+            "gluon-ssd predict val/ --weights runs/mine --annotation annotations/instances_val.json",
         ),
     )
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="image, folder or quoted glob")
     parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint or run folder")
-    parser.add_argument("--output", metavar="FOLDER", help="default: the next runs/predict-<N>")
+    parser.add_argument("--output", metavar="FOLDER", help="new folder (default: the next runs/predict-<N>)")
     parser.add_argument("--batch-size", type=bounded("int", low=1), default=8, metavar="N", help="default: 8")
+    parser.add_argument("--only", nargs="+", metavar="CLASS", help="find these classes alone")
+    parser.add_argument(
+        "--annotation",
+        metavar="FILE",
+        help="COCO file that has the images: its image and category ids are written, as pycocotools "
+        "wants them",
+    )
     add_detection_flags(parser, score_threshold=0.3, iou_threshold=0.5, max_detections=200)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Detect, draw, write. Unreadable images are reported and left out; they make the exit status 2."""
-    paths = expand_sources(args.sources)
+    paths, lines = expand_sources(args.sources)
 
     from ..detector import Detector, load
     from ..files import atomic_write
 
     net = load(args.weights, device=args.device)
+    wanted = _chosen(args.only, net.classes)
+    numbering = Numbering(paths, net, args.annotation)
     detector = Detector(
         net,
         score_threshold=args.score_threshold,
@@ -59,51 +69,66 @@ def run(args: argparse.Namespace) -> int:
     )
     output = Path(args.output).expanduser() if args.output else next_run_dir("predict")
     pictures = [output / "images" / name for name in output_names(paths)]
-    _refuse_overwriting(paths, pictures)
-    try:
-        (output / "images").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written: {error.strerror}; choose another --output") from None
+    _prepare(output, paths, pictures)
+    for line in lines:
+        print(line)
 
     results: list[dict[str, Any]] = []
-    ids, categories = image_ids(paths), category_ids(net.classes)
+    images: list[dict[str, Any]] = []
     failed = 0
-    for index, (path, found) in enumerate(detect_all(detector, paths, args.batch_size)):
-        if isinstance(found, UserError):
+    for index, (path, every) in enumerate(detect_all(detector, paths, args.batch_size)):
+        if isinstance(every, UserError):
             failed += 1
-            print(f"error: {found}", file=sys.stderr)
+            print(f"error: {every}", file=sys.stderr)
             continue
+        found = keep_classes(every, wanted)
         found.save(pictures[index])
-        results.extend(coco_results(found, path, ids[index], categories))
+        image_id = numbering.images[index]
+        if image_id is not None:
+            images.append(coco_image(found, path, image_id))
+            results.extend(coco_results(found, path, image_id, numbering.categories))
         print(f"{path}: {summary(found)}", flush=True)
     with atomic_write(output / "detections.json") as temporary:
-        temporary.write_text(json.dumps(results, indent=1), encoding="utf-8")
+        content = numbering.content(results, images)
+        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    absent = sum(number is None for number in numbering.images)
+    if absent:
+        print(f"{absent} images are not in {args.annotation}; detections.json has no detections of them")
     print(f"{len(paths) - failed} images, {len(results)} detections in {output}/")
     return 2 if failed else 0
 
 
-def expand_sources(sources: Sequence[str]) -> list[Path]:
-    """Return the image files that files, folders (searched through) and globs name, each once, in order.
+def _chosen(only: Sequence[str] | None, classes: Sequence[str]) -> list[int] | None:
+    """The indices of the classes to keep, None for all. Raises UserError for one that the network lacks."""
+    for name in only or ():
+        if name not in classes:
+            raise unknown("class", name, classes)
+    return None if only is None else [classes.index(name) for name in only]
 
-    A file that is named itself is taken whatever its suffix. Raises :class:`UserError` when a source matches
-    nothing.
-    """
-    paths: dict[Path, None] = {}
-    for source in sources:
-        path = Path(source).expanduser()
-        if path.is_dir():
-            found: Iterable[Path] = _images(path.rglob("*"))
-            missing = f"no image in this folder ({', '.join(sorted(IMAGE_SUFFIXES))})"
-        elif path.exists():
-            found, missing = [path], ""
-        else:
-            found = _images(Path(match) for match in glob.glob(str(path), recursive=True))
-            missing = "no image matches" if glob.has_magic(source) else "no such file or folder"
-        matches = dict.fromkeys(found)
-        if not matches:
-            raise UserError(f"{source}: {missing}")
-        paths.update(matches)
-    return list(paths)
+
+def keep_classes(found: Detections, wanted: Sequence[int] | None) -> Detections:
+    """Return the detections of these classes alone."""
+    if wanted is None:
+        return found
+    kept = [index for index, label in enumerate(found.class_ids) if label in wanted]
+    return replace(found, xyxy=found.xyxy[kept], scores=found.scores[kept], class_ids=found.class_ids[kept])
+
+
+def _prepare(output: Path, sources: Sequence[Path], pictures: Sequence[Path]) -> None:
+    """Make the output folder. Raises UserError where it cannot be, or where pictures are in it already."""
+    originals = {path.resolve() for path in sources}
+    for picture in pictures:
+        if picture.resolve() in originals:
+            raise UserError(f"{picture}: is one of the images to read; choose another --output")
+    old = output / "images"
+    if (output / "detections.json").exists() or (old.is_dir() and any(old.iterdir())):
+        raise UserError(
+            f"{output}: holds the pictures of another run; choose another --output, or remove them"
+        )
+    try:
+        old.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{output}: cannot be written: {error.strerror}; choose another --output") from None
 
 
 def detect_all(
@@ -127,74 +152,8 @@ def _detect_one(detector: Detector, path: Path) -> Detections | UserError:
         return error
 
 
-def category_ids(classes: Sequence[str]) -> list[int]:
-    """Return the COCO category id of each class: COCO's own for its 80 classes, else 1, 2, 3, ..."""
-    from ..data.coco_names import COCO_CLASSES
-
-    if tuple(classes) == tuple(COCO_CLASSES):
-        return [number for number in range(1, 91) if number not in COCO_GAPS]
-    return list(range(1, len(classes) + 1))
-
-
-def image_ids(paths: Sequence[Path]) -> list[int]:
-    """Return an id for each image: the number it is named by, as COCO's are, else its place from 1.
-
-    All are named by different numbers, or all go by their place, so that no two share an id.
-    """
-    numbers = [int(path.stem) if path.stem.isdecimal() else None for path in paths]
-    named = [number for number in numbers if number is not None]
-    if len(set(named)) == len(paths):
-        return named
-    return list(range(1, len(paths) + 1))
-
-
-def coco_results(
-    found: Detections, path: Path, image_id: int, categories: Sequence[int]
-) -> list[dict[str, Any]]:
-    """Return detections in COCO's results format: ``bbox`` is x, y, width, height in pixels of the file.
-
-    ``categories`` holds the category id of each class.
-    """
-    return [
-        {
-            "image_id": image_id,
-            "file_name": path.name,
-            "category_id": categories[int(class_id)],
-            "bbox": [round(float(x), 2) for x in (x0, y0, x1 - x0, y1 - y0)],
-            "score": round(float(score), 5),
-        }
-        for (x0, y0, x1, y1), score, class_id in zip(found.xyxy, found.scores, found.class_ids)
-    ]
-
-
 def summary(found: Detections) -> str:
     """Return what was found in a few words: ``2 dog, 1 cat``, the most frequent first."""
     names = list(found.names)
     counts = sorted({name: names.count(name) for name in names}.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{count} {name}" for name, count in counts) or "nothing found"
-
-
-def output_names(paths: Sequence[Path]) -> list[str]:
-    """Return a file name for each annotated image; one that comes twice gets a number."""
-    taken: set[str] = set()
-    names = []
-    for path in paths:
-        suffix = path.suffix if path.suffix.lower() in IMAGE_SUFFIXES else ".png"
-        name, count = path.stem + suffix, 1
-        while name in taken:
-            count += 1
-            name = f"{path.stem}-{count}{suffix}"
-        taken.add(name)
-        names.append(name)
-    return names
-
-
-def _refuse_overwriting(sources: Sequence[Path], pictures: Sequence[Path]) -> None:
-    originals = {path.resolve() for path in sources}
-    for picture in pictures:
-        if picture.resolve() in originals:
-            raise UserError(f"{picture}: is one of the images to read; choose another --output")
-
-
-def _images(paths: Iterable[Path]) -> list[Path]:
-    return sorted(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())

@@ -41,7 +41,7 @@ def build_pipeline(
     pipeline = Pipeline(batch_size, options.workers, device_id, seed=seed, prefetch_queue_depth=2)
     with pipeline:
         encoded, boxes, labels, index = source()
-        stored = fn.peek_image_shape(encoded)
+        stored = fn.peek_image_shape(encoded, adjust_orientation=False)
         region = None
         if recipe.attempts is not None:
             *region, boxes, labels = random_crop(boxes, labels, recipe.attempts, seeds[0])
@@ -105,17 +105,16 @@ def random_crop(boxes: Any, labels: Any, attempts: int, seed: int = -1) -> Any:
 def _decode(encoded: Any, region: Any, options: DaliOptions) -> Any:
     """RGB on ``options.device``; a crop is decoded alone, except from the cache, which holds whole images."""
     decoder = options.decoder
+    # Pictures that are to be turned come turned (see `record_source`).
+    settings: dict[str, Any] = {"output_type": types.RGB, "adjust_orientation": False}
     if decoder == "cpu":
         if region is None:
-            image = fn.decoders.image(encoded, output_type=types.RGB)
+            image = fn.decoders.image(encoded, **settings)
         else:
-            image = fn.decoders.image_slice(encoded, *region, output_type=types.RGB)
+            image = fn.decoders.image_slice(encoded, *region, **settings)
         return image.gpu() if options.device == "gpu" else image
-    settings = {
-        "device": "mixed",
-        "output_type": types.RGB,
-        "hw_decoder_load": options.hw_decoder_load if decoder == "hw" else 0.0,
-    }
+    settings["device"] = "mixed"
+    settings["hw_decoder_load"] = options.hw_decoder_load if decoder == "hw" else 0.0
     if decoder == "cache":
         cache = {"cache_size": options.cache_mb, "cache_type": "threshold"}
         image = fn.decoders.image(encoded, **settings, **cache)
