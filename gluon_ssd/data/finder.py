@@ -28,16 +28,16 @@ class Finder:
 
     def __init__(self, folders: Iterable[Path], root: Path) -> None:
         self._folders, self._root = list(folders), root
-        self._listings: dict[Path, frozenset[str]] = {}
+        self._listings: dict[str, frozenset[str]] = {}
         self._index: dict[str, list[tuple[str, ...]]] | None = None
 
     def exact(self, name: str) -> Path | None:
         """Return the file that is spelt like this, if there is one."""
+        head, _, leaf = name.rpartition("/")
         for folder in self._folders:
-            path = folder / name
             # A listing for each folder: a stat for each image would take minutes on a network disk.
-            if path.name in self._names(path.parent):
-                return path
+            if leaf in self._names(os.path.join(folder, head) if head or name != leaf else str(folder)):
+                return folder / name
         return None
 
     def find(self, name: str) -> tuple[Path, bool] | None:
@@ -79,7 +79,7 @@ class Finder:
                     self._index.setdefault(key, []).append(parts)
         return self._index
 
-    def _names(self, folder: Path) -> frozenset[str]:
+    def _names(self, folder: str) -> frozenset[str]:
         if folder not in self._listings:
             try:
                 with os.scandir(folder) as entries:

@@ -17,7 +17,7 @@ from ..coco_layouts import find_layout, image_folder
 from ..progress import counted
 from .model import FLAGS, IGNORED, MASKS, NO_SIZE, RESPELLED, ROTATED, DataSet, Options, Picture
 from .placing import Placer
-from .reading import missing
+from .reading import missing, unneeded
 from .registry import LIKELY, NO, SURE, Format, register_format
 from .sheet import Sheet
 
@@ -52,12 +52,18 @@ class Coco(Format):
         if not layout.files:
             raise UserError(f"{root}: no COCO annotation file (.json with images, annotations, categories)")
         notes: Counter[str] = Counter()
-        files = {split: read_coco(path) for split, path in layout.files.items()}
+        files = {}
+        for split, path in layout.files.items():
+            with unneeded(split, layout.lines):
+                files[split] = read_coco(path)
+        if not files:
+            raise UserError(layout.lines[-1])
         names = _common_classes(files, layout.lines)
         splits = {}
         for split, file in files.items():
             images = image_folder(root, split, file.path, file.file_names)
-            splits[split] = _pictures(split, file, images, names, options, notes)
+            with unneeded(split, layout.lines):
+                splits[split] = _pictures(split, file, images, names, options, notes)
             notes.update({note: n for note, n in file.notes.items() if note not in _COUNTED_HERE})
         return DataSet(names, splits, notes, layout.lines)
 

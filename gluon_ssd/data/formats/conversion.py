@@ -27,6 +27,8 @@ def read_dataset(source: Path, source_format: str | None = None, options: Option
         raise UserError(f"{source}: no such folder; give the data set's")
     kind = get_format(source_format or detect(source))
     data = choose_classes(kind.read(source, chosen), chosen.classes)
+    if not data.splits:
+        raise UserError(data.lines[-1] if data.lines else f"{source}: no image that has labels")
     empty = [split for split, pictures in data.splits.items() if not pictures]
     for split in empty:
         if split == "train" or len(data.splits) == 1:

@@ -53,8 +53,7 @@ class Darknet(Format):
             folders = {s: f for s, f in split_folders(home, lines).items() if _labelled(f)} or {"train": home}
             parts = {split: (named_images(folder), folder) for split, folder in folders.items()}
         reader = LabelReader(names, source, False, options)
-        splits = {split: reader.read(split, *part) for split, part in parts.items()}
-        return DataSet(names, splits, reader.notes, lines)
+        return DataSet(names, reader.read_all(parts, lines), reader.notes, lines)
 
 
 def _data_file(root: Path) -> Path | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Any, Iterable, Sequence
+from typing import Any, Iterable, Iterator, Sequence
 
 from ...errors import UserError, unknown
 from ..finder import walk_images
@@ -100,6 +101,17 @@ def missing(message: str, skip: bool, notes: Counter[str]) -> None:
     if not skip:
         raise UserError(f"{message}; add the image, or leave such images out with --missing skip")
     notes[MISSING] += 1
+
+
+@contextlib.contextmanager
+def unneeded(split: str, lines: list[str]) -> Iterator[None]:
+    """Let no flaw of the test split, which training does without, stop a conversion: it is said instead."""
+    try:
+        yield
+    except UserError as error:
+        if split != "test":
+            raise
+        lines.append(f"the split 'test' is left out: {error}")
 
 
 def inner_name(file: Path, *folders: Path) -> str:

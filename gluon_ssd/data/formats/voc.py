@@ -19,7 +19,7 @@ from ..finder import Finder
 from ..progress import counted
 from .model import NO_LABELS, NO_SIZE, RESPELLED, ROTATED, DataSet, Options, Picture
 from .placing import Placer
-from .reading import Images, choose_classes, class_file, missing, read_bytes, read_classes
+from .reading import Images, choose_classes, class_file, missing, read_bytes, read_classes, unneeded
 from .registry import LIKELY, NO, SURE, Format, register_format
 from .sheet import Sheet
 from .voc_layouts import find_parts, image_folder, label_folder, xml_files
@@ -56,7 +56,10 @@ class Voc(Format):
         listed = class_file(root, label_folder(root) or root)
         known = read_classes(listed) if listed else None
         reader = _Reader(root, options, known, self.origin(options))
-        splits = {split: reader.read(split, files) for split, files in find_parts(root, lines).items()}
+        splits = {}
+        for split, files in find_parts(root, lines).items():
+            with unneeded(split, lines):
+                splits[split] = reader.read(split, files)
         names = list(reader.names)
         if not names:
             raise UserError(

@@ -53,8 +53,7 @@ class Yolo(Format):
             folders = _parts_of_folders(root, lines)
             parts = {split: (named_images(folder), folder) for split, folder in folders.items()}
         reader = LabelReader(names, source, keypoints, options)
-        splits = {split: reader.read(split, *part) for split, part in parts.items()}
-        return DataSet(names, splits, reader.notes, lines)
+        return DataSet(names, reader.read_all(parts, lines), reader.notes, lines)
 
     def write(self, data: DataSet, place: Placer, options: Options) -> None:
         """images/{split}/, labels/{split}/*.txt with ten decimals, and data.yaml, as Ultralytics reads it.

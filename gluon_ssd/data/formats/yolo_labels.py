@@ -18,7 +18,7 @@ from ...errors import UserError
 from ..finder import plain_leaf
 from ..progress import counted
 from .model import KEYPOINTS, MASKS, NO_LABELS, RESPELLED, ROTATED, Options, Picture
-from .reading import missing, read_text, visible
+from .reading import missing, read_text, unneeded, visible
 from .sheet import Sheet
 
 # Fractions are written with few digits, so that a box may cross the border by this much.
@@ -54,6 +54,19 @@ class LabelReader:
         self._names, self._source, self._keypoints = names, source, keypoints
         self._options = options
         self.notes: Counter[str] = Counter()
+
+    def read_all(
+        self, parts: dict[str, tuple[list[Named], Path]], lines: list[str]
+    ) -> dict[str, list[Picture]]:
+        """Read splits; one but train whose images have no labels at all is left out, and ``lines`` told."""
+        splits = {}
+        for split, (images, where) in parts.items():
+            if split != "train" and not any(label_path(image.file).is_file() for image in images):
+                lines.append(f"{where}: none of its images has a label file; the split '{split}' is left out")
+                continue
+            with unneeded(split, lines):
+                splits[split] = self.read(split, images, where)
+        return splits
 
     def read(self, split: str, images: Iterable[Named], where: object) -> list[Picture]:
         """Read the labels of ``images``, which are in ``where``. Raises UserError for anything unsound."""
