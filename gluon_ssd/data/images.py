@@ -128,15 +128,14 @@ def _turn(header: Header | None, stored: tuple[int, int] | None, orientation: st
 
 
 def agreeing_bytes(data: bytes, name: PathLike, stored: tuple[int, int], orientation: str) -> bytes:
-    """Return a picture's bytes for decoders that know nothing of EXIF: PNG of it turned, where it is to be
-    turned.
+    """Return a picture's bytes for decoders of which it is not known what they do with EXIF orientation.
+
+    A picture that has one comes as PNG without it, turned as its boxes want it.
 
     ``stored`` and ``orientation``: see `decode_image`. Raises UserError as that does.
     """
     header = read_header(io.BytesIO(data))
     if header is None or header.orientation == 1:
-        return data
-    if is_jpeg(data) and _turn(header, stored, orientation, False) == 1:
         return data
     image = decode_image(data, name, stored=stored, orientation=orientation)
     encoded: bytes = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()

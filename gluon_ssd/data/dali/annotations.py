@@ -22,7 +22,7 @@ def fits_reader(records: Sequence[Record]) -> bool:
 
 
 def any_turned(records: Sequence[Record], workers: int) -> bool:
-    """Whether any picture has an EXIF orientation: DALI knows of them only whole files turned, or none.
+    """Whether any picture has an EXIF orientation, which DALI's decoders do not follow as boxes need it.
 
     Looks into the header of every file. One that cannot be read is left to the pipeline to tell of.
     """

@@ -41,7 +41,7 @@ def build_pipeline(
     pipeline = Pipeline(batch_size, options.workers, device_id, seed=seed, prefetch_queue_depth=2)
     with pipeline:
         encoded, boxes, labels, index = source()
-        stored = fn.peek_image_shape(encoded, adjust_orientation=False)
+        stored = fn.peek_image_shape(encoded)
         region = None
         if recipe.attempts is not None:
             *region, boxes, labels = random_crop(boxes, labels, recipe.attempts, seeds[0])
@@ -105,8 +105,7 @@ def random_crop(boxes: Any, labels: Any, attempts: int, seed: int = -1) -> Any:
 def _decode(encoded: Any, region: Any, options: DaliOptions) -> Any:
     """RGB on ``options.device``; a crop is decoded alone, except from the cache, which holds whole images."""
     decoder = options.decoder
-    # Pictures that are to be turned come turned (see `record_source`).
-    settings: dict[str, Any] = {"output_type": types.RGB, "adjust_orientation": False}
+    settings: dict[str, Any] = {"output_type": types.RGB}
     if decoder == "cpu":
         if region is None:
             image = fn.decoders.image(encoded, **settings)
