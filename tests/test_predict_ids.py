@@ -144,7 +144,9 @@ def test_the_pictures_of_another_run_are_not_mixed_with(cli, renumbered, tmp_pat
     arguments = ("predict", renumbered / "set/val", "--weights", renumbered / "run", "--output", "out")
     assert cli(*arguments).status == 0
     before = (tmp_path / "out/detections.json").read_bytes()
-    refused(cli(*arguments, "--score-threshold", 0.9), "out: holds the pictures of another run; choose another")
+    refused(
+        cli(*arguments, "--score-threshold", 0.9), "out: holds the pictures of another run; choose another"
+    )
     assert (tmp_path / "out/detections.json").read_bytes() == before
 
 
@@ -154,7 +156,9 @@ def test_photos_of_every_kind_of_file_are_turned_alike(cli, renumbered, tmp_path
     exif[0x0112] = 6
     for suffix in ("jpg", "png", "tif", "webp"):
         options = {"quality": 100} if suffix in ("jpg", "webp") else {}
-        Image.fromarray(picture(64, 48)).save(tmp_path / "photos" / f"{suffix}.{suffix}", exif=exif, **options)
+        Image.fromarray(picture(64, 48)).save(
+            tmp_path / "photos" / f"{suffix}.{suffix}", exif=exif, **options
+        )
     assert cli("predict", "photos", "--weights", renumbered / "run", "--output", "out", *LOW).status == 0
     images = json.loads((tmp_path / "out/detections.json").read_text())["images"]
     assert [(row["width"], row["height"]) for row in images] == [(48, 64)] * 4
@@ -164,7 +168,9 @@ def test_photos_of_every_kind_of_file_are_turned_alike(cli, renumbered, tmp_path
 
 def test_val_of_the_test_split(cli, renumbered, tmp_path):
     shutil.copytree(renumbered / "set", tmp_path / "set")
-    shutil.copy(tmp_path / "set/annotations/instances_val.json", tmp_path / "set/annotations/instances_test.json")
+    shutil.copy(
+        tmp_path / "set/annotations/instances_val.json", tmp_path / "set/annotations/instances_test.json"
+    )
     (tmp_path / "set/val").rename(tmp_path / "set/test")
     result = cli("val", renumbered / "run", "--data", "set", "--split", "test", "--output", "out")
     assert (result.status, result.err) == (0, ""), result
