@@ -142,7 +142,7 @@ class CocoDataset:
         absent = [name for name in self.classes if name not in file.names]
         told = [f"{count} {what}" for what, count in file.notes.items()]
         told += [f"{file.path}: has no class {name!r}" for name in absent]
-        doubtful = [f"warning: {doubt}" for doubt in misread(file) if not doubt.error]
+        doubtful = [f"warning: {file.path}: {doubt}" for doubt in misread(file) if not doubt.error]
         self.lines = [*lines, *told, *doubtful]
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Iterable, NamedTuple, Sequence
 
@@ -28,6 +29,8 @@ _IMAGES = ("{}2017", "{}", "images/{}2017", "images/{}")
 _KEYS = (b'"images"', b'"annotations"', b'"categories"', b'"bbox"')
 # Of file names, as many tell in which folder they are.
 _SAMPLE = 50
+# A folder of more JSON files has one for each image: not COCO's.
+_FEW = 100
 ROBOFLOW = "_annotations.coco.json"
 
 
@@ -82,7 +85,12 @@ def _published(root: Path, split: str) -> Path | None:
 
 def _candidates(root: Path) -> list[Path]:
     found = [path for depth in ("*.json", "*/*.json", "*/*/*.json") for path in root.glob(depth)]
-    return [path for path in sorted(found) if not path.name.startswith(".") and _looks_like_coco(path)]
+    counts = Counter(path.parent for path in found)
+    return [
+        path
+        for path in sorted(found)
+        if counts[path.parent] <= _FEW and not path.name.startswith(".") and _looks_like_coco(path)
+    ]
 
 
 def _looks_like_coco(path: Path) -> bool:

@@ -24,8 +24,8 @@ _SHORT = {"xywh": "left, top and size", "xyxy": "corners", "cxcywh": "centre and
 # Below this share of boxes that can be what they are read as, another reading is looked for; it has to fit
 # nearly all of them.
 _DOUBTFUL, _FITTING = 0.9, 0.98
-# With so many boxes that they overrun, or the order of their numbers, is no chance.
-_SOME, _MANY = 3, 10
+# With so many boxes it is no chance that they overrun.
+_SOME = 3
 
 
 class Doubt(NamedTuple):
@@ -69,8 +69,6 @@ def doubts(values: np.ndarray, sizes: np.ndarray, reading: str, origin: int = 0)
         best = max(others, key=lambda other: (shares[other], other.rstrip("n") == reading.rstrip("n")))
         certain = best.endswith("n") != reading.endswith("n") or len(values) >= _SOME
         return [_other_reading(share, reading, best, share < 0.5 and certain)]
-    if reading == "xywh" and len(values) >= _MANY and (values[:, 2:] > values[:, :2]).all():
-        return [_other_reading(share, reading, "xyxy", False)] if shares["xyxy"] >= _FITTING else []
     over = 1 - float(_inside(values, sizes, reading, origin, slack=0.05).mean())
     if over > 1 - _DOUBTFUL and len(values) >= _SOME:
         text = f"{over:.0%} of the boxes reach far over the border of their image"

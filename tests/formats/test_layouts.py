@@ -328,3 +328,26 @@ def test_class_names_that_cannot_be_told_apart_are_quoted(cli, photo, tmp_path):
     refused(
         cli("convert-data", "set", "new", "--classes", "cat"), "unknown class 'cat'; did you mean 'cat '?"
     )
+
+
+def test_a_data_yaml_of_another_machine(cli, photo, tmp_path):
+    photo(tmp_path / "set/train/images/a.jpg")
+    text(tmp_path / "set/train/labels/a.txt", YOLO_LINE)
+    text(tmp_path / "set/data.yaml", "path: C:\\data\ntrain: /content/project/train/images\nnames: [cat]\n")
+    converted(cli, tmp_path, train=["a.jpg"])
+
+
+@pytest.mark.parametrize("flaw", ["no labels", "no json", "missing image"])
+def test_a_flaw_of_the_test_split_stops_nothing(cli, photo, tmp_path, flaw):
+    if flaw == "no labels":
+        for split in ("train", "test"):
+            photo(tmp_path / f"set/{split}/images/{split}.jpg")
+        text(tmp_path / "set/train/labels/train.txt", YOLO_LINE)
+        text(tmp_path / "set/data.yaml", "train: train/images\ntest: test/images\nnames: [cat]\n")
+    else:
+        photo(tmp_path / "set/train/train.jpg")
+        text(tmp_path / "set/annotations/instances_train.json", coco("train.jpg"))
+        content = coco("gone.jpg")[: -1 if flaw == "no json" else None]
+        text(tmp_path / "set/annotations/instances_test.json", content)
+    said = converted(cli, tmp_path, train=["train.jpg"])
+    assert "test" in said and "left out" in said

@@ -22,6 +22,8 @@ from .sheet import Sheet
 from .tables import csv_files, header_of, number, read_table, split_files
 
 _CLASS_KEYS = ("class", "label", "name", "type", "category", "object", "object_name", "class_name")
+# A folder with more files has one for each image, which VIA never writes.
+_LOOKED_AT = 50
 _COLUMNS = {"filename", "region_shape_attributes", "region_attributes"}
 Region = Tuple[str, Dict[str, Any], Dict[str, Any]]
 
@@ -35,7 +37,7 @@ class Via(Format):
     layout = "via_project.json, or JSON or CSV of regions with region_attributes"
 
     def detect(self, root: Path) -> int:
-        return SURE if any(map(_fits, _files(root))) else NO
+        return SURE if any(map(_fits, _files(root)[:_LOOKED_AT])) else NO
 
     def read(self, root: Path, options: Options) -> DataSet:
         files = [path for path in _files(root) if _fits(path)]

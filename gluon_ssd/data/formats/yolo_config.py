@@ -143,7 +143,10 @@ def _place(config: Path, base: Any, key: str, value: str) -> Path:
     stripped = value
     while stripped.startswith(("../", "./")):
         stripped = stripped[stripped.index("/") + 1 :]
-    for candidate in (*(b / value for b in bases), *(b / stripped for b in bases)):
+    # A path of another machine, such as /content/project/train/images, may end like one that is here.
+    parts = Path(stripped).parts
+    ends = [Path(*parts[start:]) for start in range(1, len(parts))]
+    for candidate in (*(b / value for b in bases), *(b / stripped for b in bases), *(home / e for e in ends)):
         if candidate.is_dir():
             inner = candidate / "images"
             return inner if inner.is_dir() else candidate
