@@ -13,6 +13,10 @@ from .coco import coco_content
 from .conversion import read_dataset
 from .model import Options
 
+_ADVICE = {
+    "val": "; hold some images out with gluon-ssd convert-data --val-share 0.2, or train with --eval-every 0"
+}
+
 
 def converted_splits(root: Path) -> list[str]:
     """Name the splits that `open_converted` could open. Raises UserError for a data set that is not sound."""
@@ -30,9 +34,7 @@ def open_converted(
     data = read_dataset(root, options=Options(orientation=orientation))
     if split not in data.splits:
         raise UserError(
-            f"{root}: has no split '{split}', only {', '.join(data.splits)}; for a share of the training "
-            "images "
-            f"convert it first: gluon-ssd convert-data {root} NEW --val-share 0.2"
+            f"{root}: has no split '{split}', only {', '.join(data.splits)}{_ADVICE.get(split, '')}"
         )
     pictures = data.splits[split]
     folder = root if root.is_dir() else root.parent

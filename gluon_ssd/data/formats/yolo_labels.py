@@ -61,6 +61,8 @@ class LabelReader:
         """Read splits; one but train whose images have no labels at all is left out, and ``lines`` told."""
         splits = {}
         for split, (images, where) in parts.items():
+            if not images and split == "train":
+                raise UserError(f"{where}: holds no image; put the images of the labels there")
             if split != "train" and not any(label_path(image.file).is_file() for image in images):
                 lines.append(f"{where}: none of its images has a label file; the split '{split}' is left out")
                 continue
