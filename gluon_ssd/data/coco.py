@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Iterable, Sequence
 
 import numpy as np
 
@@ -47,6 +47,7 @@ def open_dataset(
     wrong.
     """
     base = as_path(root)
+    lines: list[str] = []
     choice: dict[str, Any] = {"classes": classes, "orientation": orientation, "absent_ok": absent_ok}
     if annotation is None and images is None:
         if holds_records(base, split):
@@ -54,14 +55,25 @@ def open_dataset(
             from gluon_ssd.data.record_files.dataset import PackedDataset
 
             return PackedDataset(base, split, classes, orientation, absent_ok)
-        if not has_split(base, split) and base.exists():
+        files, lines = find_layout(base)
+        if base.exists() and not files:
             from gluon_ssd.data.formats.opening import open_converted
 
             return open_converted(base, split, **choice)
-    path = locate_annotation(root, split, annotation)
-    file = read_coco(path)
-    folder = locate_images(root, split, file, images)
-    return CocoDataset.of(file, folder, find_layout(base).lines if annotation is None else (), **choice)
+        if files and split not in files:
+            raise no_split(base, split, files)
+    file = read_coco(locate_annotation(root, split, annotation))
+    return CocoDataset.of(file, locate_images(root, split, file, images), lines, **choice)
+
+
+def no_split(root: Path, split: str, known: Iterable[str]) -> UserError:
+    """Build (not raise) the error for a data set that lacks a split."""
+    advice = (
+        "; hold some images out with gluon-ssd convert-data --val-share 0.2, or train with --eval-every 0"
+    )
+    return UserError(
+        f"{root}: has no split '{split}', only {', '.join(known)}{advice if split == 'val' else ''}"
+    )
 
 
 def locate_annotation(root: PathLike, split: str, annotation: PathLike | None = None) -> Path:
@@ -140,7 +152,7 @@ class CocoDataset:
         self.classes, self.category_ids, self._class_of = _choose_classes(file, classes, absent_ok)
         self.records, self.dropped, self.clipped = make_records(file, images_dir, self._class_of, orientation)
         absent = [name for name in self.classes if name not in file.names]
-        told = [f"{count} {what}" for what, count in file.notes.items()]
+        told = [f"{file.path.name}: {count} {what}" for what, count in file.notes.items()]
         told += [f"{file.path}: has no class {name!r}" for name in absent]
         doubtful = [f"warning: {file.path}: {doubt}" for doubt in misread(file) if not doubt.error]
         self.lines = [*lines, *told, *doubtful]

@@ -50,9 +50,12 @@ def find_layout(root: Path) -> Layout:
     files = {split: path for split in SPLITS for path in [_published(root, split)] if path}
     lines: list[str] = []
     if set(files) >= {"train", "val"}:
-        return Layout(files, lines)
+        others = [
+            path for path in sorted(root.glob("annotations/instances_*.json")) if not split_in(path.stem)
+        ]
+        return Layout(files, [_of_no_split(path, root) for path in others])
     named: dict[str, list[Path]] = {}
-    others: list[Path] = []
+    others = []
     for path in _candidates(root):
         names = [path.stem, *reversed(path.relative_to(root).parts[:-1])]
         split = next((split for split in (split_in(names[0]), *map(split_of, names[1:])) if split), None)
@@ -71,10 +74,12 @@ def find_layout(root: Path) -> Layout:
         files["train"] = others.pop(0)
         if others or split_of(files["train"].stem) is None:
             lines.append(f"{files['train'].relative_to(root)} names no split; its images are taken as train")
-    lines += [
-        f"{path.relative_to(root)} is not used: its name is of no split (train, val, test)" for path in others
-    ]
+    lines += [_of_no_split(path, root) for path in others]
     return Layout({split: files[split] for split in SPLITS if split in files}, lines)
+
+
+def _of_no_split(path: Path, root: Path) -> str:
+    return f"{path.relative_to(root)} is not used: its name is of no split (train, val, test)"
 
 
 def _published(root: Path, split: str) -> Path | None:

@@ -351,3 +351,20 @@ def test_a_flaw_of_the_test_split_stops_nothing(cli, photo, tmp_path, flaw):
         text(tmp_path / "set/annotations/instances_test.json", content)
     said = converted(cli, tmp_path, train=["train.jpg"])
     assert "test" in said and "left out" in said
+
+
+def test_two_lists_over_one_folder_of_images(cli, photo, tmp_path):
+    for name in ("a", "b", "c"):
+        photo(tmp_path / f"set/images/{name}.jpg")
+        text(tmp_path / f"set/labels/{name}.txt", YOLO_LINE)
+    text(tmp_path / "set/train.txt", "images/a.jpg\n")
+    text(tmp_path / "set/val.txt", "images/b.jpg\n")
+    text(tmp_path / "set/data.yaml", "train: train.txt\nval: val.txt\nnames: [cat]\n")
+    converted(cli, tmp_path, train=["a.jpg"], val=["b.jpg"])
+
+
+def test_a_voc_list_of_image_files(cli, photo, tmp_path):
+    photo(tmp_path / "set/JPEGImages/a.jpg")
+    text(tmp_path / "set/Annotations/a.xml", XML)
+    text(tmp_path / "set/ImageSets/Main/train.txt", "./JPEGImages/a.jpg ./Annotations/a.xml\n")
+    converted(cli, tmp_path, train=["a.jpg"])

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Sequence
 
-from ...errors import UserError
-from ..coco import CocoDataset
+from ..coco import CocoDataset, no_split
 from ..coco_json import parse_coco
 from .coco import coco_content
 from .conversion import read_dataset
-from .model import Options
-
-_ADVICE = {
-    "val": "; hold some images out with gluon-ssd convert-data --val-share 0.2, or train with --eval-every 0"
-}
-
-
-def converted_splits(root: Path) -> list[str]:
-    """Name the splits that `open_converted` could open. Raises UserError for a data set that is not sound."""
-    return list(read_dataset(root).splits)
+from .model import DataSet, Options
 
 
 def open_converted(
@@ -33,13 +23,19 @@ def open_converted(
     """Convert in memory and open a split; see `open_dataset`. Nothing is written."""
     data = read_dataset(root, options=Options(orientation=orientation))
     if split not in data.splits:
-        raise UserError(
-            f"{root}: has no split '{split}', only {', '.join(data.splits)}{_ADVICE.get(split, '')}"
-        )
+        raise no_split(root, split, data.splits)
+    return _opened(root, data, split, classes=classes, orientation=orientation, absent_ok=absent_ok)
+
+
+def open_all_converted(root: Path, orientation: str) -> dict[str, CocoDataset]:
+    """Convert in memory and open every split by its name."""
+    data = read_dataset(root, options=Options(orientation=orientation))
+    return {split: _opened(root, data, split, orientation=orientation) for split in data.splits}
+
+
+def _opened(root: Path, data: DataSet, split: str, **choice: Any) -> CocoDataset:
     pictures = data.splits[split]
     folder = root if root.is_dir() else root.parent
     names = [os.path.relpath(picture.file, folder) for picture in pictures]
     file = parse_coco(coco_content(data.classes, pictures, names), root)
-    return CocoDataset.of(
-        file, folder, data.report(), classes=classes, orientation=orientation, absent_ok=absent_ok
-    )
+    return CocoDataset.of(file, folder, data.report(), **choice)

@@ -112,7 +112,8 @@ def _listed(labels: Path, file: Path, split: str, lines: list[str]) -> list[Path
         if not line.strip():
             continue
         # Names may hold blanks, but in the lists of one class a mark (1, 0, -1) stands behind the name.
-        stems = (line.strip(), line.rsplit(None, 1)[0].strip())
+        # Some lists name the image file, or both files.
+        stems = (line.strip(), line.rsplit(None, 1)[0].strip(), Path(line.split()[0]).stem)
         path = next((p for p in (labels / f"{stem}.xml" for stem in stems) if p.is_file()), None)
         if path is None:
             missing.append((number, stems[1]))

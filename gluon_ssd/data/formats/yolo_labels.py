@@ -16,6 +16,7 @@ from typing import Iterable, NamedTuple
 
 from ...errors import UserError
 from ..finder import plain_leaf
+from ..images import is_image_name
 from ..progress import counted
 from .model import KEYPOINTS, MASKS, NO_LABELS, RESPELLED, ROTATED, Options, Picture
 from .reading import missing, read_text, unneeded, visible
@@ -108,9 +109,12 @@ class LabelReader:
         return {path: files[0] for path, files in pairs.items() if len(files) == 1}
 
     def _lonely(self, folders: set[Path], used: set[Path], where: object) -> None:
+        stems: dict[Path, set[str]] = {}
         for path in _label_files(folders):
-            # Where labels lie beside images of other splits, those are none of this one's business.
-            if path not in used and not _has_image(path):
+            if path.parent not in stems:
+                stems[path.parent] = _image_stems(path.parent)
+            # Labels of images of other splits, which the same folder may hold, are not this one's business.
+            if path not in used and path.stem not in stems[path.parent]:
                 text = f"{path}: its image {path.stem}.* is not in {where}"
                 missing(text, self._options.skip_missing, self.notes)
 
@@ -163,7 +167,13 @@ def _label_files(folders: Iterable[Path]) -> list[Path]:
     return visible(path for path in found if not _NO_LABELS.fullmatch(path.name))
 
 
-def _has_image(path: Path) -> bool:
-    from ..images import image_suffixes
-
-    return any(path.with_suffix(suffix).is_file() for suffix in image_suffixes())
+def _image_stems(labels: Path) -> set[str]:
+    """The stems of the images that labels of a folder may belong to: those beside them, or in images/."""
+    parts = labels.parts
+    places = [labels]
+    for index in range(len(parts) - 1, -1, -1):
+        if parts[index].casefold() == "labels":
+            places.append(Path(*parts[:index], "images", *parts[index + 1 :]))
+            break
+    names = [path for place in places if place.is_dir() for path in place.iterdir()]
+    return {path.stem for path in names if is_image_name(path.name)}
