@@ -20,6 +20,9 @@ Row = Dict[str, Any]
 # What is taken otherwise than it stands in a file, as it is told.
 ROTATED = "rotated boxes, of which the enclosing upright box is kept"
 IGNORED = "objects marked ignore, taken as crowd regions: training and evaluation ignore them"
+CROWD = "crowd regions, which training and evaluation ignore"
+OCCLUDED = "objects marked occluded, kept as the others"
+DIFFICULT_KEPT = "objects marked difficult, kept as the others"
 RESPELLED = "images found under another spelling of the name that the labels give"
 NO_SIZE = "images whose annotation gives no size; the file's is taken"
 SAME_NAME = "categories of the same name as another, taken as one"
@@ -108,7 +111,7 @@ def parse_coco(content: Any, path: Path) -> CocoFile:
     area = _areas(annotations, xywh, ids, path)
     crowd = np.array([bool(row.get("iscrowd")) for row in annotations], dtype=bool)
     _enclose_rotated(annotations, xywh, notes)
-    _ignore(annotations, crowd, notes)
+    _heed_flags(annotations, crowd, notes)
     category_ids, names, category_index = _merge_names(category_ids, names, category_index, notes)
     return CocoFile(
         path=path,
@@ -129,7 +132,7 @@ def parse_coco(content: Any, path: Path) -> CocoFile:
             for index, row in enumerate(images)
             if row.get("orientation") in ORIENTATIONS[1:]
         },
-        notes=notes,
+        notes=+notes,
         supercategories=frozenset(
             str(row["supercategory"])
             for row in categories
@@ -171,11 +174,15 @@ def _attribute(row: Row, name: str) -> Any:
     return row.get(name, inner.get(name) if type(inner) is dict else None)
 
 
-def _ignore(rows: list[Any], crowd: np.ndarray, notes: Counter[str]) -> None:
+def _heed_flags(rows: list[Any], crowd: np.ndarray, notes: Counter[str]) -> None:
+    """Make crowd regions of objects marked "ignore", and count what else means "do not train on this"."""
+    notes[CROWD] += int(crowd.sum())
     for number, row in enumerate(rows):
         if not crowd[number] and _attribute(row, "ignore") in (1, True):
             crowd[number] = True
             notes[IGNORED] += 1
+        notes[OCCLUDED] += _attribute(row, "occluded") in (1, True)
+        notes[DIFFICULT_KEPT] += _attribute(row, "difficult") in (1, True)
 
 
 def _merge_names(

@@ -12,10 +12,10 @@ from ...errors import UserError
 from ...files import new_text_file
 from ...version import __version__
 from ..coco import settle, unused_parents
-from ..coco_json import CocoFile, Row, load_json, read_coco
+from ..coco_json import SAME_NAME, CocoFile, Row, load_json, read_coco
 from ..coco_layouts import find_layout, image_folder
 from ..progress import counted
-from .model import FLAGS, IGNORED, MASKS, NO_SIZE, RESPELLED, ROTATED, DataSet, Options, Picture
+from .model import FLAGS, MASKS, NO_SIZE, RESPELLED, ROTATED, DataSet, Options, Picture
 from .placing import Placer
 from .reading import missing, unneeded
 from .registry import LIKELY, NO, SURE, Format, register_format
@@ -28,8 +28,6 @@ _OPENIMAGES = {
     "IsDepiction": "depiction",
     "IsInside": "inside",
 }
-# Counted by the objects and images that are kept, not by the file.
-_COUNTED_HERE = (IGNORED, RESPELLED, NO_SIZE, ROTATED)
 
 
 @register_format
@@ -64,7 +62,8 @@ class Coco(Format):
             images = image_folder(root, split, file.path, file.file_names)
             with unneeded(split, layout.lines):
                 splits[split] = _pictures(split, file, images, names, options, notes)
-            notes.update({note: n for note, n in file.notes.items() if note not in _COUNTED_HERE})
+            # The rest is counted by the objects and images that are kept.
+            notes[SAME_NAME] += file.notes[SAME_NAME]
         return DataSet(names, splits, notes, layout.lines)
 
     def write(self, data: DataSet, place: Placer, options: Options) -> None:

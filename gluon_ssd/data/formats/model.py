@@ -6,10 +6,21 @@ from collections import Counter
 from pathlib import Path
 from typing import Iterator, NamedTuple
 
-from ..coco_json import IGNORED, NO_SIZE, RESPELLED, ROTATED
+from ..coco_json import CROWD, DIFFICULT_KEPT, IGNORED, NO_SIZE, OCCLUDED, RESPELLED, ROTATED
 from ..progress import Progress, Silent
 
-__all__ = ["IGNORED", "NO_SIZE", "RESPELLED", "ROTATED", "Box", "DataSet", "Options", "Picture"]
+__all__ = [
+    "CROWD",
+    "IGNORED",
+    "NO_SIZE",
+    "OCCLUDED",
+    "RESPELLED",
+    "ROTATED",
+    "Box",
+    "DataSet",
+    "Options",
+    "Picture",
+]
 
 # What is lost or changed on the way, as the summary prints it.
 CLIPPED = "boxes over the image's border, clipped"
@@ -33,10 +44,8 @@ ASSUMED = (
     "images that EXIF turns without changing their size; boxes are assumed to be for the upright picture "
     "(--orientation stored or upright decides)"
 )
-CROWD = "crowd regions, which training and evaluation ignore"
-OCCLUDED = "objects marked occluded, kept as the others"
 DIFFICULT = {
-    "keep": "objects marked difficult, kept as the others",
+    "keep": DIFFICULT_KEPT,
     "crowd": "objects marked difficult, kept as crowd regions",
     "drop": "objects marked difficult, left out",
 }
