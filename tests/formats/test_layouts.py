@@ -368,3 +368,31 @@ def test_a_voc_list_of_image_files(cli, photo, tmp_path):
     text(tmp_path / "set/Annotations/a.xml", XML)
     text(tmp_path / "set/ImageSets/Main/train.txt", "./JPEGImages/a.jpg ./Annotations/a.xml\n")
     converted(cli, tmp_path, train=["a.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        (
+            "a.json",
+            '[1, {"shapes": 1, "imagePath": 2}]',
+            "a.json: 'shapes' must be a list and 'imagePath' a name",
+        ),
+        ("a.json", '{"shapes": [5], "imagePath": "a.jpg"}', "a.json: shapes[0] lacks a label"),
+        (
+            "v.json",
+            '{"a": {"filename": "a.jpg", "regions": [{"shape_attributes": "x"}]}}',
+            "a.jpg region 0: shape",
+        ),
+        (
+            "v.json",
+            '{"a": {"filename": "a.jpg", "regions": {"0": 5}, "shape_attributes": 1}}',
+            "region 0: shape",
+        ),
+        ("v.json", '{"a": 1, "filename": 2, "shape_attributes": 3}', "'a' has no 'filename'"),
+    ],
+)
+def test_files_that_only_look_like_a_format(cli, photo, tmp_path, name, content, part):
+    photo(tmp_path / "set/a.jpg")
+    text(tmp_path / "set" / name, content)
+    refused(cli("convert-data", "set", "out"), part)

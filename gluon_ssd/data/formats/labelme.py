@@ -73,7 +73,8 @@ def _read(
 ) -> list[Picture]:
     pictures = []
     for path in counted(files, f"reading {split}", options.progress):
-        content = load_json(path)
+        loaded = load_json(path)
+        content: Any = loaded if isinstance(loaded, dict) else {}
         shapes, named = content.get("shapes"), content.get("imagePath")
         if not isinstance(shapes, list) or not isinstance(named, str):
             raise UserError(f"{path}: 'shapes' must be a list and 'imagePath' a name; is it LabelMe's?")
@@ -97,7 +98,8 @@ def _add(sheet: Sheet, shape: Any, where: str, names: dict[str, int]) -> None:
         raise UserError(f"{where} lacks a label; give its class")
     label = names.setdefault(shape["label"].strip(), len(names))
     kind, points = shape.get("shape_type") or "polygon", _points(shape.get("points"), where)
-    flags = {**(shape.get("flags") or {}), **(shape.get("attributes") or {}), **shape}
+    inner = [about for about in (shape.get("flags"), shape.get("attributes")) if isinstance(about, dict)]
+    flags = {key: value for about in (*inner, shape) for key, value in about.items()}
     marks = [
         name for name in ("difficult", "ignore", "occluded", "truncated") if flags.get(name) in (1, True)
     ]

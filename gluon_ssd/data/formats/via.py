@@ -80,13 +80,15 @@ def _regions(path: Path) -> dict[str, list[Region]]:
     images: dict[str, list[Region]] = {}
     rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _json_rows(path)
     for where, name, shape, attributes in rows:
+        if not isinstance(shape, dict) or not isinstance(attributes, dict):
+            raise UserError(f"{where}: shape and region attributes must be objects with keys")
         own = images.setdefault(name, [])
         if shape:
             own.append((where, shape, attributes))
     return images
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[str, str, dict[str, Any], dict[str, Any]]]:
+def _csv_rows(path: Path) -> Iterator[tuple[str, str, Any, Any]]:
     for where, row in read_table(path):
         shape, attributes = (
             parse_json((row[key] or "{}").encode(), Path(where), dict)
@@ -95,7 +97,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, str, dict[str, Any], dict[str, 
         yield where, row["filename"], shape, attributes
 
 
-def _json_rows(path: Path) -> Iterator[tuple[str, str, dict[str, Any], dict[str, Any]]]:
+def _json_rows(path: Path) -> Iterator[tuple[str, str, Any, Any]]:
     content = load_json(path, dict)
     rows = content.get("_via_img_metadata", content) if isinstance(content, dict) else {}
     for key, row in rows.items():
@@ -105,14 +107,11 @@ def _json_rows(path: Path) -> Iterator[tuple[str, str, dict[str, Any], dict[str,
         # Version 1 numbers them in a map.
         regions = list(regions.values()) if isinstance(regions, dict) else regions
         yield f"{path}: {key}", row["filename"], {}, {}
-        for index, region in enumerate(regions):
+        for index, region in enumerate(regions if isinstance(regions, list) else [regions]):
             where = f"{path}: {row['filename']} region {index}"
-            yield (
-                where,
-                row["filename"],
-                region.get("shape_attributes") or {},
-                region.get("region_attributes") or {},
-            )
+            about = region if isinstance(region, dict) else {"shape_attributes": region}
+            keys = "shape_attributes", "region_attributes"
+            yield where, row["filename"], about.get(keys[0]) or {}, about.get(keys[1]) or {}
 
 
 def _class_key(regions: Iterator[Region]) -> str | None:
