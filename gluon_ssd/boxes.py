@@ -1,4 +1,6 @@
-"""Box conversions, intersection over union, and the box coder, in NumPy.
+"""Box conversions, intersection over union, and the box coder.
+
+Functions are in NumPy, but for the two decoders that work inside a graph.
 
 Formats: ``ltrb`` is (left, top, right, bottom); ``xywh`` is (centre x, centre y, width, height); ``coco`` is
 (left, top, width, height). Units are whatever the caller uses, pixels or fractions of the image; nothing here
@@ -7,12 +9,15 @@ adds one to a width. Arrays are (..., 4) floating point and keep their dtype.
 
 from __future__ import annotations
 
-from typing import Sequence
+import math
+from typing import Any, Sequence
 
 import numpy as np
 
-# SSD's "variances": box codes are divided by them, so that all four targets have a similar spread.
+# SSD's "variances": box deltas are divided by them, so that all four targets have a similar spread.
 SSD_VARIANCES = (0.1, 0.1, 0.2, 0.2)
+# RetinaNet's limit for the logarithm of a box's growth over its anchor.
+LOG_SIZE_LIMIT = math.log(1000 / 16)
 
 
 def ltrb_to_xywh(boxes: np.ndarray) -> np.ndarray:
@@ -60,7 +65,7 @@ def pairwise_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def encode(boxes: np.ndarray, anchors: np.ndarray, variances: Sequence[float] = SSD_VARIANCES) -> np.ndarray:
-    """Box codes of ``boxes`` relative to ``anchors``.
+    """Box deltas of ``boxes`` relative to ``anchors``.
 
     Both (..., 4) xywh; returns (..., 4): ((x - ax) / aw, (y - ay) / ah, log(w / aw), log(h / ah)) /
     variances. Source: Girshick et al., "Rich feature hierarchies" (2014), with SSD's variances (Liu et al.,
@@ -71,8 +76,40 @@ def encode(boxes: np.ndarray, anchors: np.ndarray, variances: Sequence[float] = 
     return np.concatenate([offset, scale], axis=-1) / np.asarray(variances, dtype=boxes.dtype)
 
 
-def decode(codes: np.ndarray, anchors: np.ndarray, variances: Sequence[float] = SSD_VARIANCES) -> np.ndarray:
-    """Inverse of `encode`: (..., 4) codes and (..., 4) xywh anchors give (..., 4) ltrb, not clipped."""
-    scaled = codes * np.asarray(variances, dtype=codes.dtype)
+def decode(deltas: np.ndarray, anchors: np.ndarray, variances: Sequence[float] = SSD_VARIANCES) -> np.ndarray:
+    """Inverse of `encode`: (..., 4) deltas and (..., 4) xywh anchors give (..., 4) ltrb, not clipped."""
+    scaled = deltas * np.asarray(variances, dtype=deltas.dtype)
     centre = scaled[..., :2] * anchors[..., 2:] + anchors[..., :2]
     return xywh_to_ltrb(np.concatenate([centre, np.exp(scaled[..., 2:]) * anchors[..., 2:]], axis=-1))
+
+
+def decode_in_graph(F: Any, deltas: Any, anchors: Any, variances: Sequence[float]) -> tuple[Any, Any]:
+    """`decode` for (N, K, 4) deltas and xywh anchors as a part of a graph.
+
+    Returns the centres and the logarithms of the sizes, (N, K, 2) each.
+    """
+    size = F.slice_axis(anchors, axis=2, begin=2, end=4)
+    centre = _scaled(F, deltas, 0, variances[:2]) * size + F.slice_axis(anchors, axis=2, begin=0, end=2)
+    return centre, _scaled(F, deltas, 2, variances[2:]) + F.log(size)
+
+
+def _scaled(F: Any, deltas: Any, begin: int, factors: Sequence[float]) -> Any:
+    parts = F.slice_axis(deltas, axis=2, begin=begin, end=begin + 2)
+    if factors[0] == factors[1]:
+        return parts * factors[0]
+    pieces = F.split(parts, 2, axis=2)
+    return F.concat(*[piece * factor for piece, factor in zip(pieces, factors)], dim=2)
+
+
+def decode_corners_in_graph(F: Any, deltas: Any, anchors: Any) -> tuple[Any, Any]:
+    """`decode` for (N, K, 4) deltas without variances and ltrb anchors, as a part of a graph.
+
+    Returns the left top and the right bottom corners, (N, K, 2) each, in the anchors' units. A box grows at
+    most 62.5 times over its anchor.
+    """
+    low, high = (F.slice_axis(anchors, axis=2, begin=begin, end=begin + 2) for begin in (0, 2))
+    size = high - low
+    centre = (low + high) / 2 + F.slice_axis(deltas, axis=2, begin=0, end=2) * size
+    growth = F.minimum(F.slice_axis(deltas, axis=2, begin=2, end=4), LOG_SIZE_LIMIT)
+    half = F.exp(growth) * size / 2
+    return centre - half, centre + half

@@ -10,15 +10,17 @@ from PIL import Image
 
 from .data.images import read_image
 from .data.shapes import make_shapes
-from .detector import Detector, load
 from .engine.console import duration
-from .engine.train import run_training
 from .errors import UserError
+from .machine import OtherPrograms
 from .recipe import load_recipe
 from .report.draw import contact_sheet
 from .report.gallery import spread
+from .runs import refuse_running
 
 PICTURES = 12
+# From this share of the processor's time on, other programs are worth a word.
+_BUSY = 0.25
 
 
 def make_data(folder: Path, images: int = 500, seed: int = 0) -> Path:
@@ -31,12 +33,16 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None, images: int
     """Makes a data set of shapes under ``output``, trains the small SSD on it, scores it and draws.
 
     Returns the mAP on the validation images. A demo that was there before is replaced.
-    Raises UserError when ``output`` holds something else or cannot be written.
+    Raises UserError when ``output`` holds something else or a demo that is running, or cannot be written.
     """
-    start = time.perf_counter()
+    # Here, so that the data set alone can be made where MXNet is not installed.
+    from .engine.train import run_training
+
+    start, others = time.perf_counter(), OtherPrograms()
     data, run, pictures = output / "data", output / "run", output / "pictures"
     if output.exists() and not _is_demo(output):
         raise UserError(f"{output}: holds something else than a demo; choose another --output")
+    refuse_running(run)
     for folder in (run, pictures):
         shutil.rmtree(folder, ignore_errors=True)
     make_data(data, images, seed)
@@ -45,6 +51,11 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None, images: int
     result = run_training(recipe)
     paths = _draw(run, data, pictures)
     print(f"the whole demo took {duration(time.perf_counter() - start)}; mAP {result.best_map:.4f}")
+    if others.share() > _BUSY:
+        print(
+            f"the machine was busy: other programs took {others.share():.0%} of the processor's time; "
+            "without them the demo is faster"
+        )
     print("next, on your own COCO files: gluon-ssd train --recipe ssd_resnet34/mlperf --data FOLDER")
     print("pictures of detections:")
     for path in (*paths, run / "val" / "samples.jpg", run / "metrics.png"):
@@ -58,7 +69,9 @@ def _is_demo(folder: Path) -> bool:
 
 def _draw(run: Path, data: Path, pictures: Path) -> list[Path]:
     """Detections on some validation images, one file each and all on one sheet."""
-    detector = Detector(load(run / "best"), score_threshold=0.4)
+    from .predict import Detector
+
+    detector = Detector(run / "best", score_threshold=0.4)
     pictures.mkdir(parents=True, exist_ok=True)
     images = spread(sorted((data / "val").glob("*.jpg")), PICTURES)
     found = detector([read_image(path) for path in images])

@@ -1,17 +1,36 @@
-"""The one exception a user may cause, and the sentence for a misspelt name."""
+"""The exceptions that end a command with one line, and the sentence for a misspelt name."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from typing import Iterable
+
+from .platforms import mxnet_advice
 
 
 class UserError(Exception):
     """A mistake in what the user gave (a file, a flag, a value).
 
     The message is one line that names the file, the field and what to do; the command line prints it after
-    ``error: `` and exits with status 2, without a traceback.
+    ``error: `` and exits with status 2, without a traceback. A notebook shows the same line.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback."""
+        return [f"error: {self}"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended a training; the message is one line that says where, and how to go on.
+
+    ``status``: the exit status for it, 128 and the number of the signal. ``together``: every process of the
+    training ends at the same step.
+    """
+
+    def __init__(self, number: int, text: str = "interrupted", together: bool = False) -> None:
+        super().__init__(text)
+        self.number, self.status, self.together = number, 128 + number, together
 
 
 def quoted(name: str) -> str:
@@ -48,7 +67,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
 
 # What an import that fails for want of this module is answered with: the extra that brings it.
 _EXTRAS = {
-    "mxnet": "cpu",
     "gluoncv": "gluoncv",
     "horovod": "horovod",
     "nvidia": "dali",
@@ -58,18 +76,23 @@ _EXTRAS = {
     "mlperf_logging": "mlperf",
     "safetensors": "safetensors",
     "google_crc32c": "tfrecord",
+    "supervision": "supervision",
 }
 
 
 def import_problem(error: Exception) -> UserError | None:
     """Build the one sentence for an import that failed for a reason the user can cure, else None.
 
-    Knows the optional packages that are not installed, and MXNet beside a numpy that lacks ``np.bool``.
+    Knows the optional packages that are not installed, and MXNet beside a NumPy that it was not tried with.
     """
     package = (getattr(error, "name", None) or "").split(".")[0]
+    if isinstance(error, ModuleNotFoundError) and package == "mxnet":
+        return UserError(f"mxnet is not installed; {mxnet_advice()}")
     if isinstance(error, ModuleNotFoundError) and package in _EXTRAS:
-        gpu = " (with an NVIDIA GPU: cu112 or cu117)" if package == "mxnet" else ""
-        return UserError(f'{package} is not installed; pip install "gluon_ssd[{_EXTRAS[package]}]"{gpu}')
-    if isinstance(error, AttributeError) and "module 'numpy' has no attribute" in str(error):
-        return UserError('MXNet 1.9.1 cannot run with this numpy; pip install "numpy<1.24"')
+        return UserError(f'{package} is not installed; pip install "gluon_ssd[{_EXTRAS[package]}]"')
+    if isinstance(error, AttributeError) and re.search(r"module 'numpy'|`np\.\w+` was removed", str(error)):
+        return UserError(
+            f"MXNet 1.9.1 cannot run with this numpy ({error}); import gluon_ssd before mxnet, "
+            'or, if it was, pip install "numpy<2.6"'
+        )
     return None

@@ -11,6 +11,18 @@ from typing import IO, Iterator
 
 from .errors import UserError
 
+# What counts as an image where a folder is searched; `image_suffixes` adds what not every machine decodes.
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".jp2", ".gif")
+    + (".ppm", ".pgm", ".pbm")
+)
+
+
+def unwritable(path: Path | str, error: BaseException | None, advice: str = "") -> UserError:
+    """Returns the error that says why ``path`` cannot be written, and what to do."""
+    reason = getattr(error, "strerror", None) or error
+    return UserError(f"{path}: cannot be written: {reason}" + (f"; {advice}" if advice else ""))
+
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
@@ -21,17 +33,32 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        with open(temporary, "rb") as file:
+        with open(temporary, "rb+") as file:  # Windows puts only what is open for writing on disk
             os.fsync(file.fileno())
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written: {error.strerror or error}; what was there before is untouched"
-        ) from None
+        raise unwritable(path, error, "what was there before is untouched") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def absolute(path: str | Path) -> Path:
+    """Returns ``path`` as seen from anywhere; symbolic links stay, unless there is a ``..`` in it."""
+    whole = Path(path).expanduser()
+    # What ".." means after a symbolic link is known only to the file system.
+    return whole.resolve() if os.pardir in whole.parts else whole.absolute()
+
+
+def make_folder(folder: Path) -> None:
+    """Makes ``folder`` unless it is there. Raises UserError when it cannot be written into."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise unwritable(folder, error, "choose another --output") from None
 
 
 @contextlib.contextmanager
@@ -59,6 +86,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         partial.mkdir(parents=True)
         yield partial
+        if path.is_dir():  # empty, as above; Windows replaces no folder, not even such a one
+            path.rmdir()
         os.replace(partial, path)
     except OSError as error:
         # The file may be one that was to be copied. It is not to blame for a full disk, though Python names

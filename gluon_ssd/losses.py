@@ -10,8 +10,8 @@ from mxnet.gluon import HybridBlock
 class MultiBoxLoss(HybridBlock):
     """SSD's loss with hard negative mining.
 
-    Inputs: ``cls_preds`` (B, A, C + 1) logits, channel 0 background; ``box_preds`` (B, A, 4) codes;
-    ``cls_targets`` (B, A), 0 background, class + 1 otherwise; ``box_targets`` (B, A, 4) codes. Returns
+    Inputs: ``cls_preds`` (B, A, C + 1) logits, channel 0 background; ``box_preds`` (B, A, 4) deltas;
+    ``cls_targets`` (B, A), 0 background, class + 1 otherwise; ``box_targets`` (B, A, 4) deltas. Returns
     three float32 arrays of shape (1,): loss, classification part, box part; loss is the sum of the parts.
 
     Per image: smooth L1 summed over coordinates of the P positives, plus cross entropy summed over the
@@ -66,12 +66,12 @@ class MultiBoxLoss(HybridBlock):
 class RetinaLoss(HybridBlock):
     """Focal loss and L1, RetinaNet's loss.
 
-    Inputs: ``cls_preds`` (B, A, C) logits, no background; ``box_preds`` (B, A, 4) codes; ``cls_targets``
+    Inputs: ``cls_preds`` (B, A, C) logits, no background; ``box_preds`` (B, A, 4) deltas; ``cls_targets``
     (B, A), class + 1 for foreground, 0 for background, -1 for anchors that are left out; ``box_targets``
-    (B, A, 4) codes. Returns three float32 arrays of shape (1,): loss, classification part, box part.
+    (B, A, 4) deltas. Returns three float32 arrays of shape (1,): loss, classification part, box part.
 
     Per image: sigmoid focal loss summed over classes and all anchors that are not left out, plus the
-    absolute error summed over the codes of the foreground, each divided by the number of foreground anchors
+    absolute error summed over the deltas of the foreground, each divided by the number of foreground anchors
     (at least 1); then the mean over images. Source: Lin et al., "Focal Loss for Dense Object Detection"
     (2017); plain L1 as in torchvision and MLPerf's reference.
     """
@@ -89,16 +89,20 @@ class RetinaLoss(HybridBlock):
         box_preds = F.amp_cast(box_preds, dtype="float32")
         foreground = cls_targets > 0
         share = 1 / F.maximum(F.sum(foreground, axis=1), 1)
+        distance = F.sum(F.abs(box_preds - box_targets), axis=2)
+        cls_loss = F.mean(F.sum(self.focal(F, cls_preds, cls_targets), axis=1) * share)
+        box_loss = F.mean(F.sum(distance * foreground, axis=1) * share)
+        return cls_loss + box_loss, cls_loss, box_loss
+
+    def focal(self, F: Any, cls_preds: Any, cls_targets: Any) -> Any:
+        """(B, A) focal loss of every anchor, summed over classes; 0 where it is left out."""
+        foreground = cls_targets > 0
         # Every channel counts as negative; at the foreground's own channel that is then put right. So the
         # large (B, A, C) arrays are few.
         negative = F.sum(self.negative(F, cls_preds), axis=2)
         own = F.pick(cls_preds, F.relu(cls_targets - 1), axis=2)
         correction = (self.positive(F, own) - self.negative(F, own)) * foreground
-        per_anchor = negative * (cls_targets >= 0) + correction
-        distance = F.sum(F.abs(box_preds - box_targets), axis=2)
-        cls_loss = F.mean(F.sum(per_anchor, axis=1) * share)
-        box_loss = F.mean(F.sum(distance * foreground, axis=1) * share)
-        return cls_loss + box_loss, cls_loss, box_loss
+        return negative * (cls_targets >= 0) + correction
 
     def negative(self, F: Any, logits: Any) -> Any:
         """Focal loss of each logit for the target 0."""

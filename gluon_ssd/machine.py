@@ -1,8 +1,9 @@
-"""How many processor cores this process may use."""
+"""What this process runs on: its processor cores, how much of them other programs use, whether a notebook."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 from .launch import detect
 
@@ -23,3 +24,41 @@ def threads() -> int:
     launch, available = detect(), cores()
     bound = launch.launcher in ("mpirun", "srun") and available < (os.cpu_count() or 1)
     return available if bound else max(1, available // launch.local_size)
+
+
+def in_notebook() -> bool:
+    """Says whether this process is the kernel of a notebook, which shows pictures and widgets."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+class OtherPrograms:
+    """What other programs use, from now on, of the cores that this process may run on.
+
+    Waiting for a disk or for the network counts as nobody's use; what a virtual machine's host takes away
+    counts as others'.
+    """
+
+    def __init__(self) -> None:
+        self._start = _core_times()
+
+    def share(self) -> float:
+        """Returns their share of the cores' time so far, from 0 to 1; 0 where the system does not tell."""
+        total, busy, own = (now - then for now, then in zip(_core_times(), self._start))
+        return max(0.0, busy - own) / total if total > 0 else 0.0
+
+
+def _core_times() -> tuple[float, float, float]:
+    """Seconds of all cores together since the machine started, those they worked, and this process's."""
+    own = sum(os.times()[:4])
+    names = {f"cpu{number}" for number in getattr(os, "sched_getaffinity", lambda pid: ())(0)}
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            rows = [line.split() for line in file]
+        # user, nice, system, idle, iowait, irq, softirq, steal
+        times = [[int(text) for text in row[1:9]] for row in rows if row[0] in names]
+        tick = os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, AttributeError):
+        return 0.0, 0.0, own
+    total = sum(map(sum, times)) / tick
+    return total, total - sum(row[3] + row[4] for row in times) / tick, own

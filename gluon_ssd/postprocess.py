@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Sequence
 
 import numpy as np
 from mxnet.gluon import HybridBlock
 
-from .boxes import SSD_VARIANCES
+from .boxes import SSD_VARIANCES, decode_corners_in_graph, decode_in_graph
 
 
 class SSDPostprocess(HybridBlock):
     """Decoding and per-class NMS of SSD, as one part of the graph.
 
-    Inputs: ``cls_preds`` (N, A, C + 1) logits, ``box_preds`` (N, A, 4) codes. Returns ``class_ids`` (N, D),
+    Inputs: ``cls_preds`` (N, A, C + 1) logits, ``box_preds`` (N, A, 4) deltas. Returns ``class_ids`` (N, D),
     ``scores`` (N, D), ``boxes`` (N, D, 4) ltrb fractions of the image, not clipped, in order of falling
     score; rows beyond an image's detections have class -1 and score 0. D is ``max_detections``.
 
@@ -52,11 +51,9 @@ class SSDPostprocess(HybridBlock):
 
     def hybrid_forward(self, F: Any, cls_preds: Any, box_preds: Any, anchors: Any) -> tuple[Any, Any, Any]:
         scores, class_ids, index = self._best_pairs(F, F.amp_cast(cls_preds, dtype="float32"))
-        codes = F.gather_nd(F.amp_cast(box_preds, dtype="float32"), index)
+        deltas = F.gather_nd(F.amp_cast(box_preds, dtype="float32"), index)
         anchors = F.gather_nd(F.broadcast_like(anchors, box_preds, lhs_axes=(0,), rhs_axes=(0,)), index)
-        centre = self._columns(F, codes, 0, 2, self._variances[:2]) * self._columns(F, anchors, 2, 4)
-        centre = centre + self._columns(F, anchors, 0, 2)
-        log_size = self._columns(F, codes, 2, 4, self._variances[2:]) + F.log(self._columns(F, anchors, 2, 4))
+        centre, log_size = decode_in_graph(F, deltas, anchors, self._variances)
         one_hot = F.one_hot(class_ids + 1, depth=self._classes + 1)
         if self._per_class < self._candidates:
             rank = F.sum(F.cumsum(one_hot, axis=1) * one_hot, axis=2)
@@ -74,24 +71,11 @@ class SSDPostprocess(HybridBlock):
         anchor = F.floor(place / self._classes)
         return best, place - anchor * self._classes, _batch_index(F, anchor)
 
-    def _columns(self, F: Any, boxes: Any, begin: int, end: int, factors: Sequence[float] = ()) -> Any:
-        parts = F.slice_axis(boxes, axis=2, begin=begin, end=end)
-        if not factors:
-            return parts
-        if len(set(factors)) == 1:
-            return parts * factors[0]
-        pieces = F.split(parts, len(factors), axis=2)
-        return F.concat(*[piece * factor for piece, factor in zip(pieces, factors)], dim=2)
-
-
-# RetinaNet's limit for the logarithm of a box's growth over its anchor.
-LOG_SIZE_LIMIT = math.log(1000 / 16)
-
 
 class RetinaPostprocess(HybridBlock):
     """Decoding and per-class NMS of RetinaNet, as one part of the graph.
 
-    Inputs: ``cls_preds`` (N, A, C) logits, ``box_preds`` (N, A, 4) codes. Returns ``class_ids`` (N, D),
+    Inputs: ``cls_preds`` (N, A, C) logits, ``box_preds`` (N, A, 4) deltas. Returns ``class_ids`` (N, D),
     ``scores`` (N, D), ``boxes`` (N, D, 4) ltrb fractions of the image, in order of falling score; rows
     beyond an image's detections have class -1 and score 0.
 
@@ -139,8 +123,9 @@ class RetinaPostprocess(HybridBlock):
         scores, class_ids, place = (F.concat(*arrays, dim=1) for arrays in zip(*parts))
         index = _batch_index(F, place)
         anchors = F.broadcast_like(anchors, box_preds, lhs_axes=(0,), rhs_axes=(0,))
-        codes = F.gather_nd(F.amp_cast(box_preds, dtype="float32"), index)
-        low, high = self._decode(F, codes, F.gather_nd(anchors, index), scale)
+        deltas = F.gather_nd(F.amp_cast(box_preds, dtype="float32"), index)
+        corners = decode_corners_in_graph(F, deltas, F.gather_nd(anchors, index))
+        low, high = (F.clip(F.broadcast_mul(corner, scale), a_min=0, a_max=1) for corner in corners)
         # Outside the image a clipped box has no size left; it only has to stay finite.
         log_size = F.log(F.maximum(high - low, 1e-12))
         one_hot = F.one_hot(class_ids + 1, depth=self._classes + 1)
@@ -163,16 +148,6 @@ class RetinaPostprocess(HybridBlock):
         row = F.floor(pair / self._classes)
         place = F.gather_nd(anchors, _batch_index(F, row))
         return scores, pair - row * self._classes, place + start
-
-    def _decode(self, F: Any, codes: Any, anchors: Any, scale: Any) -> tuple[Any, Any]:
-        """Codes and pixel anchors (N, K, 4) to two corners (N, K, 2) in fractions, clipped to the image."""
-        low, high = (F.slice_axis(anchors, axis=2, begin=begin, end=begin + 2) for begin in (0, 2))
-        size = high - low
-        centre = (low + high) / 2 + F.slice_axis(codes, axis=2, begin=0, end=2) * size
-        growth = F.minimum(F.slice_axis(codes, axis=2, begin=2, end=4), LOG_SIZE_LIMIT)
-        half = F.exp(growth) * size / 2
-        corners = (F.broadcast_mul(corner, scale) for corner in (centre - half, centre + half))
-        return tuple(F.clip(corner, a_min=0, a_max=1) for corner in corners)
 
 
 def _suppress(

@@ -38,6 +38,11 @@ def _published(choice: Choice, own: str) -> str | None:
     return choice if isinstance(choice, str) and choice in WEIGHTS else None
 
 
+def is_published(choice: str) -> bool:
+    """Whether a recipe's ``weights`` or ``pretrained_backbone`` means published weights, not a file."""
+    return _published(choice, PUBLISHED) is not None
+
+
 def get_model(
     name: str,
     classes: Sequence[str] | None = None,

@@ -6,6 +6,7 @@ win: defaults, recipe file, command line. What does not fit is a :class:`UserErr
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Mapping
@@ -31,6 +32,7 @@ class Recipe:
     """
 
     model: str = _key("ssd_resnet34", "model", "model of the zoo (list: gluon-ssd models)")
+    plugin: tuple[str, ...] = _key((), "model", "a Python file or module that adds models; repeatable")
     backbone: str | None = _key(None, "model", "another backbone for an SSD: gluoncv:NAME")
     pretrained_backbone: str | None = _key(
         None, "model", "backbone weights to start from: a file, or published"
@@ -64,7 +66,9 @@ class Recipe:
     )
     limit_train: int | None = _key(None, "data", "use only the first N training images", low=1)
     limit_val: int | None = _key(None, "data", "use only the first N validation images", low=1)
-    augment: str = _key("ssd", "data", "in training; flip is RetinaNet's", choices=("ssd", "flip", "none"))
+    augment: str | None = _key(
+        None, "data", "in training, if not the model's own", choices=("ssd", "flip", "none")
+    )
     data_pipeline: str = _key(
         "native", "data", "synthetic: random images, for speed", choices=("native", "dali", "synthetic")
     )
@@ -154,6 +158,11 @@ class Recipe:
             checked[key] = result
         return replace(self, **checked)
 
+    def require_data(self, example: str) -> None:
+        """Raises UserError, which shows the ``example``, where no data set is named or made up."""
+        if self.data is None and self.train_annotation is None and self.data_pipeline != "synthetic":
+            raise UserError(f"no data set; give its folder: {example}")
+
     def to_dict(self) -> dict[str, Any]:
         """Return every key with a plain value (tuples as lists), in the order of the class."""
         items = asdict(self).items()
@@ -180,7 +189,7 @@ class Recipe:
         return self.eval_every > 0 and (epoch % self.eval_every == 0 or epoch == self.epochs)
 
 
-def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+def load_recipe(name_or_path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Load a recipe by its name in the zoo (``ssd_resnet34/mlperf``) or by the path of a YAML file.
 
     ``overrides`` win over the file. Raises :class:`UserError` for an unknown name (with the nearest ones),

@@ -1,24 +1,90 @@
-"""Names of run folders: the next free one, and the latest that can be resumed."""
+"""Run folders: the next free one, the latest that can be resumed, which process writes in one, and the recipe
+that a new call means."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import socket
+import sys
+import time
 from pathlib import Path
+from typing import IO, Any, Mapping
 
-RECIPE_FILE = "recipe.yaml"
+from .errors import UserError
+from .files import make_folder, unwritable
+from .locks import try_lock
+from .recipe import Recipe, load_recipe
+
+RECIPE_FILE, LOG_FILE = "recipe.yaml", "train.log"
 
 
-def next_run_dir(model: str, root: str | Path = "runs") -> Path:
-    """Return ``root/<model>-<N>`` with N one above the highest that exists (from 1); does not create it."""
-    numbers = [number for number, _ in _numbered(Path(root), re.escape(model))]
-    return Path(root) / f"{model}-{max(numbers, default=0) + 1}"
+def make_run_dir(model: str, root: str | Path = "runs") -> Path:
+    """Makes the folder ``root/<model>-<N>``, with N one above the highest that exists (from 1).
+
+    Of several processes that ask at the same moment, each gets a folder of its own. Raises UserError when
+    ``root`` cannot be written.
+    """
+    base = Path(root)
+    make_folder(base)
+    number = max([number for number, _ in _numbered(base, re.escape(model))], default=0)
+    while True:
+        number += 1
+        folder = base / f"{model}-{number}"
+        # Where it exists by now, another process was faster.
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
 
 
 def latest_run(model: str | None = None, root: str | Path = "runs") -> Path | None:
-    """Return the run folder under ``root`` (of ``model``, if given) that was written to last, or None."""
+    """Returns the run folder under ``root`` (of ``model``, if given) that was written to last, or None."""
     pattern = re.escape(model) if model else ".+"
     runs = [path for _, path in _numbered(Path(root), pattern) if (path / RECIPE_FILE).is_file()]
     return max(runs, key=_last_written, default=None)
+
+
+def lock_run(folder: Path) -> IO[str]:
+    """Claims ``folder`` for this process: opens its train.log, and locks it until that file is closed.
+
+    The log gets a line that names this process, for the message that others get. On a disk that has no locks
+    the run goes on without, and says so. Raises UserError when another process has the folder.
+    """
+    path = folder / LOG_FILE
+    try:
+        log = open(path, "a", encoding="utf-8")  # noqa: SIM115 - stays open
+        problem = _lock(log, folder)
+        log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} process {os.getpid()} on {socket.gethostname()}\n")
+        log.flush()
+    except OSError as error:
+        raise unwritable(path, error, "choose another --output") from None
+    if problem:
+        text = f"{path}: cannot be locked ({problem}); start no second training in this folder"
+        print(text, file=sys.stderr, flush=True)
+    return log
+
+
+def refuse_running(folder: Path) -> None:
+    """Raises UserError when a process has claimed ``folder``, which need not exist."""
+    with contextlib.suppress(OSError), open(folder / LOG_FILE, "r+", encoding="utf-8") as log:
+        _lock(log, folder)
+
+
+def _lock(log: IO[str], folder: Path) -> str | None:
+    try:
+        return try_lock(log)
+    except BlockingIOError:
+        holder = _holder(folder / LOG_FILE)
+        advice = "let it end, or choose another --output"
+        raise UserError(f"{folder}: {holder} is training there; {advice}") from None
+
+
+def _holder(log: Path) -> str:
+    """The process that has written the latest such line into its log."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    found = re.findall(r"^[\d-]+ [\d:]+ (process \d+ on \S+)$", text, re.MULTILINE)
+    return found[-1] if found else "another process"
 
 
 def _numbered(root: Path, pattern: str) -> list[tuple[int, Path]]:
@@ -32,3 +98,43 @@ def _last_written(run: Path) -> float:
     # Writing into a checkpoint folder does not touch the time of the run folder around it.
     places = [run, run / RECIPE_FILE, run / "checkpoints", run / "metrics.csv"]
     return max(place.stat().st_mtime for place in places if place.exists())
+
+
+def resolve_recipe(
+    recipe: str | os.PathLike[str] | Recipe | None, values: Mapping[str, Any], source: str = "command line"
+) -> Recipe:
+    """Returns the recipe that a name, a .yaml file or a recipe and the ``values`` of its keys ask for.
+
+    With ``resume`` among the values it is that of the run folder, if there is one, with the values replaced.
+    ``source`` is how an error calls where the values come from. Raises UserError for what does not fit, and
+    where there is nothing to resume.
+    """
+    wanted = None
+    if recipe is not None:
+        wanted = (recipe if isinstance(recipe, Recipe) else load_recipe(recipe)).override(values, source)
+    if not values.get("resume"):
+        return wanted or Recipe().override(values, source)
+    folder = _resumed_folder(wanted, values)
+    if folder is None:
+        # A job that is always started with resume trains from the beginning the first time.
+        if wanted is not None:
+            return wanted
+        raise UserError("nothing to resume under runs/; name the run: --resume --output runs/NAME")
+    resumed = Recipe.from_yaml(folder / RECIPE_FILE)
+    if wanted is not None and wanted.model != resumed.model:
+        raise UserError(
+            f"{folder}: holds a run of {resumed.model}, not of {wanted.model}; use another --output"
+        )
+    return resumed.override({**values, "output": str(folder)}, source)
+
+
+def _resumed_folder(wanted: Recipe | None, values: Mapping[str, Any]) -> Path | None:
+    output = values.get("output") or (wanted.output if wanted else None)
+    if output is None:
+        return latest_run(wanted.model if wanted else values.get("model"))
+    folder = Path(output).expanduser()
+    if (folder / RECIPE_FILE).is_file():
+        return folder
+    if wanted is None:
+        raise UserError(f"{folder}: no {RECIPE_FILE} there, so nothing to resume")
+    return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any, Sequence
 
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
 
-from .model_zoo import get_model
+from .model_zoo import DetectionNetwork, as_detector, get_model
 
 
 @dataclass(frozen=True)
@@ -23,47 +24,55 @@ class SelfCheck:
     problem: str | None
 
 
-def run_selfcheck(model: str = "ssd_tiny", batch_size: int = 2, seed: int = 0) -> SelfCheck:
-    """Build ``model``, detect on random images, train one step on random objects, all from ``seed``."""
+def run_selfcheck(model: str = "ssd_tiny", batch_size: int = 2, seed: int = 0, **options: Any) -> SelfCheck:
+    """Builds ``model``, detects on random images, trains one step on random objects, all from ``seed``.
+
+    ``options``: those of the model, for `get_model`. Raises UserError for an unknown model and a backbone.
+    """
     mx.random.seed(seed)
     random = np.random.RandomState(seed)
-    net = get_model(model)
+    net = as_detector(get_model(model, **options))
     net.hybridize()
     height, width = net.input_size
     images = mx.nd.array(random.randn(batch_size, 3, height, width))
     mx.nd.waitall()
 
     start = time.perf_counter()
-    cls_preds, box_preds = net(images)
+    outputs = net(images)
     mx.nd.waitall()
     forward_ms = 1000 * (time.perf_counter() - start)
-    problem = _shape_problem(cls_preds, box_preds, (batch_size, len(net.anchors), len(net.classes) + 1))
+    problem = _output_problem(net, outputs)
 
     start = time.perf_counter()
-    loss = _train_step(net, images, random)
+    losses = _train_step(net, images, random)
     step_ms = 1000 * (time.perf_counter() - start)
-    if problem is None and not np.isfinite(loss):
-        problem = f"the loss of one training step is {loss}"
+    names, loss = ("loss", *net.loss().part_names), losses[0]
+    if len(losses) != len(names):
+        problem = problem or f"the loss gives {len(losses)} numbers, named are {', '.join(names)}"
+    elif not np.isfinite(losses).all():
+        problem = problem or f"the loss of one training step is {loss}"
     return SelfCheck(model, forward_ms, step_ms, loss, problem)
 
 
-def _shape_problem(
-    cls_preds: mx.nd.NDArray, box_preds: mx.nd.NDArray, shape: tuple[int, int, int]
-) -> str | None:
-    batch, anchors, channels = shape
-    for name, array, wanted in (
-        ("cls_preds", cls_preds, (batch, anchors, channels)),
-        ("box_preds", box_preds, (batch, anchors, 4)),
-    ):
-        if array.shape != wanted:
-            return f"{name} has shape {array.shape}, expected {wanted}"
+def _output_problem(net: DetectionNetwork, outputs: Sequence[mx.nd.NDArray]) -> str | None:
+    if len(outputs) != len(net.output_names):
+        return f"the network has {len(outputs)} outputs, expected {', '.join(net.output_names)}"
+    places = len(net.anchors(*net.input_size))
+    for name, array in zip(net.output_names, outputs):
+        if array.ndim != 3 or array.shape[1] != places:
+            return f"{name} has shape {array.shape}, expected a row for each of {places} anchors"
         if not np.isfinite(array.asnumpy()).all():
             return f"{name} is not finite"
+    found = net.postprocess(max_detections=10)
+    found.initialize()
+    shapes = [array.shape for array in found(*outputs)]
+    if shapes != [(len(outputs[0]), 10), (len(outputs[0]), 10), (len(outputs[0]), 10, 4)]:
+        return f"post-processing gives shapes {shapes} for 10 detections per image"
     return None
 
 
-def _train_step(net: gluon.HybridBlock, images: mx.nd.NDArray, random: np.random.RandomState) -> float:
-    """One SGD step on one random object per image; returns the loss after it, which saw the new weights."""
+def _train_step(net: DetectionNetwork, images: mx.nd.NDArray, random: np.random.RandomState) -> list[float]:
+    """One SGD step on one random object per image; returns the losses after it, which saw the new weights."""
     corners = random.uniform(0.1, 0.4, (len(images), 1, 2))
     boxes = np.concatenate([corners, corners + 0.4], axis=2).astype(np.float32)
     labels = random.randint(len(net.classes), size=(len(images), 1)).astype(np.int32)
@@ -75,4 +84,4 @@ def _train_step(net: gluon.HybridBlock, images: mx.nd.NDArray, random: np.random
     loss.backward()
     trainer.step(1)
     with autograd.record():
-        return float(loss_of(*net(images), *targets)[0].asscalar())
+        return [float(loss.asscalar()) for loss in loss_of(*net(images), *targets)]

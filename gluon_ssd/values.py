@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Sequence
 
 from .errors import UserError, nearest
@@ -73,14 +75,14 @@ def convert_text(text: str, type_name: str, bounds: Bounds) -> Any:
 
 def _integer(value: Any) -> int:
     # YAML's true would otherwise pass as 1.
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool):
         raise TypeError
-    return value
+    return operator.index(value)
 
 
 def _number(value: Any) -> float:
     # YAML 1.1 reads 5e-4 (no dot) as text; whoever writes it means the number.
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+    if isinstance(value, bool) or not isinstance(value, (Real, str)):
         raise TypeError
     number = float(value)
     if number != number or number in (float("inf"), float("-inf")):
@@ -89,9 +91,10 @@ def _number(value: Any) -> float:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
+    text = os.fspath(value)
+    if not isinstance(text, str) or not text:
         raise TypeError
-    return os.path.expanduser(value)
+    return os.path.expanduser(text)
 
 
 def _switch(value: Any) -> bool:
@@ -107,9 +110,7 @@ def _integers(value: Any) -> tuple[int, ...]:
 
 def _texts(value: Any) -> tuple[str, ...]:
     items: Sequence[Any] = value if isinstance(value, (list, tuple)) else (value,)
-    if not items or not all(isinstance(item, str) and item for item in items):
-        raise TypeError
-    return tuple(items)
+    return tuple(_text(item) for item in items)
 
 
 _CONVERTERS = {
@@ -126,5 +127,5 @@ _NAMES = {
     "str": "a text",
     "bool": "true or false",
     "tuple[int, ...]": "a list of integers",
-    "tuple[str, ...]": "a list of names",
+    "tuple[str, ...]": "a list of texts",
 }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
+import signal
 import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 import pytest
 
@@ -17,6 +19,17 @@ import gluon_ssd  # noqa: F401
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 Outcome = namedtuple("Outcome", "status out err")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Says on what the tests ran, below their outcome."""
+    import cv2
+    import mxnet
+    import numpy
+
+    packages = {"NumPy": numpy, "MXNet": mxnet, "OpenCV": cv2}
+    versions = ", ".join(f"{name} {package.__version__}" for name, package in packages.items())
+    terminalreporter.write_line(f"ran on Python {platform.python_version()}, {versions}")
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +68,14 @@ def python(tmp_path):
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture
+def sigint() -> Iterator[None]:
+    """SIGINT interrupts, also where the tests were started with it ignored, as nohup and some CI do."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import subprocess
 from gluon_ssd.cli.main import build_parser
 from gluon_ssd.cli.parsing import recipe_values
 from gluon_ssd.cli.published import translate
-from gluon_ssd.cli.train import resolve
 from gluon_ssd.recipe import Recipe
+from gluon_ssd.runs import resolve_recipe
 
 
 def words(done: subprocess.CompletedProcess) -> list[str]:
@@ -23,7 +23,7 @@ def recipe_of(arguments: list[str]) -> Recipe:
     assert arguments[0] == "train"
     args, extras = build_parser().parse_known_args(arguments)
     assert extras == []
-    return resolve(args.recipe, recipe_values(args))
+    return resolve_recipe(args.recipe, recipe_values(args))
 
 
 def split(command: list[str], program: str = "gluon-ssd") -> tuple[list[str], list[str]]:

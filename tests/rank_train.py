@@ -3,6 +3,7 @@
 First argument: ``slow:RANK``, ``dies:RANK:N`` (SIGKILL at its Nth step, when it makes the file ``killed``),
 ``breaks:RANK:N`` (an exception at its Nth step),
 ``stops:RANK:N`` (an interrupt once its Nth step is queued, for which it waits for the others forever),
+``gets:RANK:N`` (SIGTERM at its Nth step), ``leaves:RANK:N`` (SIGTERM at its Nth batch of evaluation),
 ``lags:RANK:N`` (a gradient of its Nth step is there some seconds late, and nothing else waits for it).
 """
 
@@ -23,6 +24,7 @@ from gluon_ssd.engine.step import TrainStep
 from gluon_ssd.engine.watch import LossWatch
 from gluon_ssd.errors import UserError
 from gluon_ssd.launch import detect
+from gluon_ssd.predict import Detector
 
 
 def before(owner, name, action):
@@ -55,6 +57,10 @@ def die(*args):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def terminate(*args):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def interrupt(*args):
     raise KeyboardInterrupt
 
@@ -74,6 +80,10 @@ if detect().rank == int(rank):
         before(TrainStep, "__call__", end_at(int(nth[0]), die))
     elif kind == "breaks":
         before(TrainStep, "__call__", end_at(int(nth[0]), fail))
+    elif kind == "gets":
+        before(TrainStep, "__call__", end_at(int(nth[0]), terminate))
+    elif kind == "leaves":
+        before(Detector, "detect_batch", end_at(int(nth[0]), terminate))
     elif kind == "stops":
         before(LossWatch, "next", end_at(int(nth[0]), interrupt))
     elif kind == "lags":

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from small import TRAIN, files, picture, refused, write_set
 
-from gluon_ssd.detector import load
 from gluon_ssd.engine.archive import read_archive, write_archive
 from gluon_ssd.engine.checkpoint import read_checkpoint, save_checkpoint
 from gluon_ssd.errors import UserError
 from gluon_ssd.files import atomic_write
 from gluon_ssd.model_zoo import get_model
+from gluon_ssd.predict import load
 
 
 @contextlib.contextmanager
@@ -154,6 +154,7 @@ def test_a_folder_that_cannot_be_written(cli, small_run, shapes, image, tmp_path
         (*TRAIN, "--data", shapes, "--output", place),
         ("val", small_run, "--output", place),
         ("predict", image, "--weights", small_run, "--output", place),
+        ("check", shapes, "--output", place),
     ):
         refused(cli(*arguments), f"{place}: cannot be written", "choose another --output")
     assert files(tmp_path) == before

@@ -68,7 +68,7 @@ def test_missing_data_folder(cli, small_run, tmp_path, verb):
         ({"categories": [{"id": 1, "name": "cat"}] * 2}, ["occur more than once in 'categories', first 1"]),
         (
             {"images": [{"id": 1, "file_name": "gone.jpg", "width": 64, "height": 48}], "annotations": []},
-            ["1 of 1 images", "(gone.jpg)", "complete the download", "gluon-ssd check DATA"],
+            ["1 of 1 images", "/set/train/gone.jpg)", "complete the download", "gluon-ssd check DATA"],
         ),
     ],
 )
@@ -98,7 +98,8 @@ def test_boxes_that_enclose_nothing_are_left_out_and_counted(cli, tmp_path):
     root = write_set(tmp_path / "set", annotations=rows(*boxes))
     result = cli(*TRAIN, "--data", root)
     assert (result.status, result.err) == (0, "")
-    assert "training on 2 of 4 images, 4 unusable boxes left out" in result.out
+    line = "training on 2 images; 2 images without objects are left out; 4 unusable boxes are left out\n"
+    assert line in result.out
     assert "4 images evaluated" in result.out
 
 

@@ -2,11 +2,12 @@
 
 import pytest
 
-from gluon_ssd.cli import models, train
+from gluon_ssd.cli import models
 from gluon_ssd.cli.main import VERBS, build_parser
 from gluon_ssd.cli.parsing import recipe_values
 from gluon_ssd.errors import UserError
 from gluon_ssd.recipe import Recipe, load_recipe
+from gluon_ssd.runs import resolve_recipe
 from gluon_ssd.version import __version__
 
 
@@ -157,27 +158,6 @@ def test_a_reader_that_leaves_is_no_error(python):
     assert python(code) == (141, "", "")
 
 
-@pytest.mark.parametrize(
-    ("module", "message"),
-    [("gluon_ssd", 'error: mxnet is not installed; pip install "gluon_ssd[cpu]"')],
-)
-def test_without_mxnet_a_verb_names_the_extra(python, module, message):
-    code = (
-        f"import sys; sys.modules['mxnet'] = None; from {module}.cli import main; sys.exit(main(['models']))"
-    )
-    result = python(code)
-    assert result.status == 2
-    assert result.err.startswith(message)
-    assert result.err.count("\n") == 1
-
-
-def test_without_mxnet_get_model_names_the_extra(python):
-    code = "import sys; sys.modules['mxnet'] = None; import gluon_ssd; gluon_ssd.get_model('ssd_tiny')"
-    result = python(code)
-    assert result.status == 1
-    assert 'pip install "gluon_ssd[cpu]"' in result.err.strip().splitlines()[-1]
-
-
 def test_flags_become_recipe_keys():
     given = flags("--batch-size", "4", "--decay-epochs", "3", "5", "--lr", "1e-3", "--resume", "--data", "d")
     assert given == {"batch_size": 4, "decay_epochs": [3, 5], "lr": 0.001, "resume": True, "data": "d"}
@@ -189,12 +169,12 @@ def test_flags_that_are_not_given_leave_the_recipe_alone():
 
 def test_none_takes_back_what_a_recipe_says():
     given = flags("--target-map", "none", "--decay-epochs")
-    recipe = train.resolve("ssd_resnet34/mlperf", given)
+    recipe = resolve_recipe("ssd_resnet34/mlperf", given)
     assert (recipe.target_map, recipe.decay_epochs) == (None, ())
 
 
 def test_flags_win_over_the_recipe_and_the_recipe_over_the_defaults():
-    recipe = train.resolve("ssd_resnet34/smoke", flags("--epochs", "3", "--data", "d"))
+    recipe = resolve_recipe("ssd_resnet34/smoke", flags("--epochs", "3", "--data", "d"))
     assert (recipe.epochs, recipe.batch_size, recipe.momentum) == (3, 8, 0.9)
 
 
@@ -212,19 +192,19 @@ def make_run(folder, **keys):
 
 def test_resume_takes_the_recipe_of_the_run(cli, tmp_path):
     make_run(tmp_path / "mine", epochs=9)
-    recipe = train.resolve(None, {"resume": True, "output": "mine", "workers": 1})
+    recipe = resolve_recipe(None, {"resume": True, "output": "mine", "workers": 1})
     assert (recipe.epochs, recipe.workers, recipe.resume, recipe.output) == (9, 1, True, "mine")
 
 
 def test_resume_finds_the_latest_run_by_itself(cli, tmp_path):
     make_run(tmp_path / "runs" / "ssd_tiny-1", epochs=9)
-    recipe = train.resolve(None, {"resume": True})
+    recipe = resolve_recipe(None, {"resume": True})
     assert (recipe.epochs, recipe.output) == (9, "runs/ssd_tiny-1")
-    assert train.resolve("ssd_tiny/smoke", {"resume": True}).epochs == 9
+    assert resolve_recipe("ssd_tiny/smoke", {"resume": True}).epochs == 9
 
 
 def test_resume_of_nothing_starts_when_there_is_a_recipe(cli):
-    assert train.resolve("ssd_tiny/smoke", {"resume": True}) == load_recipe(
+    assert resolve_recipe("ssd_tiny/smoke", {"resume": True}) == load_recipe(
         "ssd_tiny/smoke", {"resume": True}
     )
 
@@ -232,4 +212,4 @@ def test_resume_of_nothing_starts_when_there_is_a_recipe(cli):
 def test_resume_refuses_a_run_of_another_model(cli, tmp_path):
     make_run(tmp_path / "mine")
     with pytest.raises(UserError, match="^mine: holds a run of ssd_tiny, not of ssd_resnet34"):
-        train.resolve("ssd_resnet34/smoke", {"resume": True, "output": "mine"})
+        resolve_recipe("ssd_resnet34/smoke", {"resume": True, "output": "mine"})

@@ -1,36 +1,34 @@
 """Sources, names and results of `predict`; detection itself is tested with the detector."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from gluon_ssd.cli.predict import detect_all, summary
+from gluon_ssd.cli.predict import detect_all
 from gluon_ssd.cli.results import category_ids, coco_results, image_ids
 from gluon_ssd.cli.sources import expand_sources, output_names
 from gluon_ssd.data.coco_names import COCO_CLASSES
+from gluon_ssd.detections import Detections
 from gluon_ssd.errors import UserError
 
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("b.jpg", "a.PNG", "notes.txt", "raw", "deep/c.jpeg"):
-        path = tmp_path / "photos" / name
+    for name in ("b.jpg", "a.PNG", "notes.txt", "raw", "deep/c.jpeg", "../scans/d.JP2", "../scans/e.jpe"):
+        path = (tmp_path / "photos" / name).resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (tmp_path / "empty").mkdir()
 
 
-def found(*names, boxes=None):
+def found(*names, boxes=()):
     count = len(names)
-    return SimpleNamespace(
-        xyxy=np.zeros((count, 4), np.float32) if boxes is None else np.asarray(boxes, np.float32),
-        scores=np.full(count, 0.123456789, np.float32),
-        class_ids=np.arange(count),
-        names=list(names),
-    )
+    boxes = np.asarray(boxes, np.float32).reshape(count, 4)
+    scores = np.full(count, 0.123456789, np.float32)
+    return Detections(boxes, scores, np.arange(count), names, "photo.jpg")
 
 
 @pytest.mark.parametrize(
@@ -40,6 +38,7 @@ def found(*names, boxes=None):
         (["photos/*"], ["photos/a.PNG", "photos/b.jpg"]),
         (["photos/**/*.jp*g"], ["photos/b.jpg", "photos/deep/c.jpeg"]),
         (["photos/raw"], ["photos/raw"]),
+        (["scans"], ["scans/d.JP2", "scans/e.jpe"]),
         (["photos/b.jpg", "photos", "photos/b.jpg"], ["photos/b.jpg", "photos/a.PNG", "photos/deep/c.jpeg"]),
     ],
 )
@@ -117,11 +116,6 @@ def test_category_ids_are_those_of_coco_for_its_classes():
 
 def test_no_detections(tmp_path):
     assert coco_results(found(), tmp_path / "1.jpg", 0, [1]) == []
-    assert summary(found()) == "nothing found"
-
-
-def test_summary_counts_the_most_frequent_first():
-    assert summary(found("cat", "dog", "ant", "dog")) == "2 dog, 1 ant, 1 cat"
 
 
 def test_names_that_come_twice_are_kept_apart(tmp_path):
@@ -129,12 +123,16 @@ def test_names_that_come_twice_are_kept_apart(tmp_path):
     assert output_names(paths) == ["a.jpg", "a-2.jpg", "a-3.jpg", "b.JPG", "raw.png"]
 
 
-def test_one_bad_image_does_not_cost_the_others():
-    def detector(paths):
-        if "bad" in paths:
-            raise UserError("bad: cannot be decoded")
-        return [path.upper() for path in paths]
+def test_one_bad_image_does_not_cost_the_others(tmp_path):
+    paths = [tmp_path / name for name in ("a.png", "bad.png", "b.png", "c.png")]
+    for number, path in enumerate(paths):
+        Image.fromarray(np.full((2, 3, 3), number, np.uint8)).save(path)
+    paths[1].write_bytes(b"no picture")
 
-    results = list(detect_all(detector, ["a", "bad", "b", "c"], batch_size=3))
-    assert [path for path, _ in results] == ["a", "bad", "b", "c"]
-    assert [str(outcome) for _, outcome in results] == ["A", "bad: cannot be decoded", "B", "C"]
+    def detector(images):
+        return [int(image[0, 0, 0]) for image in images]
+
+    results = list(detect_all(detector, paths, batch_size=3))
+    assert [path for path, _ in results] == paths
+    problem = f"{paths[1]}: not a picture that can be decoded; replace or remove it"
+    assert [str(outcome) for _, outcome in results] == ["0", problem, "2", "3"]

@@ -1,11 +1,13 @@
 """What a training shows: on a terminal, redirected, and in its log."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 from terminal import on_a_terminal, screen
 
+from gluon_ssd.engine import console as console_module
 from gluon_ssd.engine.console import Console, duration, memory_gib
 from gluon_ssd.errors import UserError
 
@@ -99,3 +101,38 @@ def test_duration(seconds, text):
 
 def test_memory():
     assert 0 <= memory_gib() < 1024
+
+
+@pytest.mark.parametrize("can_draw", [True, False])
+def test_a_notebook_has_a_bar_where_rich_can_draw_it(monkeypatch, capsys, can_draw):
+    bars = []
+
+    class Bar:
+        def __init__(self, *values):
+            bars.append(values)
+
+        def show(self, done, eta, note):
+            bars.append((done, note))
+
+        def stop(self):
+            bars.append("stopped")
+
+    monkeypatch.setattr(console_module, "in_notebook", lambda: True)
+    monkeypatch.setattr(console_module, "find_spec", lambda name: name if can_draw else None)
+    monkeypatch.setattr(console_module, "_Bar", Bar)
+    console = Console()
+    console.start("epoch 1/2", 4)
+    console.step(1, {"loss": "2.5"}, show=True)
+    console.close()
+    assert bars == ([("epoch 1/2", 4, 0), (1, "loss 2.5"), "stopped"] if can_draw else [])
+    assert capsys.readouterr().out.split("ETA")[0] == ("" if can_draw else "epoch 1/2 1/4  loss 2.5  ")
+
+
+@pytest.mark.parametrize("stdout", [None, object()])
+def test_an_output_that_cannot_say_what_it_is(monkeypatch, tmp_path, stdout):
+    monkeypatch.setattr(sys, "stdout", stdout)
+    console = Console(tmp_path / "train.log", quiet=stdout is not None)
+    console.start("epoch 1/2", 4)
+    console.step(1, {}, show=True)
+    console.close()
+    assert (tmp_path / "train.log").read_text().count("epoch 1/2 1/4") == 1

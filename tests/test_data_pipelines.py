@@ -20,7 +20,7 @@ def test_synthetic_training_needs_no_data_set(cli, tmp_path):
     outcome = cli(*TRAIN, "--data-pipeline", "synthetic", "--limit-train", 6)
     assert outcome.status == 0, outcome
     log = (tmp_path / "run" / "train.log").read_text()
-    assert "training on 6 of 6 images" in log and "input bound" not in log
+    assert "training on 6 images\n" in log and "in each epoch" not in log and "input bound" not in log
     outcome = cli("val", "run/checkpoints/last.ckpt", "--data-pipeline", "synthetic", "--limit", 5)
     assert outcome.status == 0 and "5 synthetic images in" in outcome.out
     assert not (tmp_path / "run" / "val").exists()

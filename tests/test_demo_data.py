@@ -1,8 +1,12 @@
-"""``gluon-ssd demo --data-only``: just the data set."""
+"""``gluon-ssd demo``: the data set alone, and what it says at its end."""
 
+import pytest
 from small import refused
 
+from gluon_ssd import demo
 from gluon_ssd.data import open_dataset
+from gluon_ssd.engine.train import TrainResult
+from gluon_ssd.machine import OtherPrograms
 
 
 def test_only_the_data_set_is_made(cli, tmp_path):
@@ -19,3 +23,14 @@ def test_what_is_somebody_elses_stays(cli, tmp_path):
     refused(cli("demo", "--data-only", "mine", "--images", 5), "mine holds files of someone else")
     refused(cli("demo", "--data-only", "new", "--images", 4), "--images", "at least 5")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.2, False), (0.553, True)])
+def test_it_says_that_the_machine_was_busy(cli, tmp_path, monkeypatch, share, told):
+    monkeypatch.setattr(OtherPrograms, "share", lambda self: share)
+    monkeypatch.setattr(demo, "run_training", lambda recipe: TrainResult(tmp_path, 0.5, 1, False))
+    monkeypatch.setattr(demo, "_draw", lambda *folders: [])
+    outcome = cli("demo", "--images", 5)
+    assert (outcome.status, outcome.err) == (0, "")
+    line = "the machine was busy: other programs took 55% of the processor's time; "
+    assert (line in outcome.out) == ("busy" in outcome.out) == told

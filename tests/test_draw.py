@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gluon_ssd.report.draw import PALETTE, contact_sheet, draw_boxes, palette_colour, side_by_side
-from gluon_ssd.report.labels import Chip, fitted, label_text, place_chip, text_colour
+from gluon_ssd.report.labels import Label, fitted, label_text, place_label, text_colour
 
 ORANGE, SKY, GREEN = (230, 159, 0), (86, 180, 233), (0, 158, 115)
 
@@ -121,9 +121,9 @@ def test_scale_enlarges_image_and_boxes():
     "box", [[0, 0, 30, 30], [100, 0, 120, 20], [0, 80, 20, 100], [110, 90, 120, 100], [0, 0, 120, 100]]
 )
 def test_label_text_stays_inside_the_image(box):
-    """The chip is a solid rectangle: its rows and columns are all there, whatever corner the box is in."""
-    chip = place_chip("a label 0.99", tuple(box), ORANGE, 10, (100, 120), [])
-    left, top, right, bottom = chip.box
+    """The label is a solid rectangle: its rows and columns are all there, whatever corner the box is in."""
+    label = place_label("a label 0.99", tuple(box), ORANGE, 10, (100, 120), [])
+    left, top, right, bottom = label.box
     assert 0 <= left < right <= 120 and 0 <= top < bottom <= 100
     out = draw_boxes(grey(), [box], ["a label"], [0.99], [0], font_size=10)
     patch = out[top:bottom, left:right]
@@ -133,16 +133,16 @@ def test_label_text_stays_inside_the_image(box):
 
 
 def test_label_goes_above_then_inside():
-    assert place_chip("cat", (30, 40, 60, 70), ORANGE, 10, (100, 120), []).box[1::2] == (26, 40)
-    assert place_chip("cat", (30, 5, 60, 70), ORANGE, 10, (100, 120), []).box[1::2] == (5, 19)
+    assert place_label("cat", (30, 40, 60, 70), ORANGE, 10, (100, 120), []).box[1::2] == (26, 40)
+    assert place_label("cat", (30, 5, 60, 70), ORANGE, 10, (100, 120), []).box[1::2] == (5, 19)
 
 
 def test_labels_avoid_each_other():
-    first = place_chip("cat", (30, 40, 60, 70), ORANGE, 10, (100, 120), [])
-    second = place_chip("dog", (30, 40, 60, 70), SKY, 10, (100, 120), [first])
+    first = place_label("cat", (30, 40, 60, 70), ORANGE, 10, (100, 120), [])
+    second = place_label("dog", (30, 40, 60, 70), SKY, 10, (100, 120), [first])
     assert second.box[1::2] == (40, 54)
-    everywhere = Chip((0, 0, 120, 100), "", 10, ORANGE)
-    assert place_chip("dog", (30, 40, 60, 70), SKY, 10, (100, 120), [everywhere]).box[1::2] == (26, 40)
+    everywhere = Label((0, 0, 120, 100), "", 10, ORANGE)
+    assert place_label("dog", (30, 40, 60, 70), SKY, 10, (100, 120), [everywhere]).box[1::2] == (26, 40)
 
 
 def test_long_names_shrink_then_are_cut():

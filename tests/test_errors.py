@@ -1,6 +1,7 @@
 import pytest
 
 from gluon_ssd.errors import UserError, import_problem, nearest, unknown
+from gluon_ssd.platforms import mxnet_advice
 
 MODELS = ["ssd_resnet34", "ssd_resnet34_bn", "ssd_resnet18", "ssd_tiny", "retinanet_resnet50"]
 
@@ -33,7 +34,7 @@ def test_nearest_ignores_case_and_returns_the_original_spelling():
 
 @pytest.mark.parametrize(
     ("module", "extra"),
-    [("mxnet", "cpu"), ("onnx.helper", "onnx"), ("nvidia.dali", "dali"), ("google_crc32c", "tfrecord")],
+    [("gluoncv", "gluoncv"), ("onnx.helper", "onnx"), ("nvidia.dali", "dali"), ("google_crc32c", "tfrecord")],
 )
 def test_a_missing_package_names_its_extra(module, extra):
     problem = import_problem(ModuleNotFoundError(f"No module named {module!r}", name=module))
@@ -41,9 +42,16 @@ def test_a_missing_package_names_its_extra(module, extra):
     assert "\n" not in str(problem)
 
 
-def test_mxnet_beside_a_new_numpy_names_the_pin():
-    problem = import_problem(AttributeError("module 'numpy' has no attribute 'bool'."))
-    assert str(problem) == 'MXNet 1.9.1 cannot run with this numpy; pip install "numpy<1.24"'
+@pytest.mark.parametrize("text", ["module 'numpy' has no attribute 'dot'.", "`np.dot` was removed in 2.9."])
+def test_mxnet_beside_a_newer_numpy_than_any_it_was_tried_with_names_the_pin(text):
+    problem = import_problem(AttributeError(text))
+    assert str(problem).startswith(f"MXNet 1.9.1 cannot run with this numpy ({text})")
+    assert str(problem).endswith('pip install "numpy<2.6"')
+
+
+def test_a_missing_mxnet_gets_the_advice_for_this_machine():
+    problem = import_problem(ModuleNotFoundError("No module named 'mxnet'", name="mxnet.gluon"))
+    assert str(problem) == f"mxnet is not installed; {mxnet_advice()}"
 
 
 @pytest.mark.parametrize(
@@ -51,3 +59,7 @@ def test_mxnet_beside_a_new_numpy_names_the_pin():
 )
 def test_other_errors_are_left_alone(error):
     assert import_problem(error) is None
+
+
+def test_a_notebook_shows_one_line_instead_of_a_traceback():
+    assert UserError("a.jpg: the file is empty")._render_traceback_() == ["error: a.jpg: the file is empty"]

@@ -9,7 +9,7 @@ import pytest
 
 from gluon_ssd import machine
 from gluon_ssd.engine.distributed import World, check_group, connect
-from gluon_ssd.engine.pace import Pace, laggard
+from gluon_ssd.engine.pace import Pace, straggler
 from gluon_ssd.engine.rendezvous import first_host, meeting_point
 from gluon_ssd.errors import UserError
 from gluon_ssd.launch import Launch, detect
@@ -148,7 +148,7 @@ def test_groups_divide_the_ranks():
     ],
 )
 def test_who_is_slow(times, named):
-    assert laggard(times, "abc") == named
+    assert straggler(times, "abc") == named
 
 
 def test_the_pace_of_a_rank_is_told_once_an_epoch():
@@ -160,12 +160,12 @@ def test_the_pace_of_a_rank_is_told_once_an_epoch():
             return [value, (mean + 1, "other")]
 
     pace = Pace()
-    assert pace.laggard(Two()) is None
+    assert pace.straggler(Two()) is None
     for _ in range(3):
         pace.begin(0.5)
         pace.gradients_queued()
-    line = pace.laggard(Two())
+    line = pace.straggler(Two())
     assert line is not None and line.startswith("rank 1 on other is slow: 1.5")
-    assert pace.laggard(Two()) is None
+    assert pace.straggler(Two()) is None
     pace.new_epoch()
-    assert pace.laggard(Two()) is None
+    assert pace.straggler(Two()) is None

@@ -19,9 +19,9 @@ def loss_of(*arrays, hybridize=False):
 def reference():
     golden = load_golden("ssd_encode_loss")
     boxes, labels = padded([(golden[f"gt_boxes{i}"], golden[f"gt_labels{i}"]) for i in range(6)])
-    codes, logits = seeded.ssd_loss_preds(int(golden["loss_pred_seed"]), 6)
+    deltas, logits = seeded.ssd_loss_preds(int(golden["loss_pred_seed"]), 6)
     order = permutation()
-    inputs = logits.transpose(0, 2, 1)[:, order], codes.transpose(0, 2, 1)[:, order]
+    inputs = logits.transpose(0, 2, 1)[:, order], deltas.transpose(0, 2, 1)[:, order]
     return golden, inputs + SSDTargetEncoder(SSD300_COCO.xywh())(boxes, labels)
 
 
@@ -58,7 +58,7 @@ def small_case(seed=0):
 def by_hand(cls_preds, box_preds, cls_targets, box_targets):
     """The loss by sorting and looping, in float64."""
     total = 0.0
-    for logits, codes, labels, wanted in zip(cls_preds, box_preds, cls_targets.astype(int), box_targets):
+    for logits, deltas, labels, wanted in zip(cls_preds, box_preds, cls_targets.astype(int), box_targets):
         shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
         log_probability = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         entropy = -log_probability[np.arange(len(labels)), labels]
@@ -66,7 +66,7 @@ def by_hand(cls_preds, box_preds, cls_targets, box_targets):
         if not positive.any():
             continue
         hardest = np.sort(entropy[~positive])[::-1][: 3 * positive.sum()]
-        gap = np.abs(codes - wanted)[positive].astype(np.float64)
+        gap = np.abs(deltas - wanted)[positive].astype(np.float64)
         smooth = np.where(gap < 1, gap**2 / 2, gap - 0.5).sum()
         total += (entropy[positive].sum() + hardest.sum() + smooth) / positive.sum()
     return total / len(cls_preds)

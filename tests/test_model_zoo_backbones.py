@@ -8,8 +8,9 @@ import pytest
 from golden import FOLDER, reference_names, seeded
 from mxnet import autograd
 
-from gluon_ssd import UserError, get_model, list_models
+from gluon_ssd import Detector, UserError, get_model, list_models
 from gluon_ssd.convert import load_torch_state, to_torch_state
+from gluon_ssd.model_zoo import as_detector
 
 BACKBONES = list_models("backbone")
 
@@ -94,9 +95,9 @@ def test_weights_load_whole_and_decide_the_outputs():
 def test_backbones_are_no_detectors():
     net = get_model("resnet18", classes=["cat", "dog"])
     assert net(mx.nd.zeros((1, 3, 32, 32))).shape == (1, 2)
-    for method in (net.target_encoder, net.loss, net.postprocess):
+    for use in (as_detector, Detector):
         with pytest.raises(UserError, match="resnet18 is a backbone, not a detector"):
-            method()
+            use(net)
 
 
 def test_only_gluoncvs_networks_are_foreign_backbones(monkeypatch):
@@ -130,7 +131,8 @@ def test_gluoncv_networks_as_backbones(gluoncv, name, channels, sizes):
         cls_preds, box_preds = net(images)
         loss = cls_preds.mean() + box_preds.mean()
     loss.backward()
-    assert cls_preds.shape == (2, len(net.anchors), 3) and box_preds.shape == (2, len(net.anchors), 4)
+    count = len(net.anchors(300, 300))
+    assert cls_preds.shape == (2, count, 3) and box_preds.shape == (2, count, 4)
     assert next(iter(net.backbone.collect_params(".*weight").values())).grad().asnumpy().any()
     with pytest.raises(UserError, match="no PyTorch counterpart"):
         to_torch_state(net)
@@ -149,7 +151,7 @@ def test_gluoncv_is_imported_beside_a_pytorch_that_it_refuses(gluoncv, python):
     code = (
         "import sys, types\n"
         "torch = sys.modules['torch'] = types.ModuleType('torch')\n"
-        "torch.__version__ = '2.13.0'\n"
+        "torch.__version__, torch.Tensor = '2.13.0', type('Tensor', (), {})\n"
         "from gluon_ssd.model_zoo.gluoncv_backbone import import_gluoncv\n"
         "print(len(import_gluoncv().model_zoo.get_model_list()) > 100, sys.modules['torch'] is torch)"
     )

@@ -6,6 +6,7 @@ import pytest
 
 from gluon_ssd import list_models
 from gluon_ssd.cli.main import build_parser
+from gluon_ssd.engine.setup import augmentation
 from gluon_ssd.model_zoo import model_row
 from gluon_ssd.recipe import load_recipe
 from gluon_ssd.report import cards
@@ -150,7 +151,7 @@ def test_a_recipe_scores_as_its_reference(name):
     recipe = load_recipe(name)
     assert (recipe.score_threshold, recipe.iou_threshold) == (0.05, 0.5)
     assert recipe.max_detections == (200 if name.startswith("ssd") else 300)
-    assert recipe.augment == ("ssd" if name.startswith("ssd") else "flip")
+    assert augmentation(recipe) == ("ssd" if name.startswith("ssd") else "flip")
 
 
 @pytest.mark.parametrize(

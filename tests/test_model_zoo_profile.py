@@ -63,8 +63,7 @@ def test_a_network_with_values_has_the_profile_of_its_model(name):
 @pytest.mark.parametrize("name", list_models("detector"))
 def test_a_detector_predicts_as_many_boxes_as_it_has_anchors(name):
     profile, net = profile_model(name), model_outline(name)
-    boxes = net.anchors if name.startswith("ssd") else net.anchors(*net.input_size)
-    assert len(boxes) == profile.anchors
+    assert len(net.anchors(*net.input_size)) == profile.anchors
 
 
 def test_another_input_size():

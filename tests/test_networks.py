@@ -22,9 +22,8 @@ def trial_size(net):
 
 
 def count_and_channels(net):
-    if net.model_name.startswith("ssd"):
-        return len(net.anchors), len(net.classes) + 1
-    return len(net.anchors(*trial_size(net))), len(net.classes)
+    background = net.model_name.startswith("ssd")
+    return len(net.anchors(*trial_size(net))), len(net.classes) + background
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +134,8 @@ def test_every_row_says_what_the_network_is(name):
     assert tuple(row.input_size) == net.input_size
     assert net.classes == row.default_classes
     assert len(net.classes) == {"retinanet_resnext50_32x4d": 264}.get(name, 80)
-    anchors = net.anchors if row.family == "ssd" else net.anchors(64, 96)
+    anchors = net.anchors(64, 96)
+    assert row.anchors is not None and (row.anchors(64, 96) == anchors).all()
     assert anchors.dtype == np.float32 and anchors.shape[1] == 4
     assert row.summary and row.source
     assert row.recipe in recipe_names()
@@ -151,9 +151,9 @@ def test_initialisation_of_heads_and_extra_layers_follows_the_reference():
     net = get_model("ssd_resnet34")
     params = {name: param.data().asnumpy() for name, param in net.collect_params().items()}
     head = params["ssd0_convpredictor0_conv0_weight"]
-    classes, codes = head[:324], head[324:]
+    classes, deltas = head[:324], head[324:]
     # Xavier: sqrt(6 / (fan_in + fan_out)), each segment with its own fan_out.
-    for part, channels in ((classes, 324), (codes, 16)):
+    for part, channels in ((classes, 324), (deltas, 16)):
         bound = math.sqrt(6 / ((256 + channels) * 9))
         assert 0.99 * bound < bound_of(part) <= bound
         assert part.std() == pytest.approx(bound / math.sqrt(3), rel=0.01)
@@ -258,7 +258,8 @@ def test_a_name_is_registered_once():
 def test_parts_that_do_not_fit_name_both_numbers():
     from gluon_ssd.anchors import SSD300_COCO
     from gluon_ssd.data.preprocess import Preprocess
-    from gluon_ssd.model_zoo.resnet import RESNETS, ResNet
+    from gluon_ssd.model_zoo.resnet import ResNet
+    from gluon_ssd.model_zoo.specs import RESNETS
     from gluon_ssd.model_zoo.ssd import SSD
 
     with pytest.raises(ValueError, match="give 1 feature maps, the default boxes are for 6"):

@@ -129,7 +129,7 @@ def test_network_of_nvidias_operators(nvidia, monkeypatch, hybridize):
     assert {call[0] for call in calls} == {"Convolution", "BatchNorm", "BatchNormAddRelu"}
     convolutions = nvidia.named("Convolution")
     assert all(attrs["cudnn_tensor_core_only"] and attrs["layout"] == "NHWC" for attrs in convolutions)
-    # 4 boxes x (3 logits + 4 codes) is 28 channels, padded to a multiple of 8.
+    # 4 boxes x (3 logits + 4 deltas) is 28 channels, padded to a multiple of 8.
     assert [attrs["num_filter"] for attrs in convolutions if attrs["num_filter"] < 33][-5:] == [32] * 5
     blocks, norms = nvidia.named("BatchNormAddRelu"), nvidia.named("BatchNorm")
     assert len(blocks) == 5 and all(attrs["axis"] == 3 and attrs["eps"] == 1e-5 for attrs in blocks)

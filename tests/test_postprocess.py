@@ -21,11 +21,11 @@ def detect(cls_preds, box_preds, anchors=ANCHORS, hybridize=False, **settings):
 @pytest.mark.parametrize(("prefix", "most"), [("", 200), ("max400_", 400)])
 def test_detections_are_the_references(prefix, most, hybridize):
     golden = load_golden("ssd_decode")
-    codes, logits = seeded.ssd_decode_preds(int(golden["pred_seed"]))
+    deltas, logits = seeded.ssd_decode_preds(int(golden["pred_seed"]))
     order = permutation()
     class_ids, scores, boxes = detect(
         logits.transpose(0, 2, 1)[:, order],
-        codes.transpose(0, 2, 1)[:, order],
+        deltas.transpose(0, 2, 1)[:, order],
         max_detections=most,
         hybridize=hybridize,
     )
@@ -38,11 +38,11 @@ def test_detections_are_the_references(prefix, most, hybridize):
         np.testing.assert_allclose(boxes[image][found], golden[f"{prefix}boxes{image}"], atol=1e-6)
 
 
-def plain(logits, codes, anchors, score_threshold, iou_threshold, most):
+def plain(logits, deltas, anchors, score_threshold, iou_threshold, most):
     """One image, class by class, box by box."""
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     scores = exponentials / exponentials.sum(axis=1, keepdims=True)
-    boxes, found = decode(codes, anchors), []
+    boxes, found = decode(deltas, anchors), []
     for label in range(1, logits.shape[1]):
         kept = []
         for index in np.argsort(-scores[:, label], kind="stable"):
@@ -60,11 +60,11 @@ def test_random_predictions_equal_a_plain_implementation(iou_threshold):
     anchors = np.concatenate([random.uniform(0.2, 0.8, (60, 2)), random.uniform(0.1, 0.4, (60, 2))], 1)
     anchors = anchors.astype(np.float32)
     logits = random.normal(0, 2, (2, 60, 5)).astype(np.float32)
-    codes = random.normal(0, 1, (2, 60, 4)).astype(np.float32)
+    deltas = random.normal(0, 1, (2, 60, 4)).astype(np.float32)
     settings = {"score_threshold": 0.05, "iou_threshold": iou_threshold}
-    class_ids, scores, boxes = detect(logits, codes, anchors, max_detections=50, **settings)
+    class_ids, scores, boxes = detect(logits, deltas, anchors, max_detections=50, **settings)
     for image in range(2):
-        expected = plain(logits[image], codes[image], anchors, 0.05, iou_threshold, 50)
+        expected = plain(logits[image], deltas[image], anchors, 0.05, iou_threshold, 50)
         count = len(expected)
         np.testing.assert_array_equal(class_ids[image][:count], expected[:, 1])
         np.testing.assert_allclose(scores[image][:count], expected[:, 0], atol=1e-6)
@@ -85,9 +85,9 @@ def test_fewer_places_than_detections_asked_for():
 
 def test_the_image_a_box_belongs_to_does_not_matter():
     random = np.random.RandomState(5)
-    logits, codes = random.normal(0, 3, (3, 8732, 3)), random.normal(0, 1, (3, 8732, 4))
-    together = detect(logits, codes)
+    logits, deltas = random.normal(0, 3, (3, 8732, 3)), random.normal(0, 1, (3, 8732, 4))
+    together = detect(logits, deltas)
     for image in range(3):
-        alone = detect(logits[image : image + 1], codes[image : image + 1])
+        alone = detect(logits[image : image + 1], deltas[image : image + 1])
         for ours, theirs in zip(alone, together):
             np.testing.assert_array_equal(ours[0], theirs[image])

@@ -1,4 +1,4 @@
-"""A training that was killed and resumed ends bit for bit where an uninterrupted one does."""
+"""A training that was killed or stopped and resumed ends bit for bit where an uninterrupted one does."""
 
 import csv
 import json
@@ -14,6 +14,7 @@ import pytest
 
 from gluon_ssd.data.shapes import make_shapes
 from gluon_ssd.engine.archive import read_archive
+from gluon_ssd.engine.checkpoint import read_checkpoint
 from gluon_ssd.engine.train import run_training
 from gluon_ssd.recipe import load_recipe
 
@@ -32,22 +33,22 @@ SETTINGS = {
 }
 TIMES = {"images_per_second", "wait_share", "seconds"}
 
-# Runs the command line with its own end built in: SIGKILL at the nth call of a function.
+# Runs the command line with its own end built in: a signal at the nth call of a function.
 VICTIM = """
 import os, signal, sys
 import numpy as np
 from gluon_ssd.cli import main
-from gluon_ssd.detector import Detector
+from gluon_ssd.predict import Detector
 from gluon_ssd.engine import train
 from gluon_ssd.engine.step import TrainStep
 
-def die_at(owner, name, nth, when=lambda *args: True):
+def die_at(owner, name, nth, when=lambda *args: True, by=signal.SIGKILL):
     original, seen = getattr(owner, name), []
     def wrapped(*args, **kwargs):
         if when(*args):
             seen.append(1)
             if len(seen) == nth:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), by)
         return original(*args, **kwargs)
     setattr(owner, name, wrapped)
 
@@ -55,7 +56,7 @@ def to(name):
     return lambda old, new: os.path.basename(new) == name
 
 {moment}
-main(sys.argv[1:])
+sys.exit(main(sys.argv[1:]))
 """
 
 MOMENTS = {
@@ -69,6 +70,16 @@ MOMENTS = {
     ),
     "in evaluation": "die_at(Detector, 'detect_batch', 2)",
     "between the best checkpoint and the last": "die_at(train, 'write_evaluation', 1)",
+}
+
+# Signals that leave time to save, where they come, and the epoch, batch and step that are saved then.
+STOPS = {
+    "in the first batch": (signal.SIGTERM, "TrainStep, '__call__', 1", (1, 2, 1)),
+    "with half of a gradient gathered": (signal.SIGINT, "TrainStep, '__call__', 10", (2, 4, 5)),
+    "in the last batch of an epoch": (signal.SIGTERM, "TrainStep, '__call__', 6", (2, 0, 3)),
+    "halfway through writing a checkpoint": (signal.SIGINT, "np.lib.format, 'write_array', 250", (2, 0, 3)),
+    "in evaluation": (signal.SIGTERM, "Detector, 'detect_batch', 2", (3, 0, 6)),
+    "between the best checkpoint and the last": (signal.SIGINT, "train, 'write_evaluation', 1", (3, 0, 6)),
 }
 
 
@@ -117,7 +128,7 @@ def same_run(run, whole):
     assert list(run.rglob(".*")) == []
 
 
-def start(code, data, output):
+def start(code, data, output, **options):
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in SETTINGS.items() if "_epochs" not in key]
     flags += [
         "--warmup-epochs=1",
@@ -132,7 +143,7 @@ def start(code, data, output):
     ]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
     command = [sys.executable, "-c", code, "train", "--recipe", "ssd_tiny/smoke", *map(str, flags)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, **options)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -140,6 +151,24 @@ def test_killed_and_resumed(data, whole, cli, tmp_path, moment):
     run = tmp_path / "run"
     process = start(VICTIM.format(moment=MOMENTS[moment]), data, run)
     assert process.wait(timeout=120) == -signal.SIGKILL
+    assert cli("train", "--resume", "--output", run).status == 0
+    same_run(run, whole)
+
+
+@pytest.mark.usefixtures("sigint")
+@pytest.mark.parametrize("moment", STOPS)
+def test_stopped_and_resumed(data, whole, cli, tmp_path, moment):
+    run, (number, place, saved) = tmp_path / "run", STOPS[moment]
+    code = VICTIM.format(moment=f"die_at({place}, by={int(number)})")
+    process = start(code, data, run, stderr=subprocess.PIPE, text=True)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, err
+    progress = read_checkpoint(run / "checkpoints/last.ckpt").progress
+    assert (progress.epoch, progress.batch, progress.step) == saved
+    word = "interrupted" if number == signal.SIGINT else "interrupted by SIGTERM"
+    where = f"in epoch {saved[0]}" if saved[1] else f"after epoch {saved[0] - 1}"
+    advice = f"its state is saved; to go on: gluon-ssd train --resume --output {run}"
+    assert err == f"{word} {where}, step {saved[2]}; {advice}\n"
     assert cli("train", "--resume", "--output", run).status == 0
     same_run(run, whole)
 

@@ -1,6 +1,12 @@
 import os
+import subprocess
+import sys
+from pathlib import Path
 
-from gluon_ssd.runs import latest_run, next_run_dir
+import pytest
+
+from gluon_ssd.errors import UserError
+from gluon_ssd.runs import latest_run, make_run_dir
 
 
 def make_run(root, name, age):
@@ -13,13 +19,47 @@ def make_run(root, name, age):
 
 
 def test_the_first_run_is_number_one(tmp_path):
-    assert next_run_dir("ssd_tiny", tmp_path / "runs") == tmp_path / "runs" / "ssd_tiny-1"
+    assert make_run_dir("ssd_tiny", tmp_path / "runs") == tmp_path / "runs" / "ssd_tiny-1"
 
 
 def test_the_next_run_is_one_above_the_highest(tmp_path):
     for name in ("ssd_tiny-2", "ssd_tiny-10", "ssd_tiny-x", "ssd_resnet34-30", "ssd_tiny"):
         (tmp_path / name).mkdir()
-    assert next_run_dir("ssd_tiny", tmp_path) == tmp_path / "ssd_tiny-11"
+    assert make_run_dir("ssd_tiny", tmp_path) == tmp_path / "ssd_tiny-11"
+
+
+# Waits until all have started, then takes 20 numbers.
+MAKER = """
+import sys, time
+from pathlib import Path
+from gluon_ssd.runs import make_run_dir
+name = sys.argv[1]
+Path(f"ready-{name}").touch()
+while len(list(Path().glob("ready-*"))) < 4:
+    time.sleep(0.001)
+for _ in range(20):
+    (make_run_dir("ssd_tiny") / name).touch(exist_ok=False)
+"""
+
+
+def test_processes_that_ask_at_the_same_moment_get_folders_of_their_own(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    makers = [
+        subprocess.Popen([sys.executable, "-c", MAKER, name], cwd=tmp_path, env=environment)
+        for name in "abcd"
+    ]
+    assert [maker.wait(timeout=120) for maker in makers] == [0] * 4
+    taken = [[path.name for path in folder.iterdir()] for folder in (tmp_path / "runs").iterdir()]
+    assert len(taken) == 80
+    assert all(len(names) == 1 for names in taken)
+
+
+def test_a_name_that_is_taken_is_passed_over(tmp_path):
+    (tmp_path / "ssd_tiny-1").touch()
+    assert make_run_dir("ssd_tiny", tmp_path) == tmp_path / "ssd_tiny-2"
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file: cannot be written: File exists; choose another --output"):
+        make_run_dir("ssd_tiny", tmp_path / "file")
 
 
 def test_the_latest_run_is_the_one_written_to_last(tmp_path):

@@ -5,14 +5,13 @@ from golden import load_golden, padded, seeded, seeded_weights
 
 from gluon_ssd import get_model
 from gluon_ssd.convert import load_torch_state, to_torch_state
-from gluon_ssd.convert.names import torch_entries
 from gluon_ssd.engine.step import TrainStep
 
 
 def gradients(net):
     """Gradients under the reference's names."""
     params, found = net.collect_params(), {}
-    for entry in torch_entries(net):
+    for entry in net.reference_names():
         if params[entry.name].grad_req != "null":
             found.update(zip(entry.sources, entry.split(params[entry.name].grad().asnumpy())))
     return found

@@ -136,6 +136,28 @@ def test_the_epochs_loss_is_the_mean_of_its_batches(shapes, tmp_path, monkeypatc
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def opening(cli, data, *flags):
+    """What a training of one step says of its images."""
+    once = ("--max-steps", 1, "--eval-every", 0, *flags)
+    result = cli("train", "--recipe", "ssd_tiny/smoke", "--data", data, *once)
+    assert result.status == 0, result
+    return [line for line in result.out.splitlines() if "training on" in line or "in each epoch" in line]
+
+
+def test_it_says_which_images_an_epoch_has(shapes, cli):
+    empty = "2 images without objects are left out"
+    assert opening(cli, shapes, "--batch-size", 1) == [f"training on 10 images; {empty}"]
+    rest = "is not full and is left out; the order is new in each epoch, so that every image has its turn"
+    assert opening(cli, shapes, "--batch-size", 4) == [
+        f"training on 10 images; {empty}",
+        f"8 images in each epoch: the last batch of 4 {rest}",
+    ]
+    assert opening(cli, shapes, "--batch-size", 2, "--accumulate", 2, "--limit-train", 6) == [
+        "training on 6 images (limit_train: the first 6 of 12)",
+        f"4 images in each epoch: the last global batch of 4 {rest}",
+    ]
+
+
 def poison(monkeypatch, nth):
     """The nth batch trains on box targets of NaN."""
     original, calls = TrainStep.__call__, []
@@ -232,8 +254,9 @@ def test_amp_through_the_recipe_keeps_parameters_in_single_precision(shapes, tmp
     }
 
 
+@pytest.mark.usefixtures("sigint")
 def test_ctrl_c(shapes, tmp_path):
-    """One line, status 130, and a run that goes on where its last checkpoint is."""
+    """One line, status 130, and a checkpoint of the step that it names."""
     flags = ("--epochs", "500", "--max-steps", "none", "--eval-every", "0", "--checkpoint-steps", "1")
     command = [sys.executable, "-m", "gluon_ssd", "train", "--recipe", "ssd_tiny/smoke", "--batch-size", "2"]
     command += [*flags, "--data", str(shapes), "--output", "run"]
@@ -250,8 +273,8 @@ def test_ctrl_c(shapes, tmp_path):
     assert process.returncode == 130
     assert err.startswith("interrupted in epoch ")
     assert err.count("\n") == 1
-    assert err.endswith("; to go on from the last checkpoint: gluon-ssd train --resume --output run\n")
-    assert read_checkpoint(last).progress.step >= 1
+    assert err.endswith("; its state is saved; to go on: gluon-ssd train --resume --output run\n")
+    assert f", step {read_checkpoint(last).progress.step}; " in err
     assert not [path for path in last.parent.iterdir() if path.name.startswith(".")]
 
 

@@ -14,17 +14,20 @@ MARKS = {OK: ("ok", "green"), ABSENT: ("-", "yellow"), BROKEN: ("BROKEN", "bold 
 
 def add_parser(subparsers: Any) -> Parser:
     """Add this verb to the command line."""
-    return subparsers.add_parser(
+    parser: Parser = subparsers.add_parser(
         "doctor",
         help="check the installation",
         description="Show versions, what is installed and what each missing piece costs; check the network.",
-        epilog=example("gluon-ssd doctor"),
+        epilog=example("gluon-ssd doctor", "gluon-ssd doctor --model retinanet_resnet50"),
     )
+    parser.add_argument(
+        "--model", metavar="NAME", default="ssd_tiny", help="the network to check (default: ssd_tiny)"
+    )
+    return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the report; the status is 1 when something required is broken."""
-    del args
     needed = environment.required()
     broken = [fact for fact in needed if fact.status == BROKEN]
     # Asked after the imports above, which settle how many threads MXNet uses.
@@ -34,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if not broken:
         facts.append(environment.mxnet_features())
         facts += environment.operators()
-        check = self_check()
+        check = self_check(args.model)
         facts.append(check)
         broken += [check] if check.status == BROKEN else []
     show("required", facts)
@@ -44,12 +47,12 @@ def run(args: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
-def self_check() -> Fact:
-    """Run the network's self-check and put its outcome into one line."""
+def self_check(model: str = "ssd_tiny") -> Fact:
+    """Run the self-check of a network and put its outcome into one line."""
     try:
         from ..selfcheck import run_selfcheck
 
-        result = run_selfcheck()
+        result = run_selfcheck(model)
     except Exception as error:  # whatever it is, it is what the user came to learn
         return Fact(
             "self-check", "failed", BROKEN, f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"

@@ -9,7 +9,9 @@ import os
 import sys
 from typing import Sequence
 
-from ..errors import UserError, import_problem, nearest
+from ..errors import Interrupted, UserError, import_problem, nearest
+from ..launch import detect
+from ..plugins import import_plugins, plugins_of_environment
 from ..version import __version__
 from . import (
     check,
@@ -25,7 +27,7 @@ from . import (
     train,
     val,
 )
-from .parsing import Parser, example
+from .parsing import Parser, add_recipe_flags, example
 
 # A place that cannot be written is the user's to change, wherever in the program it shows.
 DISK_PROBLEMS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
@@ -56,12 +58,17 @@ def build_parser() -> Parser:
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB", parser_class=Parser)
     for module in VERBS.values():
         verb = module.add_parser(subparsers)
+        if module is not train:  # which has every key of a recipe
+            add_recipe_flags(verb, ["plugin"])
         verb.set_defaults(run=module.run, parser=verb)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0 done, 1 found something broken, 2 user's mistake."""
+    """Run the command line and return its exit status.
+
+    0: done; 1: found something broken; 2: a mistake of the user; 128 and more: ended by that signal.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = bool(os.environ.get("GLUON_SSD_DEBUG"))
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -79,10 +86,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Python flushes stdout again at exit; a closed pipe would print an error there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except KeyboardInterrupt as stopped:
+    except Interrupted as stopped:
+        # Processes that end together have one line to say, and rank 0 says it.
+        if not stopped.together or detect().rank == 0:
+            print(f"{stopped}\n", end="", file=sys.stderr)
+        return stopped.status
+    except KeyboardInterrupt:
         if debug:
             raise
-        print(str(stopped) or "interrupted", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
         problem = error if isinstance(error, UserError) else import_problem(error) or _disk_problem(error)
@@ -113,4 +125,7 @@ def _dispatch(arguments: list[str]) -> int:
     args, extras = parser.parse_known_args(arguments)
     if extras or not hasattr(args, "run"):
         getattr(args, "parser", parser).reject(extras or arguments)
+    plugins = import_plugins([*plugins_of_environment(), *getattr(args, "plugin", ())])
+    if plugins:
+        args.plugin = plugins
     return args.run(args)

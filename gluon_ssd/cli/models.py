@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PULL = "pull"
 # Where the computed parts of a card begin and end, see report/cards.py.
 MARKER = re.compile(r"^<!-- .* -->\n", re.MULTILINE)
+COSTS = ("parameters", "forward pass")
 
 
 def add_parser(subparsers: Any) -> Parser:
@@ -71,7 +72,6 @@ def _show(name: str | None) -> int:
     from rich.markdown import Markdown
 
     from ..model_zoo import list_models, model_row
-    from ..model_zoo.profile import profile_model
 
     by_kind = [*list_models("detector"), *list_models("backbone")]
     rows = [model_row(model) for model in (by_kind if name is None else [name])]
@@ -80,9 +80,7 @@ def _show(name: str | None) -> int:
     for row in rows:
         recipes = [path.split("/")[1] for path in recipe_names() if path.startswith(f"{row.name}/")]
         height, width = row.input_size
-        profile = profile_model(row.name)
-        cost = (profile.millions, f"{profile.gflops:.1f}")
-        table.add_row(row.name, f"{height}x{width}", *cost, ", ".join(recipes) or "-")
+        table.add_row(row.name, f"{height}x{width}", *_costs(row.name), ", ".join(recipes) or "-")
     console.print(table)
     if name:
         print(f"\n{rows[0].summary}\nsource: {rows[0].source}")
@@ -94,6 +92,14 @@ def _show(name: str | None) -> int:
         print("\nGFLOP: of one image's forward pass, multiply and add counted as two.")
         print("A recipe is used as: gluon-ssd train --recipe MODEL/RECIPE --data FOLDER")
     return 0
+
+
+def _costs(model: str) -> list[str]:
+    """Parameters and GFLOP from the computed part of a model's card, because computing them needs MXNet."""
+    card = card_path(model)
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    found = (re.search(rf"^\| {fact} \| ([\d.]+ M|[\d.]+)", text, re.MULTILINE) for fact in COSTS)
+    return [match[1] if match else "-" for match in found]
 
 
 def _list_weights() -> int:

@@ -88,6 +88,9 @@ def add_recipe_flags(parser: argparse.ArgumentParser, names: Sequence[str] | Non
         base = type_name.replace(" | None", "")
         if base == "bool":
             options["action"] = "store_true"
+        elif type_name == "tuple[str, ...]":
+            # One a flag, because arguments without a flag may stand behind it.
+            options.update(action="append", metavar="TEXT", type=bounded("str", **vars(bounds)))
         elif base == "tuple[int, ...]":
             options.update(nargs="*", metavar="N", type=bounded("int", **vars(bounds)))
         elif base == "tuple[str, ...]":

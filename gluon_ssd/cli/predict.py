@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterable, Sequence
 
 from ..errors import UserError, unknown
-from ..runs import next_run_dir
+from ..files import atomic_write, make_folder
+from ..runs import make_run_dir
 from .parsing import Parser, bounded, example
 from .results import Numbering, coco_image, coco_results
 from .sources import expand_sources, output_names
 from .val import add_detection_flags
 
 if TYPE_CHECKING:
-    from ..detector import Detections, Detector
+    import numpy as np
+
+    from ..predict import Detections, Detector
 
 
 def add_parser(subparsers: Any) -> Parser:
@@ -53,21 +55,20 @@ def run(args: argparse.Namespace) -> int:
     """Detect, draw, write. Unreadable images are reported and left out; they make the exit status 2."""
     paths, lines = expand_sources(args.sources)
 
-    from ..detector import Detector, load
-    from ..files import atomic_write
+    from ..predict import Detector
 
-    net = load(args.weights, device=args.device)
-    wanted = _chosen(args.only, net.classes)
-    numbering = Numbering(paths, net, args.annotation)
-    detector = Detector(
-        net,
+    detector = Detector.from_run(
+        args.weights,
+        device=args.device,
         score_threshold=args.score_threshold,
         iou_threshold=args.iou_threshold,
         max_detections=args.max_detections,
         fuse=True,
         batch_size=args.batch_size,
     )
-    output = Path(args.output).expanduser() if args.output else next_run_dir("predict")
+    _check_only(args.only, detector.net.classes)
+    numbering = Numbering(paths, detector.net, args.annotation)
+    output = Path(args.output).expanduser() if args.output else make_run_dir("predict")
     pictures = [output / "images" / name for name in output_names(paths)]
     _prepare(output, paths, pictures)
     for line in lines:
@@ -81,13 +82,13 @@ def run(args: argparse.Namespace) -> int:
             failed += 1
             print(f"error: {every}", file=sys.stderr)
             continue
-        found = keep_classes(every, wanted)
+        found = every if args.only is None else every.only(args.only)
         found.save(pictures[index])
         image_id = numbering.images[index]
         if image_id is not None:
             images.append(coco_image(found, path, image_id))
             results.extend(coco_results(found, path, image_id, numbering.categories))
-        print(f"{path}: {summary(found)}", flush=True)
+        print(f"{path}: {found}", flush=True)
     with atomic_write(output / "detections.json") as temporary:
         content = numbering.content(results, images)
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
@@ -98,20 +99,10 @@ def run(args: argparse.Namespace) -> int:
     return 2 if failed else 0
 
 
-def _chosen(only: Sequence[str] | None, classes: Sequence[str]) -> list[int] | None:
-    """The indices of the classes to keep, None for all. Raises UserError for one that the network lacks."""
+def _check_only(only: Sequence[str] | None, classes: Sequence[str]) -> None:
     for name in only or ():
         if name not in classes:
             raise unknown("class", name, classes)
-    return None if only is None else [classes.index(name) for name in only]
-
-
-def keep_classes(found: Detections, wanted: Sequence[int] | None) -> Detections:
-    """Return the detections of these classes alone."""
-    if wanted is None:
-        return found
-    kept = [index for index, label in enumerate(found.class_ids) if label in wanted]
-    return replace(found, xyxy=found.xyxy[kept], scores=found.scores[kept], class_ids=found.class_ids[kept])
 
 
 def _prepare(output: Path, sources: Sequence[Path], pictures: Sequence[Path]) -> None:
@@ -125,10 +116,8 @@ def _prepare(output: Path, sources: Sequence[Path], pictures: Sequence[Path]) ->
         raise UserError(
             f"{output}: holds the pictures of another run; choose another --output, or remove them"
         )
-    try:
-        old.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written: {error.strerror}; choose another --output") from None
+    for folder in (output, old):
+        make_folder(folder)
 
 
 def detect_all(
@@ -137,23 +126,16 @@ def detect_all(
     """Yield each path with its detections, or with the error that tells why it has none."""
     for start in range(0, len(paths), batch_size):
         batch = paths[start : start + batch_size]
-        try:
-            yield from zip(batch, detector(batch))
-        except UserError:
-            # One of them cannot be read; one by one the others still get their detections.
-            for path in batch:
-                yield path, _detect_one(detector, path)
+        images = [_read(path) for path in batch]
+        found = iter(detector([image for image in images if not isinstance(image, UserError)]))
+        for path, image in zip(batch, images):
+            yield path, image if isinstance(image, UserError) else next(found)
 
 
-def _detect_one(detector: Detector, path: Path) -> Detections | UserError:
+def _read(path: Path) -> np.ndarray | UserError:
+    from ..data.images import read_image
+
     try:
-        return detector([path])[0]
+        return read_image(path, apply_exif=True)
     except UserError as error:
         return error
-
-
-def summary(found: Detections) -> str:
-    """Return what was found in a few words: ``2 dog, 1 cat``, the most frequent first."""
-    names = list(found.names)
-    counts = sorted({name: names.count(name) for name in names}.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{count} {name}" for name, count in counts) or "nothing found"

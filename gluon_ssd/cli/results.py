@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any, Sequence
 from ..errors import UserError
 
 if TYPE_CHECKING:
-    from ..detector import Detections
+    from ..predict import Detections
 
-# COCO numbers its 80 classes 1 to 90; these numbers belong to none.
-COCO_GAPS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 _OWN_IDS = (
     "image ids are of this file alone: 'images' says which is which; for those of an annotation file, "
-    "and results "
-    "that pycocotools takes, predict with --annotation FILE"
+    "and results that pycocotools takes, predict with --annotation FILE"
 )
 
 
@@ -59,10 +56,10 @@ class Numbering:
 
 def category_ids(classes: Sequence[str]) -> list[int]:
     """Return the COCO category id of each class: COCO's own for its 80 classes, else 1, 2, 3, ..."""
-    from ..data.coco_names import COCO_CLASSES
+    from ..data.coco_names import COCO_IDS
 
-    if tuple(classes) == tuple(COCO_CLASSES):
-        return [number for number in range(1, 91) if number not in COCO_GAPS]
+    if list(classes) == list(COCO_IDS):
+        return list(COCO_IDS.values())
     return list(range(1, len(classes) + 1))
 
 
@@ -86,18 +83,22 @@ def coco_results(
     ``categories`` holds the category id of each class. Numbers are as exact as the network's, so that the
     file scores what ``val`` prints.
     """
-    rows = zip(found.xyxy.tolist(), found.scores.tolist(), found.class_ids, found.names)
+    from ..boxes import ltrb_to_coco
+
+    # In double precision, so that rounding is the only loss.
+    boxes = ltrb_to_coco(found.xyxy.astype(float))
+    rows = zip(boxes.tolist(), found.scores.tolist(), found.class_ids, found.names)
     return [
         {
             "image_id": image_id,
             "file_name": path.name,
             "category_id": categories[int(class_id)],
             "category_name": name,
-            "bbox": [round(x, 4) for x in (x0, y0, x1 - x0, y1 - y0)],
-            "area": round((x1 - x0) * (y1 - y0), 4),
+            "bbox": [round(side, 4) for side in (left, top, width, height)],
+            "area": round(width * height, 4),
             "score": round(score, 8),
         }
-        for (x0, y0, x1, y1), score, class_id, name in rows
+        for (left, top, width, height), score, class_id, name in rows
     ]
 
 

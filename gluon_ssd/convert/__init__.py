@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ..errors import import_problem
+
 if TYPE_CHECKING:
     from .backbones import load_backbone
     from .conversion import convert_file
@@ -55,4 +57,12 @@ _WHERE = {
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
+    try:
+        module = importlib.import_module(f".{_WHERE[name]}", __name__)
+    except ImportError as error:
+        raise (import_problem(error) or error) from None
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

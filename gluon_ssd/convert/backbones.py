@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
@@ -55,12 +55,27 @@ def _matched(backbone: Any, state: Mapping[str, np.ndarray]) -> tuple[dict[str, 
     """Parameters of the backbone, and the arrays of a file, by names that both know."""
     if hasattr(backbone, "sources"):
         return _matched_gluoncv(backbone.sources, state)
-    prefix = backbone.prefix
+    named, prefix = _by_parameter_name(backbone, state), backbone.prefix
+    try:
+        arrays = short_names(named)
+    except UserError:
+        parameters = backbone.collect_params()
+        arrays = {name: named[name] for name in parameters if name in named} or _by_reference(backbone, state)
+        if not arrays:
+            raise
+        return parameters, arrays
     parameters = {
         plain_name(name[len(prefix) :] if name.startswith(prefix) else name): parameter
         for name, parameter in backbone.collect_params().items()
     }
-    return parameters, short_names(_by_short_name(backbone, state))
+    return parameters, arrays
+
+
+def _by_reference(backbone: Any, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What ``state`` has of the tensors that the backbone knows from its reference, by parameter name."""
+    known: Sequence[Any] = getattr(backbone, "reference_names", tuple)()
+    entries = [entry for entry in known if all(name in state for name in entry.sources)]
+    return {entry.name: entry.join([state[name] for name in entry.sources]) for entry in entries}
 
 
 def _matched_gluoncv(
@@ -75,7 +90,7 @@ def _matched_gluoncv(
     return used, {name: value for name, value in state.items() if name not in spare | counters}
 
 
-def _by_short_name(backbone: Any, state: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+def _by_parameter_name(backbone: Any, state: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
     """Paths of attributes (``save_parameters``) of the backbone or its detector, turned to names."""
     paths = {path: parameter.name for path, parameter in backbone._collect_params_with_prefix().items()}
     for prefix in ("", "backbone."):

@@ -106,7 +106,7 @@ def _write(source: Source, to: Path, target: str, stages: int | None) -> tuple[i
     """Writes, and returns how many tensors, and what else there is to say."""
     if target == "pickle":
         if stages is None and _has_pyramid(source.state):
-            stages = 4  # RetinaNet's, whatever the backbone
+            stages = 4  # whatever the backbone, its maps are of the last three
         return len(write_backbone_pickle(_backbone_state(source), to, stages)), ""
     if target in _TORCH:
         state = _torch_state(source)
@@ -154,7 +154,7 @@ def _backbone_state(source: Source) -> State:
 
 
 def _has_pyramid(state: State) -> bool:
-    """The tensors of a RetinaNet, by its reference's names or by either of Gluon's."""
+    """The tensors of a feature pyramid, by torchvision's names or by either of Gluon's."""
     return any(re.search(r"(^|_)pyramid[0._]|backbone\.fpn\.", name) for name in state)
 
 
@@ -190,7 +190,7 @@ def _parameters(net: Any) -> dict[str, np.ndarray]:
 def load_network(source: Source) -> Any:
     """The network that a file holds the weights of, with them. Raises UserError when it cannot be told."""
     if source.kind == "checkpoint":
-        from ..detector import load
+        from ..predict import load
 
         return load(source.path, device="cpu")
     from ..model_zoo import get_model
@@ -241,15 +241,12 @@ Shapes = Dict[str, Tuple[int, ...]]
 
 def _shapes(net: Any, source: Source) -> tuple[Shapes, Shapes]:
     """Shapes by name of the tensors in ``source``, and of those that would hold the weights of ``net``."""
-    from .names import torch_aliases, torch_entries
-
     parameters = net.collect_params()
     if not source.by_torch_name:
         theirs = {name: array.shape for name, array in by_parameter_name(net, source.state).items()}
         return theirs, {name: parameter.shape for name, parameter in parameters.items()}
-    try:
-        entries, aliases = torch_entries(net), torch_aliases(net)
-    except KeyError:
+    entries, aliases = net.reference_names(), net.reference_aliases()
+    if not entries:
         return {"": ()}, {}
     ours = {}
     for entry in entries:

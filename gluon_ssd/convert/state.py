@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
 from ..errors import UserError
 from ..layout import to_layout
+from ..model_zoo.reference_names import Entry
 from ..nn import assign
-from .names import Entry, torch_aliases, torch_entries
 from .norms import has_no_epsilon
 
 # Bookkeeping of PyTorch's batch norm that no computation reads.
 _IGNORED = "num_batches_tracked"
 
 
-def _table(net: Any) -> list[Entry]:
-    try:
-        return torch_entries(net)
-    except KeyError:
-        raise UserError(f"{net.model_name} has no PyTorch counterpart to exchange weights with") from None
+def _table(net: Any) -> Sequence[Entry]:
+    entries = net.reference_names()
+    if not entries:
+        raise UserError(f"{net.model_name} has no PyTorch counterpart to exchange weights with")
+    return entries
 
 
 def _listing(title: str, names: list[str]) -> str:
@@ -60,7 +60,7 @@ def torch_parameters(net: Any, state: Mapping[str, np.ndarray]) -> tuple[dict[st
         raise UserError(f"weights are of type {type(state).__name__}; give tensors by name, a state_dict()")
     state = {name[7:] if name.startswith("module.") else name: value for name, value in state.items()}
     state = {name: _array(value) for name, value in state.items() if not name.endswith(_IGNORED)}
-    entries, parameters, aliases = _table(net), net.collect_params(), torch_aliases(net)
+    entries, parameters, aliases = _table(net), net.collect_params(), net.reference_aliases()
     epsilon = 0.0 if aliases and has_no_epsilon(state) else None
     state = {aliases.get(name, name): value for name, value in state.items()}
     wanted = [source for entry in entries for source in entry.sources]

@@ -101,9 +101,14 @@ def locate_images(root: PathLike, split: str, file: CocoFile, images: PathLike |
     return folder
 
 
+def named_path(base: Path, given: PathLike) -> Path:
+    """Return what ``given`` means for a data set in ``base``: seen from the current folder, else from it."""
+    path = as_path(given)
+    return path if path.is_absolute() or path.exists() else base / path
+
+
 def _given(base: Path, given: PathLike | None) -> Path | None:
-    path = None if given is None else as_path(given)
-    return path if path is None or path.is_absolute() or path.exists() else base / path
+    return None if given is None else named_path(base, given)
 
 
 def has_split(root: Path, split: str) -> bool:
@@ -314,10 +319,10 @@ def _refuse_missing(file: CocoFile, images_dir: Path) -> None:
     finder = Finder([images_dir], images_dir)
     missing = [name for name in file.file_names if finder.exact(name) is None]
     if missing:
-        first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        first = ", ".join(str(images_dir / name) for name in missing[:3])
         raise UserError(
-            f"{images_dir}: {len(missing)} of {len(file.file_names)} images named by {file.path} "
-            f"are missing ({first}); complete the download or correct 'file_name' "
+            f"{len(missing)} of {len(file.file_names)} images named by {file.path} are missing "
+            f"({first}{', ...' if len(missing) > 3 else ''}); complete the download or correct 'file_name' "
             "(gluon-ssd check DATA lists all)"
         )
 
@@ -365,6 +370,6 @@ def fit_boxes(file: CocoFile) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
     limits = np.stack([file.widths, file.heights] * 2, axis=1)[file.image_index].astype(np.float64)
     exact = np.concatenate([file.xywh[:, :2], file.xywh[:, :2] + file.xywh[:, 2:]], axis=1)
     boxes = np.clip(exact, 0, limits).astype(np.float32)
-    sized = (file.xywh[:, 2:] > 0).all(axis=1)
-    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    return boxes, sized, inside, (np.abs(boxes - exact) > 1).any(axis=1)
+    sized = np.all(file.xywh[:, 2:] > 0, axis=1)
+    inside = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
+    return boxes, sized, inside, np.any(np.abs(boxes - exact) > 1, axis=1)

@@ -1,4 +1,4 @@
-"""The 80 object classes of COCO, in the order of their category ids."""
+"""The 80 object classes of COCO and their category ids."""
 
 from __future__ import annotations
 
@@ -12,3 +12,7 @@ cell phone|microwave|oven|toaster|sink|refrigerator|book|clock|vase|scissors|ted
 """
 
 COCO_CLASSES: tuple[str, ...] = tuple(_NAMES.strip().replace("\n", "|").split("|"))
+
+# COCO numbers its 80 classes from 1 to 90; these numbers belong to none.
+_UNUSED = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
+COCO_IDS: dict[str, int] = dict(zip(COCO_CLASSES, (k for k in range(1, 91) if k not in _UNUSED)))

@@ -74,10 +74,10 @@ def _candidates(width: int, height: int, count: int, rng: np.random.Generator) -
 def _acceptable(crops: np.ndarray, boxes: np.ndarray, areas: np.ndarray, min_iou: float) -> np.ndarray:
     if not len(boxes):
         return np.ones(len(crops), bool)
-    good = centres_inside(crops, boxes).any(axis=1)
+    good = np.any(centres_inside(crops, boxes), axis=1)
     if min_iou > 0:
         corners = np.minimum(crops[:, None, 2:], boxes[:, 2:]) - np.maximum(crops[:, None, :2], boxes[:, :2])
         overlap = np.prod(np.maximum(corners, 0), axis=2)
         crop_areas = (crops[:, 2] - crops[:, 0]) * (crops[:, 3] - crops[:, 1])
-        good &= (overlap > min_iou * (crop_areas[:, None] + areas - overlap)).all(axis=1)
+        good &= np.all(overlap > min_iou * (crop_areas[:, None] + areas - overlap), axis=1)
     return good

@@ -11,7 +11,7 @@ import numpy as np
 from gluon_ssd.data.batch import Batch
 from gluon_ssd.data.records import Record
 from gluon_ssd.data.samples import epoch_order
-from gluon_ssd.data.workers import Crew
+from gluon_ssd.data.workers import WorkerPool
 from gluon_ssd.errors import UserError
 
 Encoder = Callable[[np.ndarray, np.ndarray], Any]
@@ -52,7 +52,7 @@ class EpochLoader:
         chosen = range(len(records)) if indices is None else indices
         kept = [index for index in chosen if not skip_empty or len(records[index].boxes)]
         self._indices = np.array(kept, np.int64)
-        self._crews: weakref.WeakSet[Crew] = weakref.WeakSet()
+        self._pools: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
         self._refuse_nothing(len(chosen))
 
     @property
@@ -90,21 +90,21 @@ class EpochLoader:
         """
         return
 
-    def _work(self, crew: Crew) -> Iterator[Any]:
-        """Results of a crew that ends with the iteration, or with ``close``."""
-        self._crews.add(crew)
+    def _work(self, pool: WorkerPool) -> Iterator[Any]:
+        """Results of a worker pool that ends with the iteration, or with ``close``."""
+        self._pools.add(pool)
         self.wait_seconds = 0.0
         try:
-            for result in crew.results():
-                self.wait_seconds = crew.wait_seconds
+            for result in pool.results():
+                self.wait_seconds = pool.wait_seconds
                 yield result
         finally:
-            crew.close()
+            pool.close()
 
     def close(self) -> None:
         """Stop and join all threads, also those of iterations that were abandoned."""
-        for crew in list(self._crews):
-            crew.close()
+        for pool in list(self._pools):
+            pool.close()
 
     def __enter__(self: _Self) -> _Self:
         return self

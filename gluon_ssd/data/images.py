@@ -21,10 +21,12 @@ from typing import Union
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from gluon_ssd.data.header import JPEG, PNG, TIFF, Header, jpeg_segments, read_header
 from gluon_ssd.data.orientation import is_ambiguous, say_assumed, turn_for, turned, turned_back
 from gluon_ssd.errors import UserError
+from gluon_ssd.files import IMAGE_SUFFIXES
 
 _JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _GIF = (b"GIF87a", b"GIF89a")
@@ -32,18 +34,57 @@ _GIF = (b"GIF87a", b"GIF89a")
 _ISO_MEDIA = b"ftyp"
 _END_OF_IMAGE = b"\xff\xd9"
 _START_OF_SCAN = 0xDA
-_COLOUR = {
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
-# OpenCV before 4.11 decodes to BGR only.
+# OpenCV before 4.11 decodes to BGR only; OpenCV 5 refuses the bits of both orders together.
 _RGB: int = getattr(cv2, "IMREAD_COLOR_RGB", 0)
+_REDUCED = {
+    1: 0,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
 # A reduced decode is used when at least this many decoded pixels remain for one of the result.
 _SPARE = 1.25
 
 PathLike = Union[str, "os.PathLike[str]"]
+ImageLike = Union[PathLike, Image.Image, np.ndarray]
+
+
+def rgb_pixels(image: ImageLike) -> np.ndarray:
+    """Returns the pixels of an image that a user gave, RGB uint8 (H, W, 3).
+
+    A file is read and turned upright by its EXIF orientation. A PIL image of any mode is taken as it stands,
+    and so is a uint8 array: (H, W) or (H, W, 1) grey, (H, W, 3) RGB, (H, W, 4) RGBA, whose alpha is dropped.
+    Raises UserError for a file that cannot be read and for anything else; the message names its shape.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        return read_image(image, apply_exif=True)
+    if isinstance(image, Image.Image):
+        image = _from_pillow(image)
+    if not isinstance(image, np.ndarray):
+        raise UserError(f"an image must be a path, a PIL image or a NumPy array, got {type(image).__name__}")
+    return _from_array(image)
+
+
+def _from_array(array: np.ndarray) -> np.ndarray:
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4) or not array.size:
+        raise UserError(
+            "an image array must be uint8 of shape (height, width, 3) RGB, (height, width, 4) RGBA or "
+            f"(height, width) grey; this one is {array.shape} {array.dtype}"
+        )
+    if channels == 1:
+        return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
+    # A view that is mirrored or sliced is copied, because OpenCV takes only contiguous memory.
+    return np.ascontiguousarray(array if channels == 3 else array[..., :3])
+
+
+def _from_pillow(image: Image.Image) -> np.ndarray:
+    try:
+        if image.mode.startswith("I"):
+            return np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)
+        return np.array(image.convert("RGB"))
+    except Exception as error:  # damage makes Pillow raise many kinds
+        raise UserError(f"a PIL image, mode {image.mode}, size {image.size}: {error}") from None
 
 
 def read_image(path: PathLike, apply_exif: bool = False) -> np.ndarray:
@@ -146,7 +187,7 @@ def _decode(data: bytes, reduction: int) -> np.ndarray | None:
     """The stored pixels, TIFF's upright ones; None where they cannot be decoded."""
     if data.startswith(_JPEG_2000) or data.startswith(_GIF) or data[4:8] == _ISO_MEDIA:
         return _decode_by_pillow(data)
-    flags = _COLOUR[reduction] | _RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = _REDUCED[reduction] | (_RGB or cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
@@ -155,14 +196,9 @@ def _decode(data: bytes, reduction: int) -> np.ndarray | None:
 
 
 def _decode_by_pillow(data: bytes) -> np.ndarray | None:
-    from PIL import Image
-
     _know_heic()
     try:
-        image = Image.open(io.BytesIO(data))
-        if image.mode.startswith("I"):
-            return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
-        return np.array(image.convert("RGB"))
+        return _from_array(_from_pillow(Image.open(io.BytesIO(data))))
     except Exception:  # damage makes Pillow raise many kinds
         return None
 
@@ -183,11 +219,8 @@ def image_suffixes() -> frozenset[str]:
     """Return the suffixes of the files that can be decoded here, in lower case."""
     from PIL import features
 
-    suffixes = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".jp2"}
-    suffixes |= {".gif", ".ppm", ".pgm", ".pbm"}
-    if "avif" in features.get_supported():
-        suffixes.add(".avif")
-    return frozenset(suffixes | ({".heic", ".heif"} if _know_heic() else set()))
+    more = {".avif"} if "avif" in features.get_supported() else set()
+    return IMAGE_SUFFIXES | more | ({".heic", ".heif"} if _know_heic() else set())
 
 
 def is_image_name(name: str) -> bool:

@@ -11,7 +11,7 @@ from gluon_ssd.data.batch import Batch, pad_objects
 from gluon_ssd.data.epochs import Encoder, EpochLoader, encode
 from gluon_ssd.data.records import Records
 from gluon_ssd.data.samples import MAX_BAD_SHARE, Sample, SampleReader, Transform
-from gluon_ssd.data.workers import Crew
+from gluon_ssd.data.workers import WorkerPool
 from gluon_ssd.errors import UserError
 
 
@@ -67,7 +67,7 @@ class NativeLoader(EpochLoader):
 
         if self.workers:
             cv2.setNumThreads(1)
-        return self._work(Crew(count, make, self.workers, self.prefetch))
+        return self._work(WorkerPool(count, make, self.workers, self.prefetch))
 
 
 class _BatchJob:

@@ -114,7 +114,7 @@ def _refuse_foreign(root: Path) -> None:
 
 def _publish(partial: Path, root: Path, parameters: dict[str, Any]) -> None:
     old = partial.with_suffix(".old")
-    if root.is_dir() and any(root.iterdir()):
+    if root.is_dir():  # also an empty one, which Windows does not replace
         os.replace(root, old)
     try:
         os.replace(partial, root)

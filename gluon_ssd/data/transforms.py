@@ -7,7 +7,8 @@ then is the picture decoded, as small as the plan allows, and rendered into the 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Tuple
+from functools import partial
+from typing import Callable, Tuple
 
 import cv2
 import numpy as np
@@ -148,6 +149,24 @@ class SSDTrainTransform(EvalTransform):
         frame = crop.random_crop(width, height, boxes, rng, self.attempts)
         mirror = bool(rng.random() < self.mirror)
         return Plan(frame, mirror, self.jitter.draw(rng) if self.jitter else None)
+
+
+# One try per crop option, as the published trainings do.
+AUGMENTATIONS: dict[str, Callable[[Preprocess], EvalTransform]] = {
+    "ssd": partial(SSDTrainTransform, attempts=1),
+    "flip": FlipTrainTransform,
+    "none": PlainTrainTransform,
+}
+
+
+def training_transform(augment: str, preprocess: Preprocess) -> EvalTransform:
+    """The augmentation of this name, which is one of AUGMENTATIONS."""
+    return AUGMENTATIONS[augment](preprocess)
+
+
+def crop_attempts(augment: str) -> int | None:
+    """How often the augmentation of this name tries each option of a random crop; None where it has none."""
+    return getattr(AUGMENTATIONS[augment], "keywords", {}).get("attempts")
 
 
 def follow(plan: Plan, boxes: np.ndarray, labels: np.ndarray) -> Objects:

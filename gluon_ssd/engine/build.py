@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import mxnet as mx
 
 from ..convert import load_backbone
-from ..model_zoo import get_model
+from ..model_zoo import as_detector, get_model
 from ..model_zoo.transfer import TransferReport, set_parameters, transfer
 from ..nn import compute_precision
 from ..recipe import Recipe
@@ -27,7 +26,7 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
     source = resumed or start_from
     if source is not None and "norm_epsilon" in source.options:
         options["norm_epsilon"] = source.options["norm_epsilon"]
-    net = get_model(recipe.model, classes=inputs.train_set.classes, ctx=inputs.device, **options)
+    net = as_detector(get_model(recipe.model, inputs.train_set.classes, ctx=inputs.device, **options))
     net.category_ids = inputs.train_set.category_ids
     net.freeze(recipe.freeze)
     report = None
@@ -35,8 +34,8 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
         set_parameters(net, resumed.parameters, str(resumed.path))
     elif start_from is not None:
         report = transfer(net, start_from.parameters, start_from.classes)
-    elif recipe.pretrained_backbone and inputs.world.first:
-        load_backbone(net, Path(recipe.pretrained_backbone).expanduser())
+    elif inputs.backbone is not None:
+        load_backbone(net, inputs.backbone)
     if recipe.precision == "amp":
         compute_precision(net, _low_precision(inputs))
     _start_alike(inputs, net)

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from PIL import Image
 
+from ..data.check.anchors import grids_of
 from ..data.check.dataset import DatasetCheck, SplitCheck, Target, check_dataset
 from ..data.check.findings import ERROR, NOTE, Finding, printable
 from ..data.check.sources import find_sources
 from ..data.images import as_path
 from ..data.preprocess import Preprocess
-from ..errors import UserError
-from ..files import atomic_write
+from ..data.transforms import training_transform
+from ..files import absolute, atomic_write, make_folder
 from ..model_zoo import model_row
-from ..model_zoo.registry import ModelRow
-from ..model_zoo.retinanet_models import CONFIGS as RETINANETS
-from ..model_zoo.ssd_models import CONFIGS as SSDS
+from ..model_zoo.registry import ModelRow, model_outline
 from ..report.check_html import check_page
 from ..report.check_plots import annotated_sheet, augmented_sheet, plot_classes, plot_sizes
-from ..runs import next_run_dir
+from ..runs import make_run_dir
 from .console import Console
-from .setup import training_transform
 
 PAGE, FINDINGS = "report.html", "findings.json"
 # Named on the terminal; the report has the others.
@@ -50,15 +49,15 @@ def run_check(
     Raises UserError for folders and files that are not there or not readable, and for an unknown model.
     """
     row = model_row(model)
-    target = Target(model, row.input_size, _grids(row))
+    target = Target(model, row.input_size, grids_of(_anchors(row), row.input_size))
     sources = find_sources(as_path(root), {"train": train, "val": val}, orientation)
     console = Console()
     try:
         check = check_dataset(sources, target, console, decode=decode, workers=workers)
     finally:
         console.close()
-    folder = as_path(output) if output else next_run_dir("check")
-    write_check(check, folder, str(as_path(root)), row)
+    folder = as_path(output) if output else make_run_dir("check")
+    write_check(check, folder, str(absolute(as_path(root))), row, target)
     for line in summary(check, folder):
         console.say(line)
     if "val" not in sources:
@@ -66,12 +65,13 @@ def run_check(
     return check
 
 
-def _grids(row: ModelRow) -> Any:
-    if row.family == "ssd":
-        return SSDS[row.name].default_boxes.grids()
-    if row.family == "retinanet":
-        return RETINANETS[row.name].anchors.grids(*row.input_size)
-    raise UserError(f"{row.name} is a backbone, not a detector (see: gluon-ssd models)")
+def _anchors(row: ModelRow) -> np.ndarray:
+    if row.anchors is None:
+        # The network has to be built, without values, to be asked.
+        from ..model_zoo import as_detector
+
+        return as_detector(model_outline(row.name)).anchors(*row.input_size)
+    return row.anchors(*row.input_size)
 
 
 def summary(check: DatasetCheck, folder: Path) -> list[str]:
@@ -95,17 +95,17 @@ def _first(finding: Finding) -> str:
     return "; ".join(finding.items[:_SHOWN]) + ("; ..." if finding.count > _SHOWN else "")
 
 
-def write_check(check: DatasetCheck, folder: Path, title: str, row: ModelRow) -> None:
+def write_check(
+    check: DatasetCheck, folder: Path, title: str, row: ModelRow, target: Target
+) -> None:
     """Write report.html, its PNG pictures and findings.json into ``folder``. Raises UserError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror}; choose another --output") from None
+    make_folder(folder)
     pictures = []
     for split in check.splits.values():
-        pictures += _write_pictures(split, check.classes, folder, row)
+        pictures += _write_pictures(split, check.classes, folder, row, target)
     page = check_page(check, printable(title), row.name, pictures)
-    content = {"harmful": check.harmful, "findings": [asdict(finding) for finding in check.findings]}
+    findings = [asdict(finding) for finding in check.findings]
+    content = {"harmful": check.harmful, "relative_to": os.getcwd(), "findings": findings}
     with atomic_write(folder / FINDINGS) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     with atomic_write(folder / PAGE) as temporary:
@@ -113,20 +113,20 @@ def write_check(check: DatasetCheck, folder: Path, title: str, row: ModelRow) ->
 
 
 def _write_pictures(
-    split: SplitCheck, classes: tuple[str, ...], folder: Path, row: ModelRow
+    split: SplitCheck, classes: tuple[str, ...], folder: Path, row: ModelRow, target: Target
 ) -> list[tuple[str, str]]:
     name, records = split.name, split.usable_records()
     preprocess = Preprocess(size=row.input_size)
     sheets = {"annotated": annotated_sheet(records, classes)}
     if name == "train":
-        transform = training_transform("ssd" if row.family == "ssd" else "flip", preprocess)
+        transform = training_transform(row.default_augment, preprocess)
         sheets["augmented"] = augmented_sheet(records, classes, transform)
     for what, sheet in sheets.items():
         with atomic_write(folder / f"{name}_{what}.png") as temporary:
             Image.fromarray(sheet).save(temporary, "PNG")
     plot_classes(split.counts, classes, folder / f"{name}_classes.png")
-    anchors = _grids(row)
-    plot_sizes(split.sides, split.overlaps, anchors, row.name, row.input_size, folder / f"{name}_sizes.png")
+    drawing = folder / f"{name}_sizes.png"
+    plot_sizes(split.sides, split.overlaps, target.grids, row.name, row.input_size, drawing)
     captions = {
         "annotated": f"{name}: as annotated",
         "augmented": f"{name}: as {row.name} sees it in training",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping
 
-import mxnet as mx
 import numpy as np
 
 from ..data.preprocess import Preprocess
@@ -86,6 +85,8 @@ def snapshot(
     Raises UserError when a value is not finite, so that a training that has gone wrong does not replace what
     was good.
     """
+    import mxnet as mx
+
     arrays = {PARAMETERS + name: p.data().asnumpy() for name, p in net.collect_params().items()}
     if trainer is not None:
         arrays.update(_optimizer_arrays(trainer))
@@ -190,7 +191,7 @@ def _leaves(name: str, state: Any) -> list[tuple[str, Any]]:
     """Arrays of one parameter's optimizer state: nothing, an array, or nested sequences of arrays."""
     if state is None:
         return []
-    if not isinstance(state, Sequence) or isinstance(state, mx.nd.NDArray):
+    if not isinstance(state, (list, tuple)):
         return [(name, state)]
     return [leaf for number, part in enumerate(state) for leaf in _leaves(f"{name}.{number}", part)]
 

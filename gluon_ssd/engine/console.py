@@ -1,4 +1,4 @@
-"""What a training says: one progress line on a terminal, plain lines elsewhere, both in train.log."""
+"""What a training says: a progress bar on a terminal or in a notebook, else plain lines; all in train.log."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import contextlib
 import os
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Mapping
 
-from ..errors import UserError
+from ..files import unwritable
+from ..machine import in_notebook
 
 
 def memory_gib() -> float:
@@ -28,6 +30,14 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def _shows_a_bar() -> bool:
+    """Says whether the output is a terminal, or a notebook in which rich can draw."""
+    if in_notebook():
+        # Without this package rich would only warn, and plain lines say more.
+        return find_spec("ipywidgets") is not None
+    return getattr(sys.stdout, "isatty", bool)()
+
+
 class Console:
     """Messages and progress of one run. ``log``: the file they are added to; ``quiet`` shows nothing."""
 
@@ -35,7 +45,7 @@ class Console:
         self._log, self._file = log, _open(log) if log else None
         self._quiet = quiet
         self._live: _Bar | None = None
-        self._terminal = sys.stdout.isatty() and not quiet
+        self._has_bar = not quiet and _shows_a_bar()
 
     def say(self, text: str) -> None:
         """Prints ``text`` and adds it to the log."""
@@ -55,7 +65,7 @@ class Console:
         """Begins a stretch of ``total`` steps, of which ``done`` are over."""
         self._began, self._total, self._first = time.perf_counter(), total, done
         self._title, self._done = title, done
-        if self._terminal:
+        if self._has_bar:
             self._live = _Bar(title, total, done)
 
     def step(self, done: int, values: Mapping[str, str], show: bool) -> None:
@@ -99,7 +109,7 @@ class Console:
             self._file.write("".join(f"{stamp} {line}\n" for line in text.split("\n")))
             self._file.flush()
         except OSError as error:
-            raise UserError(f"{self._log}: cannot be written: {error.strerror or error}") from None
+            raise unwritable(self._file.name, error) from None
 
 
 class _Bar:
@@ -133,4 +143,4 @@ def _open(log: Path) -> IO[str]:
     try:
         return open(log, "a", encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{log}: cannot be written: {error.strerror or error}") from None
+        raise unwritable(log, error) from None

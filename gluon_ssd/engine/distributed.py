@@ -13,10 +13,10 @@ from typing import Any, Callable, Iterator, Sequence
 import mxnet as mx
 import numpy as np
 
-from ..errors import UserError
+from ..errors import Interrupted, UserError
 from ..launch import Launch, detect
-from .lifeline import Lifeline
-from .rendezvous import meeting_point, wait_for_door
+from .heartbeat import Heartbeat
+from .rendezvous import meeting_point, wait_for_rank_0
 
 
 class World:
@@ -91,7 +91,7 @@ class HorovodWorld(World):
         self._hvd, self._bn_group, self._sets = hvd, bn_group, process_sets
         self.rank, self.size = hvd.rank(), hvd.size()
         self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
-        self._lifeline = Lifeline(self.rank, self.size, self.share)
+        self._heartbeat = Heartbeat(self.rank, self.size, self.share)
 
     def allreduce(
         self,
@@ -153,15 +153,18 @@ class HorovodWorld(World):
             # Horovod ends everywhere with the first rank that leaves; what is queued would fail.
             mx.nd.waitall()
         except BaseException as error:
+            if isinstance(error, Interrupted) and error.together:
+                mx.nd.waitall()
+                raise
             # Where another rank has ended, what Horovod's operations raise here only follows from it.
             if isinstance(error, mx.base.MXNetError):
-                self._lifeline.await_cause()
-            self._lifeline.fail(_reason(error))
+                self._heartbeat.await_cause()
+            self._heartbeat.fail(_reason(error), getattr(error, "status", 1))
             atexit.register(_drop_operations)
             raise
 
     def advise(self, advice: Callable[[], str], tell: Callable[[str], None]) -> None:
-        self._lifeline.advice, self._lifeline.tell = advice, tell
+        self._heartbeat.advice, self._heartbeat.tell = advice, tell
 
 
 class _RankGroup:
@@ -286,7 +289,7 @@ def _meet(launch: Launch) -> None:
             ) from None
         server.init([])
         in_thread(target=server.serve_forever)
-    wait_for_door(host, port)
+    wait_for_rank_0(host, port)
     tasks = launch.tasks or (launch.local_size,) * (launch.size // launch.local_size)
     with_this = [count > launch.local_rank for count in tasks]
     host_index = _host_index(launch, tasks)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,18 +11,21 @@ from typing import Any, Callable, Dict, Iterable, Mapping, Tuple
 
 import numpy as np
 
+from ..boxes import ltrb_to_coco
 from ..data.coco import CocoDataset, open_dataset
 from ..data.epochs import EpochLoader
 from ..data.pipelines import InputSettings, make_loader
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform
-from ..detector import Detector, restore, to_pixels
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import atomic_write, make_folder
+from ..locks import only_writer
+from ..predict import Detector, restore, to_pixels
 from .checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from .coco_eval import METRICS, Scores, score
 from .device import images_on, target_of
 from .distributed import World, connect
+from .stored_recipe import find_data
 
 Found = Dict[int, Tuple[np.ndarray, np.ndarray, np.ndarray]]
 ALONE = World()
@@ -142,8 +144,7 @@ def coco_rows(found: Found, category_ids: tuple[int, ...]) -> np.ndarray:
     for image_id, (xyxy, scores, class_ids) in found.items():
         rows = np.empty((len(scores), 7))
         rows[:, 0] = image_id
-        rows[:, 1:3] = xyxy[:, :2]
-        rows[:, 3:5] = xyxy[:, 2:] - xyxy[:, :2]
+        rows[:, 1:5] = ltrb_to_coco(xyxy)
         rows[:, 5] = scores
         rows[:, 6] = categories[class_ids]
         parts.append(rows)
@@ -173,11 +174,17 @@ def score_table(scores: Scores, most: int = 20) -> str:
 def write_evaluation(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> None:
     """Writes detections (COCO results), scores, the table per class and the plots into ``folder``.
 
-    Raises UserError when it cannot be written.
+    A training and `gluon-ssd val` may do so at the same moment; the folder then holds what the later one has
+    found, all of it. Raises UserError when it cannot be written.
     """
+    make_folder(folder)
+    with only_writer(folder):
+        _write_files(evaluation, dataset, folder)
+
+
+def _write_files(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> None:
     from ..report.gallery import write_pictures
 
-    make_folder(folder)
     results = [
         {
             "image_id": int(row[0]),
@@ -194,16 +201,6 @@ def write_evaluation(evaluation: Evaluation, dataset: CocoDataset, folder: Path)
     rows = [f'"{row.name}",{row.objects},{row.ap:.5f},{row.ap50:.5f}' for row in scores.classes]
     _write(folder / "per_class.csv", "\n".join(["class,objects,ap,ap50", *rows]) + "\n")
     write_pictures(evaluation, dataset, folder)
-
-
-def make_folder(folder: Path) -> None:
-    """Makes ``folder`` unless it is there. Raises UserError when it cannot be written into."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror}; choose another --output") from None
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"{folder}: cannot be written: no permission; choose another --output")
 
 
 def _write(path: Path, text: str) -> None:
@@ -252,8 +249,8 @@ def validate(
         detector = Detector(net, fuse=True, **_detection_settings(saved, asked))
         if settings.data_pipeline == "synthetic":
             return _time_synthetic(detector, limit or DEFAULT_IMAGES, batch_size, settings, world)
-        dataset = _dataset_of(saved, split, data, annotation, images, orientation)
         run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+        dataset = _dataset_of(saved, run, split, data, annotation, images, orientation)
         folder = Path(output).expanduser() if output else run / ("val" if split == "val" else f"val-{split}")
         if world.first:
             make_folder(folder)
@@ -287,6 +284,7 @@ def _time_synthetic(
 
 def _dataset_of(
     saved: Checkpoint,
+    run: Path,
     split: str,
     data: str | None,
     annotation: str | None,
@@ -294,11 +292,12 @@ def _dataset_of(
     orientation: str | None,
 ) -> CocoDataset:
     """The data set that was named, else the one that ``saved`` was trained with, in its order of classes."""
-    if data is None and annotation is None and images is None:
-        keys = ("data", f"{split}_annotation", f"{split}_images")
-        data, annotation, images = (saved.recipe.get(key) for key in keys)
-    elif data is None:
-        data = saved.recipe.get("data")
+    if data is None:
+        given = annotation is not None or images is not None
+        found = find_data(saved.recipe, saved.recipe, run, () if given else (split,))
+        data = found.get("data")
+        if not given:
+            annotation, images = found.get(f"{split}_annotation"), found.get(f"{split}_images")
     if data is None and annotation is None:
         raise UserError("no data set; give its folder: --data /path/to/coco")
     way = orientation or saved.recipe.get("orientation", "auto")

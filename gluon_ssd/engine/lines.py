@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Mapping
 
 from ..model_zoo.transfer import TransferReport
@@ -9,7 +10,7 @@ from ..recipe import Recipe
 from .checkpoint import Progress
 from .console import duration, memory_gib
 from .loss_scale import LossScale
-from .ranks import roll_call
+from .ranks import describe_ranks
 from .setup import Inputs
 
 # Waiting for input that is worth a word: this share of an epoch.
@@ -18,22 +19,21 @@ _INPUT_BOUND = 0.2
 
 def opening_lines(
     inputs: Inputs,
-    samples: int,
+    run_dir: Path,
     transferred: TransferReport | None,
     progress: Progress,
     processes_before: int,
 ) -> list[str]:
     """What is trained on what. Collective.
 
-    ``samples``: images of an epoch, of all processes. ``processes_before``: how many trained until now.
+    ``processes_before``: how many trained until now.
     """
     recipe, train_set, world = inputs.recipe, inputs.train_set, inputs.world
-    dropped = sum(train_set.dropped.values())
-    notes = f", {dropped} unusable boxes left out" if dropped else ""
     lines = [
         f"{recipe.model}, {len(train_set.classes)} classes, {recipe.precision} on {inputs.device}",
-        f"training on {samples} of {len(train_set)} images{notes}; run folder {inputs.run_dir}",
-        *roll_call(world, recipe),
+        *_image_lines(inputs),
+        f"run folder {run_dir}",
+        *describe_ranks(world, recipe),
     ]
     lines += inputs.data_lines()
     if transferred is not None and inputs.start_from is not None:
@@ -44,6 +44,25 @@ def opening_lines(
             now = f"{world.size} processes go" if world.size > 1 else "one process goes"
             had = f"{processes_before} have" if processes_before > 1 else "one has"
             lines.append(f"{now} on with what {had} begun")
+    return lines
+
+
+def _image_lines(inputs: Inputs) -> list[str]:
+    """How many images are trained on, and why it is not all of them."""
+    recipe, train_set, images = inputs.recipe, inputs.train_set, inputs.train_images
+    chosen = len(train_set.records[: recipe.limit_train])
+    text = f"training on {images} images"
+    if chosen < len(train_set):
+        text += f" (limit_train: the first {chosen} of {len(train_set)})"
+    notes = {"images without objects": chosen - images, "unusable boxes": sum(train_set.dropped.values())}
+    lines = [text + "".join(f"; {count} {what} are left out" for what, count in notes.items() if count)]
+    batch = recipe.global_batch(inputs.world.size)
+    if images % batch:
+        name = "batch" if batch == recipe.batch_size else "global batch"
+        lines.append(
+            f"{images - images % batch} images in each epoch: the last {name} of {batch} is not full and is "
+            "left out; the order is new in each epoch, so that every image has its turn"
+        )
     return lines
 
 

@@ -4,44 +4,50 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Mapping
+from typing import Mapping, Sequence
 
 from ..files import atomic_write
 
-COLUMNS = (
-    "epoch",
-    "step",
-    "lr",
-    "loss",
-    "cls_loss",
-    "box_loss",
-    "images_per_second",
-    "wait_share",
-    "seconds",
-    "map",
-    "ap50",
-)
+# The columns before and after those of the losses.
+_FIRST, _LAST = ("epoch", "step", "lr"), ("images_per_second", "wait_share", "seconds", "map", "ap50")
+
+
+def read_rows(path: Path) -> list[dict[str, float | None]]:
+    """Returns the rows of a metrics file as numbers, None for an empty cell. No file has no rows."""
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return [{name: _number(text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _number(text: str) -> float | None:
+    if not text:
+        return None
+    return int(text) if text.isdecimal() else float(text)
 
 
 class MetricsFile:
     """The rows of a run. A row of an epoch that is there already is replaced, as happens after a resume."""
 
-    def __init__(self, path: Path, last_epoch: int = 0) -> None:
-        """Keeps the rows of ``path`` up to ``last_epoch``; those beyond the checkpoint go."""
-        self.path = path
+    def __init__(self, path: Path, losses: Sequence[str], last_epoch: int = 0) -> None:
+        """Keeps the rows of ``path`` up to ``last_epoch``; those beyond the checkpoint go.
+
+        ``losses``: names of the losses, each a column.
+        """
+        self.path, self.columns = path, (*_FIRST, *losses, *_LAST)
         self._rows: dict[int, dict[str, str]] = {}
         if path.is_file():
             with open(path, newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
                     if (row.get("epoch") or "").isdecimal() and int(row["epoch"]) <= last_epoch:
-                        self._rows[int(row["epoch"])] = {name: row.get(name) or "" for name in COLUMNS}
+                        self._rows[int(row["epoch"])] = {name: row.get(name) or "" for name in self.columns}
 
     def write(self, epoch: int, values: Mapping[str, float]) -> None:
         """Adds ``values`` to the row of ``epoch`` and writes the file. Raises UserError when it cannot."""
-        row = self._rows.setdefault(epoch, dict.fromkeys(COLUMNS, ""))
+        row = self._rows.setdefault(epoch, dict.fromkeys(self.columns, ""))
         row["epoch"] = str(epoch)
         row.update({name: f"{value:.6g}" for name, value in values.items()})
         with atomic_write(self.path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(self._rows[number] for number in sorted(self._rows))

@@ -49,17 +49,17 @@ class Pace:
             self._own.append(time.perf_counter() - self._began)
             self._began = None
 
-    def laggard(self, world: World, looks: int = LOOKS) -> str | None:
+    def straggler(self, world: World, looks: int = LOOKS) -> str | None:
         """A line about a slow rank, once an epoch, as soon as there were so many looks. Collective."""
         if len(self._own) < looks or self._named or world.size == 1:
             return None
         mean = sum(self._own) / len(self._own)
-        line = laggard(*zip(*world.gather((mean, socket.gethostname()))))
+        line = straggler(*zip(*world.gather((mean, socket.gethostname()))))
         self._named = line is not None
         return line
 
 
-def laggard(times: Sequence[float], hosts: Sequence[str]) -> str | None:
+def straggler(times: Sequence[float], hosts: Sequence[str]) -> str | None:
     """A line about the slowest rank, by seconds per step and host of each; None when they are much alike."""
     slowest = max(range(len(times)), key=times.__getitem__)
     others = median([value for rank, value in enumerate(times) if rank != slowest])

@@ -12,7 +12,7 @@ from ..recipe import Recipe
 from .distributed import World
 
 
-def roll_call(world: World, recipe: Recipe) -> list[str]:
+def describe_ranks(world: World, recipe: Recipe) -> list[str]:
     """Lines that say who takes part, with which seeds, and what a step is. Collective."""
     if world.size == 1:
         return []

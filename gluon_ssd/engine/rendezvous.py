@@ -58,7 +58,7 @@ def _port(launch: Launch) -> int:
     return 20000 + zlib.crc32(name.encode()) % 10000
 
 
-def wait_for_door(host: str, port: int) -> None:
+def wait_for_rank_0(host: str, port: int) -> None:
     """Returns when somebody listens there. Raises UserError when nobody does for five minutes."""
     deadline = time.monotonic() + PATIENCE
     while True:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import queue
-import signal
 import subprocess
 import sys
-import threading
 import traceback
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +22,7 @@ from ..errors import UserError
 from .coco_eval import Scores
 from .distributed import World
 from .evaluate import Evaluation, Found, score_detections, write_evaluation
+from .stop_signals import kept_from_children
 
 
 class Scorer:
@@ -32,26 +32,31 @@ class Scorer:
     It ends with `close`, and when this process ends in any way.
     """
 
+    # A ProcessPoolExecutor would run the user's script once more in its process, which is a second training
+    # where that has no `if __name__ == "__main__"`, and its process would outlive a training that is killed.
+
     def __init__(self, dataset: CocoDataset, folder: Path, best: float | None) -> None:
         package = str(Path(__file__).resolve().parents[2])
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-        # It computes on no device, and is not one of the processes that a launcher has started.
-        alone = {"PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": ""}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **alone},
-        )
-        self._replies: queue.Queue[Any] = queue.Queue()
-        self.waiting = 0
-        self._send((dataset, folder, best))
-        threading.Thread(target=self._read, name="gluon_ssd-scorer", daemon=True).start()
+        # It computes on no device.
+        environment = {"PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": ""}
+        # Ctrl-C reaches every process of the terminal, Slurm's SIGTERM every process of a job; the training
+        # decides what becomes of this one.
+        with kept_from_children():
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, **environment},
+            )
+        # One thread, so that one request after the other is sent and answered.
+        self._thread = ThreadPoolExecutor(1, "gluon_ssd-scorer")
+        self._asked: deque[Future[Scores]] = deque()
+        self._opened = self._thread.submit(self._send, (dataset, folder, best))
 
     def submit(self, found: Found, seconds: float) -> None:
         """Hands detections over; ``seconds``: what finding them took."""
-        self.waiting += 1
-        self._send((found, seconds))
+        self._asked.append(self._thread.submit(self._ask, found, seconds))
 
     def results(self, wait: bool) -> list[Scores]:
         """Scores that are there and were not fetched yet; with ``wait``, all that were asked for.
@@ -60,42 +65,38 @@ class Scorer:
         process has ended.
         """
         found = []
-        while self.waiting and (wait or not self._replies.empty()):
-            reply = self._replies.get()
-            self.waiting -= 1
-            if isinstance(reply, Exception):
-                raise reply
-            found.append(reply)
+        while self._asked and (wait or self._asked[0].done()):
+            found.append(self._asked.popleft().result())
         return found
 
     def close(self) -> None:
         """Ends the process; what it has not scored yet is dropped."""
         self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):
-                assert pipe is not None
-                pipe.close()
+        self._thread.shutdown(cancel_futures=True)
+        # Leaving the block waits for the process and closes both pipes; one may hold half a request.
+        with contextlib.suppress(BrokenPipeError), self._process:
+            pass
+
+    def _ask(self, found: Found, seconds: float) -> Scores:
+        assert self._process.stdout is not None
+        try:
+            self._opened.result()
+            self._send((found, seconds))
+            answer = pickle.load(self._process.stdout)
+        except (EOFError, OSError, pickle.UnpicklingError):
+            raise RuntimeError("the process that computes scores has ended") from None
+        if isinstance(answer, Exception):
+            raise answer
+        scores: Scores = answer
+        return scores
 
     def _send(self, message: Any) -> None:
         assert self._process.stdin is not None
-        try:
-            pickle.dump(message, self._process.stdin)
-            self._process.stdin.flush()
-        except OSError:
-            raise RuntimeError("the process that computes scores has ended") from None
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        while True:
-            try:
-                self._replies.put(pickle.load(self._process.stdout))
-            except (EOFError, OSError, ValueError, pickle.UnpicklingError):
-                self._replies.put(RuntimeError("the process that computes scores has ended"))
-                return
+        pickle.dump(message, self._process.stdin)
+        self._process.stdin.flush()
 
 
-class Unscored:
+class PendingEvaluations:
     """Evaluations of a training whose scores are not there yet, the oldest first.
 
     ``scorer`` is rank 0's; the other ranks have none and learn the scores from it.
@@ -153,9 +154,7 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
 
 def main() -> None:
     """The process itself: requests on standard input, scores on standard output."""
-    # Ctrl-C reaches every process of the terminal; the training decides what becomes of this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):  # Windows has none
         os.nice(5)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

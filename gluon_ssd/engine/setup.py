@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Union
 
@@ -11,18 +11,18 @@ import mxnet as mx
 from ..data.coco import CocoDataset, open_dataset
 from ..data.epochs import EpochLoader
 from ..data.pipelines import InputSettings, make_loader
-from ..data.preprocess import Preprocess
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
-from ..data.transforms import EvalTransform, FlipTrainTransform, PlainTrainTransform, SSDTrainTransform
+from ..data.transforms import training_transform
 from ..errors import UserError
-from ..files import atomic_write, remove_leftovers
 from ..model_zoo import model_row
 from ..pretrained import Trained, find_backbone, find_trained
 from ..recipe import Recipe
-from ..runs import RECIPE_FILE, next_run_dir
+from ..runs import refuse_running
 from .checkpoint import Checkpoint, Progress, read_checkpoint
 from .device import pick_device, target_of
 from .distributed import World
+from .run_folder import last_checkpoint, refuse_old_run
+from .stored_recipe import find_data
 
 # What decides which images make which batch: these may change between two epochs, not within one. The number
 # of processes may: the position is counted in images.
@@ -40,15 +40,18 @@ DataSet = Union[CocoDataset, SyntheticDataset]
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything a training reads. ``resumed`` is its own last checkpoint, ``start_from`` others' weights."""
+    """Everything a training reads. ``resumed`` is its own last checkpoint, ``start_from`` others' weights.
+
+    ``backbone``: the file with the weights that rank 0's backbone starts from.
+    """
 
     recipe: Recipe
-    run_dir: Path
     device: mx.Context
     train_set: DataSet
     val_set: CocoDataset | None
     resumed: Checkpoint | None
     start_from: Trained | None
+    backbone: Path | None
     world: World
 
     def data_lines(self) -> list[str]:
@@ -75,10 +78,14 @@ def gather(recipe: Recipe, world: World) -> Inputs:
     """
     model_row(recipe.model)
     device = pick_device(recipe.device, world.local_rank)
-    run_dir, resumed = world.share(_run_so_far(recipe) if world.first else None)
+    resumed = world.share(_run_so_far(recipe) if world.first else None)
+    if resumed is not None:
+        splits = ("train", "val") if _evaluates(recipe) else ("train",)
+        run_dir = resumed.path.parent.parent
+        recipe = recipe.override(find_data(recipe.to_dict(), resumed.recipe, run_dir, splits))
     train_set = _training_set(recipe)
     val_set = _validation_set(recipe, train_set)
-    start_from = None
+    start_from = backbone = None
     if resumed is not None:
         _check_resumed(resumed, recipe, train_set)
     elif recipe.weights and recipe.pretrained_backbone:
@@ -87,19 +94,20 @@ def gather(recipe: Recipe, world: World) -> Inputs:
         names = recipe.model, recipe.weights, train_set.classes, recipe.backbone
         start_from = world.share(find_trained(*names) if world.first else None)
     elif recipe.pretrained_backbone and world.first:
-        found = find_backbone(recipe.model, recipe.pretrained_backbone, recipe.backbone)
-        recipe = replace(recipe, pretrained_backbone=str(found))
-    return Inputs(recipe, run_dir, device, train_set, val_set, resumed, start_from, world)
+        backbone = find_backbone(recipe.model, recipe.pretrained_backbone, recipe.backbone)
+    return Inputs(recipe, device, train_set, val_set, resumed, start_from, backbone, world)
 
 
-def _run_so_far(recipe: Recipe) -> tuple[Path, Checkpoint | None]:
-    run_dir = Path(recipe.output).expanduser() if recipe.output else next_run_dir(recipe.model)
-    last = run_dir / "checkpoints" / "last.ckpt"
-    if not last.is_file():
-        return run_dir, None
+def _run_so_far(recipe: Recipe) -> Checkpoint | None:
+    """What is resumed. Refuses early what `claim_folder` would, too, but only once everything is built."""
+    if recipe.output is None:
+        return None
+    run_dir = Path(recipe.output).expanduser()
+    refuse_running(run_dir)
     if not recipe.resume:
-        raise UserError(f"{run_dir}: holds a run already; go on with --resume, or choose another --output")
-    return run_dir, read_checkpoint(last)
+        refuse_old_run(run_dir)
+    last = last_checkpoint(run_dir)
+    return read_checkpoint(last) if last.is_file() else None
 
 
 def _training_set(recipe: Recipe) -> DataSet:
@@ -119,7 +127,7 @@ def _training_set(recipe: Recipe) -> DataSet:
 def _validation_set(recipe: Recipe, train_set: DataSet) -> CocoDataset | None:
     if isinstance(train_set, SyntheticDataset):
         return None
-    if not any(recipe.evaluates_after(epoch) for epoch in range(1, recipe.epochs + 1)):
+    if not _evaluates(recipe):
         return None
     return open_dataset(
         recipe.data or ".",
@@ -130,6 +138,10 @@ def _validation_set(recipe: Recipe, train_set: DataSet) -> CocoDataset | None:
         recipe.orientation,
         absent_ok=True,
     )
+
+
+def _evaluates(recipe: Recipe) -> bool:
+    return any(recipe.evaluates_after(epoch) for epoch in range(1, recipe.epochs + 1))
 
 
 def _check_resumed(resumed: Checkpoint, recipe: Recipe, train_set: DataSet) -> None:
@@ -154,12 +166,9 @@ def _check_resumed(resumed: Checkpoint, recipe: Recipe, train_set: DataSet) -> N
             )
 
 
-def training_transform(augment: str, preprocess: Preprocess) -> EvalTransform:
-    """The augmentation that a recipe's ``augment`` means."""
-    if augment == "ssd":
-        # One try per crop option, as the published trainings do.
-        return SSDTrainTransform(preprocess, attempts=1)
-    return FlipTrainTransform(preprocess) if augment == "flip" else PlainTrainTransform(preprocess)
+def augmentation(recipe: Recipe) -> str:
+    """The name of the augmentation that ``recipe`` asks for, or that its model has by default."""
+    return recipe.augment or model_row(recipe.model).default_augment
 
 
 def input_settings(recipe: Recipe) -> InputSettings:
@@ -172,7 +181,7 @@ def training_loader(inputs: Inputs, net: Any) -> EpochLoader:
     recipe, train_set = inputs.recipe, inputs.train_set
     loader = make_loader(
         train_set,
-        training_transform(recipe.augment, net.preprocess),
+        training_transform(augmentation(recipe), net.preprocess),
         recipe.batch_size,
         input_settings(recipe),
         target_of(inputs.device, net),
@@ -211,16 +220,3 @@ def _share_position(progress: Progress, recipe: Recipe, processes: int) -> None:
         images = progress.batch * recipe.batch_size * progress.processes
         progress.batch = images // recipe.global_batch(processes) * recipe.accumulate
         progress.processes = processes
-
-
-def prepare_folder(run_dir: Path, recipe: Recipe) -> None:
-    """Makes the run folder, puts the recipe in, removes what a killed process left. Raises UserError."""
-    try:
-        (run_dir / "checkpoints").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{run_dir}: cannot be written: {error.strerror}; choose another --output") from None
-    for folder in (run_dir, run_dir / "checkpoints", run_dir / "val"):
-        remove_leftovers(folder)
-    with atomic_write(run_dir / RECIPE_FILE) as temporary:
-        # Resuming is a matter of one call, not of the run: whoever copies the recipe wants a new one.
-        temporary.write_text(replace(recipe, resume=False).to_yaml(), encoding="utf-8")

@@ -18,9 +18,9 @@ class _Graph(gluon.HybridBlock):
         super().__init__()
         self.net, self.loss, self._arranged = net, loss, arranged
 
-    def hybrid_forward(self, F: Any, images: Any, cls_targets: Any, box_targets: Any) -> Any:
-        cls_preds, box_preds = self.net(images if self._arranged else self.net.arrange(images))
-        return self.loss(cls_preds, box_preds, cls_targets, box_targets)
+    def hybrid_forward(self, F: Any, images: Any, *targets: Any) -> Any:
+        outputs = self.net(images if self._arranged else self.net.arrange(images))
+        return self.loss(*outputs, *targets)
 
 
 class TrainStep:
@@ -52,6 +52,9 @@ class TrainStep:
         groups: int = 0,
     ) -> None:
         self.net, self.accumulate, self.scale = net, accumulate, scale
+        self.loss_names = ("loss", *getattr(loss, "part_names", ()))
+        if not all(name.endswith("_loss") for name in self.loss_names[1:]):
+            raise ValueError(f"part_names of a loss end in _loss, got {', '.join(loss.part_names)}")
         self.world, self._compression, self._groups = world or World(), compression, groups
         # Called when the gradients of an update are queued and nothing has been exchanged.
         self.before_exchange: Callable[[], None] = lambda: None
@@ -71,11 +74,12 @@ class TrainStep:
         self._gathered = 0
 
     def __call__(self, images: mx.nd.NDArray, targets: Sequence[mx.nd.NDArray], lr: float) -> Any:
-        """Trains on one batch; returns (loss, cls_loss, box_loss), each of shape (1,), not waited for.
+        """Trains on one batch; returns what is minimised and its parts, each of shape (1,), not waited for.
 
-        ``images`` (B, 3, H, W) or as arranged; ``targets``: cls_targets (B, A) and box_targets (B, A, 4). The
-        update happens with the last of ``accumulate`` calls, at rate ``lr``; with a ``scale`` it is left out
-        where a gradient is not finite, which has to be waited for. Raises UserError when that does not end.
+        ``loss_names`` names them. ``images`` (B, 3, H, W) or as arranged; ``targets``: what the network's
+        target encoder made. The update happens with the last of ``accumulate`` calls, at rate ``lr``; with a
+        ``scale`` it is left out where a gradient is not finite, which has to be waited for. Raises UserError
+        when that does not end.
         """
         with autograd.record():
             losses = self._graph(images, *targets)

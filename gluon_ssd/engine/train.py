@@ -3,126 +3,129 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 import mxnet as mx
 
-from ..detector import Detector
+from ..plugins import import_plugins
+from ..predict import Detector
 from ..recipe import Recipe
 from ..report.plots import plot_metrics
 from .archive import write_archive
 from .build import make_net, make_schedule, make_step
+from .callbacks import Callback, CallbackList, RunInfo, callbacks_of, check_callbacks
 from .checkpoint import Progress, save_checkpoint, snapshot
 from .coco_eval import Scores
 from .console import Console, memory_gib
 from .device import images_on
-from .distributed import connect
+from .distributed import World, connect
 from .evaluate import detect_all, evaluate, score_table, write_evaluation
 from .lines import epoch_lines, opening_lines
 from .metrics import MetricsFile
-from .observer import RunFacts, RunObserver, observer_for
 from .pace import Pace
 from .pictures import write_batch_picture
 from .ranks import average_statistics, averaged
-from .scorer import Scorer, Unscored
-from .setup import Inputs, gather, input_settings, prepare_folder, training_loader
+from .result import TrainResult
+from .run_folder import claim_folder
+from .scorer import PendingEvaluations, Scorer
+from .setup import Inputs, gather, input_settings, training_loader
+from .stop_signals import StopSignals, stopped_at, way_on
+from .stored_recipe import stored_recipe
 from .watch import LossWatch
 
-PARTS = ("loss", "cls_loss", "box_loss")
 
-
-@dataclass(frozen=True)
-class TrainResult:
-    """``best_map`` is None when nothing was evaluated."""
-
-    run_dir: Path
-    best_map: float | None
-    steps: int
-    reached_target: bool
-
-
-def run_training(recipe: Recipe, quiet: bool = False) -> TrainResult:
+def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callback] = ()) -> TrainResult:
     """Trains as ``recipe`` says and returns where the results are.
 
-    With ``recipe.resume`` it goes on from the run folder's last checkpoint, on the same trajectory.
-    Several processes started together train one network; rank 0 writes and speaks. Raises UserError for bad
-    input, an unusable run folder, and a loss that is not finite.
+    ``callbacks`` are told of every stage, after those of the recipe; ``quiet`` prints nothing.
+    With ``recipe.resume`` it goes on from the run folder's last checkpoint, on the same trajectory. The
+    recipe's plugins are imported first. Several processes started together train one network; rank 0 writes
+    and speaks. Raises UserError for bad input, an unusable run folder, and a loss that is not finite. SIGINT
+    and SIGTERM end it at the next step, with a checkpoint, and raise Interrupted.
     """
+    recipe = replace(recipe, plugin=import_plugins(recipe.plugin))
     world = connect(recipe.bn_group, recipe.fusion_mb)
-    with world.together():
-        observer = observer_for(recipe, world.rank)
-        training = _Training(gather(recipe, world), observer)
-        run_dir = training.run_dir
-        if world.first:
-            prepare_folder(run_dir, recipe)
+    given = check_callbacks(callbacks)
+    with world.together(), closing(_told(recipe, world, given)) as told, StopSignals(world) as signals:
+        training = _Training(gather(recipe, world), told, signals)
+        folder = claim_folder(training.recipe, world, training.inputs.resumed is not None)
+        run_dir = folder.path
+        training.enter(run_dir)
         console = Console(run_dir / "train.log" if world.first else None, quiet or not world.first)
         try:
             return training.run(console)
-        except KeyboardInterrupt:
-            place = f"interrupted in epoch {training.progress.epoch}, step {training.progress.step}"
-            console.note(place)
-            raise KeyboardInterrupt(f"{place}; {_way_on(run_dir)}") from None
+        except KeyboardInterrupt as error:
+            stop = stopped_at(error, training.progress, run_dir, training.saved)
+            console.note(str(stop))
+            raise stop from None
         finally:
-            training.unscored.close()
-            observer.close()
+            training.pending.close()
             console.close()
+            folder.close()
 
 
-def _way_on(run_dir: Path) -> str:
-    if not (run_dir / "checkpoints" / "last.ckpt").is_file():
-        return "no checkpoint was written yet"
-    return f"to go on from the last checkpoint: gluon-ssd train --resume --output {run_dir}"
+def _told(recipe: Recipe, world: World, given: Sequence[Callback]) -> CallbackList:
+    return CallbackList([*callbacks_of(recipe, world.rank), *given])
 
 
 class _Training:
-    """The state of one run. ``run`` is the loop, the rest its steps; nothing is written before it."""
+    """The state of one run. ``run`` is the loop, the rest its steps; nothing is written before `enter`."""
 
     console: Console
 
-    def __init__(self, inputs: Inputs, observer: RunObserver) -> None:
-        self.observer = observer
-        self.inputs, self.recipe, self.run_dir = inputs, inputs.recipe, inputs.run_dir
+    def __init__(self, inputs: Inputs, callbacks: CallbackList, signals: StopSignals) -> None:
+        self.callbacks, self.signals = callbacks, signals
+        self.inputs, self.recipe = inputs, inputs.recipe
         recipe, resumed = inputs.recipe, inputs.resumed
         self.device, self.world = inputs.device, inputs.world
         self.net, self.transferred = make_net(inputs)
         self.progress = Progress(processes=self.world.size) if resumed is None else resumed.progress
         self.processes_before = self.progress.processes
+        # The step of the last checkpoint.
+        self.saved = None if resumed is None else self.progress.step
         self.step = make_step(inputs, self.net)
         self.loader = training_loader(inputs, self.net)
         # What is left over from whole updates is not used.
         self.batches = len(self.loader) // recipe.accumulate * recipe.accumulate
         self.schedule = make_schedule(recipe, inputs.train_images, self.world.size)
-        self.metrics = MetricsFile(self.run_dir / "metrics.csv", self.progress.epoch - 1)
-        self.watch = LossWatch(self.run_dir, PARTS, self.world.rank)
         self.pace = Pace(meets_inside=recipe.bn_group > 1)
         self.step.before_exchange = self.pace.gradients_queued
-        self.unscored = Unscored(self.world, None)
+        self.pending = PendingEvaluations(self.world, None)
+
+    def enter(self, run_dir: Path) -> None:
+        """Takes ``run_dir``, which was claimed for this training, for its own."""
+        self.run_dir, self.stored = run_dir, stored_recipe(self.recipe, run_dir)
+        losses = self.step.loss_names
+        self.metrics = MetricsFile(run_dir / "metrics.csv", losses, self.progress.epoch - 1)
+        self.watch = LossWatch(run_dir, losses, self.world.rank)
 
     def run(self, console: Console) -> TrainResult:
         """All epochs, or as far as ``max_steps`` or the target allow."""
         self.console = console
         self.loader.tell_skipped(console.say)
         recipe, progress = self.recipe, self.progress
-        samples = self.loader.samples * self.world.size
-        for line in opening_lines(self.inputs, samples, self.transferred, progress, self.processes_before):
+        facts = self.transferred, progress, self.processes_before
+        for line in opening_lines(self.inputs, self.run_dir, *facts):
             console.say(line)
-        self.observer.started(self._facts())
-        self.world.advise(lambda: _way_on(self.run_dir), console.note)
+        self.callbacks.started(self._info())
+        self.world.advise(lambda: way_on(self.run_dir), console.note)
         if recipe.async_val and self.inputs.val_set is not None and self.world.first:
             scorer = Scorer(self.inputs.val_set, self.run_dir / "val", progress.best_map)
-            self.unscored = Unscored(self.world, scorer)
+            self.pending = PendingEvaluations(self.world, scorer)
         before = progress.step
         reached = self._evaluate_if_due()
         while progress.epoch <= recipe.epochs and not reached and not self._out_of_steps():
-            self._train_epoch()
+            with self.signals.held():
+                self._train_epoch()
             reached = self._evaluate_if_due()
-        if self.unscored:
+        if self.pending:
             self._settle()
-            self._save("last")
+            self._save_last()
             reached = self._reached()
-        self.observer.ended(reached)
+        self.callbacks.ended(reached)
         if reached:
             console.say(f"reached the target mAP {recipe.target_map} in epoch {progress.best_epoch}")
         elif progress.step == before:
@@ -133,9 +136,9 @@ class _Training:
         target, best = self.recipe.target_map, self.progress.best_map
         return target is not None and best is not None and best >= target
 
-    def _facts(self) -> RunFacts:
+    def _info(self) -> RunInfo:
         inputs = self.inputs
-        return RunFacts(
+        return RunInfo(
             self.recipe,
             self.run_dir,
             self.net,
@@ -144,6 +147,7 @@ class _Training:
             val_images=inputs.val_images,
             resumed=inputs.resumed is not None,
             processes=self.world.size,
+            rank=self.world.rank,
             bn_group=self.recipe.bn_group,
         )
 
@@ -151,12 +155,12 @@ class _Training:
         return self.recipe.max_steps is not None and self.progress.step >= self.recipe.max_steps
 
     def _train_epoch(self) -> None:
-        """The rest of the epoch, or as much of it as ``max_steps`` leaves; then the checkpoint."""
+        """The rest of the epoch, or what ``max_steps`` or a signal leaves of it; then the checkpoint."""
         progress, recipe = self.progress, self.recipe
         self.loader.set_epoch(progress.epoch, progress.batch)
         self.console.start(f"epoch {progress.epoch}/{recipe.epochs}", self.batches, progress.batch)
         self._clock, self._first = time.perf_counter(), progress.batch
-        self.observer.epoch_started(progress.epoch)
+        self.callbacks.epoch_started(progress.epoch)
         self.pace.new_epoch()
         with self.loader:
             for batch in self.loader:
@@ -165,9 +169,12 @@ class _Training:
                 self._train_batch(batch)
                 if progress.batch == self.batches or self._out_of_steps() or self._reached():
                     break
+                # A gradient that is gathered in part is no state that can be saved.
+                if progress.batch % recipe.accumulate == 0 and self.signals.asked():
+                    break
         self._add(self.watch.last())
         self.console.stop()
-        self._say_laggard(looks=1)
+        self._say_straggler(looks=1)
         self._settle()
         self._report_epoch()
         if progress.batch == self.batches:
@@ -176,7 +183,7 @@ class _Training:
             # Before "last": a run that is killed in between does the epoch again, and writes both.
             if recipe.save_every and finished % recipe.save_every == 0:
                 self._save(f"epoch_{finished:03}")
-        self._save("last")
+        self._save_last()
 
     def _train_batch(self, batch: Any) -> None:
         progress, recipe = self.progress, self.recipe
@@ -197,10 +204,10 @@ class _Training:
             if every and progress.step % every == 0 and progress.batch < self.batches:
                 self._add(self.watch.last())
                 self._settle()
-                self._save("last")
+                self._save_last()
         self._show(lr)
         if look:
-            self._say_laggard()
+            self._say_straggler()
         if progress.batch % recipe.log_every == 0:
             self._take_scores(wait=False)
 
@@ -211,8 +218,8 @@ class _Training:
         if self.world.size > 1:
             self.progress.sums = averaged(self.world, self.progress.sums)
 
-    def _say_laggard(self, **when: int) -> None:
-        line = self.pace.laggard(self.world, **when)
+    def _say_straggler(self, **when: int) -> None:
+        line = self.pace.straggler(self.world, **when)
         if line is not None:
             self.console.say(line)
 
@@ -225,7 +232,7 @@ class _Training:
 
     def _means(self) -> dict[str, float]:
         sums = self.progress.sums
-        return {name: sums[name] / sums["batches"] for name in PARTS if name in sums}
+        return {name: sums[name] / sums["batches"] for name in self.step.loss_names if name in sums}
 
     def _show(self, lr: float) -> None:
         progress = self.progress
@@ -251,7 +258,7 @@ class _Training:
         row = {"step": progress.step, "lr": lr, **means}
         row.update(images_per_second=rate, wait_share=waited, seconds=spent)
         self._write_metrics(progress.epoch, row)
-        self.observer.epoch_ended(progress.epoch, row)
+        self.callbacks.epoch_ended(progress.epoch, row)
         for line in epoch_lines(self.recipe, progress.epoch, row, self.step.scale):
             self.console.say(line)
 
@@ -262,6 +269,14 @@ class _Training:
     def _save(self, name: str) -> None:
         if self.world.first:
             save_checkpoint(self._path(name), *self._parts())
+        if name == "last":
+            self.saved = self.progress.step
+
+    def _save_last(self) -> None:
+        """Writes the last checkpoint. What a callback has raised ends the run now, and on no rank before."""
+        self._save("last")
+        self.world.barrier()
+        self.callbacks.raise_held()
 
     def _path(self, name: str) -> Path:
         return self.run_dir / "checkpoints" / f"{name}.ckpt"
@@ -270,7 +285,7 @@ class _Training:
         """What a checkpoint is made of."""
         if self.step.scale is not None:
             self.progress.loss_scale = asdict(self.step.scale)
-        return self.net, self.step.trainer, self.progress, self.recipe.to_dict()
+        return self.net, self.step.trainer, self.progress, self.stored
 
     def _evaluate_if_due(self) -> bool:
         """Evaluates if that is wanted here and not done; True when the target is reached."""
@@ -291,7 +306,7 @@ class _Training:
         detector = Detector(self.net, recipe.score_threshold, recipe.iou_threshold, recipe.max_detections)
         share = range(len(val_set))[: recipe.limit_val][self.world.rank :: self.world.size]
         self.console.start(f"evaluation {epoch}/{recipe.epochs}", len(share))
-        self.observer.evaluation_started(epoch)
+        self.callbacks.evaluation_started(epoch)
         average_statistics(self.world, self.net)
         options: dict[str, Any] = {
             "batch_size": recipe.eval_batch_size,
@@ -310,12 +325,12 @@ class _Training:
             self._save("best")
             if self.world.first:
                 write_evaluation(evaluation, val_set, self.run_dir / "val")
-        self._save("last")
+        self._save_last()
 
     def _take(self, epoch: int, step: int, scores: Scores) -> bool:
         """Notes the scores of an evaluation; True when they are the best so far."""
         progress = self.progress
-        self.observer.evaluated(epoch, scores.map)
+        self.callbacks.evaluated(epoch, scores.map)
         self.console.say(
             f"epoch {epoch}: mAP {scores.map:.4f}, AP50 {scores.stats['ap50']:.4f} on {scores.images} images"
         )
@@ -336,12 +351,12 @@ class _Training:
         found = detect()
         self.console.stop()
         kept = snapshot(self._path("best"), *self._parts()) if self.world.first else None
-        self.unscored.add(epoch, self.progress.step, kept, found, time.perf_counter() - start)
+        self.pending.add(epoch, self.progress.step, kept, found, time.perf_counter() - start)
         self.console.say(f"epoch {epoch}: detections are made, their scores follow")
 
     def _take_scores(self, wait: bool) -> None:
         """Notes the scores that are there by now; with ``wait``, all. Collective."""
-        for epoch, step, kept, scores in self.unscored.take(wait):
+        for epoch, step, kept, scores in self.pending.take(wait):
             if self._take(epoch, step, scores) and kept is not None:
                 arrays, state = kept
                 state["progress"].update(evaluated=step, best_map=scores.map, best_epoch=epoch)

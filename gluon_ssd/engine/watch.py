@@ -25,8 +25,9 @@ class _Pending:
 class LossWatch:
     """Reads losses one batch late, so that nobody waits for the device; stops at a non-finite one."""
 
-    def __init__(self, folder: Path, parts: Sequence[str], rank: int = 0) -> None:
-        self._folder, self._parts, self._rank = folder, tuple(parts), rank
+    def __init__(self, folder: Path, names: Sequence[str], rank: int = 0) -> None:
+        """``names``: of the losses of a batch. A batch that fails is written into ``folder``."""
+        self._folder, self._names, self._rank = folder, tuple(names), rank
         self._pending: _Pending | None = None
 
     def next(self, batch: Any, losses: Sequence[Any], lr: float, epoch: int, number: int) -> dict[str, float]:
@@ -43,7 +44,7 @@ class LossWatch:
         pending, self._pending = self._pending, None
         if pending is None:
             return {}
-        values = {name: float(loss.asscalar()) for name, loss in zip(self._parts, pending.losses)}
+        values = {name: float(loss.asscalar()) for name, loss in zip(self._names, pending.losses)}
         if not all(math.isfinite(value) for value in values.values()):
             raise self._failure(pending, values)
         return values
@@ -52,10 +53,11 @@ class LossWatch:
         suffix = f"_rank{self._rank}" if self._rank else ""
         path = self._folder / f"nonfinite_batch{suffix}.npz"
         batch = pending.batch
-        arrays = {name: getattr(batch, name) for name in ("boxes", "labels", "image_ids", "sizes")}
-        arrays["images"] = batch.pictures()
+        names = ("boxes", "labels", "image_ids", "sizes")
+        arrays: dict[str, Any] = {name: getattr(batch, name) for name in names}
+        arrays.update(values, lr=pending.lr, images=batch.pictures())
         with atomic_write(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, lr=pending.lr, **values, **arrays)
+            np.savez(file, **arrays)
         parts = ", ".join(f"{name} {value:g}" for name, value in values.items())
         ids = ", ".join(str(image_id) for image_id in batch.image_ids)
         return UserError(

@@ -1,11 +1,26 @@
-"""Models by name."""
+"""Models by name, and what a family of models is made of.
 
-from . import classifier, retinanet_models, ssd_models
+Rows can be read without MXNet, which is imported when a model is built or a family is defined.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import classifier_models, retinanet_models, ssd_models
 from .registry import ModelRow, get_model, list_models, model_row, register_model
 
+if TYPE_CHECKING:
+    from .base import Backbone, DetectionNetwork, Network, as_detector
+
 __all__ = [
+    "Backbone",
+    "DetectionNetwork",
     "ModelRow",
-    "classifier",
+    "Network",
+    "as_detector",
+    "classifier_models",
     "get_model",
     "list_models",
     "model_row",
@@ -13,3 +28,9 @@ __all__ = [
     "retinanet_models",
     "ssd_models",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("Backbone", "DetectionNetwork", "Network", "as_detector"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(".base", __name__), name)

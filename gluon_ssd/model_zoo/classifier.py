@@ -10,9 +10,8 @@ from mxnet.gluon import HybridBlock
 
 from ..data.preprocess import Preprocess
 from ..nn import Dense, GlobalAvgPool2D
-from .network import HeadRows, Network
-from .registry import ModelRow, register_model
-from .resnet import RESNETS, ResNet
+from .base import HeadRows, Network
+from .reference_names import Entry, conv_entries
 
 
 class Classifier(Network):
@@ -47,6 +46,9 @@ class Classifier(Network):
         """The maps of every stage, fine to coarse, without the classifier."""
         return self.backbone(x)
 
+    def reference_names(self) -> list[Entry]:
+        return [*self.backbone.reference_names(), *conv_entries(self.output, "fc")]
+
     def head_rows(self, classes: Sequence[str]) -> HeadRows:
         ours, theirs = np.array(self.shared_classes(classes), dtype=np.int64).reshape(-1, 2).T
         output = self.output
@@ -54,28 +56,3 @@ class Classifier(Network):
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         return self.output(self.pool(self.backbone(x)[-1]))
-
-
-def build_classifier(row: ModelRow, classes: Sequence[str]) -> Classifier:
-    """Builds the classifier of ``row``; names of parameters do not depend on what was built before."""
-    backbone = ResNet(RESNETS[row.backbone], prefix="classifier0_resnet0_")
-    return Classifier(row.name, backbone, classes, Preprocess(size=row.input_size), prefix="classifier0_")
-
-
-for _spec in RESNETS.values():
-    _title = _spec.name.replace("resnet", "ResNet-").replace("resnext", "ResNeXt-").replace("_", " ")
-    register_model(
-        ModelRow(
-            name=_spec.name,
-            family="resnet",
-            backbone=_spec.name,
-            input_size=(224, 224),
-            # ImageNet's classes by their numbers, as in the published weights.
-            default_classes=tuple(str(index) for index in range(1000)),
-            recipe="",
-            summary=f"torchvision's {_title}: 1000-class classifier, and maps of its four stages",
-            source="Xie et al. 2017" if _spec.groups > 1 else "He et al. 2016",
-            kind="backbone",
-            weights=_spec.name,
-        )
-    )(build_classifier)

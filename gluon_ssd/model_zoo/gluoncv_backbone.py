@@ -10,11 +10,12 @@ from mxnet.gluon import HybridBlock, nn
 
 from ..errors import UserError, import_problem, unknown
 from ..nn import current
+from .base import Backbone
 
 PREFIX = "gluoncv:"
 
 
-class GluonCVBackbone(HybridBlock):
+class GluonCVBackbone(Backbone):
     """The layers of a classification network up to its coarsest wanted map.
 
     ``layers`` are called one after the other; for each of ``strides`` the last map of that stride is an

@@ -22,7 +22,8 @@ class Profile:
     their running statistics, nor the constants of frozen norms. ``trained``: those of them that are trained
     unless one asks for others. ``multiply_adds``: of convolutions, deconvolutions and dense layers; norms,
     activations, pooling and sums are not counted. ``maps``: (channels, height, width) of the feature maps,
-    fine to coarse. ``outputs``: shapes of what the network returns.
+    fine to coarse. ``outputs``: shapes of what the network returns; ``output_names``: what a detector calls
+    them.
     """
 
     input_size: tuple[int, int]
@@ -31,6 +32,7 @@ class Profile:
     multiply_adds: int
     maps: tuple[tuple[int, ...], ...]
     outputs: tuple[tuple[int, ...], ...]
+    output_names: tuple[str, ...] = ()
 
     @property
     def gflops(self) -> float:
@@ -45,7 +47,7 @@ class Profile:
     @property
     def anchors(self) -> int | None:
         """Boxes that a detector predicts, None for a classifier."""
-        return self.outputs[0][1] if len(self.outputs) == 2 else None
+        return self.outputs[0][1] if self.output_names else None
 
 
 def profile_model(name: str, classes: Sequence[str] | None = None) -> Profile:
@@ -79,6 +81,7 @@ def profile_network(net: Any, input_size: tuple[int, int] | None = None) -> Prof
         multiply_adds=count_multiply_adds(graph, data=shape),
         maps=tuple(found[1:] for found in _shapes(mx.sym.Group(net.features(data)), data=shape)),
         outputs=tuple(_shapes(graph, data=shape)),
+        output_names=getattr(net, "output_names", ()),
     )
 
 

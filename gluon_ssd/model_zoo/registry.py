@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Number
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
-import mxnet as mx
+import numpy as np
 
 from ..errors import UserError, unknown
-from ..nn import LayerConfig, using
+
+
+@dataclass(frozen=True)
+class MlperfBenchmark:
+    """What MLPerf Training's rules say of a family of detectors, for ``engine.mlperf``.
+
+    ``title``: what messages call it. ``model``: what the closed division trains; ``target``: the mAP that
+    ends a run. ``versions``: of the rules, oldest first, each with its name of the benchmark;
+    ``tensors_until``: the last of them whose logs list the tensors. ``keys``: hyper-parameters that a log
+    states besides those of every benchmark. ``warmup_start``: a warm-up is stated by the share of the rate
+    that it starts from, not by its factor.
+    """
+
+    title: str
+    model: str
+    target: float
+    versions: Mapping[str, str]
+    tensors_until: str
+    keys: tuple[str, ...]
+    warmup_start: bool
 
 
 @dataclass(frozen=True)
@@ -18,7 +37,9 @@ class ModelRow:
 
     ``kind`` is ``detector`` or ``backbone``; ``options`` are keywords of its own for `get_model`. ``weights``
     and ``backbone_weights``: names in the weight table of what is published of the whole network, and of what
-    its backbone starts from; empty where there is nothing.
+    its backbone starts from; empty where there is nothing. ``default_augment``: the augmentation of a recipe
+    that names none. ``mlperf``: the benchmark that it is for, None where there is none. ``anchors``:
+    those of `DetectionNetwork.anchors`, where they are known without building the network.
     """
 
     name: str
@@ -26,13 +47,16 @@ class ModelRow:
     backbone: str
     input_size: tuple[int, int]
     default_classes: tuple[str, ...]
-    recipe: str
     summary: str
     source: str
+    recipe: str = ""
     options: tuple[str, ...] = ()
     kind: str = "detector"
     weights: str = ""
     backbone_weights: str = ""
+    default_augment: str = "flip"
+    mlperf: MlperfBenchmark | None = field(default=None, repr=False)
+    anchors: Callable[[int, int], np.ndarray] | None = field(default=None, repr=False)
 
 
 LAYOUTS, DTYPES = ("NCHW", "NHWC"), ("float32", "float16")
@@ -106,6 +130,8 @@ def get_model(
     if bn_group is not None and not hasattr(bn_group, "allreduce"):
         raise UserError(f"bn_group is {bn_group!r}; give the ranks of a group (nn.RankGroup), or None")
     names = row.default_classes if classes is None else check_classes(classes)
+    from ..nn import LayerConfig, using
+
     config = LayerConfig(layout, dtype, _device(ctx), bn_fp16, bn_group)
     with using(config):
         net = builder(row, names, **options)
@@ -124,12 +150,16 @@ def _device(ctx: Any) -> str:
     if not contexts or any(one is not None and not hasattr(one, "device_type") for one in contexts):
         raise UserError(f"ctx is {ctx!r}; give an MXNet context, such as mxnet.gpu(0), or a list of them")
     gpus = [one for one in contexts if one is not None and one.device_type == "gpu"]
-    missing = [one for one in gpus if one.device_id >= mx.context.num_gpus()]
+    if not gpus:
+        return "cpu"
+    from mxnet.context import num_gpus
+
+    count = num_gpus()
+    missing = [one for one in gpus if one.device_id >= count]
     if missing:
-        count = mx.context.num_gpus()
         seen = f"GPUs 0 to {count - 1}" if count else "no GPU"
         raise UserError(f"ctx is {missing[0]}, and MXNet sees {seen} here; see gluon-ssd doctor")
-    return "gpu" if gpus else "cpu"
+    return "gpu"
 
 
 def check_classes(classes: Sequence[str]) -> tuple[str, ...]:

@@ -2,57 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 from mxnet.gluon import HybridBlock, nn
 
 from ..nn import Conv2D, MaxPool2D
 from ..nn import norm as trained_norm
+from .base import Backbone
+from .reference_names import Entry, resnet_entries
+from .specs import ResNetSpec
 
 Norm = Callable[..., HybridBlock]
-
-
-@dataclass(frozen=True)
-class ResNetSpec:
-    """Shape of a residual network. Stages count from 1; ``strides`` are those of each stage's first block.
-
-    ``channels``: output channels of each stage. ``bottleneck``: three convolutions per block instead of two;
-    its 3x3 has ``groups`` groups and ``width`` channels for every 64 of a plain ResNet, per group.
-    """
-
-    name: str
-    depths: tuple[int, ...]
-    channels: tuple[int, ...]
-    strides: tuple[int, ...] = (1, 2, 2, 2)
-    bottleneck: bool = False
-    groups: int = 1
-    width: int = 64
-    stem_channels: int = 64
-    stem_kernel: int = 7
-    outputs: tuple[int, ...] = (1, 2, 3, 4)
-
-    def truncated(self) -> ResNetSpec:
-        """The first three stages, the third with stride 1: what SSD300 stands on (300x300 gives 38x38)."""
-        return replace(
-            self, depths=self.depths[:3], channels=self.channels[:3], strides=(1, 2, 1), outputs=(3,)
-        )
-
-
-_BASIC, _WIDE = (64, 128, 256, 512), (256, 512, 1024, 2048)
-
-# torchvision's, whose bottleneck has its stride on the 3x3 convolution ("v1.5").
-RESNETS: dict[str, ResNetSpec] = {
-    spec.name: spec
-    for spec in (
-        ResNetSpec("resnet18", (2, 2, 2, 2), _BASIC),
-        ResNetSpec("resnet34", (3, 4, 6, 3), _BASIC),
-        ResNetSpec("resnet50", (3, 4, 6, 3), _WIDE, bottleneck=True),
-        ResNetSpec("resnet101", (3, 4, 23, 3), _WIDE, bottleneck=True),
-        ResNetSpec("resnet152", (3, 8, 36, 3), _WIDE, bottleneck=True),
-        ResNetSpec("resnext50_32x4d", (3, 4, 6, 3), _WIDE, bottleneck=True, groups=32, width=4),
-    )
-}
 
 
 class ResidualBlock(HybridBlock):
@@ -101,7 +61,7 @@ class ResidualBlock(HybridBlock):
         return norm(conv(x), residual)
 
 
-class ResNet(HybridBlock):
+class ResNet(Backbone):
     """Stem and stages; returns the maps of ``spec.outputs`` as a list, fine to coarse.
 
     ``feature_info``: (channels, stride) of every output. ``norm``: makes a norm from (channels, act=...).
@@ -128,6 +88,10 @@ class ResNet(HybridBlock):
     def parts(self) -> list[HybridBlock]:
         """The stem and the stages, in the order of `Network.freeze`."""
         return [self.stem, *self.stages]
+
+    def reference_names(self) -> list[Entry]:
+        stages = [f"layer{number}" for number in range(1, len(self.stages) + 1)]
+        return list(resnet_entries(self, ("conv1", "bn1"), stages))
 
     @staticmethod
     def _feature_info(spec: ResNetSpec) -> list[tuple[int, int]]:

@@ -2,94 +2,91 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from dataclasses import replace
+from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
-from mxnet.gluon import Block, HybridBlock
+from mxnet.gluon import HybridBlock
 
-from ..anchors_retina import RetinaAnchors
+from ..anchors import RetinaAnchors
+from ..data.coco_names import COCO_CLASSES, COCO_IDS
 from ..data.preprocess import Preprocess
 from ..errors import UserError
 from ..losses import RetinaLoss
-from ..nn import FeaturePyramid, FrozenBatchNorm, PyramidHead
+from ..nn import FeaturePyramid, PyramidHead
 from ..postprocess import RetinaPostprocess
 from ..targets import RetinaTargetEncoder
-from .network import HeadRows, Network
+from .base import DetectionNetwork, HeadRows
+from .reference_names import Entry, conv_entries, under
+from .specs import MLPERF_STYLE, TORCHVISION_STYLE, ReferenceStyle
 
 PRIOR_PROBABILITY = 0.01
 
 
-class RetinaNet(Network):
+class RetinaNet(DetectionNetwork):
     """One-stage detector with focal loss. Source: Lin et al., "Focal Loss for Dense Object Detection" (2017).
 
     (B, 3, H, W) normalised images of any size to ``cls_preds`` (B, A, C), one raw logit per class, no
-    background, and ``box_preds`` (B, A, 4), box codes; A runs over levels P3 to P7, then row, column and
-    anchor. ``anchors(H, W)`` gives the anchors of an input size.
+    background, and ``box_preds`` (B, A, 4), box deltas; A runs over levels P3 to P7, then row, column and
+    anchor.
 
     ``trainable_layers``: how many of the backbone's parts are trained, counted from the last stage; the stem
-    is the fifth. Raises ValueError where the parts do not fit together.
+    is the fifth. ``reference``: of the network that it exchanges weights with. Raises ValueError where the
+    parts do not fit together.
     """
 
     def __init__(
         self,
         name: str,
         backbone: HybridBlock,
-        anchors: RetinaAnchors,
+        anchor_generator: RetinaAnchors,
         class_names: Sequence[str],
         preprocess: Preprocess,
         *,
         trainable_layers: int = 3,
         channels: int = 256,
+        reference: ReferenceStyle = TORCHVISION_STYLE,
         **kwargs: Any,
     ) -> None:
         super().__init__(name, class_names, preprocess, **kwargs)
         strides = [stride for _, stride in backbone.feature_info]
-        if strides != [2 ** (anchors.first_level + index) for index in range(3)]:
+        if strides != [2 ** (anchor_generator.first_level + index) for index in range(3)]:
             raise ValueError(
-                f"anchors start at P{anchors.first_level}, but the backbone has strides {strides}"
+                f"anchors start at P{anchor_generator.first_level}, but the backbone has strides {strides}"
             )
-        self.anchors = anchors
+        self.anchor_generator, self._reference = anchor_generator, reference
+        per_cell = anchor_generator.per_cell
         with self.name_scope():
             self.backbone = backbone
             self.pyramid = FeaturePyramid(
                 [width for width, _ in backbone.feature_info], channels, prefix="pyramid0_"
             )
-            counts = (anchors.per_cell, len(self.classes))
+            counts = (per_cell, len(self.classes))
             self.class_head = PyramidHead(channels, *counts, PRIOR_PROBABILITY, prefix="classhead0_")
-            self.box_head = PyramidHead(channels, anchors.per_cell, 4, prefix="boxhead0_")
-        stages = len(backbone.stages)
-        if not isinstance(trainable_layers, int) or not 0 <= trainable_layers <= stages + 1:
-            raise UserError(f"trainable_layers is {trainable_layers!r}; {name} takes 0 to {stages + 1}")
-        self.freeze(range(stages + 1 - trainable_layers))
-
-    def set_norm_epsilon(self, epsilon: float) -> None:
-        """Changes the epsilon of every frozen batch norm: weights go with the one they were trained with."""
-
-        def visit(block: Block) -> None:
-            if isinstance(block, FrozenBatchNorm):
-                block.epsilon = epsilon
-
-        self.apply(visit)
-        self.options["norm_epsilon"] = epsilon
-        self.hybridize(self._active, **dict(self._flags))
+            self.box_head = PyramidHead(channels, per_cell, 4, prefix="boxhead0_")
+        parts = len(backbone.parts)
+        if not isinstance(trainable_layers, int) or not 0 <= trainable_layers <= parts:
+            raise UserError(f"trainable_layers is {trainable_layers!r}; {name} takes 0 to {parts}")
+        self.freeze(range(parts - trainable_layers))
 
     def _size(self, input_size: Sequence[int] | None) -> tuple[int, int]:
         height, width = self.input_size if input_size is None else input_size
         return int(height), int(width)
 
+    def anchors(self, height: int, width: int) -> np.ndarray:
+        return self.anchor_generator.ltrb(height, width)
+
     def target_encoder(self, input_size: tuple[int, int] | None = None) -> RetinaTargetEncoder:
-        """The assignment of objects to the anchors of an input of ``input_size``."""
         size = self._size(input_size)
         return RetinaTargetEncoder(self.anchors(*size), size)
 
     def loss(self) -> RetinaLoss:
-        """The loss that trains this network."""
         return RetinaLoss()
 
     def postprocess(self, input_size: tuple[int, int] | None = None, **settings: Any) -> RetinaPostprocess:
-        """The block that turns outputs for an input of ``input_size`` into detections."""
+        """The block from outputs to detections; ``settings`` are `RetinaPostprocess`'s."""
         size = self._size(input_size)
-        counts = self.anchors.level_counts(*size)
+        counts = self.anchor_generator.level_counts(*size)
         return RetinaPostprocess(self.anchors(*size), counts, size, len(self.classes), **settings)
 
     def features(self, x: Any) -> list[Any]:
@@ -104,9 +101,80 @@ class RetinaNet(Network):
 
     def head_rows(self, classes: Sequence[str]) -> HeadRows:
         shared = np.array(self.shared_classes(classes), dtype=np.int64).reshape(-1, 2)
-        anchor = np.arange(self.anchors.per_cell)[:, None]
+        anchor = np.arange(self.anchor_generator.per_cell)[:, None]
         ours = (anchor * len(self.classes) + shared[:, 0]).ravel()
         theirs = (anchor * len(classes) + shared[:, 1]).ravel()
-        rows = self.anchors.per_cell * len(classes)
+        rows = self.anchor_generator.per_cell * len(classes)
         output = self.class_head.output
         return {parameter.name: (ours, theirs, rows) for parameter in (output.weight, output.bias)}
+
+    def reference_names(self) -> list[Entry]:
+        return list(self._entries(self._reference))
+
+    def reference_aliases(self) -> dict[str, str]:
+        # Files of either style fit: torchvision's published weights have the names of its old versions.
+        wanted = [source for entry in self.reference_names() for source in entry.sources]
+        styles = [list(self._entries(style)) for style in (MLPERF_STYLE, TORCHVISION_STYLE)]
+        names = [[source for entry in style for source in entry.sources] for style in styles]
+        return {alias: name for style in names for alias, name in zip(style, wanted)}
+
+    def mlperf_tensors(self) -> list[str]:
+        # The MLPerf reference's names; its frozen norms do not count.
+        norms = ("gamma", "beta", "running_mean", "running_var")
+        kept = [entry for entry in self._entries(MLPERF_STYLE) if not entry.name.endswith(norms)]
+        return [f"module.{source}" for entry in kept for source in entry.sources]
+
+    def _entries(self, style: ReferenceStyle) -> Iterator[Entry]:
+        yield from under("backbone.body.", self.backbone.reference_names())
+        for ours, theirs in ((self.pyramid.laterals, "inner"), (self.pyramid.outputs, "layer")):
+            for index, conv in enumerate(ours):
+                yield from conv_entries(conv, f"backbone.fpn.{theirs}_blocks.{index}{style.pyramid}")
+        for name in ("p6", "p7"):
+            yield from conv_entries(getattr(self.pyramid, name), f"backbone.fpn.extra_blocks.{name}")
+        for head, kind, output in (
+            (self.class_head, "classification", "cls_logits"),
+            (self.box_head, "regression", "bbox_reg"),
+        ):
+            for conv, name in zip(list(head.convs)[::2], style.convs):
+                yield from conv_entries(conv, f"head.{kind}_head.conv.{name}")
+            entries = conv_entries(head.output, f"head.{kind}_head.{output}")
+            yield from (_class_rows(self, entry) for entry in entries) if head is self.class_head else entries
+
+
+# On COCO both references number their 91 channels by the raw category id, of which 80 are in use.
+_COCO_CHANNELS = 91
+
+
+def _class_rows(net: RetinaNet, entry: Entry) -> Entry:
+    """Lets the class layer of a network for COCO's names exchange rows with one of 91 channels."""
+    if len(net.classes) == _COCO_CHANNELS or not set(net.classes) <= set(COCO_IDS):
+        return entry
+    per_cell, ours = net.anchor_generator.per_cell, len(net.classes)
+    ids = [COCO_IDS[name] for name in net.classes]
+
+    def pick(array: np.ndarray) -> np.ndarray:
+        rest = array.shape[1:]
+        return array.reshape((per_cell, _COCO_CHANNELS) + rest)[:, ids].reshape((-1,) + rest)
+
+    def spread(array: np.ndarray) -> np.ndarray:
+        rest = array.shape[1:]
+        # Channels that stand for nothing never fire.
+        full = np.full((per_cell, _COCO_CHANNELS) + rest, 0 if rest else -_NEVER, dtype=array.dtype)
+        full[:, ids] = array.reshape((per_cell, ours) + rest)
+        return full.reshape((-1,) + rest)
+
+    if net.classes != COCO_CLASSES:
+        return replace(entry, adapt=lambda arrays: [_if_rows(arrays[0], per_cell * _COCO_CHANNELS, pick)])
+    return replace(
+        entry,
+        join=lambda arrays: pick(arrays[0]),
+        split=lambda array: [spread(array)],
+        adapt=lambda arrays: [_if_rows(arrays[0], per_cell * ours, spread)],
+    )
+
+
+_NEVER = 20
+
+
+def _if_rows(array: np.ndarray, rows: int, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    return change(array) if array.shape[0] == rows else array

@@ -1,21 +1,22 @@
-"""Rows of the RetinaNet models."""
+"""Rows of the RetinaNet models. What they are built with is imported when one is built: it needs MXNet."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import index
-from typing import Sequence
+from typing import TYPE_CHECKING, Sequence
 
-from ..anchors_retina import RetinaAnchors
+from ..anchors import RetinaAnchors
 from ..data.coco_names import COCO_CLASSES
 from ..data.openimages_names import OPENIMAGES_MLPERF_CLASSES
 from ..data.preprocess import Preprocess
 from ..errors import UserError
-from ..nn import FrozenBatchNorm
-from .registry import ModelRow, register_model
-from .resnet import RESNETS, ResNet, ResNetSpec
-from .retinanet import RetinaNet
+from .registry import MlperfBenchmark, ModelRow, register_model
+from .specs import MLPERF_STYLE, RESNETS, TORCHVISION_STYLE, ReferenceStyle, ResNetSpec
+
+if TYPE_CHECKING:
+    from .retinanet import RetinaNet
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,13 @@ class RetinaNetConfig:
     """Parts of a RetinaNet: what `build_retinanet` puts together."""
 
     backbone: ResNetSpec
+    reference: ReferenceStyle
     anchors: RetinaAnchors = RetinaAnchors()
 
 
 CONFIGS = {
-    "retinanet_resnext50_32x4d": RetinaNetConfig(RESNETS["resnext50_32x4d"]),
-    "retinanet_resnet50": RetinaNetConfig(RESNETS["resnet50"]),
+    "retinanet_resnext50_32x4d": RetinaNetConfig(RESNETS["resnext50_32x4d"], MLPERF_STYLE),
+    "retinanet_resnet50": RetinaNetConfig(RESNETS["resnet50"], TORCHVISION_STYLE),
 }
 
 
@@ -45,6 +47,10 @@ def build_retinanet(
     ``norm_epsilon``: of the frozen batch norms; 0 for the weights that torchvision has published.
     ``input_size``: (height, width) that images are resized to; None is 800x800.
     """
+    from ..nn import FrozenBatchNorm
+    from .resnet import ResNet
+    from .retinanet import RetinaNet
+
     if not isinstance(norm_epsilon, (int, float)) or not 0 <= norm_epsilon < 1:
         raise UserError(f"norm_epsilon is {norm_epsilon!r}; give a number from 0 to below 1")
     config = CONFIGS[row.name]
@@ -56,6 +62,7 @@ def build_retinanet(
         classes,
         Preprocess(size=row.input_size if input_size is None else _checked(input_size)),
         trainable_layers=trainable_layers,
+        reference=config.reference,
         prefix="retinanet0_",
     )
 
@@ -70,6 +77,20 @@ def _checked(size: Sequence[int]) -> tuple[int, int]:
     return height, width
 
 
+RETINANET_BENCHMARK = MlperfBenchmark(
+    title="RetinaNet",
+    model="retinanet_resnext50_32x4d",
+    target=0.34,
+    # RetinaNet took over SSD's place, and for three years its name.
+    versions={
+        **dict.fromkeys(("2.0.0", "2.1.0", "3.0.0", "3.1.0", "4.0.0", "4.1.0"), "ssd"),
+        **dict.fromkeys(("5.0.0", "5.1.0"), "retinanet"),
+    },
+    tensors_until="2.1.0",
+    keys=("opt_learning_rate_warmup_epochs", "opt_learning_rate_warmup_factor"),
+    warmup_start=True,
+)
+
 register_model(
     ModelRow(
         name="retinanet_resnext50_32x4d",
@@ -82,6 +103,8 @@ register_model(
         summary="MLPerf's RetinaNet: ResNeXt-50 32x4d, 264 classes of OpenImages",
         source="Lin et al. 2017; MLPerf training reference v2.0 to v5.1",
         options=("trainable_layers", "norm_epsilon", "input_size"),
+        mlperf=RETINANET_BENCHMARK,
+        anchors=CONFIGS["retinanet_resnext50_32x4d"].anchors.ltrb,
     )
 )(build_retinanet)
 register_model(
@@ -97,5 +120,7 @@ register_model(
         summary="torchvision's RetinaNet, which reads its published COCO weights",
         source="Lin et al. 2017; torchvision retinanet_resnet50_fpn",
         options=("trainable_layers", "norm_epsilon", "input_size"),
+        mlperf=RETINANET_BENCHMARK,
+        anchors=CONFIGS["retinanet_resnet50"].anchors.ltrb,
     )
 )(build_retinanet)

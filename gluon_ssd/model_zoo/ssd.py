@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any, Iterator, Sequence
 
 import numpy as np
 from mxnet import init
@@ -16,17 +15,9 @@ from ..nn import Activation, Conv2D, ConvPredictor, TorchBias
 from ..nn import norm as trained_norm
 from ..postprocess import SSDPostprocess
 from ..targets import SSDTargetEncoder
-from .network import HeadRows, Network
-
-
-@dataclass(frozen=True)
-class ExtraLayer:
-    """1x1 convolution to ``middle`` channels, then 3x3 to ``channels``, each with ReLU."""
-
-    middle: int
-    channels: int
-    stride: int = 2
-    padding: int = 1
+from .base import DetectionNetwork, HeadRows
+from .reference_names import Arrays, Entry, conv_entries, norm_entries, resnet_entries
+from .specs import ExtraLayer, ReferenceBody
 
 
 class ExtraBlock(HybridBlock):
@@ -64,15 +55,16 @@ class ExtraBlock(HybridBlock):
         return self.norm2(self.conv2(self.norm1(self.conv1(x))))
 
 
-class SSD(Network):
+class SSD(DetectionNetwork):
     """Single shot detector. Source: Liu et al., "SSD: Single Shot MultiBox Detector" (2016).
 
     (B, 3, H, W) normalised images to ``cls_preds`` (B, A, C + 1), raw logits with background in channel 0,
-    and ``box_preds`` (B, A, 4), box codes; A runs over feature maps from fine to coarse, then row, column
+    and ``box_preds`` (B, A, 4), box deltas; A runs over feature maps from fine to coarse, then row, column
     and box. The outputs are the same in training and inference.
 
     ``class_names``: names without background. ``norm``: batch norm instead of bias in the extra layers.
-    Raises ValueError where the parts do not fit together.
+    ``reference``: of the network that it exchanges weights with, None where there is none. Raises ValueError
+    where the parts do not fit together.
     """
 
     fixed_size = True
@@ -87,10 +79,11 @@ class SSD(Network):
         preprocess: Preprocess,
         *,
         norm: bool = False,
+        reference: ReferenceBody | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(name, class_names, preprocess, **kwargs)
-        self.default_boxes = default_boxes
+        self.default_boxes, self._reference = default_boxes, reference
         maps = [channels for channels, _ in backbone.feature_info] + [extra.channels for extra in extras]
         if len(maps) != len(default_boxes.map_sizes):
             raise ValueError(
@@ -109,22 +102,19 @@ class SSD(Network):
                 prefix = f"convpredictor{index}_"
                 self.predictors.add(ConvPredictor(channels, boxes, len(self.classes) + 1, prefix=prefix))
 
-    @property
-    def anchors(self) -> np.ndarray:
-        """(A, 4) float32 default boxes, xywh fractions of the image, in the order of the outputs."""
-        return self.default_boxes.xywh()
+    def anchors(self, height: int, width: int) -> np.ndarray:
+        return self.default_boxes.ltrb(height, width)
 
     def target_encoder(self, input_size: tuple[int, int] | None = None) -> SSDTargetEncoder:
-        """Maker of dense targets from padded objects. SSD's default boxes are fractions: no size matters."""
-        return SSDTargetEncoder(self.anchors)
+        # Default boxes are fractions of the image: no size matters.
+        return SSDTargetEncoder(self.default_boxes.xywh())
 
     def loss(self) -> MultiBoxLoss:
-        """The loss this network is trained with."""
         return MultiBoxLoss()
 
-    def postprocess(self, **settings: Any) -> SSDPostprocess:
-        """Block from this network's outputs to detections; ``settings`` are `SSDPostprocess`'s."""
-        return SSDPostprocess(self.anchors, len(self.classes), **settings)
+    def postprocess(self, input_size: tuple[int, int] | None = None, **settings: Any) -> SSDPostprocess:
+        """The block from outputs to detections; ``settings`` are `SSDPostprocess`'s."""
+        return SSDPostprocess(self.default_boxes.xywh(), len(self.classes), **settings)
 
     def head_rows(self, classes: Sequence[str]) -> HeadRows:
         shared = [(0, 0), *((ours + 1, theirs + 1) for ours, theirs in self.shared_classes(classes))]
@@ -139,6 +129,22 @@ class SSD(Network):
                 table[parameter.name] = (ours, theirs, boxes * (theirs_n + 4))
         return table
 
+    def reference_names(self) -> list[Entry]:
+        return [] if self._reference is None else list(self._entries(self._reference))
+
+    def _entries(self, reference: ReferenceBody) -> Iterator[Entry]:
+        yield from resnet_entries(self.backbone, reference.stem, reference.stages)
+        for index, extra in enumerate(self.extras):
+            source = f"additional_blocks.{index}"
+            with_norm = extra.conv1.bias is None
+            yield from conv_entries(extra.conv1, f"{source}.0")
+            yield from conv_entries(extra.conv2, f"{source}.3" if with_norm else f"{source}.2")
+            if with_norm:
+                yield from norm_entries(extra.norm1, f"{source}.1")
+                yield from norm_entries(extra.norm2, f"{source}.4")
+        for index, (predictor, boxes) in enumerate(zip(self.predictors, self.default_boxes.per_cell)):
+            yield from _head_entries(predictor, index, boxes, len(self.classes) + 1)
+
     def features(self, x: Any) -> list[Any]:
         """The maps that the predictors read, fine to coarse."""
         maps = list(self.backbone(x))
@@ -147,6 +153,26 @@ class SSD(Network):
         return maps
 
     def hybrid_forward(self, F: Any, x: Any) -> tuple[Any, Any]:
-        logits, codes = zip(*[predict(found) for predict, found in zip(self.predictors, self.features(x))])
-        cls_preds, box_preds = F.concat(*logits, dim=1), F.concat(*codes, dim=1)
+        logits, deltas = zip(*[predict(found) for predict, found in zip(self.predictors, self.features(x))])
+        cls_preds, box_preds = F.concat(*logits, dim=1), F.concat(*deltas, dim=1)
         return F.amp_cast(cls_preds, dtype="float32"), F.amp_cast(box_preds, dtype="float32")
+
+
+def _swap(array: np.ndarray, outer: int) -> np.ndarray:
+    """Channel ``i * inner + j`` becomes channel ``j * outer + i``."""
+    rest = array.shape[1:]
+    return array.reshape((outer, -1) + rest).swapaxes(0, 1).reshape((-1,) + rest)
+
+
+def _head_entries(predictor: Any, index: int, boxes: int, channels: int) -> Iterator[Entry]:
+    """PyTorch's two heads, class- and coordinate-major, against the fused one, box-major."""
+
+    def join(arrays: Arrays) -> np.ndarray:
+        return np.concatenate([_swap(arrays[0], channels), _swap(arrays[1], 4)])
+
+    def split(array: np.ndarray) -> list[np.ndarray]:
+        middle = boxes * channels
+        return [_swap(array[:middle], boxes), _swap(array[middle:], boxes)]
+
+    for parameter, leaf in ((predictor.conv.weight, "weight"), (predictor.conv.bias, "bias")):
+        yield Entry(parameter.name, (f"conf.{index}.{leaf}", f"loc.{index}.{leaf}"), join, split)

@@ -1,20 +1,20 @@
-"""Rows of the SSD models."""
+"""Rows of the SSD models. What they are built with is imported when one is built, since it needs MXNet."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Sequence
-
-from mxnet.gluon import HybridBlock
+from typing import TYPE_CHECKING, Any, Sequence
 
 from ..anchors import SSD300_COCO, DefaultBoxes
 from ..data.coco_names import COCO_CLASSES
 from ..data.preprocess import Preprocess
 from ..errors import UserError
-from .gluoncv_backbone import PREFIX, GluonCVBackbone, build_gluoncv_backbone
-from .registry import ModelRow, register_model
-from .resnet import RESNETS, ResNet, ResNetSpec
-from .ssd import SSD, ExtraLayer
+from .registry import MlperfBenchmark, ModelRow, register_model
+from .specs import RESNETS, ExtraLayer, ReferenceBody, ResNetSpec
+
+if TYPE_CHECKING:
+    from .gluoncv_backbone import GluonCVBackbone
+    from .ssd import SSD
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,14 @@ class SSDConfig:
     extras: tuple[ExtraLayer, ...]
     default_boxes: DefaultBoxes
     norm: bool
+    reference: ReferenceBody | None = None
 
 
+MLPERF_BODY = ReferenceBody(
+    ("model.layer1.0", "model.layer1.1"), ("model.layer1.4", "model.layer1.5", "model.layer2.0")
+)
+_DLE = "feature_extractor.feature_extractor"
+DLE_BODY = ReferenceBody((f"{_DLE}.0", f"{_DLE}.1"), (f"{_DLE}.4", f"{_DLE}.5", f"{_DLE}.6"))
 SSD300_EXTRAS = (
     ExtraLayer(256, 512),
     ExtraLayer(256, 512),
@@ -38,13 +44,13 @@ SSD300_EXTRAS = (
 RESNET18_EXTRAS = (*SSD300_EXTRAS[:-1], replace(SSD300_EXTRAS[-1], channels=128))
 
 
-def _ssd300(backbone: str, norm: bool = True, extras: tuple[ExtraLayer, ...] = SSD300_EXTRAS) -> SSDConfig:
-    return SSDConfig(RESNETS[backbone].truncated(), extras, SSD300_COCO, norm)
+def _ssd300(backbone: str, extras: tuple[ExtraLayer, ...] = SSD300_EXTRAS) -> SSDConfig:
+    return SSDConfig(RESNETS[backbone].truncated(), extras, SSD300_COCO, norm=True, reference=DLE_BODY)
 
 
 CONFIGS: dict[str, SSDConfig] = {
-    "ssd_resnet34": _ssd300("resnet34", norm=False),
-    "ssd_resnet18": _ssd300("resnet18", extras=RESNET18_EXTRAS),
+    "ssd_resnet34": replace(_ssd300("resnet34"), norm=False, reference=MLPERF_BODY),
+    "ssd_resnet18": _ssd300("resnet18", RESNET18_EXTRAS),
     "ssd_resnet34_bn": _ssd300("resnet34"),
     "ssd_resnet50": _ssd300("resnet50"),
     "ssd_resnet101": _ssd300("resnet101"),
@@ -77,10 +83,13 @@ def build_ssd(row: ModelRow, classes: Sequence[str], *, backbone: str | None = N
 
     ``backbone``: ``gluoncv:NAME`` takes a classification network of GluonCV instead of the row's own.
     """
+    from .resnet import ResNet
+    from .ssd import SSD
+
     config = CONFIGS[row.name]
     extras, boxes = config.extras, config.default_boxes
     if backbone is None:
-        body: HybridBlock = ResNet(config.backbone, prefix="ssd0_resnetmlperf0_")
+        body: Any = ResNet(config.backbone, prefix="ssd0_resnetmlperf0_")
     else:
         body = _foreign_backbone(backbone, boxes)
         own = len(body.feature_info)
@@ -94,16 +103,37 @@ def build_ssd(row: ModelRow, classes: Sequence[str], *, backbone: str | None = N
         classes,
         Preprocess(size=row.input_size),
         norm=config.norm,
+        reference=config.reference if backbone is None else None,
         prefix="ssd0_",
     )
 
 
 def _foreign_backbone(backbone: str, boxes: DefaultBoxes) -> GluonCVBackbone:
+    from .gluoncv_backbone import PREFIX, build_gluoncv_backbone
+
     if not isinstance(backbone, str) or not backbone.startswith(PREFIX):
         raise UserError(f"backbone is {backbone!r}; write {PREFIX}NAME for a network of GluonCV")
     # Classification networks end at stride 32; what is coarser comes from extra layers.
     strides = [step for step in boxes.steps if step <= 32]
     return build_gluoncv_backbone(backbone[len(PREFIX) :], strides, boxes.image_size, "ssd0_")
+
+
+SSD_BENCHMARK = MlperfBenchmark(
+    title="SSD",
+    model="ssd_resnet34",
+    target=0.23,
+    versions={"1.0.0": "ssd", "1.1.0": "ssd"},
+    tensors_until="1.1.0",
+    keys=(
+        "max_samples",
+        "model_bn_span",
+        "opt_learning_rate_warmup_steps",
+        "opt_learning_rate_warmup_factor",
+        "opt_learning_rate_decay_boundary_epochs",
+        "opt_learning_rate_decay_factor",
+    ),
+    warmup_start=False,
+)
 
 
 def _register(name: str, summary: str, source: str, recipe: str, backbone_weights: str = "") -> None:
@@ -120,6 +150,9 @@ def _register(name: str, summary: str, source: str, recipe: str, backbone_weight
         source=source,
         options=("backbone",),
         backbone_weights=backbone_weights,
+        default_augment="ssd",
+        mlperf=SSD_BENCHMARK,
+        anchors=config.default_boxes.ltrb,
     )
     register_model(row)(build_ssd)
 

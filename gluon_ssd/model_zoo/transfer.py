@@ -28,8 +28,8 @@ class TransferReport:
         text = [f"{len(self.reused)} parameters reused as they are"]
         if self.remapped:
             text.append(
-                f"{len(self.remapped)} of prediction layers reused row by row, for box codes, background and "
-                f"{len(self.shared_classes)} classes of the same name "
+                f"{len(self.remapped)} of prediction layers reused row by row, for box deltas, background "
+                f"and {len(self.shared_classes)} classes of the same name "
                 f"({_some(self.shared_classes) or 'none'}): {_some(self.remapped)}"
             )
         if self.remapped and self.new_classes:
@@ -88,7 +88,7 @@ def transfer(net: Any, arrays: Mapping[str, np.ndarray], classes: Sequence[str])
     """Sets what fits from ``arrays``, parameters of the same model for other ``classes``.
 
     A tensor of the same name and shape is copied; of a prediction layer, the background's and the box
-    codes' rows are copied and those of every class that both know by name; the rest keeps its initial
+    deltas' rows are copied and those of every class that both know by name; the rest keeps its initial
     value.
     """
     shared = tuple(name for name in net.classes if name in classes)

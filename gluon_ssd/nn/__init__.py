@@ -15,7 +15,7 @@ from .layers import (
     MaxPool2D,
     compute_precision,
 )
-from .predictor import ConvPredictor
+from .predictor import ConvPredictor, channels_last
 from .pyramid import FeaturePyramid, PyramidHead
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "TorchBias",
     "all_to_layout",
     "assign",
+    "channels_last",
     "compute_precision",
     "current",
     "norm",

@@ -14,7 +14,7 @@ from .layers import Conv2D
 class ConvPredictor(HybridBlock):
     """One 3x3 convolution that gives both predictions of a feature map, class channels first.
 
-    (B, in_channels, H, W) to logits (B, H * W * boxes, channels) and codes (B, H * W * boxes, 4), by row,
+    (B, in_channels, H, W) to logits (B, H * W * boxes, channels) and deltas (B, H * W * boxes, 4), by row,
     column, then box of the cell. ``boxes``: default boxes per cell; ``channels``: logits per box.
     """
 
@@ -38,8 +38,8 @@ class ConvPredictor(HybridBlock):
         fused = channels_last(F, self.conv(x), self._layout)
         middle, end = self._boxes * self._channels, self._boxes * (self._channels + 4)
         logits = F.slice_axis(fused, axis=3, begin=0, end=middle)
-        codes = F.slice_axis(fused, axis=3, begin=middle, end=end)
-        return F.reshape(logits, (0, -1, self._channels)), F.reshape(codes, (0, -1, 4))
+        deltas = F.slice_axis(fused, axis=3, begin=middle, end=end)
+        return F.reshape(logits, (0, -1, self._channels)), F.reshape(deltas, (0, -1, 4))
 
 
 def channels_last(F: Any, x: Any, layout: str) -> Any:

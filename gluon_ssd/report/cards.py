@@ -104,8 +104,8 @@ def _parameters(profile: Profile) -> str:
 def _outputs(profile: Profile) -> str:
     if profile.anchors is None:
         return f"logits ({profile.outputs[0][1]})"
-    logits, codes = (f"{shape[1]:,} x {shape[2]}" for shape in profile.outputs)
-    return f"class logits {logits}, box codes {codes}"
+    shapes = zip(profile.output_names, profile.outputs)
+    return ", ".join(f"`{name}` {shape[1]:,} x {shape[2]}" for name, shape in shapes)
 
 
 def _goal(recipe: str) -> str:

@@ -7,8 +7,7 @@ from typing import Any, Sequence
 import numpy as np
 from PIL import Image
 
-from ..anchors import AnchorGrid
-from ..data.check.anchors import MATCHING_IOU
+from ..data.check.anchors import MATCHING_IOU, AnchorGrid
 from ..data.records import Record
 from ..errors import UserError
 from .draw import contact_sheet, draw_boxes

@@ -7,7 +7,16 @@ from typing import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gluon_ssd.report.labels import Chip, Colour, Rectangle, fitted, font, label_text, place_chip, write_chips
+from gluon_ssd.report.labels import (
+    Colour,
+    Label,
+    Rectangle,
+    draw_labels,
+    fitted,
+    font,
+    label_text,
+    place_label,
+)
 
 # Okabe and Ito's colours for all kinds of colour vision (their black is left out), then lighter and darker
 # companions in the same spirit. Neighbours differ in lightness as well as in hue.
@@ -46,7 +55,7 @@ def draw_boxes(
     font_size: int | None = None,
     scale: int = 1,
 ) -> np.ndarray:
-    """Draw boxes with label chips on a copy of an image.
+    """Draw boxes with their labels on a copy of an image.
 
     image: RGB uint8 (h, w, 3). xyxy: (n, 4) left, top, right, bottom in pixels; parts outside the image are
     cut off, boxes wholly outside or not finite are left out. names: n strings, one for each box (not for each
@@ -75,13 +84,13 @@ def draw_boxes(
         if corners is not None:
             _frame(canvas, corners, table[ids[index] % len(table)], line)
             drawn.append((index, corners))
-    chips: list[Chip] = []
+    labels: list[Label] = []
     for index, corners in reversed(drawn):
         text = label_text(index, names, scores)
-        chip = place_chip(text, corners, table[ids[index] % len(table)], size, (height, width), chips)
-        if chip is not None:
-            chips.append(chip)
-    return write_chips(canvas, chips) if chips else canvas
+        label = place_label(text, corners, table[ids[index] % len(table)], size, (height, width), labels)
+        if label is not None:
+            labels.append(label)
+    return draw_labels(canvas, labels) if labels else canvas
 
 
 def side_by_side(

@@ -41,8 +41,10 @@ def write_pictures(evaluation: Any, dataset: CocoDataset, folder: Path) -> list[
 
 def spread(items: list[Any], count: int) -> list[Any]:
     """Up to ``count`` of ``items``, evenly spread over them."""
-    places = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).astype(int)) if items else []
-    return [items[place] for place in places]
+    if not items:
+        return []
+    places = np.linspace(0, len(items) - 1, min(count, len(items)))
+    return [items[place] for place in np.unique(places.astype(int))]
 
 
 def beside_truth(record: Any, evaluation: Any, dataset: CocoDataset) -> np.ndarray:

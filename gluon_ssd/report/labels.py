@@ -1,4 +1,4 @@
-"""Label chips: text that fits, a place where it hides least, and its pixels."""
+"""Labels of boxes: text that fits, a place where it hides least, and its pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DARK, _LIGHT = (17, 17, 17), (255, 255, 255)
 _SMALLEST_FONT = 8
 
 
-class Chip(NamedTuple):
+class Label(NamedTuple):
     """A label: rectangle (left, top, right, bottom; the last two exclusive), text, font size and colour."""
 
     box: Rectangle
@@ -57,12 +57,12 @@ def fitted(text: str, size: int, room: int) -> tuple[str, int, int]:
     return text, _SMALLEST_FONT, int(np.ceil(smallest.getlength(text)))
 
 
-def place_chip(
-    text: str, corners: Rectangle, colour: Colour, size: int, image: tuple[int, int], taken: Sequence[Chip]
-) -> Chip | None:
+def place_label(
+    text: str, corners: Rectangle, colour: Colour, size: int, image: tuple[int, int], taken: Sequence[Label]
+) -> Label | None:
     """Put a label above its box, else inside, else below: the first place that covers none of `taken`.
 
-    corners: the box in pixels. image: (height, width), which the chip never leaves. Where every place is
+    corners: the box in pixels. image: (height, width), which the label never leaves. Where every place is
     taken it goes to the first; None without text or in an image too small for any text.
     """
     height, width = image
@@ -84,20 +84,20 @@ def place_chip(
     lefts = [(min(max(x, 0), width - wide), y) for x, y in wanted if 0 <= y <= height - tall]
     places = [(x, y, x + wide, y + tall) for x, y in lefts]
     free = [place for place in places if not any(_meet(place, other.box) for other in taken)]
-    return Chip((free or places)[0], text, size, colour)
+    return Label((free or places)[0], text, size, colour)
 
 
 def _meet(a: Rectangle, b: Rectangle) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def write_chips(canvas: np.ndarray, chips: Sequence[Chip]) -> np.ndarray:
-    """The canvas, RGB uint8 (h, w, 3), with the chips drawn; the first lies on top."""
+def draw_labels(canvas: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
+    """The canvas, RGB uint8 (h, w, 3), with the labels drawn; the first lies on top."""
     picture = Image.fromarray(canvas)
     pen = ImageDraw.Draw(picture)
-    for chip in reversed(chips):
-        left, top, right, bottom = chip.box
-        pen.rectangle((left, top, right - 1, bottom - 1), fill=chip.colour)
+    for label in reversed(labels):
+        left, top, right, bottom = label.box
+        pen.rectangle((left, top, right - 1, bottom - 1), fill=label.colour)
         middle = ((left + right) / 2, (top + bottom) / 2)
-        pen.text(middle, chip.text, fill=text_colour(chip.colour), font=font(chip.size), anchor="mm")
+        pen.text(middle, label.text, fill=text_colour(label.colour), font=font(label.size), anchor="mm")
     return np.array(picture)

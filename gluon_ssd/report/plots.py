@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import warnings
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Sequence, Union
 
@@ -117,8 +118,10 @@ def plot_metrics(csv_path: PathLike, png_path: PathLike) -> None:
         x, label = data["step"], "step"
     with Canvas(png_path, 9.0, 5.6) as figure:
         axes = figure.subplots(2, 2, sharex=True)
-        losses = [("loss", "total", _INK), ("cls_loss", "class", BLUE), ("box_loss", "box", ORANGE)]
-        _curves(axes[0, 0], x, data, "Loss", losses)
+        parts = [name for name in data if name.endswith("_loss")]
+        colours = cycle((BLUE, ORANGE, _GREEN, _PINK))
+        labels = [name[: -len("_loss")].replace("cls", "class") for name in parts]
+        _curves(axes[0, 0], x, data, "Loss", [("loss", "total", _INK), *zip(parts, labels, colours)])
         _curves(axes[0, 1], x, data, "Validation", [("map", "mAP", _GREEN), ("ap50", "AP50", _PINK)])
         _curves(axes[1, 0], x, data, "Learning rate", [("lr", "", BLUE)])
         _curves(axes[1, 1], x, data, "Images per second", [("images_per_second", "", BLUE)])

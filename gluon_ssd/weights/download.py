@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import fcntl
 import http.client
 import os
 import re
@@ -11,10 +11,15 @@ import shutil
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any, BinaryIO, Callable
+from typing import Any, BinaryIO, Callable, Iterator
 
 from ..errors import UserError
 from ..version import __version__
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _BLOCK = 1 << 18
 _TIMEOUT = 30  # seconds without a byte
@@ -33,17 +38,19 @@ def fetch(source: str, path: Path, check: Callable[[Path], None], progress: Prog
     for place in (path, part):
         if place.is_dir():
             raise UserError(f"{place}: is a folder, where a file should be; remove it")
-    with part.open("ab") as file:
+    with _locked(part):
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"{part}: another process is downloading this file; wait for it") from None
-        if re.match("https?://", source):
-            _download(source, file, progress)
-        else:
-            _copy(Path(source), file)
-        file.flush()
-        os.fsync(file.fileno())
+            with part.open("ab") as file:
+                if re.match("https?://", source):
+                    _download(source, file, progress)
+                else:
+                    _copy(Path(source), file)
+                file.flush()
+                os.fsync(file.fileno())
+        except UserError:
+            if not part.stat().st_size:
+                part.unlink()
+            raise
         try:
             check(part)
         except UserError:
@@ -52,11 +59,27 @@ def fetch(source: str, path: Path, check: Callable[[Path], None], progress: Prog
         os.replace(part, path)
 
 
+@contextlib.contextmanager
+def _locked(part: Path) -> Iterator[None]:
+    """Keeps other processes from downloading to ``part``. Raises UserError where one does already.
+
+    Windows has no such lock, and there a second file handle would keep ``part`` from being renamed.
+    """
+    if fcntl is None:
+        yield
+        return
+    with part.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"{part}: another process is downloading this file; wait for it") from None
+        yield
+
+
 def _copy(source: Path, file: BinaryIO) -> None:
     try:
         origin = source.open("rb")
     except OSError as error:
-        Path(file.name).unlink()
         missing = isinstance(error, FileNotFoundError)
         what = "no such file in the mirror" if missing else f"cannot be read: {error.strerror}"
         raise UserError(f"{source}: {what}") from None
@@ -86,7 +109,8 @@ def _download(url: str, file: BinaryIO, progress: Progress | None) -> None:
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise UserError(f"{url}: cannot be reached: {_reason(error)}; {_advice(file)}") from None
+        advice = _advice(Path(file.name), have)
+        raise UserError(f"{url}: cannot be reached: {_reason(error)}; {advice}") from None
     if total is not None and have < total:
         raise UserError(f"{url}: the connection broke at {have} of {total} bytes; run again to go on")
 
@@ -104,9 +128,7 @@ def _reason(error: BaseException) -> str:
     return " ".join(str(text).split())
 
 
-def _advice(file: BinaryIO) -> str:
-    path = Path(file.name)
-    if path.stat().st_size:
+def _advice(part: Path, have: int) -> str:
+    if have:
         return "run again to go on"
-    path.unlink()
-    return f"without a network put {path.stem} into {path.parent}/, or set GLUON_SSD_MIRROR"
+    return f"without a network put {part.stem} into {part.parent}/, or set GLUON_SSD_MIRROR"

@@ -115,8 +115,22 @@ report() {
 
 start=$(date +%s) started=$(date '+%Y-%m-%d %r')
 report "STARTING TIMING RUN AT $started"
+# A signal ends a training once its state is saved. So this script passes on what it alone may have got, and waits:
+# when the first process of a task has ended, Slurm and docker kill the others.
+set -m
+"${command[@]}" &
+training=$!
+for signal in INT TERM; do
+    # shellcheck disable=SC2064  # the number and the name are known now
+    trap "kill -s $signal -- -$training 2>/dev/null || true" "$signal"
+done
 status=0
-"${command[@]}" || status=$?
+wait "$training" || status=$?
+# A signal ends a wait, not the training.
+while kill -0 "$training" 2>/dev/null; do
+    status=0
+    wait "$training" || status=$?
+done
 ((status == 0)) || exit "$status"
 report "ENDING TIMING RUN AT $(date '+%Y-%m-%d %r')"
 report "RESULT,SINGLE_STAGE_DETECTOR,,$(($(date +%s) - start)),$SUBMITTER,$started"

@@ -1,8 +1,10 @@
 """``gluon-ssd check``: what it finds, at which level, and what it leaves behind."""
 
+import json
 import re
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -51,6 +53,20 @@ def test_broken_files_are_errors(whole_check, tmp_path, decode):
     assert found[what] == (ERROR, 1, ["5.jpg: 48x64, annotated as 64x48"])
     assert "train: 1 of 6 images usable" in outcome.out
     assert "4 kind(s) of error would harm a training" in outcome.out
+
+
+def test_files_are_named_as_one_can_open_them_from_here(cli, tmp_path, monkeypatch):
+    root = sound(tmp_path / "sets" / "mine")
+    (root / "train" / "1.jpg").write_bytes(b"")
+    shutil.copy(root / "train" / "2.jpg", root / "val" / "4.jpg")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    out = cli("check", "../sets/mine", "--model", "ssd_tiny", "--output", "report").out
+    assert "1 images of 0 bytes: ../sets/mine/train/1.jpg: 0 bytes" in out
+    assert "val ../sets/mine/val/4.jpg = train ../sets/mine/train/2.jpg" in out
+    content = json.loads(Path("report/findings.json").read_text())
+    assert content["relative_to"] == str(tmp_path / "here")
+    assert f'<p class="path">{root}, against' in Path("report/report.html").read_text()
 
 
 def test_doubles_and_pictures_of_both_splits(check, tmp_path):
@@ -286,7 +302,7 @@ def test_names_cannot_break_the_page(check, tmp_path):
 def test_the_page_shows_the_pictures_beside_it(whole_check, tmp_path):
     whole_check(sound(tmp_path / "set"))
     page = (tmp_path / "report" / "report.html").read_text()
-    shown = re.findall(r"src='([^']+)'", page)
+    shown = re.findall(r'src="([^"]+)"', page)
     assert sorted(shown) == sorted(path.name for path in (tmp_path / "report").glob("*.png"))
     assert "http" not in page
     sheet = Image.open(tmp_path / "report" / "train_augmented.png")

@@ -7,7 +7,6 @@ import pytest
 from gluon_ssd import get_model, list_models
 from gluon_ssd.convert import convert_file, read_params, write_params
 from gluon_ssd.convert.conversion import Source, recognise
-from gluon_ssd.convert.names import torch_entries
 from gluon_ssd.model_zoo.registry import model_outline
 
 
@@ -20,7 +19,7 @@ def test_every_detector_is_recognised_by_its_names(tmp_path, model):
     paths = {path: blank[p.name] for path, p in net._collect_params_with_prefix().items()}
     states = [("params", blank), ("params", paths)]
     if model != "ssd_tiny":
-        rows = [(e.sources, e.split(blank[e.name])) for e in torch_entries(net)]
+        rows = [(e.sources, e.split(blank[e.name])) for e in net.reference_names()]
         states.append(("torch", {name: part for names, parts in rows for name, part in zip(names, parts)}))
     for kind, state in states:
         assert recognise(Source(tmp_path / "a", kind, state)) == model

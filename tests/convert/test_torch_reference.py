@@ -68,7 +68,7 @@ def extra(state, x, name, norms, stride=1, padding=0):
 
 
 def ssd(state, x, stem, stages, norm):
-    """SSD300 by its description: (B, 4, 8732) box codes and (B, 81, 8732) logits, size-major."""
+    """SSD300 by its description: (B, 4, 8732) box deltas and (B, 81, 8732) logits, size-major."""
     maps = [body(state, x, stem, stages, (1, 2, 1))[-1]]
     for index, (stride, padding) in enumerate(EXTRAS):
         name = f"additional_blocks.{index}"
@@ -85,7 +85,7 @@ def ssd(state, x, stem, stages, norm):
 
 
 def retinanet(state, x, pyramid, convs, groups):
-    """RetinaNet by its description: (B, A, K) logits and (B, A, 4) box codes."""
+    """RetinaNet by its description: (B, A, K) logits and (B, A, 4) box deltas."""
 
     def conv(x, name, stride=1):
         weight = state[f"{name}.weight"]
@@ -151,12 +151,12 @@ def test_the_written_file_of_an_ssd_gives_our_outputs(tmp_path, model, style):
 
     net, state = network(model, tmp_path)
     image = image_of(300, 300)
-    logits, codes = (array.asnumpy()[0] for array in net(mx.nd.array(image)))
+    logits, deltas = (array.asnumpy()[0] for array in net(mx.nd.array(image)))
     with torch.no_grad():
         loc, conf = (head.numpy()[0].T for head in ssd(state, torch.from_numpy(image), **style))
     order = spatial_major(SSD300_COCO)
     assert np.abs(logits - conf[order]).max() < 1e-5 * np.abs(conf).max()
-    assert np.abs(codes - loc[order]).max() < 1e-5 * np.abs(loc).max()
+    assert np.abs(deltas - loc[order]).max() < 1e-5 * np.abs(loc).max()
 
 
 @pytest.mark.parametrize(
@@ -169,18 +169,18 @@ def test_the_written_file_of_an_ssd_gives_our_outputs(tmp_path, model, style):
 def test_the_written_file_of_a_retinanet_gives_our_outputs(tmp_path, model, style, channels):
     import mxnet as mx
 
-    from gluon_ssd.convert.names import COCO_IDS
+    from gluon_ssd.data.coco_names import COCO_IDS
 
     net, state = network(model, tmp_path)
     image = image_of(128, 96)
-    logits, codes = (array.asnumpy() for array in net(mx.nd.array(image)))
+    logits, deltas = (array.asnumpy() for array in net(mx.nd.array(image)))
     with torch.no_grad():
         conf, loc = (head.numpy() for head in retinanet(state, torch.from_numpy(image), **style))
     assert conf.shape[2] == channels
     if channels == 91:  # by raw category id
         conf = conf[..., [COCO_IDS[name] for name in net.classes]]
     assert np.abs(logits - conf).max() < 1e-5 * np.abs(conf).max()
-    assert np.abs(codes - loc).max() < 1e-5 * np.abs(loc).max()
+    assert np.abs(deltas - loc).max() < 1e-5 * np.abs(loc).max()
 
 
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])

@@ -264,6 +264,7 @@ def test_an_exception_in_the_consumer_ends_the_threads(data, error):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("gluon_ssd-loader")]
 
 
+@pytest.mark.usefixtures("sigint")
 def test_interrupt_while_waiting(data):
     """Ctrl-C arrives while the consumer waits for a slow batch."""
     begun = threading.Event()

@@ -31,6 +31,15 @@ def last(run_dir):
     return read_checkpoint(run_dir / "checkpoints/last.ckpt").progress
 
 
+def same_checkpoints(run_dir, other_dir):
+    """Both runs ended in the same state, bit for bit."""
+    (arrays, state), (others, other) = (
+        read_archive(folder / "checkpoints/last.ckpt") for folder in (run_dir, other_dir)
+    )
+    assert state["progress"] == other["progress"]
+    assert [name for name in arrays if arrays[name].tobytes() != others[name].tobytes()] == []
+
+
 def test_horovodrun_starts_a_training(data, tmp_path):
     """With a group norm over both ranks, gradients in two bundles, scores computed aside; rank 1 is slow."""
     horovodrun = Path(sys.executable).with_name("horovodrun")
@@ -103,7 +112,7 @@ def test_a_killed_rank_ends_the_others_and_fewer_go_on(data, tmp_path):
     resume = ("-m", "gluon_ssd", "train", "--resume", "--epochs", 1, "--output")
     printed = run(2, *resume, output)
     assert "2 processes go on with what 3 have begun" in printed
-    batches = int(re.search(r"training on (\d+) of 28 images", printed)[1]) // 4
+    batches = int(re.search(r"training on (\d+) images", printed)[1]) // 4
     assert last(output).step == 3 + batches - 4
     assert (last(output).epoch, last(output).batch, last(output).processes) == (2, 0, 2)
     alone = run(1, *resume, tmp_path / "copy")
@@ -127,11 +136,8 @@ def test_two_ranks_resume_bit_for_bit(data, tmp_path):
     run(2, *flags, "--max-steps", 4, "--output", tmp_path / "whole")
     run(2, *flags, "--max-steps", 2, "--output", tmp_path / "run")
     run(2, "-m", "gluon_ssd", "train", "--resume", "--output", tmp_path / "run", "--max-steps", 4)
-    (arrays, state), (others, other) = (
-        read_archive(tmp_path / name / "checkpoints/last.ckpt") for name in ("whole", "run")
-    )
-    assert state["progress"] == other["progress"] and state["progress"]["step"] == 4
-    assert [name for name in arrays if arrays[name].tobytes() != others[name].tobytes()] == []
+    same_checkpoints(tmp_path / "run", tmp_path / "whole")
+    assert last(tmp_path / "run").step == 4
 
 
 def test_a_mistake_on_one_rank_is_told_by_all(data, tmp_path):
@@ -147,11 +153,37 @@ def test_an_interrupt_leaves_no_traceback_and_names_the_checkpoint(data, tmp_pat
     output = tmp_path / "run"
     flags = (*TRAIN, "--data", data, "--output", output, "--epochs", 2, *NO_EVALUATION)
     results = finish(start(2, RANK, "stops:0:3", *flags, "--checkpoint-steps", 2), timeout=120)
-    assert [status for status, _, _ in results] == [130, 1], results
-    advice = f"to go on from the last checkpoint: gluon-ssd train --resume --output {output}\n"
-    assert f"interrupted in epoch 1, step 2; {advice}" in results[0][2]
+    assert [status for status, _, _ in results] == [130, 130], results
+    command = f"gluon-ssd train --resume --output {output}\n"
+    assert f"interrupted in epoch 1, step 2; its state is saved; to go on: {command}" in results[0][2]
     assert "Traceback" not in results[0][2], results[0][2]
-    assert re.search(rf"error: rank 0 on \S+ ended: it was interrupted; {advice}", results[1][2])
+    line = rf"error: rank 0 on \S+ ended: it was interrupted; to go on from the last checkpoint: {command}"
+    assert re.search(line, results[1][2])
+
+
+def test_a_signal_to_one_rank_stops_all_at_the_same_step(data, tmp_path):
+    """Rank 0 learns of it with the step after; a run with a checkpoint there is the same to the last bit."""
+    flags = (*TRAIN, "--data", data, *NO_EVALUATION, "--epochs", 2)
+    results = finish(start(2, RANK, "gets:1:3", *flags, "--output", tmp_path / "run"))
+    assert [status for status, _, _ in results] == [143, 143], results
+    command = f"gluon-ssd train --resume --output {tmp_path / 'run'}\n"
+    line = f"interrupted by SIGTERM in epoch 1, step 4; its state is saved; to go on: {command}"
+    assert [err for _, _, err in results] == [line, ""]
+    assert last(tmp_path / "run").step == 4
+    run(2, "-m", "gluon_ssd", "train", "--resume", "--output", tmp_path / "run", "--max-steps", 5)
+    whole = ("-m", "gluon_ssd", *flags, "--output", tmp_path / "whole")
+    run(2, *whole, "--max-steps", 5, "--checkpoint-steps", 4)
+    same_checkpoints(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_signal_in_evaluation_ends_all_at_once(data, tmp_path):
+    output = tmp_path / "run"
+    flags = (*TRAIN, "--data", data, "--output", output, "--max-steps", 1, "--eval-batch-size", 1)
+    results = finish(start(2, RANK, "leaves:1:1", *flags))
+    assert [status for status, _, _ in results] == [143, 143], results
+    line = "error: rank 1 on .* ended: it was interrupted; to go on from the last checkpoint: gluon-ssd train"
+    assert re.search(line, results[0][2]) and "Traceback" not in results[0][2] + results[1][2]
+    assert (last(output).step, last(output).evaluated) == (1, 0)
 
 
 def test_a_rank_that_is_through_stays_until_its_last_step_is_done(data, tmp_path):

@@ -10,7 +10,7 @@ from launching import REPOSITORY, environment, finish, free_port, need_horovod
 from gluon_ssd.data.shapes import make_shapes
 from gluon_ssd.engine.checkpoint import read_checkpoint
 
-# Rendezvous, gloo and the lifeline all have to go over the wire between them.
+# Rendezvous, gloo and the heartbeat all have to go over the wire between them.
 HOSTS = ("gssd-one", "gssd-two")
 ADDRESSES = ("10.213.7.1", "10.213.7.2")
 

@@ -22,6 +22,8 @@ BOMB = '<!DOCTYPE a [<!ENTITY b "{}"><!ENTITY c "{}">]><annotation>&c;</annotati
         (voc_xml() + "<", ["a.xml: not XML (line 1"]),
         ("", ["a.xml: not XML (line 1, column 0: no element found)"]),
         ("<html/>", ["a.xml: begins with <html>"]),
+        ('<?xml version="1.0" encoding="GB2312"?><annotation/>', ["its encoding cannot be read (multi"]),
+        ('<?xml version="1.0" encoding="mine"?><annotation/>', ["its encoding cannot be read (unknown"]),
         (BOMB, ["a.xml: has a document type (<!DOCTYPE ...>)"]),
         (BOMB.encode("utf-16"), ["a.xml: has a document type (<!DOCTYPE ...>)"]),
     ],
@@ -45,9 +47,9 @@ def test_unsound_voc_folders(cli, voc, tmp_path, image):
     refused(cli("convert-data", "voc", "out"), "classes.txt: the class 'cat' is listed twice")
     (voc / "classes.txt").unlink()
     (voc / "ImageSets" / "Main" / "val.txt").write_text("b\nc\n")
-    refused(cli("convert-data", "voc", "out"), "val.txt line 2: Annotations/c.xml does not exist")
+    refused(cli("convert-data", "voc", "out"), "val.txt line 2: voc/Annotations/c.xml does not exist")
     (voc / "ImageSets" / "Main" / "val.txt").write_text("b\nx/c 1\n")
-    refused(cli("convert-data", "voc", "out"), "val.txt line 2: Annotations/x/c.xml does not exist")
+    refused(cli("convert-data", "voc", "out"), "val.txt line 2: voc/Annotations/x/c.xml does not exist")
 
 
 def test_a_voc_image_that_is_missing(cli, voc):
@@ -65,7 +67,8 @@ def test_images_of_one_name_in_sub_folders(cli, voc, image):
     (voc / "JPEGImages" / "a.jpg").unlink()
     for folder in ("x", "y"):
         image(voc / "JPEGImages" / folder / "a.jpg")
-    refused(cli("convert-data", "voc", "out"), "JPEGImages: x/a.jpg and y/a.jpg are both called 'a.jpg'")
+    pair = "voc/JPEGImages/x/a.jpg and voc/JPEGImages/y/a.jpg"
+    refused(cli("convert-data", "voc", "out"), f"error: {pair} are both called 'a.jpg'")
 
 
 def test_an_image_that_is_none(cli, voc):
@@ -101,8 +104,8 @@ def test_an_unsound_yolo_line(cli, yolo, tmp_path, line, part):
         ("names: {0: a, 2: b}\ntrain: images/train\n", "the keys of 'names' must be 0 to 1"),
         ("names: [a, b]\nnc: 3\ntrain: images/train\n", "'nc' is 3 but 'names' has 2"),
         ("names: [a, b, c]\n", "lacks 'train'"),
-        ("names: [a, b, c]\ntrain: gone\n", "'train' names gone, which is no folder or list"),
-        ("names: [a, b, c]\ntrain: [x, y]\n", "'train' names x, which is no folder or list"),
+        ("names: [a, b, c]\ntrain: gone\n", "'train' names gone, and there is no folder or list yolo/gone"),
+        ("names: [a, b, c]\ntrain: [x, y]\n", "'train' names x, and there is no folder or list yolo/x; "),
         ("names: [a, b, c]\ntrain: [1]\n", "'train' is [1]; it must be a folder of images, a list file"),
         ("names: [a", "not YAML (line 1"),
         ("!!python/object/apply:os.system [id]", "not YAML (line 1"),
@@ -147,7 +150,8 @@ def test_unsound_yolo_folders(cli, yolo, image):
     refused(cli("convert-data", "yolo", "out"), "b.txt: its image b.* is not in ", "--missing skip")
     (yolo / "labels" / "val" / "b.txt").unlink()
     image(yolo / "images" / "val" / "a.png")
-    refused(cli("convert-data", "yolo", "out"), "a.jpg and a.png share the label file a.txt")
+    pair = "yolo/images/val/a.jpg and yolo/images/val/a.png"
+    refused(cli("convert-data", "yolo", "out"), f"error: {pair} share the label file yolo/labels/val/a.txt")
     (yolo / "data.yaml").unlink()
     refused(
         cli("convert-data", "yolo", "out"),

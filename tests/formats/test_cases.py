@@ -58,7 +58,7 @@ RIGHT = {
     ),
     "roboflow_yolo_no_test": (
         {"train": [("train.jpg", "cat", BOX, 0)], "val": [("valid.jpg", "cat", BOX, 0)]},
-        "'test' names ../test/images, which is no folder or list; that split is left out",
+        "'test' names ../test/images, and there is no folder or list ",
     ),
     "voc_no_size": (
         {"train": [("a.jpg", "cat", BOX, 0)]},

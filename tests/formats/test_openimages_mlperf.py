@@ -114,7 +114,8 @@ def test_classes_that_are_not_described_are_told_of(train):
 
 def test_missing_images_and_columns_are_told_of_and_nothing_is_written(train):
     (train / "data" / "c.jpg").unlink()
-    with pytest.raises(UserError, match="data: 1 of 2 images are missing, first c.jpg"):
+    message = f"detections.csv: 1 of 2 images are missing, first {train / 'data' / 'c.jpg'};"
+    with pytest.raises(UserError, match=message):
         write(train)
     lines = [",".join(line.split(",")[:11]) for line in (CSV + ROWS).splitlines()]
     (train / "labels" / "detections.csv").write_text("\n".join(lines) + "\n")

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from golden import FOLDER
 
+from gluon_ssd.data.preprocess import Preprocess
+from gluon_ssd.data.transforms import crop_attempts, training_transform
 from gluon_ssd.engine import train as train_module
 from gluon_ssd.engine.build import make_schedule
-from gluon_ssd.engine.mlperf.log import CROP_ATTEMPTS, MlperfLog, settings, submission_fields
-from gluon_ssd.engine.mlperf.rules import RULES, rules_for, tensor_names
-from gluon_ssd.engine.observer import RunFacts, RunObserver, observer_for
-from gluon_ssd.engine.setup import training_transform
+from gluon_ssd.engine.callbacks import RunInfo, callbacks_of
+from gluon_ssd.engine.mlperf.log import MlperfLog, settings, submission_fields
+from gluon_ssd.engine.mlperf.rules import find_rules, rules_for
 from gluon_ssd.engine.train import run_training
 from gluon_ssd.errors import UserError
 from gluon_ssd.model_zoo.registry import model_outline
@@ -165,8 +166,8 @@ def test_settings_are_those_of_a_published_log(tmp_path):
     # Fujitsu's result_0.txt of MLPerf Training 1.1, PRIMERGY GX2460 M1: 4 GPUs, 114 images each.
     recipe = Recipe(batch_size=114, lr=0.003157, warmup_epochs=3, weight_decay=1.3e-4, seed=1322250688)
     schedule = make_schedule(recipe, 117266, processes=4)
-    facts = RunFacts(recipe, tmp_path, None, schedule, 117266, 5000, processes=4)
-    assert settings(facts, RULES["1.1.0"]) == {
+    info = RunInfo(recipe, tmp_path, None, schedule, 117266, 5000, processes=4)
+    assert settings(info, find_rules("1.1.0")) == {
         "seed": 1322250688,
         "train_samples": 117266,
         "eval_samples": 5000,
@@ -190,8 +191,8 @@ def test_settings_of_retinanet(tmp_path):
     for warmup in ({"warmup_epochs": 1}, {"warmup_steps": 4571}):
         recipe = Recipe(**values, **warmup)
         schedule = make_schedule(recipe, 1170301, processes=8)
-        facts = RunFacts(recipe, tmp_path, None, schedule, 1170301, 24781, processes=8)
-        assert settings(facts, RULES["5.1.0"]) == {
+        info = RunInfo(recipe, tmp_path, None, schedule, 1170301, 24781, processes=8)
+        assert settings(info, find_rules("5.1.0")) == {
             "seed": 0,
             "train_samples": 1170301,
             "eval_samples": 24781,
@@ -207,13 +208,13 @@ def test_settings_of_retinanet(tmp_path):
 
 def test_batch_norm_span_counts_the_processes_of_a_group(tmp_path):
     recipe = Recipe(batch_size=24, accumulate=2)
-    facts = RunFacts(recipe, tmp_path, None, make_schedule(recipe, 117266), 117266, 5000, bn_group=2)
-    found = settings(facts, RULES["1.1.0"])
+    info = RunInfo(recipe, tmp_path, None, make_schedule(recipe, 117266), 117266, 5000, bn_group=2)
+    found = settings(info, find_rules("1.1.0"))
     assert (found["model_bn_span"], found["gradient_accumulation_steps"]) == (48, 2)
 
 
 def test_max_samples_is_what_the_random_crop_tries():
-    assert training_transform("ssd", model_outline("ssd_resnet34").preprocess).attempts == CROP_ATTEMPTS
+    assert training_transform("ssd", Preprocess()).attempts == crop_attempts("ssd")
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,7 @@ def test_max_samples_is_what_the_random_crop_tries():
     ],
 )
 def test_tensors_go_by_the_names_in_the_rules(model, file):
-    names = tensor_names(model_outline(model))
+    names = model_outline(model).mlperf_tensors()
     assert sorted(names) == sorted((FOLDER / file).read_text().split())
 
 
@@ -277,26 +278,25 @@ def test_caches_count_as_cleared_only_where_somebody_says_so(logged, monkeypatch
 )
 def test_what_could_not_be_submitted_is_refused_at_the_start(changes, message):
     with pytest.raises(UserError) as caught:
-        observer_for(Recipe(**{"target_map": 0.2, "mlperf_log": True, **changes}))
+        callbacks_of(Recipe(**{"target_map": 0.2, "mlperf_log": True, **changes}))
     assert message in str(caught.value)
 
 
 def test_a_division_there_is_not(monkeypatch):
     monkeypatch.setenv("MLPERF_SUBMISSION_DIVISION", "locked")
     with pytest.raises(UserError, match="DIVISION is 'locked'; it must be one of closed, open"):
-        observer_for(Recipe(target_map=0.2, mlperf_log=True))
+        callbacks_of(Recipe(target_map=0.2, mlperf_log=True))
 
 
 def test_without_the_package_the_error_names_the_extra(monkeypatch):
     for name in ("mlperf_logging", "mlperf_logging.mllog"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UserError, match=r'pip install "gluon_ssd\[mlperf\]"'):
-        observer_for(Recipe(target_map=0.2, mlperf_log=True))
+        callbacks_of(Recipe(target_map=0.2, mlperf_log=True))
 
 
 def test_only_the_first_process_writes_and_only_if_asked():
-    assert type(observer_for(Recipe(target_map=0.2, mlperf_log=True), rank=1)) is RunObserver
-    assert type(observer_for(Recipe())) is RunObserver
+    assert callbacks_of(Recipe(target_map=0.2, mlperf_log=True), rank=1) == callbacks_of(Recipe()) == []
 
 
 def test_a_full_disk_is_told(monkeypatch):

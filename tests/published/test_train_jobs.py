@@ -3,6 +3,9 @@
 import os
 import shlex
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,30 @@ def test_run_and_time_reports_seconds_once_and_passes_the_status_on(shell, tmp_p
     assert shell(line, PYTHON=str(fake), SLURM_PROCID="1").stdout == "ran PG\n"
     done = shell(line, PYTHON=str(fake), FAKE_STATUS="3")
     assert done.returncode == 3 and "RESULT" not in done.stdout
+
+
+@pytest.mark.usefixtures("sigint")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
+def test_run_and_time_waits_for_a_training_that_is_told_to_end(tmp_path, number, send):
+    """Whether the script alone gets the signal, as from docker, or its whole group, as from a terminal."""
+    fake = tmp_path / "python"
+    fake.write_text(
+        f"#!{sys.executable}\nimport signal, sys, time\n"
+        "def save(number, frame):\n    time.sleep(0.5)\n    print('saved', flush=True)\n"
+        "    sys.exit(128 + number)\n"
+        "for number in (signal.SIGINT, signal.SIGTERM):\n    signal.signal(number, save)\n"
+        "print('begun', flush=True)\ntime.sleep(60)\n"
+    )
+    fake.chmod(0o755)
+    command = [FOLDER / "run_and_time.sh", "--gpus", "1"]
+    env = {**os.environ, "PYTHON": str(fake), "BIND": "off"}
+    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    lines = iter(process.stdout.readline, "begun\n")
+    assert [line.split()[0] for line in lines] == ["STARTING"]
+    send(process.pid, number)
+    rest, _ = process.communicate(timeout=30)
+    assert (rest, process.returncode) == ("saved\n", 128 + number)
 
 
 def test_slurm_job_repeats_clears_caches_and_mounts(shell):

@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import Sequence
 
 import numpy as np
 
-from gluon_ssd.anchors import AnchorGrid
+from gluon_ssd.boxes import ltrb_to_xywh
 
 # SSD takes a default box above this overlap for an object, RetinaNet from it on.
 MATCHING_IOU = 0.5
+# In pixels: float32 rounds the sides of an anchor differently at each place.
+_SAME_PLACE = 0.001
+
+
+@dataclass(frozen=True)
+class AnchorGrid:
+    """Anchors of one shape that stand at every crossing of columns and rows. Fractions of the input, float64.
+
+    ``sizes`` (1, 2): width and height; ``xs`` (columns,) and ``ys`` (rows,): centres, ascending.
+    """
+
+    sizes: np.ndarray
+    xs: np.ndarray
+    ys: np.ndarray
+
+
+def grids_of(anchors: np.ndarray, input_size: tuple[int, int]) -> list[AnchorGrid]:
+    """(A, 4) ltrb pixels of an input (height, width) as grids: all its anchors, in any order.
+
+    Rows with the same columns make one grid, so that the anchors of a feature map need one per shape.
+    """
+    xywh = ltrb_to_xywh(anchors.astype(np.float64))
+    rounded = np.rint(xywh / _SAME_PLACE)
+    xywh, rounded = (array[np.lexsort(rounded[:, [0, 1, 3, 2]].T)] for array in (xywh, rounded))
+    starts = np.flatnonzero((np.diff(rounded[:, 1:], axis=0, prepend=np.nan) != 0).any(axis=1))
+    rows: dict[tuple[bytes, bytes], list[np.ndarray]] = defaultdict(list)
+    for start, stop in zip(starts, [*starts[1:], len(xywh)]):
+        shape, columns = rounded[start, 2:].tobytes(), rounded[start:stop, 0].tobytes()
+        rows[shape, columns].append(xywh[start:stop])
+    width, height = input_size[::-1]
+    return [
+        AnchorGrid(
+            np.mean(alike, axis=(0, 1))[None, 2:] / [width, height],
+            np.mean(alike, axis=0)[:, 0] / width,
+            np.mean(alike, axis=1)[:, 1] / height,
+        )
+        for alike in rows.values()
+    ]
 
 
 def best_iou(boxes: np.ndarray, grids: Sequence[AnchorGrid]) -> np.ndarray:

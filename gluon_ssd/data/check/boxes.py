@@ -19,14 +19,17 @@ TINY = 4
 _MOST = 1000
 
 
-def judge_boxes(file: CocoFile, findings: Findings) -> None:
-    """Boxes that cannot be what they are read as, that training drops or clips, and those given twice."""
+def judge_boxes(file: CocoFile, names: Sequence[str], findings: Findings) -> None:
+    """Boxes that cannot be what they are read as, that training drops or clips, and those given twice.
+
+    ``names``: of the images.
+    """
     for doubt in misread(file):
         findings.add(ERROR if doubt.error else WARNING, doubt.text, [str(file.path)], doubt.cure)
     _, sized, inside, over = fit_boxes(file)
 
     def named(mask: np.ndarray) -> list[str]:
-        return [_annotation(file, index) for index in np.flatnonzero(mask).tolist()]
+        return [_annotation(file, names, index) for index in np.flatnonzero(mask).tolist()]
 
     findings.add(
         WARNING, "boxes without width or height", named(~sized), "dropped in training; correct 'bbox'"
@@ -52,9 +55,9 @@ def judge_boxes(file: CocoFile, findings: Findings) -> None:
     )
 
 
-def _annotation(file: CocoFile, index: int) -> str:
+def _annotation(file: CocoFile, names: Sequence[str], index: int) -> str:
     box = ", ".join(f"{side:g}" for side in file.xywh[index])
-    return f"{file.file_names[file.image_index[index]]}: annotation {file.ids[index]}, bbox [{box}]"
+    return f"{names[file.image_index[index]]}: annotation {file.ids[index]}, bbox [{box}]"
 
 
 def _doubles(file: CocoFile) -> np.ndarray:
@@ -66,10 +69,11 @@ def _doubles(file: CocoFile) -> np.ndarray:
     return doubled
 
 
-def judge_records(records: Sequence[Record], findings: Findings) -> None:
-    """Images that hold nothing to learn from."""
-    empty = [record.path.name for record in records if not len(record.boxes)]
-    crowds = [record.path.name for record in records if len(record.boxes) and record.crowd.all()]
+def judge_records(records: Sequence[Record], names: Sequence[str], findings: Findings) -> None:
+    """Images that hold nothing to learn from, by their ``names``."""
+    named = list(zip(names, records))
+    empty = [name for name, record in named if not len(record.boxes)]
+    crowds = [name for name, record in named if len(record.boxes) and record.crowd.all()]
     used = "training leaves them out" if findings.split == "train" else "anything found there is wrong"
     findings.add(NOTE, "images without objects", empty, used, _MOST)
     findings.add(NOTE, "images with crowd regions only", crowds, "nothing to find there", _MOST)

@@ -9,8 +9,7 @@ from typing import Mapping, Sequence
 
 import numpy as np
 
-from gluon_ssd.anchors import AnchorGrid
-from gluon_ssd.data.check.anchors import best_iou
+from gluon_ssd.data.check.anchors import AnchorGrid, best_iou
 from gluon_ssd.data.check.boxes import judge_boxes, judge_classes, judge_records, judge_sizes
 from gluon_ssd.data.check.files import (
     CORRUPT,
@@ -18,7 +17,7 @@ from gluon_ssd.data.check.files import (
     FINE,
     MISSING,
     FileFacts,
-    Place,
+    Location,
     same_content,
     scan_files,
 )
@@ -65,6 +64,10 @@ class Source:
     def annotation(self) -> Path:
         """The annotation file, the manifest, or the data set that was converted."""
         return self.file.path
+
+    def shown(self, file_name: str) -> str:
+        """Return what a message calls a picture: the path of its file, but in record files the name alone."""
+        return file_name if self.manifest else os.path.join(self.images_dir, file_name)
 
 
 @dataclass(frozen=True)
@@ -127,8 +130,8 @@ def check_dataset(
     classes = tuple(name for name in first.names if name not in unused_parents(first))
     splits = {}
     for name, source in sources.items():
-        places = [scan.place(name, file_name) for file_name in files[name].file_names]
-        facts = [scan.facts[place] for place in places]
+        locations = [scan.place(name, file_name) for file_name in files[name].file_names]
+        facts = [scan.facts[place] for place in locations]
         splits[name] = _check_split(name, source, files[name], facts, classes, target, notes[name])
     _add_doubles(scan, sources, files, notes)
     both = Findings("")
@@ -152,24 +155,24 @@ class _Scan:
     ) -> None:
         self._sources = sources
         self._real: dict[str, str] = {}
-        found: dict[str, Place] = {}
+        found: dict[str, Location] = {}
         for name, file in files.items():
             manifest = sources[name].manifest
             for index, file_name in enumerate(file.file_names):
                 path = self._path(name, file_name)
                 found.setdefault(path, manifest.pictures[index] if manifest else Path(path))
-        self._places = {path: number for number, path in enumerate(found)}
-        places = list(found.values())
-        progress.start("looking at images", len(places))
-        self.facts = scan_files(places, workers, progress, decode)
+        self._numbers = {path: number for number, path in enumerate(found)}
+        locations = list(found.values())
+        progress.start("looking at images", len(locations))
+        self.facts = scan_files(locations, workers, progress, decode)
         progress.stop()
         there = [index for index, fact in enumerate(self.facts) if fact.length]
         lengths = [self.facts[index].length for index in there]
         progress.start("comparing images", len(there))
-        groups = same_content([places[index] for index in there], lengths, workers, progress)
+        groups = same_content([locations[index] for index in there], lengths, workers, progress)
         progress.stop()
         # By place: the place of the first file with the same content.
-        self._first = list(range(len(places)))
+        self._first = list(range(len(locations)))
         for group in groups:
             for member in group:
                 self._first[there[member]] = there[group[0]]
@@ -186,7 +189,7 @@ class _Scan:
 
     def place(self, split: str, file_name: str) -> int:
         """The index in ``facts``."""
-        return self._places[self._path(split, file_name)]
+        return self._numbers[self._path(split, file_name)]
 
     def content(self, split: str, file_name: str) -> int | None:
         """A number that files of equal content share; None for a file without any."""
@@ -195,7 +198,7 @@ class _Scan:
 
     def lists(self, path: str) -> bool:
         """Whether any split lists this file."""
-        return path in self._places
+        return path in self._numbers
 
 
 def _check_split(
@@ -211,10 +214,11 @@ def _check_split(
     records, dropped, _ = make_records(file, source.images_dir, class_of, source.orientation)
     if source.manifest is not None:
         records = source.manifest.attach(records)
-    usable = _judge_files(file, facts, findings)
-    _judge_orientations(records, facts, findings)
-    judge_boxes(file, findings)
-    judge_records(records, findings)
+    names = [source.shown(file_name) for file_name in file.file_names]
+    usable = _judge_files(file, names, facts, findings)
+    _judge_orientations(names, records, facts, findings)
+    judge_boxes(file, names, findings)
+    judge_records(records, names, findings)
     objects = [record.objects() for record in records]
     labels = np.concatenate([label for _, label in objects])
     counts = np.bincount(labels, minlength=len(classes))
@@ -223,21 +227,23 @@ def _check_split(
     fractions = np.concatenate([boxes * scale for (boxes, _), scale in zip(objects, scales)])
     sides = (fractions[:, 2:] - fractions[:, :2]) * target.input_size[::-1]
     overlaps = best_iou(fractions, target.grids)
-    names = [record.path.name for record, (boxes, _) in zip(records, objects) for _ in boxes]
-    judge_sizes(names, sides, overlaps, target.model, findings)
+    of_objects = [name for name, (boxes, _) in zip(names, objects) for _ in boxes]
+    judge_sizes(of_objects, sides, overlaps, target.model, findings)
     return SplitCheck(
         name, source.annotation, source.images_dir, records, facts, usable, counts, sides, overlaps, dropped
     )
 
 
-def _judge_files(file: CocoFile, facts: list[FileFacts], findings: Findings) -> np.ndarray:
+def _judge_files(
+    file: CocoFile, names: Sequence[str], facts: list[FileFacts], findings: Findings
+) -> np.ndarray:
     for state, what, advice in _STATES:
-        bad = [f"{n}: {fact.why}" for n, fact in zip(file.file_names, facts) if fact.state == state]
+        bad = [f"{n}: {fact.why}" for n, fact in zip(names, facts) if fact.state == state]
         findings.add(ERROR, what, bad, advice)
     said = list(zip(file.widths.tolist(), file.heights.tolist()))
     other = [
         f"{n}: {fact.size[0]}x{fact.size[1]}, annotated as {size[0]}x{size[1]}"
-        for n, fact, size in zip(file.file_names, facts, said)
+        for n, fact, size in zip(names, facts, said)
         if fact.state == FINE and fact.size is not None and size not in fact.sizes
     ]
     advice = (
@@ -249,16 +255,18 @@ def _judge_files(file: CocoFile, facts: list[FileFacts], findings: Findings) -> 
     return np.array([fact.state == FINE and size in fact.sizes for fact, size in zip(facts, said)], bool)
 
 
-def _judge_orientations(records: list[Record], facts: list[FileFacts], findings: Findings) -> None:
+def _judge_orientations(
+    names: Sequence[str], records: list[Record], facts: list[FileFacts], findings: Findings
+) -> None:
     """Every picture that EXIF turns, and which of its two frames its boxes are taken to be for."""
     told: list[str] = []
     assumed: list[str] = []
-    for record, fact in zip(records, facts):
+    for name, record, fact in zip(names, records, facts):
         header, size = fact.header, (record.width, record.height)
         if header is None or header.orientation == 1 or size not in fact.sizes:
             continue
         taken = "stored" if turn_for(header, size, record.orientation) == 1 else "upright"
-        line = f"{record.path.name}: orientation {header.orientation}, boxes taken for the {taken} picture"
+        line = f"{name}: orientation {header.orientation}, boxes taken for the {taken} picture"
         unsure = record.orientation == "auto" and is_ambiguous(header)
         (assumed if unsure else told).append(line)
     findings.add(NOTE, "images with an EXIF orientation", told, "pixels are turned to agree with the boxes")
@@ -285,15 +293,15 @@ def _add_doubles(
     files: Mapping[str, CocoFile],
     notes: Mapping[str, Findings],
 ) -> None:
-    for name in sources:
+    for name, source in sources.items():
         first: dict[int, str] = {}
         doubles = []
         for file_name in files[name].file_names:
             content = scan.content(name, file_name)
             if content in first:
-                doubles.append(f"{file_name} = {first[content]}")
+                doubles.append(f"{source.shown(file_name)} = {first[content]}")
             elif content is not None:
-                first[content] = file_name
+                first[content] = source.shown(file_name)
         advice = "the same picture more than once; keep one, with the annotations of all"
         notes[name].add(WARNING, "duplicate images", doubles, advice)
 
@@ -307,8 +315,8 @@ def _add_overlap(
     if len(sources) < 2:
         return
     one, other = list(sources)
-    seen = {scan.content(one, name): name for name in files[one].file_names}
-    pairs = [(name, scan.content(other, name)) for name in files[other].file_names]
+    seen = {scan.content(one, name): sources[one].shown(name) for name in files[one].file_names}
+    pairs = [(sources[other].shown(name), scan.content(other, name)) for name in files[other].file_names]
     shared = [f"{other} {name} = {one} {seen[key]}" for name, key in pairs if key is not None and key in seen]
     advice = "the score is better than the truth; take them out of one of the two"
     findings.add(WARNING, f"images of {other} that are in {one} too", shared, advice)
@@ -322,7 +330,7 @@ def _add_unlisted(scan: _Scan, sources: Mapping[str, Source], notes: Mapping[str
             continue
         walked.add(root)
         unlisted = [
-            os.path.relpath(path, root)
+            source.shown(os.path.relpath(path, root))
             for folder, _, leaves in os.walk(root)
             for path in (os.path.join(folder, leaf) for leaf in leaves)
             if is_image_name(path) and not scan.lists(path)

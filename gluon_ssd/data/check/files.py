@@ -21,8 +21,8 @@ from gluon_ssd.data.record_files.shards import PackedPicture
 from gluon_ssd.errors import UserError
 
 FINE, MISSING, EMPTY, CORRUPT = "fine", "missing", "empty", "corrupt"
-# Where a picture is: a file of its own, or a place in a shard.
-Place = Union[Path, PackedPicture]
+# Where a picture is: a file of its own, or a location in a shard.
+Location = Union[Path, PackedPicture]
 # Files handed to the threads at once: bounds what is still done after Ctrl-C.
 _PORTION = 256
 
@@ -48,17 +48,17 @@ class FileFacts:
 
 
 def scan_files(
-    places: Sequence[Place], workers: int, progress: Progress, decode: bool = False
+    locations: Sequence[Location], workers: int, progress: Progress, decode: bool = False
 ) -> list[FileFacts]:
     """Look at every picture; ``decode`` decodes each whole instead of reading headers and end markers."""
-    return list(_in_threads(partial(look_at, decode=decode), places, workers, progress))
+    return list(_in_threads(partial(look_at, decode=decode), locations, workers, progress))
 
 
-def look_at(place: Place, decode: bool = False) -> FileFacts:
+def look_at(location: Location, decode: bool = False) -> FileFacts:
     """Look at one picture: a few kilobytes of a JPEG or PNG file, the whole of anything else."""
-    if isinstance(place, PackedPicture):
-        return _packed(place, decode)
-    return _file(place, decode)
+    if isinstance(location, PackedPicture):
+        return _packed(location, decode)
+    return _file(location, decode)
 
 
 def _packed(picture: PackedPicture, decode: bool) -> FileFacts:
@@ -127,7 +127,7 @@ def _decoded(data: bytes, path: Path) -> FileFacts:
 
 
 def same_content(
-    places: Sequence[Place], lengths: Sequence[int], workers: int, progress: Progress
+    locations: Sequence[Location], lengths: Sequence[int], workers: int, progress: Progress
 ) -> list[list[int]]:
     """Groups of indices of pictures with equal bytes; reads only those that are as long as another."""
     by_length: dict[int, list[int]] = defaultdict(list)
@@ -135,20 +135,20 @@ def same_content(
         by_length[length].append(index)
     suspects = [index for indices in by_length.values() if len(indices) > 1 for index in indices]
     groups: dict[tuple[int, bytes], list[int]] = defaultdict(list)
-    digests = _in_threads(_digest, [places[index] for index in suspects], workers, progress)
+    digests = _in_threads(_digest, [locations[index] for index in suspects], workers, progress)
     for index, digest in zip(suspects, digests):
         if digest is not None:
             groups[lengths[index], digest].append(index)
     return sorted(sorted(indices) for indices in groups.values() if len(indices) > 1)
 
 
-def _digest(place: Place) -> bytes | None:
+def _digest(location: Location) -> bytes | None:
     digest = hashlib.blake2b(digest_size=16)
     try:
-        if isinstance(place, PackedPicture):
-            digest.update(place.read())
+        if isinstance(location, PackedPicture):
+            digest.update(location.read())
             return digest.digest()
-        with open(place, "rb", buffering=0) as stream:
+        with open(location, "rb", buffering=0) as stream:
             for part in iter(lambda: stream.read(1 << 20), b""):
                 digest.update(part)
     except (OSError, UserError):
@@ -157,10 +157,10 @@ def _digest(place: Place) -> bytes | None:
 
 
 def _in_threads(
-    work: Callable[[Place], Any], places: Sequence[Place], workers: int, progress: Progress
+    work: Callable[[Location], Any], locations: Sequence[Location], workers: int, progress: Progress
 ) -> Iterator[Any]:
     with ThreadPoolExecutor(workers, thread_name_prefix="gluon_ssd-check") as pool:
-        for start in range(0, len(places), _PORTION):
-            for result in pool.map(work, places[start : start + _PORTION]):
+        for start in range(0, len(locations), _PORTION):
+            for result in pool.map(work, locations[start : start + _PORTION]):
                 progress.advance(1)
                 yield result

@@ -17,7 +17,7 @@ from gluon_ssd.data.images import check_size
 from gluon_ssd.data.record_files.dali_source import record_source
 from gluon_ssd.data.records import Record, Records
 from gluon_ssd.data.transforms import EvalTransform, SSDTrainTransform
-from gluon_ssd.data.workers import Crew
+from gluon_ssd.data.workers import WorkerPool
 from gluon_ssd.errors import UserError
 
 # Last word of the seeds, beside those of samples.py.
@@ -85,7 +85,7 @@ class DaliLoader(EpochLoader):
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches of the chosen epoch; ``wait_seconds`` counts the time spent waiting for them."""
         epoch = _Epoch(self)
-        for batches in self._work(Crew(epoch.runs, epoch.job, workers=1, prefetch=self.prefetch)):
+        for batches in self._work(WorkerPool(epoch.runs, epoch.job, workers=1, prefetch=self.prefetch)):
             yield from batches
 
     def pipeline(self, order: np.ndarray, epoch: int) -> Any:
@@ -185,7 +185,7 @@ class _Epoch:
 
 
 class _Run:
-    """One run of DALI as a job of the crew."""
+    """One run of DALI as a job of the worker pool."""
 
     slots = 1
 

@@ -58,7 +58,7 @@ def write_mlperf_json(
     absent = [file for file in files if not file.is_file()]
     if absent:
         many = f"{len(absent)} of {len(files)} images are missing"
-        raise UserError(f"{images}: {many}, first {absent[0].name}; complete the download")
+        raise UserError(f"{boxes}: {many}, first {absent[0]}; complete the download")
     with ThreadPoolExecutor(threads) as pool:
         sizes = [header.size for header in pool.map(file_header, files, chunksize=256)]
     with new_text_file(target) as stream:

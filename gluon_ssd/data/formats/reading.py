@@ -82,9 +82,10 @@ class Images:
             exact = [name for name in names if name == key or str(PurePosixPath(name).with_suffix("")) == key]
             names = exact or names
             if len(names) > 1:
+                one, other = (self.folder / name for name in names[:2])
                 raise UserError(
-                    f"{self.folder}: {names[0]} and {names[1]} are both called {key!r}, so that a label may "
-                    "belong to either; rename one"
+                    f"{one} and {other} are both called {key!r}, so that a label may belong to either; "
+                    "rename one"
                 )
             if names:
                 return names[0]

@@ -13,6 +13,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.parsers import expat
 
+from defusedxml.common import DTDForbidden
+from defusedxml.ElementTree import fromstring
+
 from ...errors import UserError, unknown
 from ..coco_json import enclosing
 from ..finder import Finder
@@ -95,7 +98,7 @@ class _Reader:
                 continue
             image, name, respelt = found
             if image in owner:
-                raise UserError(f"{path}: its image {name} is also that of {owner[image]}; remove one")
+                raise UserError(f"{path}: its image {image} is also that of {owner[image]}; remove one")
             owner[image] = path
             pictures.append(self._picture(path, root, image, name, [RESPELLED] * respelt))
         self._note_unlabelled(files, pictures)
@@ -212,25 +215,19 @@ def _number(where: object, field: str, text: str) -> float:
 
 
 def _parse(path: Path) -> ElementTree.Element:
-    """Parse one file; a document type, by which entities could be declared, is refused as it begins."""
-    builder = ElementTree.TreeBuilder()
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-
-    def refuse(*_: object) -> None:
-        raise UserError(f"{path}: has a document type (<!DOCTYPE ...>), which no VOC file needs; remove it")
-
-    parser.StartDoctypeDeclHandler = refuse
+    """Parses one file. Refuses a document type, because that could declare entities."""
     try:
-        parser.Parse(read_bytes(path), True)
-    except expat.ExpatError as error:
+        root = fromstring(read_bytes(path), forbid_dtd=True)
+    except DTDForbidden:
         raise UserError(
-            f"{path}: not XML (line {error.lineno}, column {error.offset}: {expat.ErrorString(error.code)})"
+            f"{path}: has a document type (<!DOCTYPE ...>), which no VOC file needs; remove it"
         ) from None
-    root = builder.close()
+    except ElementTree.ParseError as error:
+        line, column = error.position
+        reason = expat.ErrorString(error.code)
+        raise UserError(f"{path}: not XML (line {line}, column {column}: {reason})") from None
+    except (ValueError, LookupError) as error:
+        raise UserError(f"{path}: its encoding cannot be read ({error}); save it as UTF-8") from None
     if root.tag != "annotation":
         raise UserError(f"{path}: begins with <{root.tag}>; a VOC file begins with <annotation>")
     return root

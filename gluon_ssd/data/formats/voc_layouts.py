@@ -123,5 +123,5 @@ def _listed(labels: Path, file: Path, split: str, lines: list[str]) -> list[Path
         lines.append(f"{file.name}: {len(missing)} of its images have no XML file; they are left out")
     elif missing:
         number, stem = missing[0]
-        raise UserError(f"{file} line {number}: {labels.name}/{stem}.xml does not exist; remove the line")
+        raise UserError(f"{file} line {number}: {labels / stem}.xml does not exist; remove the line")
     return paths

@@ -99,7 +99,9 @@ def parts_of(
                 problems.append(str(error))
     if not parts or "train" not in parts and problems:
         raise UserError(
-            problems[0] if problems else f"{config}: lacks 'train'; give the folder of the training images"
+            f"{problems[0]}; correct it or 'path'"
+            if problems
+            else f"{config}: lacks 'train'; give the folder of the training images"
         )
     lines += [f"{problem}; that split is left out" for problem in problems]
     return parts
@@ -146,13 +148,15 @@ def _place(config: Path, base: Any, key: str, value: str) -> Path:
     # A path of another machine, such as /content/project/train/images, may end like one that is here.
     parts = Path(stripped).parts
     ends = [Path(*parts[start:]) for start in range(1, len(parts))]
-    for candidate in (*(b / value for b in bases), *(b / stripped for b in bases), *(home / e for e in ends)):
+    candidates = [b / text for text in (value, stripped) for b in bases]
+    for candidate in (*candidates, *(home / end for end in ends)):
         if candidate.is_dir():
             inner = candidate / "images"
             return inner if inner.is_dir() else candidate
         if candidate.is_file():
             return candidate
-    raise _NotThere(f"{config}: '{key}' names {value}, which is no folder or list")
+    tried = " or ".join(dict.fromkeys(map(str, candidates)))
+    raise _NotThere(f"{config}: '{key}' names {value}, and there is no folder or list {tried}")
 
 
 def _listed(file: Path, config: Path, base: Any, options: Options) -> list[Named]:

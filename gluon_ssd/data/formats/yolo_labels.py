@@ -79,10 +79,8 @@ class LabelReader:
         for image in counted(list(images), f"reading {split}", self._options.progress):
             path = label_path(image.file)
             if path in owner and owner[path].file != image.file:
-                raise UserError(
-                    f"{where}: {owner[path].name} and {image.name} share the label file {path.name}; "
-                    "rename one"
-                )
+                pair = f"{owner[path].file} and {image.file}"
+                raise UserError(f"{pair} share the label file {path}; rename one")
             owner[path] = image
             folders.add(path.parent)
         found = {path: path for path in owner if path.is_file()}

@@ -68,7 +68,7 @@ class Manifest:
             if found != shard.bytes:
                 raise UserError(f"{path}: has {found} bytes, but {shard.bytes} were written; {REMEDY}")
             if zlib.crc32(entries) != shard.index_crc32:
-                raise UserError(f"{index}: is not the index that belongs to {path.name}; {REMEDY}")
+                raise UserError(f"{index}: is not the index that belongs to {path}; {REMEDY}")
 
 
 def manifest_path(folder: Path, split: str) -> Path:

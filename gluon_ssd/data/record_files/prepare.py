@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import re
 import shutil
@@ -25,6 +26,8 @@ from gluon_ssd.data.record_files.writers import Item, ShardWriter, make_writer
 from gluon_ssd.errors import UserError, import_problem, unknown
 
 SHARDS = 8
+# What a format is written with.
+_LIBRARIES = {RECORDIO: "mxnet", TFRECORD: "google_crc32c"}
 _INDEX = ".idx"
 
 
@@ -32,11 +35,10 @@ def check_output(output: PathLike, split: str, format: str = RECORDIO, overwrite
     """Raise UserError when `prepare_records` would refuse to begin."""
     if format not in SUFFIXES:
         raise unknown("format", format, SUFFIXES)
-    if format == TFRECORD:
-        try:
-            import google_crc32c  # noqa: F401
-        except ImportError as error:
-            raise import_problem(error) or error from None
+    try:
+        importlib.import_module(_LIBRARIES[format])
+    except ImportError as error:
+        raise import_problem(error) or error from None
     folder = as_path(output)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; give a folder for the record files")
@@ -146,6 +148,6 @@ def _packed_files(folder: Path, split: str) -> list[Path]:
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file is on the disk."""
-    with open(path, "rb") as stream:
+    """Wait until a file is on the disk. Windows wants it open for writing."""
+    with open(path, "rb+") as stream:
         os.fsync(stream.fileno())

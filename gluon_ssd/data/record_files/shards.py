@@ -32,7 +32,7 @@ class Shard:
     def read(self, offset: int, length: int) -> bytes:
         """Return what the record of ``length`` bytes at ``offset`` holds; UserError when it is not there."""
         try:
-            data = os.pread(self._open(), length, offset)
+            data = self._bytes(offset, length)
         except OSError as error:
             raise UserError(f"{self.path}: cannot be read ({error.strerror or error}); {REMEDY}") from None
         if len(data) < length:
@@ -42,10 +42,19 @@ class Shard:
         except ValueError as error:
             raise UserError(f"{self.path}: damaged at byte {offset} ({error}); {REMEDY}") from None
 
+    def _bytes(self, offset: int, length: int) -> bytes:
+        descriptor = self._open()
+        if hasattr(os, "pread"):
+            return os.pread(descriptor, length, offset)
+        with self._lock:  # Windows has no pread, and one position per file
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            return os.read(descriptor, length)
+
     def _open(self) -> int:
         with self._lock:
             if self._descriptor is None:
-                self._descriptor = os.open(self.path, os.O_RDONLY)
+                binary = getattr(os, "O_BINARY", 0)  # Windows would else change line ends
+                self._descriptor = os.open(self.path, os.O_RDONLY | binary)
                 weakref.finalize(self, os.close, self._descriptor)
             return self._descriptor
 

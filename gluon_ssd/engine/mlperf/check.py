@@ -14,7 +14,7 @@ from typing import Any
 
 from ...errors import UserError
 from .log import LOG_FILE, RULES_KEY
-from .rules import INSTALL, RULES, find_rules
+from .rules import INSTALL, all_rules, find_rules
 
 _TOKEN = ":::MLLOG "
 _RULE = re.compile(r"\n-{30}\n")
@@ -54,19 +54,20 @@ def check_log(log: str | Path, rules: str | None = None) -> Verdict:
 def detect_rules(path: Path, lines: list[dict[str, Any]]) -> str:
     """The version of the rules that the lines of a log were written for. Raises UserError."""
     values = {str(line.get("key")): line.get("value") for line in lines}
-    version = str(values.get(RULES_KEY))
-    if version in RULES:
+    version, known = str(values.get(RULES_KEY)), all_rules()
+    if version in known:
         return version
     benchmark = values.get("submission_benchmark")
-    if benchmark == "retinanet":
-        return "5.1.0"
-    if benchmark != "ssd":
+    named = [rules for rules in known.values() if rules.benchmark == benchmark]
+    if not named:
         found = f"is of benchmark {benchmark!r}" if benchmark else "names no benchmark"
-        raise UserError(f"{path}: {found}, neither ssd nor retinanet; if it is one, say so with --rules")
-    if "opt_learning_rate_warmup_epochs" not in values:
-        return "1.1.0"
-    # RetinaNet, when it was called SSD; until 2.1 it had to list its tensors.
-    return "2.1.0" if "weights_initialization" in values else "4.1.0"
+        ours = " nor ".join(dict.fromkeys(rules.benchmark for rules in known.values()))
+        raise UserError(f"{path}: {found}, neither {ours}; if it is one, say so with --rules")
+    # Two families have gone by one name; the hyper-parameters that a log states tell them apart.
+    facts = max((rules.facts for rules in named), key=lambda facts: sum(key in values for key in facts.keys))
+    fitting = [rules for rules in named if rules.facts == facts]
+    lists_tensors = "weights_initialization" in values
+    return ([rules for rules in fitting if rules.lists_tensors == lists_tensors] or fitting)[-1].version
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -15,20 +15,19 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from ...errors import UserError
+from ...files import unwritable
 from ...recipe import Recipe
-from ..observer import RunFacts, RunObserver
-from .rules import INSTALL, Rules, rules_for, tensor_names
+from ..callbacks import Callback, RunInfo
+from .rules import INSTALL, Rules, rules_for
 
 LOG_FILE = "mlperf.log"
 # Which rules the log was written for. Not a key of MLPerf's; its checker passes over such.
 RULES_KEY = "ruleset"
-# Per option of the random crop, as `setup.training_transform` makes; MLPerf's max_samples is not a run's.
-CROP_ATTEMPTS = 1
 DIVISIONS = ("closed", "open")
 STATUSES = ("onprem", "cloud", "preview", "research")
 
 
-class MlperfLog(RunObserver):
+class MlperfLog(Callback):
     """Writes the log of one run. A resumed run adds to the log that it finds."""
 
     def __init__(self, recipe: Recipe) -> None:
@@ -37,9 +36,10 @@ class MlperfLog(RunObserver):
         self.rules = rules_for(recipe.model, recipe.mlperf_rules)
         _check(recipe, self.rules)
         self._submission = submission_fields(self.rules.benchmark)
-        if self._submission["submission_division"] == "closed" and recipe.model != self.rules.model:
+        closed = self._submission["submission_division"] == "closed"
+        if closed and recipe.model != self.rules.facts.model:
             raise UserError(
-                f"mlperf_log: the closed division trains {self.rules.model}, not {recipe.model}; "
+                f"mlperf_log: the closed division trains {self.rules.facts.model}, not {recipe.model}; "
                 "for the open one set MLPERF_SUBMISSION_DIVISION=open"
             )
         self._mllog = _mllog()
@@ -48,12 +48,12 @@ class MlperfLog(RunObserver):
         self._epoch: int | None = None
         self._quiet, self._over = True, False
 
-    def started(self, facts: RunFacts) -> None:
-        self._recipe, path = facts.recipe, facts.run_dir / LOG_FILE
-        if facts.resumed and not path.is_file():
+    def started(self, info: RunInfo) -> None:
+        self._recipe, path = info.recipe, info.run_dir / LOG_FILE
+        if info.resumed and not path.is_file():
             raise UserError(f"{path}: not there to add to; mlperf_log must be on from the start of a run")
-        self._open(path, "a" if facts.resumed else "w")
-        if facts.resumed:
+        self._open(path, "a" if info.resumed else "w")
+        if info.resumed:
             return
         for key, value in self._submission.items():
             self._event(key, value, time_ms=self._began)
@@ -61,9 +61,9 @@ class MlperfLog(RunObserver):
         cleared = os.environ.get("MLPERF_CACHE_CLEARED", "") not in ("", "0")
         self._event("cache_clear", cleared, time_ms=self._began)
         self._log("start", "init_start", time_ms=self._began)
-        for key, value in settings(facts, self.rules).items():
+        for key, value in settings(info, self.rules).items():
             self._event(key, value)
-        for name in tensor_names(facts.net):
+        for name in info.net.mlperf_tensors():
             self._event("weights_initialization", tensor=name)
         self._log("end", "init_stop")
         self._log("start", "run_start")
@@ -131,7 +131,7 @@ class MlperfLog(RunObserver):
         try:
             self._file = _File(path, mode, encoding="utf-8")
         except OSError as error:
-            raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+            raise unwritable(path, error) from None
         # Of its own: the logger of the package is one for the whole process, and prints.
         logger = logging.Logger("gluon_ssd.mlperf", logging.INFO)
         logger.addHandler(self._file)
@@ -151,9 +151,7 @@ class _File(logging.FileHandler):
     """What a full disk does not take ends the run, as with the other files of the run folder."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        error = sys.exc_info()[1]
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{self.baseFilename}: cannot be written: {reason}") from None
+        raise unwritable(self.baseFilename, sys.exc_info()[1]) from None
 
 
 def submission_fields(benchmark: str) -> dict[str, str]:
@@ -179,35 +177,38 @@ def submission_fields(benchmark: str) -> dict[str, str]:
     return fields
 
 
-def settings(facts: RunFacts, rules: Rules) -> dict[str, Any]:
+def settings(info: RunInfo, rules: Rules) -> dict[str, Any]:
     """The hyper-parameters by MLPerf's keys; rates are those after scaling to the global batch."""
-    recipe, schedule = facts.recipe, facts.schedule
+    from ...data.transforms import crop_attempts
+    from ..setup import augmentation
+
+    recipe, schedule = info.recipe, info.schedule
     values: dict[str, Any] = {
         "seed": recipe.seed,
-        "train_samples": facts.train_images,
-        "eval_samples": facts.val_images,
-        "global_batch_size": recipe.global_batch(facts.processes),
+        "train_samples": info.train_images,
+        "eval_samples": info.val_images,
+        "global_batch_size": recipe.global_batch(info.processes),
         "gradient_accumulation_steps": recipe.accumulate,
         "opt_name": recipe.optimizer,
         "opt_base_learning_rate": schedule.lr,
         "opt_weight_decay": recipe.weight_decay,
     }
-    if rules.family == "retinanet":
-        epochs = recipe.warmup_epochs
-        if recipe.warmup_steps is not None:
-            epochs = recipe.warmup_steps * recipe.global_batch(facts.processes) / facts.train_images
-        rate: dict[str, Any] = {"warmup_epochs": epochs, "warmup_factor": schedule.warmup_start}
-    else:
-        if recipe.augment == "ssd":
-            values["max_samples"] = CROP_ATTEMPTS
-        values["model_bn_span"] = recipe.batch_size * facts.bn_group
-        rate = {
-            "warmup_steps": schedule.warmup_steps,
-            "warmup_factor": schedule.warmup_factor,
-            "decay_boundary_epochs": list(schedule.decay_epochs),
-            "decay_factor": schedule.decay_factor,
-        }
-    return {**values, **{f"opt_learning_rate_{key}": value for key, value in rate.items()}}
+    batch = recipe.global_batch(info.processes)
+    epochs = recipe.warmup_epochs
+    if recipe.warmup_steps is not None:
+        epochs = recipe.warmup_steps * batch / info.train_images
+    start = rules.facts.warmup_start
+    possible = {
+        # Tries per option of the random crop; a published run states how many there may be at most.
+        "max_samples": crop_attempts(augmentation(recipe)),
+        "model_bn_span": recipe.batch_size * info.bn_group,
+        "opt_learning_rate_warmup_epochs": epochs,
+        "opt_learning_rate_warmup_steps": schedule.warmup_steps,
+        "opt_learning_rate_warmup_factor": schedule.warmup_start if start else schedule.warmup_factor,
+        "opt_learning_rate_decay_boundary_epochs": list(schedule.decay_epochs),
+        "opt_learning_rate_decay_factor": schedule.decay_factor,
+    }
+    return {**values, **{key: possible[key] for key in rules.facts.keys if possible[key] is not None}}
 
 
 def _check(recipe: Recipe, rules: Rules) -> None:
@@ -215,14 +216,15 @@ def _check(recipe: Recipe, rules: Rules) -> None:
         raise UserError(f"mlperf_log needs the mAP that ends the run: --target-map {rules.target}")
     if not any(recipe.evaluates_after(epoch) for epoch in range(1, recipe.epochs + 1)):
         raise UserError("mlperf_log needs evaluations, and the recipe has none: --eval-every 1")
-    if rules.family == "ssd" and recipe.warmup_start is not None:
+    title = rules.facts.title
+    if not rules.facts.warmup_start and recipe.warmup_start is not None:
         raise UserError(
-            "mlperf_log: the rules of SSD state a warm-up by its factor, not by where it starts: "
+            f"mlperf_log: the rules of {title} state a warm-up by its factor, not by where it starts: "
             "--warmup-start none, and --warmup-factor"
         )
-    if rules.family == "retinanet" and recipe.warmup_start is None:
+    if rules.facts.warmup_start and recipe.warmup_start is None:
         raise UserError(
-            "mlperf_log: the rules of RetinaNet state where the warm-up starts: --warmup-start 0.001"
+            f"mlperf_log: the rules of {title} state where the warm-up starts: --warmup-start 0.001"
         )
 
 

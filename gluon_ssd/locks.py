@@ -1,0 +1,41 @@
+"""Locks between processes, which end with the process that holds them, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import IO, Any, Iterator
+
+
+def try_lock(file: IO[Any]) -> str | None:
+    """Locks an open file until it is closed, unless another has locked it: that raises BlockingIOError.
+
+    The file must be open for writing, because network disks lock no other. Returns None, or the reason why
+    this system or disk cannot lock.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except (ImportError, OSError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return None
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Waits until no other process is inside such a block for ``folder``, which must exist.
+
+    Where the system or the disk cannot lock folders, nobody waits.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield

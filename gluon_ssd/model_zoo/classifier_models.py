@@ -1,0 +1,39 @@
+"""Rows of the classifiers. What they are built with is imported when one is built, since it needs MXNet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Sequence
+
+from ..data.preprocess import Preprocess
+from .registry import ModelRow, register_model
+from .specs import RESNETS
+
+if TYPE_CHECKING:
+    from .classifier import Classifier
+
+
+def build_classifier(row: ModelRow, classes: Sequence[str]) -> Classifier:
+    """Builds the classifier of ``row``; names of parameters do not depend on what was built before."""
+    from .classifier import Classifier
+    from .resnet import ResNet
+
+    backbone = ResNet(RESNETS[row.backbone], prefix="classifier0_resnet0_")
+    return Classifier(row.name, backbone, classes, Preprocess(size=row.input_size), prefix="classifier0_")
+
+
+for _spec in RESNETS.values():
+    _title = _spec.name.replace("resnet", "ResNet-").replace("resnext", "ResNeXt-").replace("_", " ")
+    register_model(
+        ModelRow(
+            name=_spec.name,
+            family="resnet",
+            backbone=_spec.name,
+            input_size=(224, 224),
+            # ImageNet's classes by their numbers, as in the published weights.
+            default_classes=tuple(str(index) for index in range(1000)),
+            summary=f"torchvision's {_title}: 1000-class classifier, and maps of its four stages",
+            source="Xie et al. 2017" if _spec.groups > 1 else "He et al. 2016",
+            kind="backbone",
+            weights=_spec.name,
+        )
+    )(build_classifier)

@@ -1,0 +1,78 @@
+"""The shapes of networks as data, which can be read without MXNet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class ResNetSpec:
+    """Shape of a residual network. Stages count from 1; ``strides`` are those of each stage's first block.
+
+    ``channels``: output channels of each stage. ``bottleneck``: three convolutions per block instead of two;
+    its 3x3 has ``groups`` groups and ``width`` channels for every 64 of a plain ResNet, per group.
+    """
+
+    name: str
+    depths: tuple[int, ...]
+    channels: tuple[int, ...]
+    strides: tuple[int, ...] = (1, 2, 2, 2)
+    bottleneck: bool = False
+    groups: int = 1
+    width: int = 64
+    stem_channels: int = 64
+    stem_kernel: int = 7
+    outputs: tuple[int, ...] = (1, 2, 3, 4)
+
+    def truncated(self) -> ResNetSpec:
+        """The first three stages, the third with stride 1: what SSD300 stands on (300x300 gives 38x38)."""
+        return replace(
+            self, depths=self.depths[:3], channels=self.channels[:3], strides=(1, 2, 1), outputs=(3,)
+        )
+
+
+_BASIC, _WIDE = (64, 128, 256, 512), (256, 512, 1024, 2048)
+
+# torchvision's, whose bottleneck has its stride on the 3x3 convolution ("v1.5").
+RESNETS: dict[str, ResNetSpec] = {
+    spec.name: spec
+    for spec in (
+        ResNetSpec("resnet18", (2, 2, 2, 2), _BASIC),
+        ResNetSpec("resnet34", (3, 4, 6, 3), _BASIC),
+        ResNetSpec("resnet50", (3, 4, 6, 3), _WIDE, bottleneck=True),
+        ResNetSpec("resnet101", (3, 4, 23, 3), _WIDE, bottleneck=True),
+        ResNetSpec("resnet152", (3, 8, 36, 3), _WIDE, bottleneck=True),
+        ResNetSpec("resnext50_32x4d", (3, 4, 6, 3), _WIDE, bottleneck=True, groups=32, width=4),
+    )
+}
+
+
+@dataclass(frozen=True)
+class ExtraLayer:
+    """1x1 convolution to ``middle`` channels, then 3x3 to ``channels``, each with ReLU."""
+
+    middle: int
+    channels: int
+    stride: int = 2
+    padding: int = 1
+
+
+@dataclass(frozen=True)
+class ReferenceBody:
+    """What a PyTorch reference of an SSD calls the stem's convolution and norm, and each stage."""
+
+    stem: tuple[str, str]
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ReferenceStyle:
+    """How a reference calls layers: what follows a pyramid convolution's number, convolutions in a head."""
+
+    pyramid: str
+    convs: tuple[str, ...]
+
+
+# MLPerf's training reference (v2.0 on), whose names torchvision had before version 0.13; torchvision's since.
+MLPERF_STYLE = ReferenceStyle("", ("0", "2", "4", "6"))
+TORCHVISION_STYLE = ReferenceStyle(".0", ("0.0", "1.0", "2.0", "3.0"))

@@ -1,0 +1,198 @@
+"""A trained network as something to call on images."""
+
+from __future__ import annotations
+
+import os
+from itertools import islice
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, Iterable, Iterator, Sequence
+
+import mxnet as mx
+import numpy as np
+from PIL import Image
+
+from .data.images import ImageLike, rgb_pixels
+from .data.transforms import EvalTransform
+from .detections import Detection, Detections
+from .engine.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
+from .engine.device import pick_device
+from .engine.fused import can_fuse, fused_copy
+from .errors import UserError
+from .model_zoo import as_detector, get_model, list_models
+from .model_zoo.base import Network
+from .model_zoo.transfer import set_parameters
+from .plugins import import_plugins
+from .values import Bounds
+
+__all__ = ["Detection", "Detections", "Detector", "load"]
+
+_OPTIONS: dict[str, tuple[type, str, Bounds]] = {
+    "score_threshold": (Real, "a number", Bounds(low=0, below=1)),
+    "iou_threshold": (Real, "a number", Bounds(above=0, high=1)),
+    "max_detections": (Integral, "an integer", Bounds(low=1)),
+    "batch_size": (Integral, "an integer", Bounds(low=1)),
+}
+
+
+class Detector:
+    """Finds objects on images.
+
+    ``source``: a network of the zoo, or the run folder or checkpoint of one, as `load` takes it.
+    ``score_threshold``: detections of a lower score are dropped. ``iou_threshold``: of two boxes of a class
+    that overlap more, the one of the lower score is dropped. ``max_detections``: kept of one image.
+    ``batch_size``: images that go through the network together.
+    ``fuse``: work on a copy with norms folded into convolutions, a little faster on CPU in float32 (it has no
+    effect elsewhere); later changes of the network do not reach it.
+    Raises UserError for options out of their range, and where there is no such checkpoint.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        score_threshold: float = 0.05,
+        iou_threshold: float = 0.5,
+        max_detections: int = 200,
+        batch_size: int = 8,
+        fuse: bool = False,
+    ) -> None:
+        _check_options(
+            score_threshold=score_threshold,
+            iou_threshold=iou_threshold,
+            max_detections=max_detections,
+            batch_size=batch_size,
+        )
+        net = load(source) if isinstance(source, (str, os.PathLike)) else source
+        if not isinstance(net, Network):
+            kind = type(net).__name__
+            raise UserError(f"a Detector takes a network, a run folder or a checkpoint file, got {kind}")
+        self._postprocess = as_detector(net).postprocess(
+            score_threshold=float(score_threshold),
+            iou_threshold=float(iou_threshold),
+            max_detections=int(max_detections),
+        )
+        self.net = fused_copy(net) if fuse and can_fuse(net) else net
+        self.batch_size = int(batch_size)
+        self.device = next(iter(net.collect_params().values())).list_ctx()[0]
+        self._transform = EvalTransform(net.preprocess)
+        self._postprocess.initialize(ctx=self.device)
+        for block in (net, self._postprocess) if self.net is net else (self._postprocess,):
+            block.hybridize(static_alloc=True)
+
+    @classmethod
+    def from_run(cls, where: str | os.PathLike[str], device: str = "auto", **options: Any) -> Detector:
+        """Returns the detector of a run folder or checkpoint on ``device``: auto, cpu or gpu.
+
+        ``options``: those of the class. Raises UserError when there is no such checkpoint or device.
+        """
+        return cls(load(where, device), **options)
+
+    def __call__(self, images: Any) -> Any:
+        """Returns the `Detections` of one image, or the list of those of several.
+
+        An image is a path, whose photo is turned upright by its EXIF orientation, a PIL image of any mode,
+        or a uint8 array: (H, W, 3) RGB, (H, W, 4) RGBA, whose alpha is dropped, or (H, W) grey. Several are
+        a list, a generator, or a batch (N, H, W, 3). Raises UserError for what is none of these and for
+        files that cannot be read as an image.
+        """
+        if _is_one(images):
+            return self([images])[0]
+        found: list[Detections] = []
+        pending = iter(images)
+        while True:
+            batch = list(islice(pending, self.batch_size))
+            if not batch:
+                return found
+            found += self._detect(batch)
+
+    def _detect(self, images: Sequence[ImageLike]) -> Iterator[Detections]:
+        pictures = [rgb_pixels(image) for image in images]
+        inputs = np.stack([self._transform(picture)[0] for picture in pictures])
+        outputs = self.detect_batch(mx.nd.array(inputs, ctx=self.device))
+        sizes = np.array([picture.shape[:2] for picture in pictures])
+        for image, (boxes, scores, class_ids) in zip(images, to_pixels(outputs, sizes)):
+            yield Detections(boxes, scores, class_ids, self.net.classes, image)
+
+    def detect_batch(
+        self, images: mx.nd.NDArray, layout: str = "NCHW"
+    ) -> tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray]:
+        """Returns padded (class_ids, scores, boxes) of normalised images, as the network post-processes them.
+
+        ``images``: (N, 3, H, W), or in the network's own ``layout``.
+        """
+        if layout != self.net.layout:
+            images = self.net.arrange(images)
+        return self._postprocess(*self.net(images))
+
+
+def to_pixels(
+    outputs: tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray], sizes: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Turns padded outputs of a post-processing block into (xyxy pixels, scores, class_ids) per image.
+
+    ``sizes``: (N, 2) height and width of the original images. Boxes are clipped to the image.
+    """
+    class_ids, scores, boxes = (output.asnumpy() for output in outputs)
+    for row, (height, width) in enumerate(sizes):
+        kept = class_ids[row] >= 0
+        limits = np.array([width, height, width, height], dtype=np.float32)
+        xyxy = np.clip(boxes[row][kept], 0, 1) * limits
+        yield xyxy, scores[row][kept], class_ids[row][kept].astype(np.int64)
+
+
+def load(where: str | os.PathLike[str], device: str = "auto") -> Any:
+    """Returns the network of a checkpoint, with its classes and preprocessing.
+
+    ``where``: a checkpoint file, a run folder (its best), or ``RUN/best``, ``RUN/last``. ``device``: auto,
+    cpu or gpu. A model that is not in the zoo comes from the plugin that the recipe names, a Python file or
+    module on this machine, which is imported. Raises UserError when there is none or it is damaged.
+    """
+    return restore(read_checkpoint(find_checkpoint(Path(where))), device)
+
+
+def restore(checkpoint: Checkpoint, device: str = "auto", local_rank: int = 0) -> Any:
+    """Returns the network of a checkpoint that was read. Raises UserError when it does not fit one."""
+    context = pick_device(device, local_rank)
+    if checkpoint.model not in list_models():
+        _import_plugins_of(checkpoint)
+    taken = sorted({"name", "classes", "ctx"} & set(checkpoint.options))
+    if taken:
+        raise UserError(f"{checkpoint.path}: not a checkpoint of this library; {taken[0]} is no option")
+    try:
+        net = get_model(checkpoint.model, checkpoint.classes, ctx=context, **checkpoint.options)
+    except UserError as error:
+        raise UserError(f"{checkpoint.path}: {error}") from None
+    net.preprocess = checkpoint.preprocess
+    net.category_ids = checkpoint.category_ids
+    set_parameters(net, checkpoint.parameters, str(checkpoint.path))
+    return net
+
+
+def _import_plugins_of(checkpoint: Checkpoint) -> None:
+    """Imports what the training of ``checkpoint`` had imported to know its model."""
+    names = checkpoint.recipe.get("plugin") or ()
+    hint = f"give the one that adds {checkpoint.model}: --plugin FILE"
+    # A training writes whole paths. A file of the current folder is nothing that a checkpoint may name.
+    if not all(isinstance(name, str) and Path(name).is_absolute() == name.endswith(".py") for name in names):
+        raise UserError(f"{checkpoint.path}: its recipe names plugins {names!r}; {hint}")
+    try:
+        import_plugins(names)
+    except UserError as error:
+        raise UserError(f"{checkpoint.path}: {error}; {hint}") from None
+
+
+def _check_options(**options: Any) -> None:
+    for name, value in options.items():
+        kind, words, bounds = _OPTIONS[name]
+        if isinstance(value, bool) or not isinstance(value, kind):
+            raise UserError(f"{name} must be {words}, got {value!r}")
+        problem = bounds.problem(value)
+        if problem:
+            raise UserError(f"{name} {problem}")
+
+
+def _is_one(images: Any) -> bool:
+    """Says whether this is one image, or nothing that could be several."""
+    if isinstance(images, np.ndarray):
+        return images.ndim < 4 or not images.size
+    return isinstance(images, (str, bytes, os.PathLike, Image.Image)) or not isinstance(images, Iterable)
