@@ -157,7 +157,7 @@ class CocoDataset:
         self.classes, self.category_ids, self._class_of = _choose_classes(file, classes, absent_ok)
         self.records, self.dropped, self.clipped = make_records(file, images_dir, self._class_of, orientation)
         absent = [name for name in self.classes if name not in file.names]
-        told = [f"{file.path.name}: {count} {what}" for what, count in file.notes.items()]
+        told = [f"{file.path}: {count} {what}" for what, count in file.notes.items()]
         told += [f"{file.path}: has no class {name!r}" for name in absent]
         doubtful = [f"warning: {file.path}: {doubt}" for doubt in misread(file) if not doubt.error]
         self.lines = [*lines, *told, *doubtful]

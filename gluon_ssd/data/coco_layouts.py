@@ -53,7 +53,7 @@ def find_layout(root: Path) -> Layout:
         others = [
             path for path in sorted(root.glob("annotations/instances_*.json")) if not split_in(path.stem)
         ]
-        return Layout(files, [_of_no_split(path, root) for path in others])
+        return Layout(files, [_of_no_split(path) for path in others])
     named: dict[str, list[Path]] = {}
     others = []
     for path in _candidates(root):
@@ -64,22 +64,21 @@ def find_layout(root: Path) -> Layout:
         paths.sort(key=_rank)
         files.setdefault(split, paths[0])
         lines += [
-            f"{p.relative_to(root)} is not used, since {files[split].relative_to(root)} is the split "
-            f"'{split}'"
-            for p in paths
-            if p != files[split]
+            f"{path} is not used, since {files[split]} is the split '{split}'"
+            for path in paths
+            if path != files[split]
         ]
     if not files and others:
         others.sort(key=_rank)
         files["train"] = others.pop(0)
         if others or split_of(files["train"].stem) is None:
-            lines.append(f"{files['train'].relative_to(root)} names no split; its images are taken as train")
-    lines += [_of_no_split(path, root) for path in others]
+            lines.append(f"{files['train']} names no split; its images are taken as train")
+    lines += [_of_no_split(path) for path in others]
     return Layout({split: files[split] for split in SPLITS if split in files}, lines)
 
 
-def _of_no_split(path: Path, root: Path) -> str:
-    return f"{path.relative_to(root)} is not used: its name is of no split (train, val, test)"
+def _of_no_split(path: Path) -> str:
+    return f"{path} is not used: its name is of no split (train, val, test)"
 
 
 def _published(root: Path, split: str) -> Path | None:

@@ -44,7 +44,7 @@ def first_of_each(paths: Iterable[Path], lines: list[str]) -> dict[str, Path]:
         if several:
             chosen[split] = several[0]
         for other in several[1:]:
-            lines.append(f"{other.name} is not used, since {several[0].name} is the split '{split}'")
+            lines.append(f"{other} is not used, since {several[0]} is the split '{split}'")
     return chosen
 
 

@@ -42,7 +42,7 @@ def test_of_several_folders_for_one_split_the_others_are_named(tmp_path):
         "train": "train",
         "val": "val",
     }
-    assert lines == ["Validation is not used, since val is the split 'val'"]
+    assert lines == [f"{tmp_path / 'Validation'} is not used, since {tmp_path / 'val'} is the split 'val'"]
 
 
 @pytest.mark.parametrize(

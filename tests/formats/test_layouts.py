@@ -75,7 +75,8 @@ def test_coco_files_that_are_not_used_are_named(cli, photo, tmp_path):
     for name in ("instances_train", "person_keypoints_train", "instances_holdout"):
         text(tmp_path / f"set/annotations/{name}.json", coco("a.jpg"))
     said = converted(cli, tmp_path, train=["a.jpg"])
-    assert "person_keypoints_train.json is not used, since annotations/instances_train.json is" in said
+    used = "set/annotations/instances_train.json"
+    assert f"person_keypoints_train.json is not used, since {used} is" in said
     assert "instances_holdout.json is not used: its name is of no split" in said
 
 

@@ -80,11 +80,11 @@ def _named_lists(settings: dict[str, str], home: Path, file: Path, lines: list[s
         split = split_of(key)
         path = _find(value, home, file) if key not in ("classes", "names", "backup") else None
         if path is None and split:
-            lines.append(f"{file.name}: '{key}' names {value}, which is not there; there is no such split")
+            lines.append(f"{file}: '{key}' names {value}, which is not there; there is no such split")
         elif path is not None and split and split not in lists:
             lists[split] = path
         elif path is not None:
-            lines.append(f"{file.name}: '{key}' is not used: it is the name of no split (train, val, test)")
+            lines.append(f"{file}: '{key}' is not used: it is the name of no split (train, val, test)")
     if not lists:
         raise UserError(f"{file}: names no list of images that is there; give train = train.txt")
     return {split: lists[split] for split in SPLITS if split in lists}

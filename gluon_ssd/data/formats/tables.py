@@ -55,7 +55,7 @@ def split_files(root: Path, files: Sequence[Path], lines: list[str]) -> dict[str
         parts.setdefault(split or "", []).append(path)
     rest = parts.pop("", [])
     if rest and parts:
-        lines += [f"{path.name} is not used: its name is of no split (train, val, test)" for path in rest]
+        lines += [f"{path} is not used: its name is of no split (train, val, test)" for path in rest]
     elif rest:
         parts["train"] = rest
     return {split: parts[split] for split in SPLITS if split in parts}

@@ -48,7 +48,7 @@ def find_parts(root: Path, lines: list[str]) -> dict[str, list[Path]]:
         folders = split_folders(root, lines)
         parts = {split: next(xml_files(folder)) for split, folder in folders.items()}
         lines += [
-            f"{folders[split].name}/ has no XML file; there is no split '{split}'"
+            f"{folders[split]} has no XML file; there is no split '{split}'"
             for split in parts
             if not parts[split]
         ]
@@ -84,10 +84,10 @@ def _by_lists(root: Path, labels: Path, files: list[Path], lines: list[str]) -> 
     if known and single:
         lines.append(f"{len(single)} lists of single classes are not used")
     if known:
-        lines += [f"{path.name} is not used: its name is of no split (train, val, test)" for path in others]
+        lines += [f"{path} is not used: its name is of no split (train, val, test)" for path in others]
         parts = {split: _listed(labels, path, split, lines) for split, path in known.items()}
     else:
-        lines += [f"{path.name} names no split; its images are taken as train" for path in others]
+        lines += [f"{path} names no split; its images are taken as train" for path in others]
         parts = {"train": [xml for path in others for xml in _listed(labels, path, "train", lines)]}
     parts = {split: list(dict.fromkeys(found)) for split, found in parts.items() if found}
     left = len(set(files) - {path for found in parts.values() for path in found})
@@ -120,7 +120,7 @@ def _listed(labels: Path, file: Path, split: str, lines: list[str]) -> list[Path
         else:
             paths.append(path)
     if missing and (split == "test" or not paths):
-        lines.append(f"{file.name}: {len(missing)} of its images have no XML file; they are left out")
+        lines.append(f"{file}: {len(missing)} of its images have no XML file; they are left out")
     elif missing:
         number, stem = missing[0]
         raise UserError(f"{file} line {number}: {labels / stem}.xml does not exist; remove the line")

@@ -59,7 +59,7 @@ def names_of(content: dict[str, Any], path: Path, lines: list[str]) -> list[str]
     """Return the class names, a list or by their index; without any, names for 'nc' classes."""
     names, count = content.get("names"), content.get("nc")
     if names is None and isinstance(count, int) and count > 0:
-        lines.append(f"{path.name} names no class; they are called class_0 to class_{count - 1}")
+        lines.append(f"{path} names no class; they are called class_0 to class_{count - 1}")
         return [f"class_{index}" for index in range(count)]
     if isinstance(names, dict):
         byindex = {int(key) if str(key).isdecimal() else key: name for key, name in names.items()}
@@ -87,7 +87,7 @@ def parts_of(
         elif (
             value and isinstance(value, (str, list)) and str(key) not in _OTHER_KEYS and _leads(value, config)
         ):
-            lines.append(f"{config.name}: '{key}' is not used: it is the name of no split (train, val, test)")
+            lines.append(f"{config}: '{key}' is not used: it is the name of no split (train, val, test)")
     problems = []
     for split in ("train", "val", "test"):
         if split in keys:
