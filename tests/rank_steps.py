@@ -5,6 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import gluon_ssd  # noqa: F401 - before MXNet, which needs it beside today's NumPy
+
+# isort: split
+
 import mxnet as mx
 import numpy as np
 

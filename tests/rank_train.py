@@ -15,6 +15,10 @@ import sys
 import time
 from pathlib import Path
 
+import gluon_ssd  # noqa: F401 - before MXNet, which needs it beside today's NumPy
+
+# isort: split
+
 import mxnet as mx
 
 from gluon_ssd.cli import main
