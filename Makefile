@@ -76,6 +76,7 @@ $(VENV)/.distributed: $(STAMP)
 	@export $(HOROVOD) HOROVOD_WITH_MXNET=1 HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 \
 		PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH="$(CURDIR)/$(VENV)/horovod"; $(PIP) install --no-build-isolation -e '.[horovod]' > $(VENV)/horovod.log 2>&1 \
 		|| { tail -20 $(VENV)/horovod.log; echo "error: see $(VENV)/horovod.log"; exit 2; }
+	@printf '#!%s\nfrom gluon_ssd.horovodrun import main\n\nif __name__ == "__main__":\n    main()\n' "$(abspath $(BIN))/python" > $(BIN)/horovodrun
 	@touch $@
 
 clean:

@@ -72,7 +72,9 @@ def install() -> None:
     NVIDIA's container. May be called again.
     """
     if PACKAGE not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
+        # Just before the finder whose answers it changes, behind those that others have put in front.
+        places = [place for place, finder in enumerate(sys.meta_path) if finder is PathFinder]
+        sys.meta_path.insert(places[0] if places else 0, _Finder())
 
 
 class _Finder(MetaPathFinder):

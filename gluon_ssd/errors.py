@@ -33,6 +33,11 @@ class Interrupted(KeyboardInterrupt):
         self.number, self.status, self.together = number, 128 + number, together
 
 
+def quoted(name: str) -> str:
+    """Return a name as it is, in quotes where it begins or ends with, or holds, what cannot be seen."""
+    return repr(name) if name != name.strip() or not name.isprintable() else name
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Return at most ``count`` of the ``known`` names, the most similar to ``name`` first; possibly none."""
     originals = {item.lower(): item for item in known}
@@ -50,9 +55,9 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     names = sorted(known)
     close = nearest(name, names)
     if close:
-        advice = f"did you mean {', '.join(close)}?"
+        advice = f"did you mean {', '.join(map(quoted, close))}?"
     elif names:
-        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        shown = ", ".join(map(quoted, names[:8])) + (", ..." if len(names) > 8 else "")
         advice = f"known: {shown}"
     else:
         advice = "none is known"

@@ -11,8 +11,11 @@ from typing import IO, Iterator
 
 from .errors import UserError
 
-# What counts as an image where a folder is searched.
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2"))
+# What counts as an image where a folder is searched; `image_suffixes` adds what not every machine decodes.
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".jp2", ".gif")
+    + (".ppm", ".pgm", ".pbm")
+)
 
 
 def unwritable(path: Path | str, error: BaseException | None, advice: str = "") -> UserError:

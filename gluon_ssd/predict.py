@@ -171,6 +171,7 @@ def restore(checkpoint: Checkpoint, device: str = "auto", local_rank: int = 0) -
     except UserError as error:
         raise UserError(f"{checkpoint.path}: {error}") from None
     net.preprocess = checkpoint.preprocess
+    net.category_ids = checkpoint.category_ids
     set_parameters(net, checkpoint.parameters, str(checkpoint.path))
     return net
 

@@ -14,6 +14,7 @@ from typing import Any, Mapping
 import yaml
 
 from . import resources
+from .data.choices import ORIENTATIONS
 from .errors import UserError, nearest, unknown
 from .values import Bounds, convert
 
@@ -51,11 +52,18 @@ class Recipe:
     trainable_layers: int | None = _key(None, "model", "RetinaNet: stages that train", low=0, high=5)
     device: str = _key("auto", "model", "auto: a GPU if MXNet sees one", choices=("auto", "cpu", "gpu"))
 
-    data: str | None = _key(None, "data", "data set folder (COCO layout)")
+    data: str | None = _key(None, "data", "data set: a folder of any known format, or its YAML or JSON file")
     train_annotation: str | None = _key(None, "data", "training annotations, if not where COCO has them")
     train_images: str | None = _key(None, "data", "training images, if not where COCO has them")
     val_annotation: str | None = _key(None, "data", "validation annotations, if not where COCO has them")
     val_images: str | None = _key(None, "data", "validation images, if not where COCO has them")
+    only: tuple[str, ...] | None = _key(None, "data", "learn these classes alone, in this order")
+    orientation: str = _key(
+        "auto",
+        "data",
+        "what boxes of pictures that EXIF turns are for, where their size does not tell; auto: upright",
+        choices=ORIENTATIONS,
+    )
     limit_train: int | None = _key(None, "data", "use only the first N training images", low=1)
     limit_val: int | None = _key(None, "data", "use only the first N validation images", low=1)
     augment: str | None = _key(

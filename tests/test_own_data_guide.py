@@ -45,6 +45,6 @@ def test_every_command_of_the_guide_runs(cli, tmp_path, commands):
 
 def test_every_flag_that_the_text_names_exists(cli):
     text = GUIDE.read_text(encoding="utf-8")
-    helps = [cli(verb, "--help").out for verb in ("demo", "convert-data", "check", "train")]
+    helps = [cli(verb, "--help").out for verb in ("demo", "convert-data", "check", "train", "predict")]
     for flag in set(re.findall(r"--[a-z][a-z-]+", text)):
         assert any(re.search(rf"{flag}\b", shown) for shown in helps), flag

@@ -115,7 +115,8 @@ def test_confusion_refuses_what_does_not_fit():
 @pytest.mark.parametrize("count, numbers", [(1, 1), (6, 6), (80, 0)])
 def test_plot_confusion(tmp_path, drawn, count, numbers):
     matrix = np.diag([7] * count + [0])
-    plot_confusion(matrix, [f"class {i}" for i in range(count)], tmp_path / "c.png")
+    plot_confusion(matrix, [f"class {i}" for i in range(count)], tmp_path / "c.png", "scores of 0.25 or more")
+    assert drawn[0].axes[0].get_title("left") == "Confusion matrix\nscores of 0.25 or more"
     assert is_picture(tmp_path / "c.png")
     assert [t.get_text() for t in drawn[0].axes[0].texts] == ["7"] * numbers
     labels = [t.get_text() for t in drawn[0].axes[0].get_yticklabels()]

@@ -33,7 +33,7 @@ def test_five_steps_are_the_references():
             first = gradients(net)
     np.testing.assert_allclose(losses, golden["loss64"], rtol=5e-5)
     norm = np.sqrt(sum((gradient.astype(np.float64) ** 2).sum() for gradient in first.values()))
-    assert norm == pytest.approx(float(golden["gradnorm64"]), rel=1e-5)
+    assert norm == pytest.approx(golden["gradnorm64"].item(), rel=1e-5)
     state, compared = to_torch_state(net), 0
     for name in map(str, golden["picked"]):
         places, largest = golden[f"index:{name}"], np.abs(state[name]).max()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .parsing import Parser, bounded, example
+from .parsing import Parser, add_orientation, bounded, example
 
 
 def add_parser(subparsers: Any) -> Parser:
@@ -13,7 +13,8 @@ def add_parser(subparsers: Any) -> Parser:
     parser = subparsers.add_parser(
         "check",
         help="find what is wrong with a data set",
-        description="Check a data set in COCO's layout or in record files: images missing, corrupt, doubled "
+        description="Check a data set of any known format or in record files: images missing, corrupt, "
+        "doubled "
         "or of another size, boxes, classes, sizes against a model's anchors. Writes a page with pictures. "
         "Exit code 1: a training would stop or be spoilt.",
         epilog=example(
@@ -21,7 +22,7 @@ def add_parser(subparsers: Any) -> Parser:
         ),
     )
     parser.add_argument(
-        "data", metavar="DATA", help="folder with annotations/ and the images, or record files"
+        "data", metavar="DATA", help="folder of the data set, its YAML or JSON file, or record files"
     )
     parser.add_argument(
         "--model",
@@ -38,6 +39,7 @@ def add_parser(subparsers: Any) -> Parser:
             parser.add_argument(
                 f"--{split}-{what}", metavar=metavar, help=f"{split} {what}, if not where COCO has them"
             )
+    add_orientation(parser)
     parser.add_argument(
         "--workers", type=bounded("int", low=1), default=4, metavar="N", help="threads that read (default: 4)"
     )
@@ -56,5 +58,6 @@ def run(args: argparse.Namespace) -> int:
         val=(args.val_annotation, args.val_images),
         decode=args.decode,
         workers=args.workers,
+        orientation=args.orientation,
     )
     return 1 if check.harmful else 0

@@ -6,22 +6,26 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .parsing import Parser, bounded, example
+from ..data.choices import READINGS
+from ..errors import quoted
+from .parsing import Parser, add_orientation, bounded, example
 
 if TYPE_CHECKING:
     from ..data.formats.model import DataSet
 
-FORMATS = ("coco", "voc", "yolo", "openimages")
-DESCRIPTION = """Convert a data set between COCO, Pascal VOC, YOLO and OpenImages CSV. Training reads coco.
-Of train, val and test those are converted that SOURCE has. What the new format cannot hold is counted and
-printed."""
+DESCRIPTION = """Convert a data set of any known format to COCO (which training reads fastest), Pascal VOC,
+YOLO or OpenImages CSV. Of train, val and test those are converted that SOURCE has. What was taken otherwise
+than it stands there, and what the new format cannot hold, is counted and printed.
+
+Formats: coco (also as CVAT, Roboflow, Label Studio, FiftyOne write it), voc, yolo (Ultralytics, Roboflow,
+CVAT), darknet (CVAT's YOLO 1.1, Yolo_mark, LabelImg), openimages, labelme, tf_csv, via."""
 
 
 def add_parser(subparsers: Any) -> Parser:
     """Add this verb to the command line."""
     parser = subparsers.add_parser(
         "convert-data",
-        help="convert data sets between COCO, Pascal VOC, YOLO and OpenImages",
+        help="convert data sets between formats",
         description=DESCRIPTION,
         epilog=example(
             "gluon-ssd convert-data VOCdevkit/VOC2012 voc_coco",
@@ -32,8 +36,16 @@ def add_parser(subparsers: Any) -> Parser:
     )
     parser.add_argument("source", metavar="SOURCE", help="folder of the data set, or its YAML or JSON file")
     parser.add_argument("destination", metavar="DESTINATION", help="folder to write, new or empty")
-    parser.add_argument("--from", dest="source_format", choices=FORMATS, help="default: as the files tell")
-    parser.add_argument("--to", dest="target_format", choices=FORMATS, default="coco", help="default: coco")
+    parser.add_argument(
+        "--from", dest="source_format", metavar="FORMAT", help="its format (default: as the files tell)"
+    )
+    parser.add_argument(
+        "--to",
+        dest="target_format",
+        metavar="FORMAT",
+        default="coco",
+        help="coco, voc, yolo or openimages (default: coco)",
+    )
     parser.add_argument(
         "--classes",
         nargs="+",
@@ -61,7 +73,7 @@ def add_parser(subparsers: Any) -> Parser:
         "--difficult",
         choices=("keep", "crowd", "drop"),
         default="keep",
-        help="VOC's difficult objects: keep as others, as crowd regions, or drop (default: keep)",
+        help="objects marked difficult: keep as others, as crowd regions, or drop (default: keep)",
     )
     parser.add_argument(
         "--voc-origin",
@@ -69,6 +81,27 @@ def add_parser(subparsers: Any) -> Parser:
         choices=(1, 0),
         default=1,
         help="number of the first pixel in VOC files: 1 as VOC has it, 0 as some tools do (default: 1)",
+    )
+    parser.add_argument(
+        "--origin",
+        type=int,
+        choices=(0, 1),
+        help="number of the first pixel in SOURCE of another format, if not 0",
+    )
+    add_orientation(parser)
+    parser.add_argument(
+        "--boxes",
+        choices=READINGS,
+        help="what the four numbers of a box are, if not what the format says: x and y of left and top, "
+        "right and "
+        "bottom, or centre; width, height; n: as fractions of the image",
+    )
+    parser.add_argument(
+        "--other-size",
+        choices=("keep", "scale"),
+        default="keep",
+        help="boxes of images that have another size than their labels say: keep or scale them (default: "
+        "keep)",
     )
     return parser
 
@@ -80,7 +113,17 @@ def run(args: argparse.Namespace) -> int:
     from ..engine.console import Console
 
     console = Console()
-    options = Options(args.classes, args.voc_origin, args.difficult, args.missing == "skip", console)
+    options = Options(
+        args.classes,
+        args.voc_origin,
+        args.difficult,
+        args.missing == "skip",
+        console,
+        args.orientation,
+        args.boxes,
+        args.other_size,
+        args.origin,
+    )
     source, target = Path(args.source).expanduser(), Path(args.destination).expanduser()
     try:
         data = convert_data(
@@ -105,9 +148,8 @@ def _report(data: DataSet, target: Path) -> None:
         crowd = sum(box.crowd for box in boxes)
         table.add_row(split, *map(str, (len(pictures), empty, len(boxes), crowd)))
     Console().print(table)
-    first = ", ".join(data.classes[:8]) + (", ..." if len(data.classes) > 8 else "")
+    first = ", ".join(map(quoted, data.classes[:8])) + (", ..." if len(data.classes) > 8 else "")
     print(f"classes: {len(data.classes)} ({first})")
-    for note, count in data.notes.items():
-        if count:
-            print(f"{note}: {count}")
+    for line in data.report():
+        print(line)
     print(target)

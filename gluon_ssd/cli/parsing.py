@@ -6,6 +6,7 @@ import argparse
 from dataclasses import fields
 from typing import Any, Callable, NoReturn, Sequence
 
+from ..data.choices import ORIENTATIONS
 from ..errors import UserError, nearest
 from ..recipe import Recipe
 from ..values import Bounds, convert_text
@@ -61,6 +62,18 @@ def bounded(type_name: str, **bounds: Any) -> Callable[[str], Any]:
     return parse
 
 
+def add_orientation(parser: argparse.ArgumentParser, default: str | None = "auto") -> None:
+    """Add the flag that decides which way pictures are up; None: as the recipe of the checkpoint says."""
+    parser.add_argument(
+        "--orientation",
+        choices=ORIENTATIONS,
+        default=default,
+        help="boxes of pictures that EXIF turns, where their size does not tell: for the stored pixels "
+        "or the "
+        f"upright picture (default: {'auto, which is upright' if default else 'as in its recipe'})",
+    )
+
+
 def add_recipe_flags(parser: argparse.ArgumentParser, names: Sequence[str] | None = None) -> None:
     """Add one flag per recipe key, or for these ``names`` only.
 
@@ -75,10 +88,13 @@ def add_recipe_flags(parser: argparse.ArgumentParser, names: Sequence[str] | Non
         base = type_name.replace(" | None", "")
         if base == "bool":
             options["action"] = "store_true"
-        elif base == "tuple[str, ...]":
+        elif type_name == "tuple[str, ...]":
+            # One a flag, because arguments without a flag may stand behind it.
             options.update(action="append", metavar="TEXT", type=bounded("str", **vars(bounds)))
         elif base == "tuple[int, ...]":
             options.update(nargs="*", metavar="N", type=bounded("int", **vars(bounds)))
+        elif base == "tuple[str, ...]":
+            options.update(nargs="+", metavar="TEXT")
         else:
             letter = {"int": "N", "float": "X"}.get(base, "TEXT")
             options["metavar"] = "|".join(bounds.choices) if bounds.choices else letter

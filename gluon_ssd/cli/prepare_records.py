@@ -6,9 +6,9 @@ import argparse
 from typing import Any
 
 from ..errors import UserError
-from .parsing import Parser, bounded, example
+from .parsing import Parser, add_orientation, bounded, example
 
-DESCRIPTION = """Pack a data set in COCO's layout into a few large files, which disks and networks read
+DESCRIPTION = """Pack a data set of any known format into a few large files, which disks and networks read
 faster than many small ones. Train and evaluate from them as from the data set: --data OUTPUT.
 
 Pictures keep their bytes. OUTPUT needs nothing of DATA: the annotations are in records_SPLIT.json."""
@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> Parser:
             "gluon-ssd prepare-records coco128 coco128-tf --format tfrecord --split train --shards 2",
         ),
     )
-    parser.add_argument("data", metavar="DATA", help="data set folder")
+    parser.add_argument("data", metavar="DATA", help="data set: folder, or its YAML or JSON file")
     parser.add_argument("output", metavar="OUTPUT", help="folder for the record files")
     parser.add_argument(
         "--format",
@@ -44,6 +44,7 @@ def add_parser(subparsers: Any) -> Parser:
     )
     parser.add_argument("--annotation", metavar="FILE", help="its annotations, if not where COCO has them")
     parser.add_argument("--images", metavar="FOLDER", help="its images, if not where COCO has them")
+    add_orientation(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace what was packed there before")
     return parser
 
@@ -63,10 +64,15 @@ def run(args: argparse.Namespace) -> int:
     splits = ("train", "val") if args.split == "both" else (args.split,)
     for split in splits:
         check_output(args.output, split, args.format, args.overwrite)
-    datasets = {split: open_dataset(args.data, split, args.annotation, args.images) for split in splits}
+    datasets = {
+        split: open_dataset(args.data, split, args.annotation, args.images, orientation=args.orientation)
+        for split in splits
+    }
     for split, dataset in datasets.items():
         check_shards(dataset, split, args.shards)
     console = Console()
+    for line in dict.fromkeys(line for dataset in datasets.values() for line in dataset.lines):
+        console.say(line)
     for split, dataset in datasets.items():
         console.start(f"packing {split}", len(dataset))
         try:

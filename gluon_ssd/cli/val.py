@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .parsing import Parser, add_recipe_flags, bounded, example, recipe_values
+from .parsing import Parser, add_orientation, add_recipe_flags, bounded, example, recipe_values
 
 # How images reach the network; those of the recipe that evaluation has a use for.
 INPUT_KEYS = (
@@ -28,12 +28,15 @@ def add_parser(subparsers: Any) -> Parser:
         epilog=example("gluon-ssd val runs/ssd_resnet34-1 --data /datasets/coco2017"),
     )
     parser.add_argument("checkpoint", help="checkpoint, or run folder (its best checkpoint)")
-    parser.add_argument("--data", metavar="FOLDER", help="data set folder (default: the one of its recipe)")
     parser.add_argument(
-        "--split", default="val", choices=("train", "val"), help="which images (default: val)"
+        "--data", metavar="DATA", help="data set of any known format (default: the one of its recipe)"
+    )
+    parser.add_argument(
+        "--split", default="val", choices=("train", "val", "test"), help="which images (default: val)"
     )
     parser.add_argument("--annotation", metavar="FILE", help="annotations, if not where COCO has them")
     parser.add_argument("--images", metavar="FOLDER", help="images, if not where COCO has them")
+    add_orientation(parser, default=None)
     parser.add_argument(
         "--output", metavar="FOLDER", help="where the results go (default: beside the checkpoint)"
     )
@@ -99,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
         split=args.split,
         annotation=args.annotation,
         images=args.images,
+        orientation=args.orientation,
         output=args.output,
         batch_size=args.batch_size,
         settings=InputSettings(**{k: v for k, v in recipe_values(args).items() if k in INPUT_KEYS}),

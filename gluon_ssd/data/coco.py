@@ -5,29 +5,23 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from pathlib import Path, PurePosixPath
-from typing import Any, Sequence
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Iterable, Sequence
 
 import numpy as np
 
-from gluon_ssd.data.coco_json import CocoFile, read_coco
-from gluon_ssd.data.images import PathLike, as_path
+from gluon_ssd.data.coco_json import NO_SIZE as NO_SIZE_GIVEN
+from gluon_ssd.data.coco_json import RESPELLED, CocoFile, read_coco
+from gluon_ssd.data.coco_layouts import ROBOFLOW, find_layout, image_folder
+from gluon_ssd.data.finder import Finder
+from gluon_ssd.data.images import PathLike, as_path, file_header
+from gluon_ssd.data.orientation import upright_size
 from gluon_ssd.data.record_files.manifest import holds_records
 from gluon_ssd.data.records import Record
+from gluon_ssd.data.units import Doubt, doubts
 from gluon_ssd.errors import UserError, unknown
-
-_ANNOTATIONS = (
-    "annotations/bbox_only_instances_{}2017.json",
-    "annotations/instances_{}2017.json",
-    "annotations/instances_{}.json",
-    "annotations/{}.json",
-)
-_IMAGES = ("{}2017", "{}", "images/{}2017", "images/{}")
-# The published layout of MLPerf's OpenImages: {split}/labels/ and {split}/data/.
-_OPENIMAGES = "openimages-mlperf.json"
-_OPENIMAGES_SPLITS = {"train": "train", "val": "validation"}
-
-_OTHER_FORMATS = "; for labels of another format see gluon-ssd convert-data"
 
 NO_SIZE = "no width or height"
 OUTSIDE = "outside the image"
@@ -40,42 +34,86 @@ def open_dataset(
     annotation: PathLike | None = None,
     images: PathLike | None = None,
     classes: Sequence[str] | None = None,
+    orientation: str = "auto",
+    absent_ok: bool = False,
 ) -> CocoDataset:
-    """Open a data set in COCO's format, or one that was packed into record files.
+    """Open a split of a data set in any format that is known, or of one that was packed into record files.
 
-    Looks for ``root/annotations/[bbox_only_]instances_{split}2017.json`` with ``root/{split}2017``, then for
-    ``root/annotations/[instances_]{split}.json`` with ``root/{split}`` or ``root/images/{split}``; before
-    both, for MLPerf's ``root/{train,validation}/labels/openimages-mlperf.json`` with ``data/`` beside
-    ``labels/``. ``annotation`` and ``images`` name the file and the folder instead. Where neither is named
-    and ``root`` holds record files, these are opened. ``classes`` restricts the data set to these class
-    names, in this order. Raises UserError when something is missing or wrong.
+    ``root`` is a folder, or the YAML or JSON file of a data set. COCO annotations are read as they are, in
+    the layouts of `coco_layouts`; other formats are converted in memory. ``annotation`` and ``images`` name a
+    COCO file and its folder instead. Where neither is named and ``root`` holds record files, these are
+    opened. ``classes`` restricts the data set to these class names, in this order; with ``absent_ok`` it need
+    not have all of them. ``orientation``: see `turn_for`. Raises UserError when something is missing or
+    wrong.
     """
-    if annotation is None and images is None and holds_records(as_path(root), split):
-        # Here, because a packed data set is a CocoDataset.
-        from gluon_ssd.data.record_files.dataset import PackedDataset
-
-        return PackedDataset(as_path(root), split, classes)
-    return CocoDataset(*locate_dataset(root, split, annotation, images), classes)
-
-
-def locate_dataset(
-    root: PathLike, split: str, annotation: PathLike | None = None, images: PathLike | None = None
-) -> tuple[Path, Path]:
-    """Return the annotation file and the image folder of a split, found as `open_dataset` says."""
     base = as_path(root)
-    if not base.is_dir():
+    lines: list[str] = []
+    choice: dict[str, Any] = {"classes": classes, "orientation": orientation, "absent_ok": absent_ok}
+    if annotation is None and images is None:
+        if holds_records(base, split):
+            # Here, because a packed data set is a CocoDataset.
+            from gluon_ssd.data.record_files.dataset import PackedDataset
+
+            return PackedDataset(base, split, classes, orientation, absent_ok)
+        files, lines = find_layout(base)
+        if base.exists() and not files:
+            from gluon_ssd.data.formats.opening import open_converted
+
+            return open_converted(base, split, **choice)
+        if files and split not in files:
+            raise no_split(base, split, files)
+    file = read_coco(locate_annotation(root, split, annotation))
+    return CocoDataset.of(file, locate_images(root, split, file, images), lines, **choice)
+
+
+def no_split(root: Path, split: str, known: Iterable[str]) -> UserError:
+    """Build (not raise) the error for a data set that lacks a split."""
+    advice = (
+        "; hold some images out with gluon-ssd convert-data --val-share 0.2, or train with --eval-every 0"
+    )
+    return UserError(
+        f"{root}: has no split '{split}', only {', '.join(known)}{advice if split == 'val' else ''}"
+    )
+
+
+def locate_annotation(root: PathLike, split: str, annotation: PathLike | None = None) -> Path:
+    """Return the annotation file of a COCO split. Raises UserError when there is none."""
+    base = as_path(root)
+    if not base.exists():
         raise UserError(
             f"data folder {base} does not exist; give the folder that holds annotations/ and the images"
         )
-    if annotation is None and images is None:
-        annotation, images = _find_openimages(base, split)
-    file = _find(base, split, annotation, _ANNOTATIONS, "annotation file", "annotation")
+    file = _given(base, annotation) or find_layout(base).files.get(split)
+    if file is None:
+        raise UserError(f"{base}: no COCO annotation file for split '{split}' (or give 'annotation')")
     if not file.is_file():
         raise UserError(f"{file}: an annotation file is expected here; check the path")
-    folder = _find(base, split, images, _IMAGES, "image folder", "images")
+    return file
+
+
+def locate_images(root: PathLike, split: str, file: CocoFile, images: PathLike | None = None) -> Path:
+    """Return the folder that the file names of ``file`` start from. Raises UserError when it is not there."""
+    folder = _given(as_path(root), images)
+    if folder is None:
+        return image_folder(as_path(root), split, file.path, file.file_names)
     if not folder.is_dir():
         raise UserError(f"{folder}: a folder of images is expected here; check the path")
-    return file, folder
+    return folder
+
+
+def named_path(base: Path, given: PathLike) -> Path:
+    """Return what ``given`` means for a data set in ``base``: seen from the current folder, else from it."""
+    path = as_path(given)
+    return path if path.is_absolute() or path.exists() else base / path
+
+
+def _given(base: Path, given: PathLike | None) -> Path | None:
+    return None if given is None else named_path(base, given)
+
+
+def has_split(root: Path, split: str) -> bool:
+    """Whether there is a COCO annotation file for this split."""
+    return split in find_layout(root).files
 
 
 class CocoDataset:
@@ -84,20 +122,50 @@ class CocoDataset:
     ``classes`` and ``category_ids`` are in the same order, by ascending id unless chosen by the caller.
     ``records`` has one Record per image of the file, in its order, with boxes clipped to the image.
     ``dropped`` counts the boxes left out by reason: without width or height, wholly outside the image, of a
-    class not chosen; ``clipped`` counts those that reached over the border by more than a pixel.
-    Raises UserError for a file that is not sound COCO or names missing images.
+    class not chosen; ``clipped`` counts those that reached over the border by more than a pixel. ``lines``
+    are sentences for the user about what was taken otherwise than it stands in the file. Raises UserError for
+    a file that is not sound COCO or names missing images.
     """
 
     def __init__(
-        self, annotation: PathLike, images_dir: PathLike, classes: Sequence[str] | None = None
+        self, annotation: PathLike, images_dir: PathLike, classes: Sequence[str] | None = None, **choice: Any
     ) -> None:
-        self._set_up(read_coco(Path(annotation)), Path(images_dir), classes)
-        _refuse_missing(self._file, self.images_dir)
+        self._open(read_coco(Path(annotation)), Path(images_dir), (), classes=classes, **choice)
 
-    def _set_up(self, file: CocoFile, images_dir: Path, classes: Sequence[str] | None) -> None:
+    @classmethod
+    def of(cls, file: CocoFile, images_dir: Path, lines: Sequence[str] = (), **choice: Any) -> CocoDataset:
+        """Open what `read_coco` has read; ``lines`` are for the user, ``choice`` as `open_dataset`."""
+        made = cls.__new__(cls)
+        made._open(file, images_dir, lines, **choice)
+        return made
+
+    def _open(self, file: CocoFile, images_dir: Path, lines: Sequence[str], **choice: Any) -> None:
+        self._set_up(settle(file, images_dir), images_dir, lines=lines, **choice)
+        _refuse_missing(self._file, self.images_dir)
+        _refuse_misread(self._file)
+
+    def _set_up(
+        self,
+        file: CocoFile,
+        images_dir: Path,
+        classes: Sequence[str] | None = None,
+        orientation: str = "auto",
+        absent_ok: bool = False,
+        lines: Sequence[str] = (),
+    ) -> None:
         self.annotation, self.images_dir, self._file = file.path, images_dir, file
-        self.classes, self.category_ids, self._class_of = _choose_classes(file, classes)
-        self.records, self.dropped, self.clipped = make_records(file, images_dir, self._class_of)
+        self.classes, self.category_ids, self._class_of = _choose_classes(file, classes, absent_ok)
+        self.records, self.dropped, self.clipped = make_records(file, images_dir, self._class_of, orientation)
+        absent = [name for name in self.classes if name not in file.names]
+        told = [f"{file.path}: {count} {what}" for what, count in file.notes.items()]
+        told += [f"{file.path}: has no class {name!r}" for name in absent]
+        doubtful = [f"warning: {file.path}: {doubt}" for doubt in misread(file) if not doubt.error]
+        self.lines = [*lines, *told, *doubtful]
+
+    @property
+    def file(self) -> CocoFile:
+        """The annotations, of all classes."""
+        return self._file
 
     def __len__(self) -> int:
         return len(self.records)
@@ -126,7 +194,11 @@ class CocoDataset:
     def _image_rows(self) -> list[dict[str, Any]]:
         file = self._file
         columns = (file.image_ids.tolist(), file.file_names, file.widths.tolist(), file.heights.tolist())
-        return [{"id": k, "file_name": n, "width": w, "height": h} for k, n, w, h in zip(*columns)]
+        rows = [{"id": k, "file_name": n, "width": w, "height": h} for k, n, w, h in zip(*columns)]
+        for row, record in zip(rows, self.records):
+            if record.orientation != "auto":
+                row["orientation"] = record.orientation
+        return rows
 
     def _annotation_rows(self) -> list[dict[str, Any]]:
         file = self._file
@@ -158,68 +230,94 @@ def make_truth(content: dict[str, list[dict[str, Any]]]) -> Any:
     return truth
 
 
-def has_split(root: Path, split: str) -> bool:
-    """Whether ``open_dataset`` would find an annotation file for this split."""
-    found = [_find_openimages(root, split)[0], *(root / name.format(split) for name in _ANNOTATIONS)]
-    return any(path is not None and path.is_file() for path in found)
+def settle(file: CocoFile, images_dir: Path) -> CocoFile:
+    """Return ``file`` with names as its images are spelt, and sizes that it does not give from the images.
+
+    Both are counted in its notes. Raises UserError where several images could be meant, or where the size of
+    one cannot be read.
+    """
+    names = _spelt_as_found(file, images_dir)
+    other = sum(name != old for name, old in zip(names, file.file_names))
+    notes = file.notes + Counter({RESPELLED: other})
+    widths, heights = file.widths.copy(), file.heights.copy()
+    unknown_sizes = np.flatnonzero((widths == 0) | (heights == 0)).tolist()
+    turned = dict(file.orientations)
+    for index in unknown_sizes:
+        path = images_dir / names[index]
+        if path.exists():
+            widths[index], heights[index] = upright_size(file_header(path))
+            turned[index] = "upright"
+    notes += Counter({NO_SIZE_GIVEN: len(unknown_sizes)})
+    return replace(file, file_names=names, widths=widths, heights=heights, orientations=turned, notes=notes)
 
 
-def _find_openimages(base: Path, split: str) -> tuple[Path | None, Path | None]:
-    folder = base / _OPENIMAGES_SPLITS.get(split, split)
-    file = folder / "labels" / _OPENIMAGES
-    return (file, folder / "data") if file.is_file() else (None, None)
+def _spelt_as_found(file: CocoFile, images_dir: Path) -> list[str]:
+    """The names of the images from ``images_dir``; those of missing ones as they stand."""
+    finder = Finder([images_dir], images_dir)
+    if all(finder.exact(name) is not None for name in file.file_names):
+        return file.file_names
+    names = []
+    for name in file.file_names:
+        found = finder.find(name)
+        names.append(name if found is None else os.path.relpath(found[0], images_dir) if found[1] else name)
+    return names
 
 
-def named_path(base: Path, given: PathLike) -> Path:
-    """Return what ``given`` means for a data set in ``base``: seen from the current folder, else from it."""
-    path = as_path(given)
-    return path if path.is_absolute() or path.exists() else base / path
+def misread(file: CocoFile) -> list[Doubt]:
+    """What the boxes of a file look like, if not what COCO's boxes are."""
+    known = (file.widths > 0) & (file.heights > 0)
+    rows = known[file.image_index] & (file.xywh[:, 2:] > 0).all(axis=1)
+    sizes = np.stack([file.widths, file.heights], axis=1)[file.image_index]
+    return doubts(file.xywh[rows], sizes[rows], "xywh")
 
 
-def _find(
-    base: Path, split: str, given: PathLike | None, patterns: Sequence[str], what: str, field: str
-) -> Path:
-    if given is not None:
-        return named_path(base, given)
-    candidates = [pattern.format(split) for pattern in patterns]
-    for candidate in candidates:
-        if (base / candidate).exists():
-            return base / candidate
-    raise UserError(
-        f"{base}: no {what} for split '{split}'; looked for {', '.join(candidates)} (or give '{field}')"
-        f"{_OTHER_FORMATS if field == 'annotation' else ''}"
-    )
+def _refuse_misread(file: CocoFile) -> None:
+    for doubt in misread(file):
+        if doubt.error:
+            raise UserError(f"{file.path}: {doubt}")
 
 
 def _choose_classes(
-    file: CocoFile, classes: Sequence[str] | None
+    file: CocoFile, classes: Sequence[str] | None, absent_ok: bool = False
 ) -> tuple[tuple[str, ...], tuple[int, ...], np.ndarray]:
     """Names, category ids, and the class index of each category of the file (-1: not chosen)."""
-    chosen = file.names if classes is None else tuple(classes)
+    chosen = (
+        tuple(n for n in file.names if n not in unused_parents(file)) if classes is None else tuple(classes)
+    )
     if not chosen:
         raise UserError(f"{file.path}: 'classes' is empty; name at least one class or leave it out")
-    positions = []
-    for name in chosen:
-        if name not in file.names:
-            raise UserError(f"{file.path}: {unknown('class', name, file.names)}")
+    class_of = np.full(len(file.names), -1, np.int64)
+    ids = []
+    for index, name in enumerate(chosen):
         if chosen.count(name) > 1:
             raise UserError(f"class '{name}' is named more than once in 'classes'; name each once")
-        positions.append(file.names.index(name))
-    class_of = np.full(len(file.names), -1, np.int64)
-    class_of[positions] = np.arange(len(positions))
-    return chosen, tuple(file.category_ids[k] for k in positions), class_of
+        if name in file.names:
+            class_of[file.names.index(name)] = index
+            ids.append(file.category_ids[file.names.index(name)])
+        elif absent_ok:
+            ids.append(max((*file.category_ids, *ids)) + 1)
+        else:
+            raise UserError(f"{file.path}: {unknown('class', name, file.names)}")
+    return chosen, tuple(ids), class_of
+
+
+def unused_parents(file: CocoFile) -> list[str]:
+    """Name the categories that stand for a group of others and have no box: they are no classes.
+
+    Roboflow writes the name of the project so, with the id 0.
+    """
+    used = np.bincount(file.category_index, minlength=len(file.names))
+    roboflow = file.path.name == ROBOFLOW and len(file.names) > 1
+    return [
+        name
+        for name, own_id, count in zip(file.names, file.category_ids, used.tolist())
+        if not count and (name in file.supercategories or (roboflow and own_id == 0))
+    ]
 
 
 def _refuse_missing(file: CocoFile, images_dir: Path) -> None:
-    """List each folder once: a stat per image would take minutes on a network disk."""
-    listings: dict[str, set[str]] = {}
-    missing: list[str] = []
-    for name in file.file_names:
-        folder, _, leaf = name.rpartition("/")
-        if folder not in listings:
-            listings[folder] = _files_in(images_dir / PurePosixPath(folder))
-        if leaf not in listings[folder]:
-            missing.append(name)
+    finder = Finder([images_dir], images_dir)
+    missing = [name for name in file.file_names if finder.exact(name) is None]
     if missing:
         first = ", ".join(str(images_dir / name) for name in missing[:3])
         raise UserError(
@@ -229,20 +327,13 @@ def _refuse_missing(file: CocoFile, images_dir: Path) -> None:
         )
 
 
-def _files_in(folder: Path) -> set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if entry.is_file()}
-    except OSError:
-        return set()
-
-
 def make_records(
-    file: CocoFile, images_dir: Path, class_of: np.ndarray
+    file: CocoFile, images_dir: Path, class_of: np.ndarray, orientation: str = "auto"
 ) -> tuple[list[Record], dict[str, int], int]:
     """One Record per image of ``file`` as `CocoDataset` says, boxes left out by reason, boxes clipped.
 
     ``class_of`` int64 (categories,): the class index of each category of the file, -1 for one not chosen.
+    ``orientation``: which way pictures are up of which the file does not say it; see `turn_for`.
     """
     classes = class_of[file.category_index]
     boxes, sized, inside, over = fit_boxes(file)
@@ -262,11 +353,11 @@ def make_records(
     boxes, labels, crowd = boxes[order], classes[order].astype(np.int32), file.crowd[order]
     columns = zip(file.image_ids.tolist(), file.file_names, file.widths.tolist(), file.heights.tolist())
     records = []
-    for (image_id, name, width, height), start, stop in zip(columns, bounds, bounds[1:]):
+    for index, ((image_id, name, width, height), start, stop) in enumerate(zip(columns, bounds, bounds[1:])):
         rows = slice(start, stop)
-        records.append(
-            Record(image_id, images_dir / name, width, height, boxes[rows], labels[rows], crowd[rows])
-        )
+        objects = boxes[rows], labels[rows], crowd[rows]
+        way = file.orientations.get(index, orientation)
+        records.append(Record(image_id, images_dir / name, width, height, *objects, None, way))
     return records, {reason: count for reason, count in counts.items() if count}, clipped
 
 

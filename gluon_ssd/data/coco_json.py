@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import warnings
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict
 
 import numpy as np
 
+from gluon_ssd.data.choices import ORIENTATIONS
 from gluon_ssd.errors import UserError
 
 Row = Dict[str, Any]
+# What is taken otherwise than it stands in a file, as it is told.
+ROTATED = "rotated boxes, of which the enclosing upright box is kept"
+IGNORED = "objects marked ignore, taken as crowd regions: training and evaluation ignore them"
+CROWD = "crowd regions, which training and evaluation ignore"
+OCCLUDED = "objects marked occluded, kept as the others"
+DIFFICULT_KEPT = "objects marked difficult, kept as the others"
+RESPELLED = "images found under another spelling of the name that the labels give"
+NO_SIZE = "images whose annotation gives no size; the file's is taken"
+SAME_NAME = "categories of the same name as another, taken as one"
 SECTIONS = ("images", "annotations", "categories")
 # No side or area is so large, and twice as much can still be computed with.
 _LIMIT = 2.0**63
@@ -26,7 +38,13 @@ class CocoFile:
     Images (n): ``image_ids`` int64, ``file_names``, ``widths``, ``heights`` int64. Categories by ascending
     id: ``category_ids`` and ``names``. Annotations (m), in the file's order and none left out: ``ids`` int64,
     ``image_index`` and ``category_index`` int64 into the lists above, ``xywh`` float64 (m, 4) pixels,
-    ``area`` float64 (width x height where the file has none), ``crowd`` bool.
+    ``area`` float64 (width x height where the file has none), ``crowd`` bool. ``orientations``: by the index
+    of the image, "stored" or "upright" where it says which of the two its boxes are for. ``notes`` counts
+    what was taken otherwise than it stands there; ``supercategories`` are named by categories of another
+    name.
+
+    A width and height of 0 are not known. Categories of one name are one; it has the id that most annotations
+    use.
     """
 
     path: Path
@@ -42,6 +60,9 @@ class CocoFile:
     xywh: np.ndarray
     area: np.ndarray
     crowd: np.ndarray
+    orientations: dict[int, str] = field(default_factory=dict)
+    notes: Counter[str] = field(default_factory=Counter)
+    supercategories: frozenset[str] = frozenset()
 
 
 def read_coco(path: Path) -> CocoFile:
@@ -56,6 +77,9 @@ def read_coco(path: Path) -> CocoFile:
 def parse_coco(content: Any, path: Path) -> CocoFile:
     """Check the content of a COCO detection file, ``path`` in messages.
 
+    Objects marked "ignore" are crowd regions, and a box with a "rotation" (CVAT) becomes the upright box
+    around it.
+
     Raises UserError for anything it must not have: missing keys, ids that are duplicate, unknown or no
     integers, boxes with NaN or without four numbers, no images or no categories. Boxes of no size are left to
     the caller.
@@ -67,14 +91,15 @@ def parse_coco(content: Any, path: Path) -> CocoFile:
 
     image_ids = _integers(images, "id", "images", path)
     _refuse_duplicates(image_ids, "images", path)
-    widths, heights = (_integers(images, key, "images", path) for key in ("width", "height"))
+    widths, heights = (_sides(images, key, path) for key in ("width", "height"))
     for name, sides in (("width", widths), ("height", heights)):
-        if (sides <= 0).any():
-            row = int(np.argmax(sides <= 0))
+        if (sides < 0).any():
+            row = int(np.argmax(sides < 0))
             raise UserError(
                 f"{path}: images[{row}] (id {image_ids[row]}) has {name} {sides[row]}; give its pixels"
             )
     category_ids, names = _categories(categories, path)
+    notes: Counter[str] = Counter()
 
     ids = _integers(annotations, "id", "annotations", path)
     _refuse_duplicates(ids, "annotations", path)
@@ -83,6 +108,11 @@ def parse_coco(content: Any, path: Path) -> CocoFile:
         annotations, "category_id", np.array(category_ids, np.int64), "categories", ids, path
     )
     xywh = _boxes(annotations, ids, path)
+    area = _areas(annotations, xywh, ids, path)
+    crowd = np.array([bool(row.get("iscrowd")) for row in annotations], dtype=bool)
+    _enclose_rotated(annotations, xywh, notes)
+    _heed_flags(annotations, crowd, notes)
+    category_ids, names, category_index = _merge_names(category_ids, names, category_index, notes)
     return CocoFile(
         path=path,
         image_ids=image_ids,
@@ -95,9 +125,81 @@ def parse_coco(content: Any, path: Path) -> CocoFile:
         image_index=image_index,
         category_index=category_index,
         xywh=xywh,
-        area=_areas(annotations, xywh, ids, path),
-        crowd=np.array([bool(row.get("iscrowd")) for row in annotations], dtype=bool),
+        area=area,
+        crowd=crowd,
+        orientations={
+            index: row["orientation"]
+            for index, row in enumerate(images)
+            if row.get("orientation") in ORIENTATIONS[1:]
+        },
+        notes=+notes,
+        supercategories=frozenset(
+            str(row["supercategory"])
+            for row in categories
+            if row.get("supercategory") not in (None, row["name"])
+        ),
     )
+
+
+def _sides(images: list[Any], key: str, path: Path) -> np.ndarray:
+    """Widths or heights, 0 for those that the file does not give."""
+    return _integers(
+        [{key: 0, **row} if row.get(key) is None else row for row in images], key, "images", path
+    )
+
+
+def _enclose_rotated(rows: list[Any], xywh: np.ndarray, notes: Counter[str]) -> None:
+    """Replace boxes that are turned about their centre by the upright ones around them."""
+    for number, row in enumerate(rows):
+        angle = _attribute(row, "rotation")
+        if type(angle) in (int, float) and math.isfinite(angle) and angle % 360:
+            x, y, width, height = xywh[number]
+            wide, high = enclosing(width, height, math.radians(angle))
+            xywh[number] = x + (width - wide) / 2, y + (height - high) / 2, wide, high
+            notes[ROTATED] += 1
+
+
+def enclosing(width: float, height: float, angle: float) -> tuple[float, float]:
+    """Return width and height of the upright box around one that is turned by ``angle`` (radians).
+
+    The noise of a right angle is rounded away.
+    """
+    cosine, sine = abs(math.cos(angle)), abs(math.sin(angle))
+    return round(width * cosine + height * sine, 9), round(width * sine + height * cosine, 9)
+
+
+def _attribute(row: Row, name: str) -> Any:
+    """A value of an annotation, or of its "attributes", where CVAT puts what COCO has no key for."""
+    inner = row.get("attributes")
+    return row.get(name, inner.get(name) if type(inner) is dict else None)
+
+
+def _heed_flags(rows: list[Any], crowd: np.ndarray, notes: Counter[str]) -> None:
+    """Make crowd regions of objects marked "ignore", and count what else means "do not train on this"."""
+    notes[CROWD] += int(crowd.sum())
+    for number, row in enumerate(rows):
+        if not crowd[number] and _attribute(row, "ignore") in (1, True):
+            crowd[number] = True
+            notes[IGNORED] += 1
+        notes[OCCLUDED] += _attribute(row, "occluded") in (1, True)
+        notes[DIFFICULT_KEPT] += _attribute(row, "difficult") in (1, True)
+
+
+def _merge_names(
+    ids: tuple[int, ...], names: tuple[str, ...], index: np.ndarray, notes: Counter[str]
+) -> tuple[tuple[int, ...], tuple[str, ...], np.ndarray]:
+    """One category of each name; exporters write a class again as its own supercategory."""
+    if len(set(names)) == len(names):
+        return ids, names, index
+    used = np.bincount(index, minlength=len(names))
+    best = {
+        name: max((k for k in range(len(names)) if names[k] == name), key=lambda k: (used[k], -k))
+        for name in names
+    }
+    kept = sorted(best.values())
+    place = np.array([kept.index(best[name]) for name in names])
+    notes[SAME_NAME] += len(names) - len(kept)
+    return tuple(ids[k] for k in kept), tuple(names[k] for k in kept), place[index]
 
 
 def load_json(path: Path, row: Callable[[Row], Any] | None = None) -> Any:
@@ -203,8 +305,6 @@ def _categories(rows: list[Any], path: Path) -> tuple[tuple[int, ...], tuple[str
     for index, name in enumerate(names):
         if not is_text(name):
             raise UserError(f"{path}: categories[{index}] has name {name!r}, which is no text; rename it")
-        if names.count(name) > 1:
-            raise UserError(f"{path}: two categories are called '{name}'; give each its own name")
     order = np.argsort(ids)
     return tuple(int(ids[k]) for k in order), tuple(names[k] for k in order)
 

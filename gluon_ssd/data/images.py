@@ -4,32 +4,36 @@ What becomes of pictures that are not plain 8-bit RGB (each is tested):
 
 * grey is repeated over the three channels; CMYK and YCCK JPEGs are converted to RGB;
 * of 16-bit samples the high byte is kept; an alpha channel is dropped (not blended);
-* EXIF orientation is ignored unless asked for: boxes of data sets refer to the stored pixels;
+* EXIF orientation is followed where the picture's boxes are for the upright picture (see orientation.py);
 * a JPEG without its end marker, or a PNG without its last chunk, is refused, because OpenCV would fill the
   missing part with grey and say nothing;
-* JPEG 2000 is decoded by Pillow, because OpenCV's decoder crashes on some damaged files.
+* JPEG 2000 is decoded by Pillow, because OpenCV's decoder crashes on some damaged files, and so is what
+  OpenCV does not know: GIF, AVIF, and HEIC where ``pillow-heif`` is installed.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 from pathlib import Path
-from typing import Iterator, Union
+from typing import Union
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from gluon_ssd.data.header import JPEG, PNG, TIFF, Header, jpeg_segments, read_header
+from gluon_ssd.data.orientation import is_ambiguous, say_assumed, turn_for, turned, turned_back
 from gluon_ssd.errors import UserError
+from gluon_ssd.files import IMAGE_SUFFIXES
 
-JPEG = b"\xff\xd8"
-PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
+_GIF = (b"GIF87a", b"GIF89a")
+# AVIF and HEIC: a box "ftyp" behind its length.
+_ISO_MEDIA = b"ftyp"
 _END_OF_IMAGE = b"\xff\xd9"
 _START_OF_SCAN = 0xDA
-# Start-of-frame markers, which hold the size: 0xC0 to 0xCF without tables (C4, CC) and extensions (C8).
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # OpenCV before 4.11 decodes to BGR only; OpenCV 5 refuses the bits of both orders together.
 _RGB: int = getattr(cv2, "IMREAD_COLOR_RGB", 0)
 _REDUCED = {
@@ -86,9 +90,8 @@ def _from_pillow(image: Image.Image) -> np.ndarray:
 def read_image(path: PathLike, apply_exif: bool = False) -> np.ndarray:
     """Read a picture as RGB uint8 (H, W, 3).
 
-    ``apply_exif`` turns it as its EXIF orientation says: wanted for users' photographs, not for data sets,
-    whose boxes refer to the stored pixels. Raises UserError, naming the file, when it is missing, empty,
-    truncated, or not a picture.
+    ``apply_exif`` turns it upright as its EXIF orientation says. Raises UserError, naming the file, when it
+    is missing, empty, truncated, or not a picture.
     """
     return decode_image(read_bytes(path), path, apply_exif=apply_exif)
 
@@ -105,6 +108,20 @@ def read_bytes(path: PathLike) -> bytes:
     return data
 
 
+def file_header(path: PathLike) -> Header:
+    """Return size and orientation of an image file. Raises UserError where it is missing or no image."""
+    try:
+        with open(path, "rb") as stream:
+            header = read_header(stream)
+    except FileNotFoundError:
+        raise UserError(f"{path}: the image is missing") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
+    if header is None:
+        raise UserError(f"{path}: not an image whose size can be read; replace or remove it")
+    return header
+
+
 def decode_image(
     data: bytes,
     name: PathLike,
@@ -112,30 +129,65 @@ def decode_image(
     apply_exif: bool = False,
     reduction: int = 1,
     stored: tuple[int, int] | None = None,
+    orientation: str = "auto",
 ) -> np.ndarray:
     """Decode a picture's bytes to RGB uint8 (H, W, 3).
 
     ``reduction`` 2, 4 or 8 decodes at that fraction of the size (JPEG does it inside the inverse DCT).
-    ``stored`` (height, width): what the data set says of the picture; UserError when it is not so.
-    ``name`` is the file named in errors.
+    ``stored`` (height, width): what the data set says of the picture; UserError when it is of that size
+    neither as stored nor upright. It is turned to the one that the data set means; ``orientation`` decides
+    where both have that size (see `turn_for`). Without ``stored``, ``apply_exif`` turns it upright. ``name``
+    is the file named in errors.
     """
     _refuse_truncated(data, name)
-    header = None if stored is None else stored_size(data)
+    header = read_header(io.BytesIO(data))
+    turn = _turn(header, stored, orientation, apply_exif)
     if header is not None and stored is not None:
         # Before the pixels are: a header that lies may claim gigabytes of them.
-        check_size(header[::-1], stored, 1, name)
-    image = _decode_jpeg_2000(data) if data.startswith(_JPEG_2000) else _decode(data, reduction, apply_exif)
+        height, width = header.size[::-1]
+        check_size((width, height) if turn > 4 else (height, width), stored, 1, name)
+    image = _decode(data, reduction)
     if image is None:
         raise UserError(f"{name}: not a picture that can be decoded; replace or remove it")
+    if header is not None and header.orientation != 1 and data.startswith(TIFF):
+        # OpenCV turns TIFFs, and only these, whatever it is told.
+        image = turned_back(image, header.orientation)
+    image = turned(image, turn) if turn != 1 else image
     if stored is not None:
         check_size(image.shape[:2], stored, reduction, name)
     return image
 
 
-def _decode(data: bytes, reduction: int, apply_exif: bool) -> np.ndarray | None:
-    flags = _REDUCED[reduction] | (_RGB or cv2.IMREAD_COLOR)
-    if not apply_exif:
-        flags |= cv2.IMREAD_IGNORE_ORIENTATION
+def _turn(header: Header | None, stored: tuple[int, int] | None, orientation: str, apply_exif: bool) -> int:
+    if header is None or header.orientation == 1:
+        return 1
+    if stored is None:
+        return header.orientation if apply_exif else 1
+    if orientation == "auto" and is_ambiguous(header):
+        say_assumed()
+    return turn_for(header, (stored[1], stored[0]), orientation)
+
+
+def agreeing_bytes(data: bytes, name: PathLike, stored: tuple[int, int], orientation: str) -> bytes:
+    """Return a picture's bytes for decoders of which it is not known what they do with EXIF orientation.
+
+    A picture that has one comes as PNG without it, turned as its boxes want it.
+
+    ``stored`` and ``orientation``: see `decode_image`. Raises UserError as that does.
+    """
+    header = read_header(io.BytesIO(data))
+    if header is None or header.orientation == 1:
+        return data
+    image = decode_image(data, name, stored=stored, orientation=orientation)
+    encoded: bytes = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return encoded
+
+
+def _decode(data: bytes, reduction: int) -> np.ndarray | None:
+    """The stored pixels, TIFF's upright ones; None where they cannot be decoded."""
+    if data.startswith(_JPEG_2000) or data.startswith(_GIF) or data[4:8] == _ISO_MEDIA:
+        return _decode_by_pillow(data)
+    flags = _REDUCED[reduction] | (_RGB or cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
@@ -143,11 +195,39 @@ def _decode(data: bytes, reduction: int, apply_exif: bool) -> np.ndarray | None:
     return image if _RGB or image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _decode_jpeg_2000(data: bytes) -> np.ndarray | None:
+def _decode_by_pillow(data: bytes) -> np.ndarray | None:
+    _know_heic()
     try:
         return _from_array(_from_pillow(Image.open(io.BytesIO(data))))
     except Exception:  # damage makes Pillow raise many kinds
         return None
+
+
+@functools.lru_cache(maxsize=None)
+def _know_heic() -> bool:
+    """Let Pillow read HEIC where ``pillow-heif`` is installed; say whether it does."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+@functools.lru_cache(maxsize=None)
+def image_suffixes() -> frozenset[str]:
+    """Return the suffixes of the files that can be decoded here, in lower case."""
+    from PIL import features
+
+    more = {".avif"} if "avif" in features.get_supported() else set()
+    return IMAGE_SUFFIXES | more | ({".heic", ".heif"} if _know_heic() else set())
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name is taken for a picture: by its suffix, and not hidden."""
+    return os.path.splitext(name)[1].lower() in image_suffixes() and not os.path.basename(name).startswith(
+        "."
+    )
 
 
 def is_jpeg(data: bytes) -> bool:
@@ -193,8 +273,8 @@ def check_size(found: tuple[int, ...], stored: tuple[int, int], reduction: int, 
         height, width = (side * reduction for side in found)
         about = "about " if reduction > 1 else ""
         raise UserError(
-            f"{name}: the picture is {about}{width}x{height} but its annotation says {stored[1]}x{stored[0]} "
-            f"(EXIF rotation is not applied); correct width and height, or store the picture upright"
+            f"{name}: the picture is {about}{width}x{height} but its annotation says "
+            f"{stored[1]}x{stored[0]} (and when turned by EXIF it is not so either); correct width and height"
         )
 
 
@@ -213,16 +293,9 @@ def _refuse_truncated(data: bytes, name: PathLike) -> None:
 
 
 def stored_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) from the header of a JPEG or PNG, before any EXIF rotation; None if not there."""
-    if data.startswith(PNG):
-        if data[12:16] != b"IHDR" or len(data) < 24:
-            return None
-        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    for marker, position in _segments(data):
-        if marker in _FRAMES and position + 7 <= len(data):
-            height, width = data[position + 3 : position + 5], data[position + 5 : position + 7]
-            return int.from_bytes(width, "big"), int.from_bytes(height, "big")
-    return None
+    """(width, height) from a picture's header, before any EXIF rotation; None if not there."""
+    header = read_header(io.BytesIO(data))
+    return header and header.size
 
 
 def _entropy_start(data: bytes) -> int:
@@ -231,21 +304,11 @@ def _entropy_start(data: bytes) -> int:
     An end marker in front of it belongs to an embedded thumbnail; behind it, stuffing keeps the two bytes
     from occurring by chance.
     """
-    scans = (position for marker, position in _segments(data) if marker == _START_OF_SCAN)
-    return next(scans, len(data))
-
-
-def _segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Marker, and offset behind it, of the segments that a JPEG begins with."""
-    position = len(JPEG)
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:
-            # A marker may have any number of fill bytes in front.
-            position += 1
-            continue
-        yield marker, position + 2
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    stream = io.BytesIO(data)
+    for marker, _ in jpeg_segments(stream):
+        if marker == _START_OF_SCAN:
+            return stream.tell() - 2
+    return len(data)
 
 
 def as_path(path: PathLike) -> Path:

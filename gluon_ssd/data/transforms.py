@@ -15,7 +15,7 @@ import numpy as np
 
 from gluon_ssd.data import crop
 from gluon_ssd.data.colour import JITTERS, Colour, ColourJitter, recolour
-from gluon_ssd.data.images import choose_reduction, decode_image, is_jpeg, resize_image
+from gluon_ssd.data.images import choose_reduction, is_jpeg, resize_image
 from gluon_ssd.data.preprocess import Preprocess
 from gluon_ssd.data.records import Record
 
@@ -77,7 +77,7 @@ class EvalTransform:
         plan = self.plan(record.width, record.height, boxes, rng)
         data = record.read()
         step = self._reduction(plan.frame, record) if is_jpeg(data) else 1
-        image = decode_image(data, record.path, reduction=step, stored=(record.height, record.width))
+        image = record.decode(data, step)
         # In whole pixels of the reduced picture; the boxes follow the frame that is really cut.
         left, top = (side // step for side in plan.frame[:2])
         right, bottom = (-(-side // step) for side in plan.frame[2:])

@@ -27,6 +27,7 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
     if source is not None and "norm_epsilon" in source.options:
         options["norm_epsilon"] = source.options["norm_epsilon"]
     net = as_detector(get_model(recipe.model, inputs.train_set.classes, ctx=inputs.device, **options))
+    net.category_ids = inputs.train_set.category_ids
     net.freeze(recipe.freeze)
     report = None
     if resumed is not None:

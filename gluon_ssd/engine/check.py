@@ -11,12 +11,11 @@ import numpy as np
 from PIL import Image
 
 from ..data.check.anchors import grids_of
-from ..data.check.dataset import DatasetCheck, Source, SplitCheck, Target, check_dataset
+from ..data.check.dataset import DatasetCheck, SplitCheck, Target, check_dataset
 from ..data.check.findings import ERROR, NOTE, Finding, printable
-from ..data.coco import has_split, locate_dataset
+from ..data.check.sources import find_sources
 from ..data.images import as_path
 from ..data.preprocess import Preprocess
-from ..data.record_files.manifest import holds_records, manifest_path, read_manifest
 from ..data.transforms import training_transform
 from ..files import absolute, atomic_write, make_folder
 from ..model_zoo import model_row
@@ -40,20 +39,18 @@ def run_check(
     val: tuple[str | None, str | None] = (None, None),
     decode: bool = False,
     workers: int = 4,
+    orientation: str = "auto",
 ) -> DatasetCheck:
     """Check a data set, print what was found and write the report into ``output``.
 
-    ``root``: in COCO's layout, or record files. ``train`` and ``val``: annotation file and image folder,
+    ``root``: of any known format, or record files. ``train`` and ``val``: annotation file and image folder,
     where they are not where COCO has them. Without validation annotations only the training split is
-    checked. ``output`` None is the next runs/check-N.
+    checked. ``orientation``: see `turn_for`. ``output`` None is the next runs/check-N.
     Raises UserError for folders and files that are not there or not readable, and for an unknown model.
     """
     row = model_row(model)
     target = Target(model, row.input_size, grids_of(_anchors(row), row.input_size))
-    sources = {"train": _source(as_path(root), "train", train)}
-    packed = manifest_path(as_path(root), "val").exists()
-    if val != (None, None) or packed or has_split(as_path(root), "val"):
-        sources["val"] = _source(as_path(root), "val", val)
+    sources = find_sources(as_path(root), {"train": train, "val": val}, orientation)
     console = Console()
     try:
         check = check_dataset(sources, target, console, decode=decode, workers=workers)
@@ -66,15 +63,6 @@ def run_check(
     if "val" not in sources:
         console.say("no validation annotations found: train with --eval-every 0, or add them")
     return check
-
-
-def _source(root: Path, split: str, given: tuple[str | None, str | None]) -> Source:
-    """The split that a training would open; see `open_dataset`."""
-    if given == (None, None) and holds_records(root, split):
-        manifest = read_manifest(root, split)
-        manifest.check_files()
-        return Source(manifest.path, root, manifest)
-    return Source(*locate_dataset(root, split, *given))
 
 
 def _anchors(row: ModelRow) -> np.ndarray:

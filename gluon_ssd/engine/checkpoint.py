@@ -40,7 +40,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds: arrays by parameter name, and what they belong to."""
+    """What a file holds: arrays by parameter name, and what they belong to.
+
+    ``category_ids``: those of ``classes`` in the annotation file that was trained on, if it says so.
+    """
 
     path: Path
     model: str
@@ -51,6 +54,7 @@ class Checkpoint:
     optimizer: dict[str, np.ndarray]
     progress: Progress
     recipe: dict[str, Any]
+    category_ids: tuple[int, ...] = ()
 
 
 def save_checkpoint(
@@ -96,6 +100,7 @@ def snapshot(
         "format": 1,
         "model": net.model_name,
         "classes": list(net.classes),
+        "category_ids": [int(number) for number in getattr(net, "category_ids", None) or ()],
         "preprocess": net.preprocess.to_dict(),
         "options": dict(net.options),
         "progress": asdict(progress or Progress()),
@@ -122,6 +127,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             optimizer=_under(arrays, OPTIMIZER),
             progress=Progress(**state["progress"]),
             recipe=state["recipe"],
+            category_ids=tuple(state.get("category_ids", ())),
         )
     except KeyError as error:
         raise UserError(f"{path}: not a checkpoint of this library; it lacks {error}") from None

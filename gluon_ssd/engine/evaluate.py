@@ -215,6 +215,7 @@ def validate(
     split: str = "val",
     annotation: str | None = None,
     images: str | None = None,
+    orientation: str | None = None,
     output: str | None = None,
     batch_size: int = 8,
     settings: InputSettings = InputSettings(),  # noqa: B008 - frozen
@@ -231,7 +232,8 @@ def validate(
     ``data``: folder; None is the one the checkpoint was trained with. Synthetic images tell the speed alone:
     it is printed, and nothing is written. Several processes share the images; rank 0 prints and writes.
     ``precision``: fp32 or fp16; None is what it was trained in. Thresholds and ``max_detections`` that are
-    None are those of the checkpoint's recipe, as the training scored itself. See `gluon-ssd val --help`.
+    None, and ``orientation``, are those of the checkpoint's recipe, as the training scored itself. See
+    `gluon-ssd val --help`.
     """
     world = connect()
     with world.together():
@@ -250,10 +252,11 @@ def validate(
         if settings.data_pipeline == "synthetic":
             return _time_synthetic(detector, limit or DEFAULT_IMAGES, batch_size, settings, world)
         run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
-        dataset = _dataset_of(saved, run, split, data, annotation, images)
+        dataset = _dataset_of(saved, run, split, data, annotation, images, orientation)
         folder = Path(output).expanduser() if output else run / ("val" if split == "val" else f"val-{split}")
         if world.first:
             make_folder(folder)
+            print("\n".join(dataset.lines), end="\n" if dataset.lines else "")
         evaluation = evaluate(
             detector, dataset, batch_size=batch_size, settings=settings, limit=limit, world=world
         )
@@ -282,7 +285,13 @@ def _time_synthetic(
 
 
 def _dataset_of(
-    saved: Checkpoint, run: Path, split: str, data: str | None, annotation: str | None, images: str | None
+    saved: Checkpoint,
+    run: Path,
+    split: str,
+    data: str | None,
+    annotation: str | None,
+    images: str | None,
+    orientation: str | None,
 ) -> CocoDataset:
     """The data set that was named, else the one that ``saved`` was trained with, in its order of classes."""
     if data is None:
@@ -293,4 +302,5 @@ def _dataset_of(
             annotation, images = found.get(f"{split}_annotation"), found.get(f"{split}_images")
     if data is None and annotation is None:
         raise UserError("no data set; give its folder: --data /path/to/coco")
-    return open_dataset(data or ".", split, annotation, images, classes=saved.classes)
+    way = orientation or saved.recipe.get("orientation", "auto")
+    return open_dataset(data or ".", split, annotation, images, saved.classes, way, absent_ok=True)

@@ -35,6 +35,7 @@ def opening_lines(
         f"run folder {run_dir}",
         *describe_ranks(world, recipe),
     ]
+    lines += inputs.data_lines()
     if transferred is not None and inputs.start_from is not None:
         lines += [f"weights from {inputs.start_from.path}:", *transferred.lines()]
     if inputs.resumed is not None:

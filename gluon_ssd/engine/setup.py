@@ -54,6 +54,11 @@ class Inputs:
     backbone: Path | None
     world: World
 
+    def data_lines(self) -> list[str]:
+        """What was taken otherwise than it stands in the labels, for both splits; the same is said once."""
+        sets = (self.train_set, self.val_set)
+        return list(dict.fromkeys(line for each in sets for line in getattr(each, "lines", ())))
+
     @property
     def train_images(self) -> int:
         """Images with objects, of all processes: an epoch before what fills no batch is left out."""
@@ -109,7 +114,14 @@ def _training_set(recipe: Recipe) -> DataSet:
     if recipe.data is None and recipe.train_annotation is None and recipe.data_pipeline == "synthetic":
         classes = model_row(recipe.model).default_classes
         return SyntheticDataset(classes, recipe.limit_train or DEFAULT_IMAGES, recipe.seed)
-    return open_dataset(recipe.data or ".", "train", recipe.train_annotation, recipe.train_images)
+    return open_dataset(
+        recipe.data or ".",
+        "train",
+        recipe.train_annotation,
+        recipe.train_images,
+        recipe.only,
+        recipe.orientation,
+    )
 
 
 def _validation_set(recipe: Recipe, train_set: DataSet) -> CocoDataset | None:
@@ -117,8 +129,15 @@ def _validation_set(recipe: Recipe, train_set: DataSet) -> CocoDataset | None:
         return None
     if not _evaluates(recipe):
         return None
-    root, annotation = recipe.data or ".", recipe.val_annotation
-    return open_dataset(root, "val", annotation, recipe.val_images, train_set.classes)
+    return open_dataset(
+        recipe.data or ".",
+        "val",
+        recipe.val_annotation,
+        recipe.val_images,
+        train_set.classes,
+        recipe.orientation,
+        absent_ok=True,
+    )
 
 
 def _evaluates(recipe: Recipe) -> bool:

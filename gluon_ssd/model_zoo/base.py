@@ -48,7 +48,8 @@ class Backbone(HybridBlock):
 class Network(HybridBlock):
     """A network that knows its name, its classes and its input.
 
-    ``classes``: names without background. ``options``: what else `get_model` needs to build it again.
+    ``classes``: names without background; ``category_ids``: theirs in the annotations it was trained on, if
+    it was. ``options``: what else `get_model` needs to build it again.
     ``layout`` and ``dtype``: of its input and its weights.
     """
 
@@ -60,6 +61,7 @@ class Network(HybridBlock):
         super().__init__(**kwargs)
         self.model_name = name
         self.classes: tuple[str, ...] = tuple(class_names)
+        self.category_ids: tuple[int, ...] = ()
         self.preprocess = preprocess
         config = current()
         self.layout, self.dtype = config.layout, config.dtype

@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image
 
 from ..data.check.anchors import MATCHING_IOU, AnchorGrid
-from ..data.images import decode_image
 from ..data.records import Record
 from ..errors import UserError
 from .draw import contact_sheet, draw_boxes
@@ -76,7 +75,7 @@ def annotated_sheet(records: Sequence[Record], classes: Sequence[str]) -> np.nda
     pictures, captions = [], []
     for record in _samples(records):
         try:
-            image = decode_image(record.read(), record.path)
+            image = record.pixels()
         except UserError:
             continue
         scale = min(_CELL[0] / image.shape[0], _CELL[1] / image.shape[1], 1.0)

@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from ..data.coco import CocoDataset
-from ..data.images import decode_image
 from .confusion import confusion_matrix
 from .draw import contact_sheet, draw_boxes, side_by_side
 from .plots import plot_confusion, plot_pr_curves
@@ -17,6 +16,8 @@ from .plots import plot_confusion, plot_pr_curves
 SAMPLES = 12
 # What is drawn: scores below this would cover the pictures with boxes.
 DRAWN_SCORE = 0.3
+# From these on a detection counts in the confusion matrix, and is taken for an object.
+CONFUSION_SCORE, CONFUSION_IOU = 0.25, 0.5
 
 
 def write_pictures(evaluation: Any, dataset: CocoDataset, folder: Path) -> list[Path]:
@@ -28,8 +29,11 @@ def write_pictures(evaluation: Any, dataset: CocoDataset, folder: Path) -> list[
         [(record.boxes, record.classes, record.crowd) for record in records],
         [evaluation.detections[record.image_id] for record in records],
         dataset.classes,
+        score=CONFUSION_SCORE,
+        iou=CONFUSION_IOU,
     )
-    plot_confusion(matrix, dataset.classes, paths[1])
+    about = f"scores of {CONFUSION_SCORE:g} or more, IoU of {CONFUSION_IOU:g} or more"
+    plot_confusion(matrix, dataset.classes, paths[1], about)
     samples = [beside_truth(record, evaluation, dataset) for record in spread(records, SAMPLES)]
     Image.fromarray(contact_sheet(samples, columns=3, cell=(240, 640))).save(paths[2], quality=90)
     return paths
@@ -45,7 +49,7 @@ def spread(items: list[Any], count: int) -> list[Any]:
 
 def beside_truth(record: Any, evaluation: Any, dataset: CocoDataset) -> np.ndarray:
     """One image twice: with its annotated boxes and with what was found. uint8 RGB."""
-    image = decode_image(record.read(), record.path)
+    image = record.pixels()
     boxes, labels = record.objects()
     truth = draw_boxes(image, boxes, [dataset.classes[label] for label in labels], class_ids=labels)
     xyxy, scores, class_ids = evaluation.detections[record.image_id]

@@ -240,10 +240,11 @@ def _extremes(scores: np.ndarray, count: int) -> list[tuple[int, str, str]]:
     return [(index, colour, styles[i % 4]) for group, colour in tagged for i, index in enumerate(group)]
 
 
-def plot_confusion(matrix: np.ndarray, classes: Sequence[str], png_path: PathLike) -> None:
+def plot_confusion(matrix: np.ndarray, classes: Sequence[str], png_path: PathLike, about: str = "") -> None:
     """A (C + 1, C + 1) matrix of `confusion_matrix` as a heat map, shaded by the share of each true class.
 
-    Raises ValueError where the matrix does not fit the number of classes.
+    ``about`` says in the title which detections count. Raises ValueError where the matrix does not fit the
+    number of classes.
     """
     matrix = np.asarray(matrix)
     size = len(classes) + 1
@@ -255,7 +256,7 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str], png_path: PathLik
         axis = figure.subplots()
         image = axis.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
         axis.grid(False)
-        axis.set_title("Confusion matrix")
+        axis.set_title("Confusion matrix" + (f"\n{about}" if about else ""))
         axis.set(xlabel="predicted", ylabel="true")
         _name_ticks(axis, [*classes, "background"], side)
         axis.axhline(size - 1.5, color=MUTED, lw=0.8)

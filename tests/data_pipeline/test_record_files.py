@@ -237,7 +237,7 @@ def test_a_killed_packing_is_not_taken_for_records_and_the_next_cleans_up(odd_se
     left = tmp_path / "out" / ".train.partial"
     left.mkdir(parents=True)
     (left / "train-00000-of-00009.rec").write_bytes(b"half")
-    with pytest.raises(UserError, match="no annotation file"):
+    with pytest.raises(UserError, match="no labels found"):
         open_dataset(tmp_path / "out")
     prepare_records(open_dataset(odd_set), tmp_path / "out", "train")
     assert not left.exists() and len(open_dataset(tmp_path / "out")) == 4

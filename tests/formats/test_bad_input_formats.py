@@ -15,7 +15,6 @@ BOMB = '<!DOCTYPE a [<!ENTITY b "{}"><!ENTITY c "{}">]><annotation>&c;</annotati
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        (voc_xml(("cat", (1, 1, 2, 2)), size=None), ["a.xml: lacks size/width"]),
         (voc_xml(size=("wide", 3)), ["a.xml: size/width is 'wide'"]),
         (voc_xml(("cat", (1, 1, "nan", 2))), ["a.xml: object[0] (cat): bndbox/xmax is 'nan'"]),
         (voc_xml(("", (1, 1, 2, 2))), ["a.xml: object[0] lacks a name"]),
@@ -105,8 +104,9 @@ def test_an_unsound_yolo_line(cli, yolo, tmp_path, line, part):
         ("names: {0: a, 2: b}\ntrain: images/train\n", "the keys of 'names' must be 0 to 1"),
         ("names: [a, b]\nnc: 3\ntrain: images/train\n", "'nc' is 3 but 'names' has 2"),
         ("names: [a, b, c]\n", "lacks 'train'"),
-        ("names: [a, b, c]\ntrain: gone\n", "'train' names gone, and there is no folder yolo/gone"),
-        ("names: [a, b, c]\ntrain: [x, y]\n", "'train' is ['x', 'y']; it must be one folder"),
+        ("names: [a, b, c]\ntrain: gone\n", "'train' names gone, and there is no folder or list yolo/gone"),
+        ("names: [a, b, c]\ntrain: [x, y]\n", "'train' names x, and there is no folder or list yolo/x; "),
+        ("names: [a, b, c]\ntrain: [1]\n", "'train' is [1]; it must be a folder of images, a list file"),
         ("names: [a", "not YAML (line 1"),
         ("!!python/object/apply:os.system [id]", "not YAML (line 1"),
     ],

@@ -33,10 +33,10 @@ def read_tolerantly(path: Path, findings: Findings) -> CocoFile:
 
 def _sound_images(rows: list[Row], findings: Findings) -> list[Row]:
     def sound(row: Row) -> bool:
-        sides = (row.get("width"), row.get("height"))
+        sides = [row[side] for side in ("width", "height") if row.get(side)]
         return _integer(row.get("id")) and _name(row.get("file_name")) and all(map(_positive, sides))
 
-    advice = "give id, file_name, width and height in pixels"
+    advice = "give id, file_name, and width and height in pixels, or neither"
     rows = _keep(rows, sound, "images", "image entries incomplete", advice, findings)
     return _unique(rows, "id", "images", "image ids used again", findings)
 
@@ -46,8 +46,7 @@ def _sound_categories(rows: list[Row], findings: Findings) -> list[Row]:
         return _integer(row.get("id")) and _name(row.get("name")) and is_text(row["name"])
 
     rows = _keep(rows, sound, "categories", "category entries incomplete", "give id and name", findings)
-    rows = _unique(rows, "id", "categories", "category ids used again", findings)
-    return _unique(rows, "name", "categories", "category names used again", findings)
+    return _unique(rows, "id", "categories", "category ids used again", findings)
 
 
 def _sound_annotations(

@@ -8,9 +8,10 @@ import numpy as np
 
 from gluon_ssd.data.check.anchors import MATCHING_IOU
 from gluon_ssd.data.check.findings import ERROR, NOTE, WARNING, Findings
-from gluon_ssd.data.coco import fit_boxes
+from gluon_ssd.data.coco import fit_boxes, misread
 from gluon_ssd.data.coco_json import CocoFile
 from gluon_ssd.data.records import Record
+from gluon_ssd.errors import quoted
 
 # An object that is narrower in the network's input leaves little to see.
 TINY = 4
@@ -19,7 +20,12 @@ _MOST = 1000
 
 
 def judge_boxes(file: CocoFile, names: Sequence[str], findings: Findings) -> None:
-    """Boxes that training drops or clips, and annotations given twice; ``names``: of the images."""
+    """Boxes that cannot be what they are read as, that training drops or clips, and those given twice.
+
+    ``names``: of the images.
+    """
+    for doubt in misread(file):
+        findings.add(ERROR if doubt.error else WARNING, doubt.text, [str(file.path)], doubt.cure)
     _, sized, inside, over = fit_boxes(file)
 
     def named(mask: np.ndarray) -> list[str]:
@@ -88,15 +94,15 @@ def judge_classes(counts: np.ndarray, classes: Sequence[str], own: Iterable[str]
     own = list(own)
     missing = [name for name in classes if name not in own]
     findings.add(
-        ERROR,
+        NOTE,
         "classes of training missing",
         missing,
-        "training refuses the file; list all classes of training in 'categories', with or without objects",
+        "no object of theirs is scored; list all classes of training in 'categories' if there are some",
     )
     findings.add(
         WARNING,
         "classes that training lacks",
-        [name for name in own if name not in classes],
+        [quoted(name) for name in own if name not in classes],
         "their objects are left out of the score",
     )
     unscored = [name for name in empty if name not in missing]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Mapping, NamedTuple, Sequence
+from typing import Mapping, Sequence
 
 import numpy as np
 
 from gluon_ssd.data.check.anchors import AnchorGrid, best_iou
-from gluon_ssd.data.check.annotations import read_tolerantly
 from gluon_ssd.data.check.boxes import judge_boxes, judge_classes, judge_records, judge_sizes
 from gluon_ssd.data.check.files import (
     CORRUPT,
@@ -23,12 +22,13 @@ from gluon_ssd.data.check.files import (
     scan_files,
 )
 from gluon_ssd.data.check.findings import ERROR, LEVELS, NOTE, WARNING, Finding, Findings
-from gluon_ssd.data.coco import make_records
+from gluon_ssd.data.coco import make_records, unused_parents
 from gluon_ssd.data.coco_json import CocoFile
+from gluon_ssd.data.images import is_image_name
+from gluon_ssd.data.orientation import is_ambiguous, turn_for
 from gluon_ssd.data.progress import Progress
 from gluon_ssd.data.record_files.manifest import Manifest
 from gluon_ssd.data.records import Record
-from gluon_ssd.files import IMAGE_SUFFIXES
 
 _STATES = (
     (MISSING, "images missing", "complete the download or correct 'file_name'"),
@@ -46,16 +46,24 @@ class Target:
     grids: Sequence[AnchorGrid]
 
 
-class Source(NamedTuple):
-    """A split to check: annotation file and image folder, or manifest and folder of record files."""
+@dataclass(frozen=True)
+class Source:
+    """A split to check: annotations, the folder of their images, what to say of them, and record files.
 
-    annotation: Path
+    ``orientation``: see `turn_for`; ``findings`` are those of reading the annotations.
+    """
+
+    file: CocoFile
     images_dir: Path
+    findings: Findings
     manifest: Manifest | None = None
+    lines: tuple[str, ...] = ()
+    orientation: str = "auto"
 
-    def read(self, findings: Findings) -> CocoFile:
-        """Return the annotations; a manifest holds sound ones, or it would not have been written."""
-        return self.manifest.coco if self.manifest else read_tolerantly(self.annotation, findings)
+    @property
+    def annotation(self) -> Path:
+        """The annotation file, the manifest, or the data set that was converted."""
+        return self.file.path
 
     def shown(self, file_name: str) -> str:
         """Return what a message calls a picture: the path of its file, but in record files the name alone."""
@@ -115,10 +123,11 @@ def check_dataset(
     equally long the content; record files are read whole. Raises UserError for an annotation file that
     cannot be read at all.
     """
-    notes = {name: Findings(name) for name in sources}
-    files = {name: source.read(notes[name]) for name, source in sources.items()}
+    notes = {name: source.findings for name, source in sources.items()}
+    files = {name: source.file for name, source in sources.items()}
     scan = _Scan(sources, files, progress, workers, decode)
-    classes = next(iter(files.values())).names
+    first = next(iter(files.values()))
+    classes = tuple(name for name in first.names if name not in unused_parents(first))
     splits = {}
     for name, source in sources.items():
         locations = [scan.place(name, file_name) for file_name in files[name].file_names]
@@ -126,6 +135,7 @@ def check_dataset(
         splits[name] = _check_split(name, source, files[name], facts, classes, target, notes[name])
     _add_doubles(scan, sources, files, notes)
     both = Findings("")
+    _add_lines(sources, notes, both)
     _add_overlap(scan, sources, files, both)
     _add_unlisted(scan, sources, notes)
     found = [finding for group in (*notes.values(), both) for finding in group.found]
@@ -201,11 +211,12 @@ def _check_split(
     findings: Findings,
 ) -> SplitCheck:
     class_of = np.array([classes.index(own) if own in classes else -1 for own in file.names], np.int64)
-    records, dropped, _ = make_records(file, source.images_dir, class_of)
+    records, dropped, _ = make_records(file, source.images_dir, class_of, source.orientation)
     if source.manifest is not None:
         records = source.manifest.attach(records)
     names = [source.shown(file_name) for file_name in file.file_names]
     usable = _judge_files(file, names, facts, findings)
+    _judge_orientations(names, records, facts, findings)
     judge_boxes(file, names, findings)
     judge_records(records, names, findings)
     objects = [record.objects() for record in records]
@@ -233,11 +244,47 @@ def _judge_files(
     other = [
         f"{n}: {fact.size[0]}x{fact.size[1]}, annotated as {size[0]}x{size[1]}"
         for n, fact, size in zip(names, facts, said)
-        if fact.state == FINE and fact.size is not None and fact.size != size
+        if fact.state == FINE and fact.size is not None and size not in fact.sizes
     ]
-    advice = "write the size of the stored pixels (EXIF rotation is not applied), with boxes to match"
+    advice = (
+        "write the size of the file, with boxes to match; convert-data --other-size scale does it where "
+        "the boxes "
+        "are for the annotated size"
+    )
     findings.add(ERROR, "images of another size than annotated", other, advice)
-    return np.array([fact.state == FINE and fact.size == size for fact, size in zip(facts, said)], bool)
+    return np.array([fact.state == FINE and size in fact.sizes for fact, size in zip(facts, said)], bool)
+
+
+def _judge_orientations(
+    names: Sequence[str], records: list[Record], facts: list[FileFacts], findings: Findings
+) -> None:
+    """Every picture that EXIF turns, and which of its two frames its boxes are taken to be for."""
+    told: list[str] = []
+    assumed: list[str] = []
+    for name, record, fact in zip(names, records, facts):
+        header, size = fact.header, (record.width, record.height)
+        if header is None or header.orientation == 1 or size not in fact.sizes:
+            continue
+        taken = "stored" if turn_for(header, size, record.orientation) == 1 else "upright"
+        line = f"{name}: orientation {header.orientation}, boxes taken for the {taken} picture"
+        unsure = record.orientation == "auto" and is_ambiguous(header)
+        (assumed if unsure else told).append(line)
+    findings.add(NOTE, "images with an EXIF orientation", told, "pixels are turned to agree with the boxes")
+    advice = "their size is the same either way; look at the report, say --orientation stored or upright"
+    findings.add(WARNING, "images whose EXIF orientation their size does not show", assumed, advice)
+
+
+def _add_lines(sources: Mapping[str, Source], notes: Mapping[str, Findings], both: Findings) -> None:
+    """What was taken otherwise than it stands in the labels: as a warning where it begins like one."""
+    advice = "taken so here, in training and in evaluation"
+    said: dict[str, list[str]] = {}
+    for name, source in sources.items():
+        for line in source.lines:
+            said.setdefault(line, []).append(name)
+    for line, names in said.items():
+        level = WARNING if line.startswith("warning: ") else NOTE
+        findings = notes[names[0]] if len(names) < len(sources) or len(sources) == 1 else both
+        findings.add(level, line[len("warning: ") :] if level == WARNING else line, [line], advice)
 
 
 def _add_doubles(
@@ -286,7 +333,7 @@ def _add_unlisted(scan: _Scan, sources: Mapping[str, Source], notes: Mapping[str
             source.shown(os.path.relpath(path, root))
             for folder, _, leaves in os.walk(root)
             for path in (os.path.join(folder, leaf) for leaf in leaves)
-            if os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES and not scan.lists(path)
+            if is_image_name(path) and not scan.lists(path)
         ]
         notes[name].add(
             NOTE, "images that no annotation file lists", sorted(unlisted), "they are not used", 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
 from collections import defaultdict
@@ -12,13 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Iterator, Sequence, Union
 
-from gluon_ssd.data.images import JPEG, PNG, decode_image, is_complete, stored_size
+from gluon_ssd.data.header import JPEG, PNG, Header, read_header
+from gluon_ssd.data.images import decode_image, is_complete
+from gluon_ssd.data.orientation import upright_size
 from gluon_ssd.data.progress import Progress
 from gluon_ssd.data.record_files.shards import PackedPicture
 from gluon_ssd.errors import UserError
 
 FINE, MISSING, EMPTY, CORRUPT = "fine", "missing", "empty", "corrupt"
-_HEAD = 4096
 # Where a picture is: a file of its own, or a location in a shard.
 Location = Union[Path, PackedPicture]
 # Files handed to the threads at once: bounds what is still done after Ctrl-C.
@@ -27,12 +29,22 @@ _PORTION = 256
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What a look at a file says: its state, why it is not fine, bytes, and stored (width, height)."""
+    """What a look at a file says: its state, why it is not fine, bytes, and size and orientation."""
 
     state: str
     why: str = ""
     length: int = 0
-    size: tuple[int, int] | None = None
+    header: Header | None = None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Stored (width, height)."""
+        return self.header and self.header.size
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """(width, height) as stored and upright; nothing of a file without either."""
+        return (self.header.size, upright_size(self.header)) if self.header else ()
 
 
 def scan_files(
@@ -68,13 +80,13 @@ def _file(path: Path, decode: bool) -> FileFacts:
             # Opening a pipe may wait for ever.
             return FileFacts(MISSING, "a folder" if stat.S_ISDIR(about.st_mode) else "not a file")
         length = about.st_size
-        with open(path, "rb", buffering=0) as stream:
+        with open(path, "rb") as stream:
             if length == 0:
                 return FileFacts(EMPTY, "0 bytes")
-            head = stream.read(_HEAD)
-            if decode or not head.startswith((JPEG, PNG)):
-                return _decoded(head + stream.read(), path)
-            return _by_header(stream, head, length)
+            if decode or not stream.read(8).startswith((JPEG, PNG)):
+                stream.seek(0)
+                return _decoded(stream.read(), path)
+            return _by_header(stream, length)
     except FileNotFoundError:
         return FileFacts(MISSING, "no such file")
     except OSError as error:
@@ -83,34 +95,35 @@ def _file(path: Path, decode: bool) -> FileFacts:
         return FileFacts(MISSING, "no name that a file can have")
 
 
-def _by_header(stream: BinaryIO | Any, head: bytes, length: int) -> FileFacts:
-    size = stored_size(head)
-    # Without a size in its head, an embedded preview or a colour profile stands in front.
-    if size is not None and len(head) < length:
+def _by_header(stream: BinaryIO, length: int) -> FileFacts:
+    header = read_header(stream)
+    if header is not None and length > 12:
         stream.seek(-12, os.SEEK_END)
         tail = stream.read(12)
-        if tail.endswith(b"\xff\xd9") if head.startswith(JPEG) else b"IEND" in tail:
-            return FileFacts(FINE, "", length, size)
-        stream.seek(len(head))
-    return _whole(head + stream.read())
+        if tail.endswith(b"\xff\xd9") or b"IEND" in tail:
+            return FileFacts(FINE, "", length, header)
+    stream.seek(0)
+    return _whole(stream.read())
 
 
 def _whole(data: bytes) -> FileFacts:
-    size = stored_size(data)
-    if size is None:
+    header = read_header(io.BytesIO(data))
+    if header is None:
         return FileFacts(CORRUPT, "its header has no size", len(data))
     if not is_complete(data):
-        return FileFacts(CORRUPT, f"truncated ({len(data)} bytes)", len(data), size)
-    return FileFacts(FINE, "", len(data), size)
+        return FileFacts(CORRUPT, f"truncated ({len(data)} bytes)", len(data), header)
+    return FileFacts(FINE, "", len(data), header)
 
 
 def _decoded(data: bytes, path: Path) -> FileFacts:
+    header = read_header(io.BytesIO(data))
     try:
         image = decode_image(data, path)
     except UserError as error:
         why = str(error)[len(f"{path}: ") :].split(";")[0]
-        return FileFacts(CORRUPT, why, len(data), stored_size(data))
-    return FileFacts(FINE, "", len(data), (image.shape[1], image.shape[0]))
+        return FileFacts(CORRUPT, why, len(data), header)
+    orientation = header.orientation if header else 1
+    return FileFacts(FINE, "", len(data), Header(image.shape[1], image.shape[0], orientation))
 
 
 def same_content(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Sequence
 
 import numpy as np
 
+from gluon_ssd.data.images import file_header
 from gluon_ssd.data.records import Record
+from gluon_ssd.errors import UserError
 
 
 def fits_reader(records: Sequence[Record]) -> bool:
@@ -16,6 +19,22 @@ def fits_reader(records: Sequence[Record]) -> bool:
     files = {record.path for record in records if record.packed is None}
     limit = np.iinfo(np.int32).max
     return len(files) == len(records) and all(max(row.width, row.height) <= limit for row in records)
+
+
+def any_turned(records: Sequence[Record], workers: int) -> bool:
+    """Whether any picture has an EXIF orientation, which DALI's decoders do not follow as boxes need it.
+
+    Looks into the header of every file. One that cannot be read is left to the pipeline to tell of.
+    """
+
+    def oriented(record: Record) -> bool:
+        try:
+            return file_header(record.path).orientation != 1
+        except UserError:
+            return False
+
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        return any(pool.map(oriented, records, chunksize=64))
 
 
 def write_annotations(path: Path, records: Sequence[Record], indices: np.ndarray) -> None:

@@ -105,17 +105,15 @@ def random_crop(boxes: Any, labels: Any, attempts: int, seed: int = -1) -> Any:
 def _decode(encoded: Any, region: Any, options: DaliOptions) -> Any:
     """RGB on ``options.device``; a crop is decoded alone, except from the cache and by the hardware."""
     decoder = options.decoder
+    settings: dict[str, Any] = {"output_type": types.RGB}
     if decoder == "cpu":
         if region is None:
-            image = fn.decoders.image(encoded, output_type=types.RGB)
+            image = fn.decoders.image(encoded, **settings)
         else:
-            image = fn.decoders.image_slice(encoded, *region, output_type=types.RGB)
+            image = fn.decoders.image_slice(encoded, *region, **settings)
         return image.gpu() if options.device == "gpu" else image
-    settings = {
-        "device": "mixed",
-        "output_type": types.RGB,
-        "hw_decoder_load": options.hw_decoder_load if decoder == "hw" else 0.0,
-    }
+    settings["device"] = "mixed"
+    settings["hw_decoder_load"] = options.hw_decoder_load if decoder == "hw" else 0.0
     if decoder in ("cache", "hw"):
         # DALI's decoder of parts never uses the hardware decoder, nor a cache.
         cache = {"cache_size": options.cache_mb, "cache_type": "threshold"} if decoder == "cache" else {}

@@ -10,10 +10,10 @@ from typing import Any, Iterator, Sequence
 import numpy as np
 
 from gluon_ssd.data.batch import Batch, pad_objects
-from gluon_ssd.data.dali.annotations import fits_reader, write_annotations
+from gluon_ssd.data.dali.annotations import any_turned, fits_reader, write_annotations
 from gluon_ssd.data.dali.options import DaliOptions
 from gluon_ssd.data.epochs import Encoder, EpochLoader, encode
-from gluon_ssd.data.images import check_size, decode_image
+from gluon_ssd.data.images import check_size
 from gluon_ssd.data.record_files.dali_source import record_source
 from gluon_ssd.data.records import Record, Records
 from gluon_ssd.data.transforms import EvalTransform, SSDTrainTransform
@@ -31,11 +31,12 @@ class DaliLoader(EpochLoader):
 
     The order of the images, the shards, and what is left out are the native loader's, batch by batch: DALI's
     COCO reader is given the names of this rank's images in this epoch's order, over an annotation file made
-    of the records (see `write_annotations`); what that reader cannot take, such as record files, comes from
-    `record_source` in the same order. The pipeline is built anew each epoch, in some hundredths of a
-    second, from a seed of (seed, epoch, rank): so batches depend on the data set, ``seed``, epoch, ``shard``
-    and ``options.batch_multiplier`` alone, not on threads or on what ran before. DALI cannot start in the
-    middle of its random numbers: to resume within an epoch, the batches before are made again and dropped.
+    of the records (see `write_annotations`); what that reader cannot take, such as record files and pictures
+    that are to be turned by their EXIF orientation, comes from `record_source` in the same order. The
+    pipeline is built anew each epoch, in some hundredths of a second, from a seed of (seed, epoch, rank): so
+    batches depend on the data set, ``seed``, epoch, ``shard`` and ``options.batch_multiplier`` alone, not on
+    threads or on what ran before. DALI cannot start in the middle of its random numbers: to resume within an
+    epoch, the batches before are made again and dropped.
 
     ``transform`` is one of `data.transforms`; it is not run, but read: its crops, mirroring, colours and
     sizes are put into DALI's terms. ``options``: see `DaliOptions`; ``encoder`` and ``prefetch``: see
@@ -67,11 +68,13 @@ class DaliLoader(EpochLoader):
         # In runs of DALI, each of several batches.
         self.prefetch = -(-prefetch // options.batch_multiplier)
         self._annotations: Path | None = None
-        if not fits_reader([self.records[index] for index in self._indices.tolist()]):
+        own = [self.records[index] for index in self._indices.tolist()]
+        if not fits_reader(own) or any_turned(own, options.workers):
             if options.decoder == "cache":
                 raise UserError(
-                    "input_jpg_decode cache: DALI caches image files that are listed once, not record files; "
-                    "use gpu"
+                    "input_jpg_decode cache: DALI caches image files that are listed once and need no "
+                    "turning, "
+                    "not record files; use gpu"
                 )
         else:
             self._folder = tempfile.TemporaryDirectory(prefix="gluon_ssd-dali-")
@@ -208,7 +211,7 @@ def _explain(error: RuntimeError, records: Sequence[Record]) -> Exception:
     """DALI does not always name the file: find it, in our own decoder's words."""
     for record in records:
         try:
-            decode_image(record.read(), record.path, stored=(record.height, record.width))
+            record.pixels()
         except UserError as bad:
             return bad
     reason = [line for line in str(error).splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""COCO JSON as one of the formats that data sets are converted from and to."""
+"""COCO JSON: reading any layout of `coco_layouts`, and writing what training opens."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from typing import Any
 
 from ...errors import UserError
 from ...files import new_text_file
-from ..coco import has_split, locate_dataset
-from ..coco_json import CocoFile, Row, load_json, read_coco
+from ...version import __version__
+from ..coco import settle, unused_parents
+from ..coco_json import SAME_NAME, CocoFile, Row, load_json, read_coco
+from ..coco_layouts import find_layout, image_folder
 from ..progress import counted
-from .model import FLAGS, MASKS, Box, DataSet, Options, Picture, clip
-from .reading import SPLIT_NAMES, missing, read_bytes
+from .model import FLAGS, MASKS, NO_SIZE, RESPELLED, ROTATED, DataSet, Options, Picture
+from .placing import Placer
+from .reading import missing, unneeded
+from .registry import LIKELY, NO, SURE, Format, register_format
+from .sheet import Sheet
 
 # The columns that MLPerf's OpenImages files keep, and what they are here.
 _OPENIMAGES = {
@@ -25,78 +30,110 @@ _OPENIMAGES = {
 }
 
 
-def read_coco_set(root: Path, options: Options) -> DataSet:
-    """Read a COCO folder in any layout that training takes, or a folder with one annotation file (itself or
-    in annotations/), or that file. Classes are in the order of their ids. Raises UserError for unsound files.
-    """
-    notes: Counter[str] = Counter()
-    splits = {}
+@register_format
+class Coco(Format):
+    """COCO's annotation files."""
+
+    name = "coco"
+    labels = (".json",)
+    layout = "annotations/instances_train.json, or one JSON file with images, annotations, categories"
+    reading = "xywh"
+
+    def detect(self, root: Path) -> int:
+        files = find_layout(root).files
+        if not files:
+            return NO
+        return SURE if root.is_file() or any(path.parent != root for path in files.values()) else LIKELY
+
+    def read(self, root: Path, options: Options) -> DataSet:
+        layout = find_layout(root)
+        if not layout.files:
+            raise UserError(f"{root}: no COCO annotation file (.json with images, annotations, categories)")
+        notes: Counter[str] = Counter()
+        files = {}
+        for split, path in layout.files.items():
+            with unneeded(split, layout.lines):
+                files[split] = read_coco(path)
+        if not files:
+            raise UserError(layout.lines[-1])
+        names = _common_classes(files, layout.lines)
+        splits = {}
+        for split, file in files.items():
+            images = image_folder(root, split, file.path, file.file_names)
+            with unneeded(split, layout.lines):
+                splits[split] = _pictures(split, file, images, names, options, notes)
+            # The rest is counted by the objects and images that are kept.
+            notes[SAME_NAME] += file.notes[SAME_NAME]
+        return DataSet(names, splits, notes, layout.lines)
+
+    def write(self, data: DataSet, place: Placer, options: Options) -> None:
+        """annotations/instances_{split}.json and {split}/, as training opens it.
+
+        Where images stay where they are, {split}/ is empty and file names lead from there to them.
+        """
+        for split, pictures in data.splits.items():
+            (place.partial / split).mkdir(parents=True)
+            names = []
+            for picture in pictures:
+                place.put(picture, f"{split}/{picture.name}")
+                names.append(place.reference(picture, split) if place.mode == "none" else picture.name)
+            content = {
+                "info": {"description": f"written by gluon_ssd {__version__}"},
+                **coco_content(data.classes, pictures, names),
+            }
+            with new_text_file(place.partial / "annotations" / f"instances_{split}.json") as stream:
+                json.dump(content, stream)
+
+
+def _common_classes(files: dict[str, CocoFile], lines: list[str]) -> list[str]:
+    """The classes of the first file by ascending id, then those that only others have; ids may differ."""
     names: list[str] = []
-    for split, (annotation, images) in _parts(root).items():
-        file = read_coco(annotation)
-        names = names or list(file.names)
-        if list(file.names) != names:
-            raise UserError(f"{annotation}: other categories than in the other splits; use one list for all")
-        splits[split] = _pictures(split, file, images, options, notes)
-    return DataSet(names, splits, notes)
+    unused = set.intersection(*(set(unused_parents(f)) | _absent(f, files) for f in files.values()))
+    for split, file in files.items():
+        new = [name for name in file.names if name not in names and name not in unused]
+        if names and new:
+            lines.append(f"classes that only {split} has: {', '.join(map(repr, new))}")
+        names += new
+    lines += [
+        f"category {name!r} has no box and only stands for others; it is no class" for name in sorted(unused)
+    ]
+    return names
 
 
-def looks_like_coco(root: Path) -> bool:
-    """Whether there is an annotation file for a split, or one alone."""
-    if root.is_file():
-        return root.suffix == ".json"
-    if any(has_split(root, split) for split in SPLIT_NAMES):
-        return True
-    alone = _lone_files(root)
-    # Other tools leave JSON files of their own beside their labels.
-    return len(alone) == 1 and all(key in read_bytes(alone[0]) for key in (b'"images"', b'"annotations"'))
-
-
-def _parts(root: Path) -> dict[str, tuple[Path, Path]]:
-    if root.is_file():
-        if root.suffix != ".json":
-            raise UserError(f"{root}: not a COCO annotation file (.json)")
-        return {"train": (root, _images_beside(root))}
-    parts = {split: locate_dataset(root, split) for split in SPLIT_NAMES if has_split(root, split)}
-    if parts:
-        return parts
-    alone = _lone_files(root)
-    if len(alone) != 1:
-        raise UserError(
-            f"{root}: no annotations/instances_train.json and {len(alone)} other JSON files; "
-            "give the annotation file as SOURCE"
-        )
-    return {"train": (alone[0], _images_beside(alone[0]))}
-
-
-def _lone_files(root: Path) -> list[Path]:
-    return sorted(root.glob("*.json")) or sorted((root / "annotations").glob("*.json"))
-
-
-def _images_beside(annotation: Path) -> Path:
-    home = annotation.parent
-    if home.name == "annotations":
-        home = home.parent
-    return next((home / name for name in ("images", "train") if (home / name).is_dir()), home)
+def _absent(file: CocoFile, files: dict[str, CocoFile]) -> set[str]:
+    return {name for other in files.values() for name in other.names} - set(file.names)
 
 
 def _pictures(
-    split: str, file: CocoFile, images: Path, options: Options, notes: Counter[str]
+    split: str, raw: CocoFile, images: Path, classes: list[str], options: Options, notes: Counter[str]
 ) -> list[Picture]:
-    boxes = _boxes(file, notes)
+    file = settle(raw, images)
+    objects = _objects(file)
+    label_of = [classes.index(name) if name in classes else -1 for name in file.names]
     names = _inner_names(file, images)
+    declared = list(zip(raw.widths.tolist(), raw.heights.tolist()))
     pictures = []
-    rows = list(zip(file.file_names, names, file.widths.tolist(), file.heights.tolist(), boxes))
     seen: set[str] = set()
-    for file_name, name, width, height, own in counted(rows, f"reading {split}", options.progress):
+    rows = list(zip(file.file_names, raw.file_names, names, declared, objects))
+    for index, (file_name, spelt, name, size, own) in enumerate(
+        counted(rows, f"reading {split}", options.progress)
+    ):
         path = images / file_name
         if name in seen:
             raise UserError(f"{file.path}: two images are called {file_name!r}; give each a file of its own")
         seen.add(name)
-        if path.is_file():
-            pictures.append(Picture(path, name, width, height, own))
-        else:
-            missing(f"{file.path}: its image {file_name} is not in {images}", options.skip_missing, notes)
+        if not path.is_file():
+            missing(f"{file.path}: its image {spelt} is not in {images}", options.skip_missing, notes)
+            continue
+        way = file.orientations.get(index)
+        chosen = options._replace(orientation=way) if way else options
+        sheet = Sheet(path, name, chosen, size if all(size) else None)
+        sheet.note(*[RESPELLED] * (file_name != spelt), *[NO_SIZE] * (not all(size)))
+        for label, xywh, crowd, area, outlined, rotated, flags in own:
+            about = {"crowd": crowd, "area": area if outlined else None, "flags": flags}
+            noted = [MASKS] * outlined + [ROTATED] * rotated
+            sheet.add_values(label_of[label], xywh, "xywh", **about, notes=noted)
+        pictures.append(sheet.picture())
     return pictures
 
 
@@ -110,24 +147,17 @@ def _inner_names(file: CocoFile, images: Path) -> list[str]:
     return [Path(os.path.relpath(path, base)).as_posix() for path in real]
 
 
-def _boxes(file: CocoFile, notes: Counter[str]) -> list[list[Box]]:
-    boxes: list[list[Box]] = [[] for _ in file.image_ids]
-    columns = (file.image_index.tolist(), file.category_index.tolist(), file.xywh.tolist())
-    rows = zip(*columns, file.crowd.tolist(), file.area.tolist(), _extras(file.path))
-    for image, label, (x, y, w, h), crowd, area, (outlined, flags) in rows:
-        notes[MASKS] += outlined
-        size = int(file.widths[image]), int(file.heights[image])
-        xywh = clip((x, y, x + w, y + h), *size, notes)
-        if xywh is not None:
-            # Adding and subtracting again would change last digits of boxes that nothing clipped.
-            inside = all(abs(a - b) < 1e-6 for a, b in zip(xywh, (x, y, w, h)))
-            known = area if outlined else None
-            boxes[image].append(Box(label, (x, y, w, h) if inside else xywh, crowd, known, flags))
-    return boxes
+def _objects(file: CocoFile) -> list[list[tuple[Any, ...]]]:
+    """Of each image the objects: category, x y width height, crowd, area, outlined, rotated, flags."""
+    objects: list[list[tuple[Any, ...]]] = [[] for _ in file.image_ids]
+    columns = (file.image_index, file.category_index, file.xywh, file.crowd, file.area)
+    for image, label, xywh, crowd, area, extra in zip(*(c.tolist() for c in columns), _extras(file.path)):
+        objects[image].append((label, xywh, crowd, area, *extra))
+    return objects
 
 
-def _extras(path: Path) -> list[tuple[bool, dict[str, int]]]:
-    """Whether each annotation has an outline, and its flags; the rest was read and checked by read_coco."""
+def _extras(path: Path) -> list[tuple[bool, bool, list[str]]]:
+    """Whether each annotation has an outline or is turned, and its flags; the rest was checked."""
 
     def note(row: Row) -> Row:
         if "segmentation" in row:
@@ -136,20 +166,26 @@ def _extras(path: Path) -> list[tuple[bool, dict[str, int]]]:
 
     extras = []
     for row in load_json(path, note)["annotations"]:
-        flags = {name: 1 for name in FLAGS if row.get(name) in (1, True)}
-        flags.update({name: 1 for column, name in _OPENIMAGES.items() if row.get(column) in (1, True)})
-        extras.append((bool(row.get("segmentation")), flags))
+        inner = row.get("attributes")
+        row = {**inner, **row} if type(inner) is dict else row
+        flags = [name for name in (*FLAGS, "ignore") if row.get(name) in (1, True)]
+        flags += [name for column, name in _OPENIMAGES.items() if row.get(column) in (1, True)]
+        turned = type(row.get("rotation")) in (int, float) and bool(row["rotation"] % 360)
+        extras.append((bool(row.get("segmentation")), turned, flags))
     return extras
 
 
-def write_coco_split(
-    path: Path, classes: list[str], pictures: list[Picture], names: list[str], description: str
-) -> None:
-    """Write one annotation file: ids from 1 in order, ``names`` as file names, coordinates to 1e-4 pixels."""
+def coco_content(classes: list[str], pictures: list[Picture], names: list[str]) -> dict[str, Any]:
+    """Return images, annotations, categories: ids from 1 in order, ``names`` as file names, 1e-4 pixels.
+
+    An image that EXIF turns has the key "orientation": its boxes are for the upright picture.
+    """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, (picture, name) in enumerate(zip(pictures, names), start=1):
         images.append({"id": number, "file_name": name, "width": picture.width, "height": picture.height})
+        if picture.turned:
+            images[-1]["orientation"] = "upright"
         for box in picture.boxes:
             area = box.xywh[2] * box.xywh[3] if box.area is None else box.area
             annotations.append(
@@ -164,14 +200,8 @@ def write_coco_split(
                     **box.flags,
                 }
             )
-    content = {
-        "info": {"description": description},
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": number, "name": name} for number, name in enumerate(classes, start=1)],
-    }
-    with new_text_file(path) as stream:
-        json.dump(content, stream)
+    categories = [{"id": number, "name": name} for number, name in enumerate(classes, start=1)]
+    return {"images": images, "annotations": annotations, "categories": categories}
 
 
 def _tidy(value: float) -> float:

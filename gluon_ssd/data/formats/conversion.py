@@ -4,38 +4,40 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Callable, NamedTuple
+
+import numpy as np
 
 from ...errors import UserError
 from ...files import new_folder
-from .coco import looks_like_coco, read_coco_set
+from ..units import doubts
 from .model import DataSet, Options, Picture
-from .openimages import looks_like_openimages, read_openimages
 from .placing import Placer
 from .reading import choose_classes
-from .voc import looks_like_voc, read_voc
-from .writers import write_coco, write_openimages, write_voc, write_yolo
-from .yolo import looks_like_yolo, read_yolo
+from .registry import Format, detect, get_format
 
 
-class Format(NamedTuple):
-    """How one format is recognised, read and written."""
+def read_dataset(source: Path, source_format: str | None = None, options: Options | None = None) -> DataSet:
+    """Read a data set of any format; None: as the files tell.
 
-    name: str
-    recognise: Callable[[Path], bool]
-    read: Callable[[Path, Options], DataSet]
-    write: Callable[[DataSet, Placer, Options], None]
-
-
-FORMATS = {
-    row.name: row
-    for row in (
-        Format("coco", looks_like_coco, read_coco_set, write_coco),
-        Format("voc", looks_like_voc, read_voc, write_voc),
-        Format("yolo", looks_like_yolo, read_yolo, write_yolo),
-        Format("openimages", looks_like_openimages, read_openimages, write_openimages),
-    )
-}
+    ``lines`` of the result say what was taken otherwise than it stands there. Raises UserError for anything
+    unsound, and for boxes that cannot be what their format says.
+    """
+    chosen = options or Options()
+    if not source.exists():
+        raise UserError(f"{source}: no such folder; give the data set's")
+    kind = get_format(source_format or detect(source))
+    data = choose_classes(kind.read(source, chosen), chosen.classes)
+    if not data.splits:
+        raise UserError(data.lines[-1] if data.lines else f"{source}: no image that has labels")
+    empty = [split for split, pictures in data.splits.items() if not pictures]
+    for split in empty:
+        if split == "train" or len(data.splits) == 1:
+            raise UserError(f"{source}: no image for the split '{split}'; complete it")
+        data.lines.append(f"the split '{split}' has no image; it is left out")
+    splits = {split: pictures for split, pictures in data.splits.items() if pictures}
+    data = data._replace(splits=splits)
+    data.lines.extend(_doubtful(source, data, kind, chosen))
+    return data
 
 
 def convert_data(
@@ -56,35 +58,37 @@ def convert_data(
     UserError for anything unsound; nothing is written then.
     """
     chosen = options or Options()
+    writer = get_format(target_format)
     if not source.exists():
         raise UserError(f"{source}: no such folder; give the data set's")
     with new_folder(target) as partial:
-        data = FORMATS[source_format or detect(source)].read(source, chosen)
-        data = choose_classes(data, chosen.classes)
-        for split, pictures in data.splits.items():
-            if not pictures:
-                raise UserError(f"{source}: no image for the split '{split}'; complete it")
+        data = read_dataset(source, source_format, chosen)
         if val_share is not None:
             data = hold_out(data, val_share)
         mode = images or ("none" if target_format == "coco" else "link")
         chosen.progress.start(f"writing {target_format}", sum(map(len, data.splits.values())))
         place = Placer(mode, partial, target, chosen.progress.advance)
-        FORMATS[target_format].write(data, place, chosen)
+        writer.write(data, place, chosen)
         chosen.progress.stop()
     return data
 
 
-def detect(source: Path) -> str:
-    """Name the format of a data set. Raises UserError where none or several fit."""
-    fitting = [row.name for row in FORMATS.values() if row.recognise(source)]
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        raise UserError(f"{source}: holds labels of {' and '.join(fitting)}; choose with --from")
-    raise UserError(
-        f"{source}: no labels found (COCO: annotations/*.json, VOC: *.xml, YOLO: data.yaml or labels/*.txt, "
-        "OpenImages: *-annotations-bbox.csv); check the folder, or say --from"
+def _doubtful(source: Path, data: DataSet, kind: Format, options: Options) -> list[str]:
+    """Warnings of what boxes look like, if not what their format says. Raises UserError where they cannot be
+    that.
+    """
+    if kind.reading is None or options.boxes is not None:
+        return []
+    pictures = list(data.pictures())
+    values = np.array([value for picture in pictures for value in picture.values], np.float64).reshape(-1, 4)
+    sizes = np.array([picture.frame for picture in pictures for _ in picture.values], np.float64).reshape(
+        -1, 2
     )
+    found = doubts(values, sizes, kind.reading, kind.origin(options))
+    for doubt in found:
+        if doubt.error:
+            raise UserError(f"{source}: {doubt}")
+    return [f"warning: {doubt}" for doubt in found]
 
 
 def hold_out(data: DataSet, share: float) -> DataSet:
@@ -103,4 +107,4 @@ def hold_out(data: DataSet, share: float) -> DataSet:
     kept = [picture for picture in train if picture.name not in chosen]
     held = [picture for picture in train if picture.name in chosen]
     others = {split: rows for split, rows in data.splits.items() if split != "train"}
-    return DataSet(data.classes, {"train": kept, "val": held, **others}, data.notes)
+    return data._replace(splits={"train": kept, "val": held, **others})

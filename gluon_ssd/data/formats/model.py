@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Iterator, NamedTuple
 
+from ..coco_json import CROWD, DIFFICULT_KEPT, IGNORED, NO_SIZE, OCCLUDED, RESPELLED, ROTATED
 from ..progress import Progress, Silent
+
+__all__ = [
+    "CROWD",
+    "IGNORED",
+    "NO_SIZE",
+    "OCCLUDED",
+    "RESPELLED",
+    "ROTATED",
+    "Box",
+    "DataSet",
+    "Options",
+    "Picture",
+]
 
 # What is lost or changed on the way, as the summary prints it.
 CLIPPED = "boxes over the image's border, clipped"
@@ -14,11 +28,29 @@ NO_AREA = "boxes without area inside the image, left out"
 OTHER_CLASS = "boxes of classes that were not chosen, left out"
 MASKS = "outlines (masks), of which only the box is kept"
 KEYPOINTS = "objects with keypoints, of which only the box is kept"
+NO_BOX = "points and lines, which have no box, left out"
 FLAGS_LOST = "flags (difficult, truncated, occluded, ...) that this format has no place for"
 MISSING = "images that are named but missing, left out"
 NO_LABELS = "images without a label file"
-WRONG_SIZE = "images whose annotation gives another size than the file has; the file's is taken"
-NO_SIZE = "images whose annotation gives no size; the file's is taken"
+WRONG_SIZE = (
+    "images whose annotation gives another size than the file has; the file's is taken, and boxes as "
+    "they stand "
+    "(--other-size scale, if they are for the size of the annotation)"
+)
+SCALED = "images whose annotation gives another size than the file has; their boxes are scaled to the file's"
+UPRIGHT = "images that EXIF turns, whose boxes are taken for the upright picture"
+STORED = "images that EXIF turns, whose boxes are taken for the stored pixels and turned with them"
+ASSUMED = (
+    "images that EXIF turns without changing their size; boxes are assumed to be for the upright picture "
+    "(--orientation stored or upright decides)"
+)
+DIFFICULT = {
+    "keep": DIFFICULT_KEPT,
+    "crowd": "objects marked difficult, kept as crowd regions",
+    "drop": "objects marked difficult, left out",
+}
+# Of these the summary says that they are warnings.
+WARNINGS = (WRONG_SIZE, ASSUMED)
 
 # What some formats tell of an object, under the names they have in COCO files written here.
 FLAGS = ("difficult", "truncated", "occluded", "depiction", "inside")
@@ -27,7 +59,8 @@ FLAGS = ("difficult", "truncated", "occluded", "depiction", "inside")
 class Box(NamedTuple):
     """One object: class index, (x, y, width, height) in pixels with x, y from the image's corner, flags.
 
-    ``area`` is that of the outline where one is known; ``flags`` holds those that are set of FLAGS.
+    ``area`` is that of the outline where one is known; ``flags`` holds those that are set of FLAGS; ``notes``
+    is what the summary counts of it.
     """
 
     label: int
@@ -35,48 +68,79 @@ class Box(NamedTuple):
     crowd: bool = False
     area: float | None = None
     flags: dict[str, int] = {}
+    notes: tuple[str, ...] = ()
 
 
 class Picture(NamedTuple):
-    """One image: where its file is, its name under the split's images (with ``/``), size and objects."""
+    """One upright image: where its file is, its name under the split's images (with ``/``), size and objects.
+
+    ``turned``: its stored pixels are to be turned by EXIF. ``notes``: what the summary counts of it;
+    ``lost``: class and reason of objects that were left out; ``values``: the four numbers of each box as its
+    format has them, and ``frame`` the (width, height) that they are for.
+    """
 
     file: Path
     name: str
     width: int
     height: int
     boxes: list[Box]
+    turned: bool = False
+    notes: tuple[str, ...] = ()
+    lost: tuple[tuple[int, str], ...] = ()
+    values: tuple[tuple[float, ...], ...] = ()
+    frame: tuple[int, int] = (0, 0)
 
 
 class DataSet(NamedTuple):
-    """Class names in order, the pictures of each split by its name (train, val, test), and what was lost."""
+    """Class names in order, the pictures of each split by its name (train, val, test), and what was lost.
+
+    ``notes`` counts what belongs to no picture; ``lines`` are sentences for the user.
+    """
 
     classes: list[str]
     splits: dict[str, list[Picture]]
     notes: Counter[str]
+    lines: list[str] = []
+
+    def pictures(self) -> Iterator[Picture]:
+        """Every picture of every split."""
+        for pictures in self.splits.values():
+            yield from pictures
+
+    def tally(self) -> Counter[str]:
+        """Count what was lost or changed, of the pictures and objects that are in the data set."""
+        total = Counter(self.notes)
+        for picture in self.pictures():
+            total.update(picture.notes)
+            total.update(reason for _, reason in picture.lost)
+            for box in picture.boxes:
+                total.update(box.notes)
+        return Counter({note: count for note, count in total.items() if count})
+
+    def report(self) -> list[str]:
+        """The sentences, then a line for everything that was lost or changed, warnings first."""
+        counts = self.tally()
+        order = sorted(counts, key=lambda note: note not in WARNINGS)
+        return [
+            *self.lines,
+            *(f"{'warning: ' if note in WARNINGS else ''}{note}: {counts[note]}" for note in order),
+        ]
 
 
 class Options(NamedTuple):
-    """What the caller chose: see ``gluon-ssd convert-data --help``; ``progress`` is told of each image."""
+    """What the caller chose: see ``gluon-ssd convert-data --help``; ``progress`` is told of each image.
+
+    ``boxes``: how the four numbers of a box are read, None as the format has it (see `units.READINGS`);
+    ``origin``: the number of the first pixel in what is read, None as the format has it; ``voc_origin``: in
+    VOC files, read and written.
+    """
 
     classes: list[str] | None = None
     voc_origin: int = 1
     difficult: str = "keep"
     skip_missing: bool = False
     progress: Progress = Silent()
-
-
-def clip(
-    xyxy: tuple[float, float, float, float], width: int, height: int, notes: Counter[str]
-) -> tuple[float, float, float, float] | None:
-    """Return (x, y, width, height) of the part inside the image, None where there is none; both are noted.
-
-    A border crossed by less than a hundredth of a pixel is rounding and is not noted.
-    """
-    left, top, right, bottom = xyxy
-    inside = (max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height)))
-    if inside[2] <= inside[0] or inside[3] <= inside[1]:
-        notes[NO_AREA] += 1
-        return None
-    if max(abs(a - b) for a, b in zip(xyxy, inside)) > 0.01:
-        notes[CLIPPED] += 1
-    return inside[0], inside[1], inside[2] - inside[0], inside[3] - inside[1]
+    orientation: str = "auto"
+    boxes: str | None = None
+    other_size: str = "keep"
+    origin: int | None = None

@@ -1,16 +1,20 @@
-"""Reading OpenImages' CSV files: boxes as fractions of the image, classes by machine names (/m/...)."""
+"""OpenImages' CSV files: boxes as fractions of the image, classes by machine names (/m/...)."""
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Container, Iterator, NamedTuple
 
 from ...errors import UserError
 from ..progress import counted
-from .model import Box, DataSet, Options, Picture, clip
-from .reading import SPLIT_NAMES, Images, check_classes, image_size, missing
+from ..splits import SPLITS
+from .model import FLAGS_LOST, Box, DataSet, Options, Picture
+from .placing import RENAMED, Placer, flat_names, fraction, new_text
+from .reading import Images, check_classes, missing
+from .registry import NO, SURE, Format, register_format
+from .sheet import Sheet
 
 # The flags' columns, by the names that they have in other formats.
 COLUMNS = {
@@ -22,6 +26,12 @@ COLUMNS = {
 }
 UNLABELLED = "images that the CSV does not name, kept as images without objects"
 _FLAG_VALUES = {"0": 0, "1": 1, "-1": -1}
+_NAMES = {
+    "train": ("train", "train2017"),
+    "val": ("val", "valid", "validation", "val2017"),
+    "test": ("test",),
+}
+_SPLIT_FOLDERS = {"val": "validation"}
 _NEEDED = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
 
 
@@ -114,32 +124,42 @@ class _Part(NamedTuple):
     classes: Path
 
 
-def read_openimages(root: Path, options: Options) -> DataSet:
-    """Read a folder of OpenImages: fiftyone's layout (train/labels/detections.csv, train/data/ and
+@register_format
+class OpenImages(Format):
+    """A folder of OpenImages: fiftyone's layout (train/labels/detections.csv, train/data/ and
     train/metadata/classes.csv), or the official CSV files with class-descriptions-boxable.csv and the images
     in train/, train/data/ or images/train/.
 
-    IsGroupOf 1 becomes the crowd flag. Raises UserError, one line, for anything unsound.
+    IsGroupOf 1 becomes the crowd flag. Boxes are for the stored pixels, as MLPerf's reference takes them.
     """
-    notes: Counter[str] = Counter()
-    names: list[str] = []
-    splits = {}
-    for split, part in _parts(root).items():
-        descriptions = read_descriptions(part.classes)
-        names = names or list(descriptions.values())
-        if list(descriptions.values()) != names:
-            raise UserError(f"{part.classes}: other classes than in the other splits; use one list for all")
-        splits[split] = _read_split(split, part, descriptions, options, notes)
-    return DataSet(names, splits, notes)
 
+    name = "openimages"
+    labels = (".csv",)
+    layout = "train-annotations-bbox.csv with class-descriptions-boxable.csv, or fiftyone's folders"
 
-def looks_like_openimages(root: Path) -> bool:
-    """Whether there are box annotations in CSV files."""
-    return any(_box_file(root, split) for split in SPLIT_NAMES)
+    def detect(self, root: Path) -> int:
+        return SURE if any(_box_file(root, split) for split in SPLITS) else NO
+
+    def read(self, root: Path, options: Options) -> DataSet:
+        notes: Counter[str] = Counter()
+        names: list[str] = []
+        splits = {}
+        for split, part in _parts(root).items():
+            descriptions = read_descriptions(part.classes)
+            names = names or list(descriptions.values())
+            if list(descriptions.values()) != names:
+                raise UserError(
+                    f"{part.classes}: other classes than in the other splits; use one list for all"
+                )
+            splits[split] = _read_split(split, part, descriptions, options, notes)
+        return DataSet(names, splits, notes)
+
+    def write(self, data: DataSet, place: Placer, options: Options) -> None:
+        write_openimages(data, place)
 
 
 def _box_file(root: Path, split: str) -> Path | None:
-    for name in SPLIT_NAMES[split]:
+    for name in _NAMES[split]:
         if (root / name / "labels" / "detections.csv").is_file():
             return root / name / "labels" / "detections.csv"
         for folder in (root, root / "annotations"):
@@ -151,7 +171,7 @@ def _box_file(root: Path, split: str) -> Path | None:
 
 def _parts(root: Path) -> dict[str, _Part]:
     parts = {}
-    for split, names in SPLIT_NAMES.items():
+    for split, names in _NAMES.items():
         boxes = _box_file(root, split)
         if boxes is None:
             continue
@@ -189,22 +209,62 @@ def _read_split(
             missing(f"{part.boxes}: its image {image} is not in {part.images}", options.skip_missing, notes)
             continue
         used.add(name)
-        pictures.append(_picture(part.images, name, objects, place, notes))
+        pictures.append(_picture(part.images, name, objects, place, options))
     for name in images.names:
         if name not in used:
             notes[UNLABELLED] += 1
-            pictures.append(_picture(part.images, name, [], place, notes))
+            pictures.append(_picture(part.images, name, [], place, options))
     return sorted(pictures, key=lambda picture: picture.name)
 
 
-def _picture(folder: Path, name: str, rows: list[Row], place: dict[str, int], notes: Counter[str]) -> Picture:
-    width, height = image_size(folder / name)
-    boxes = []
+def _picture(folder: Path, name: str, rows: list[Row], place: dict[str, int], options: Options) -> Picture:
+    sheet = Sheet(folder / name, name, options, usual="stored")
+    width, height = sheet.size
     for row in rows:
         left, top, right, bottom = row.ltrb
-        xywh = clip((left * width, top * height, right * width, bottom * height), width, height, notes)
-        if xywh is not None:
-            flags = {COLUMNS[column]: 1 for column, value in row.flags.items() if value == 1}
-            crowd = bool(flags.pop("crowd", 0))
-            boxes.append(Box(place[row.label], xywh, crowd, None, flags))
-    return Picture(folder / name, name, width, height, boxes)
+        flags = [COLUMNS[column] for column, value in row.flags.items() if value == 1]
+        corners = left * width, top * height, right * width, bottom * height
+        sheet.add(place[row.label], corners, crowd="crowd" in flags, flags=flags)
+    return sheet.picture()
+
+
+def write_openimages(data: DataSet, place: Placer) -> None:
+    """{split}/data/, {split}/labels/detections.csv, {split}/metadata/classes.csv and image_ids.csv.
+
+    Machine names are the class names, since other formats have no /m/... names.
+    """
+    root = place.partial
+    stems = flat_names(data, shared=False)
+    for split, pictures in data.splits.items():
+        folder = _SPLIT_FOLDERS.get(split, split)
+        (root / folder / "data").mkdir(parents=True)
+        ids, rows = [["ImageID"]], [_csv_header()]
+        for picture in pictures:
+            stem = stems[split, picture.name]
+            data.notes[RENAMED] += stem != PurePosixPath(picture.name).stem
+            place.put(picture, f"{folder}/data/{stem}{PurePosixPath(picture.name).suffix}")
+            ids.append([stem])
+            for box in picture.boxes:
+                data.notes[FLAGS_LOST] += "difficult" in box.flags
+                rows.append(_csv_row(stem, picture, box, data.classes))
+        _write_csv(root / folder / "labels" / "detections.csv", rows)
+        _write_csv(root / folder / "metadata" / "image_ids.csv", ids)
+        names = [["LabelName", "DisplayName"], *([name, name] for name in data.classes)]
+        _write_csv(root / folder / "metadata" / "classes.csv", names)
+
+
+def _csv_header() -> list[str]:
+    return ["ImageID", "Source", "LabelName", "Confidence", "XMin", "XMax", "YMin", "YMax", *COLUMNS]
+
+
+def _csv_row(stem: str, picture: Picture, box: Box, classes: list[str]) -> list[str]:
+    x, y, w, h = box.xywh
+    sides = (x / picture.width, (x + w) / picture.width, y / picture.height, (y + h) / picture.height)
+    flags = {**box.flags, "crowd": int(box.crowd)}
+    marks = [str(flags.get(name, 0)) for name in COLUMNS.values()]
+    return [stem, "gluon_ssd", classes[box.label], "1", *map(fraction, sides), *marks]
+
+
+def _write_csv(path: Path, rows: list[list[str]]) -> None:
+    with new_text(path) as stream:
+        csv.writer(stream, lineterminator="\n").writerows(rows)

@@ -18,9 +18,9 @@ import numpy as np
 
 from ...errors import UserError
 from ...files import new_text_file
+from ..images import file_header
 from ..openimages_names import OPENIMAGES_MLPERF_CLASSES
 from .openimages import COLUMNS, read_boxes, read_descriptions
-from .reading import image_size
 
 _FLAGS = tuple(COLUMNS)
 
@@ -60,7 +60,7 @@ def write_mlperf_json(
         many = f"{len(absent)} of {len(files)} images are missing"
         raise UserError(f"{boxes}: {many}, first {absent[0]}; complete the download")
     with ThreadPoolExecutor(threads) as pool:
-        sizes = list(pool.map(image_size, files, chunksize=256))
+        sizes = [header.size for header in pool.map(file_header, files, chunksize=256)]
     with new_text_file(target) as stream:
         info = {"description": "MLPerf's 264 classes of OpenImages v6", "version": "v6"}
         categories = [{"id": k, "name": name, "supercategory": None} for k, name in enumerate(classes)]

@@ -6,10 +6,12 @@ import contextlib
 import os
 import shutil
 from pathlib import Path, PurePosixPath
-from typing import Callable
+from typing import IO, Callable, Iterator
 
 from ...errors import UserError
 from .model import DataSet, Picture
+
+RENAMED = "images renamed, since several have one name"
 
 
 class Placer:
@@ -90,3 +92,22 @@ def _named(
             taken[key] = picture.file
             names[split, picture.name] = stem
     return names
+
+
+def fraction(value: float) -> str:
+    """Ten decimals: a millionth of a pixel in an image of ten thousand."""
+    return f"{value:.10f}".rstrip("0").rstrip(".")
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    """Write a text file of lines."""
+    with new_text(path) as stream:
+        stream.writelines(f"{line}\n" for line in lines)
+
+
+@contextlib.contextmanager
+def new_text(path: Path) -> Iterator[IO[str]]:
+    """A text file (UTF-8, Unix line ends); the folder around it is published whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8", newline="\n") as stream:
+        yield stream

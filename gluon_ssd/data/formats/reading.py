@@ -1,23 +1,16 @@
-"""What the readers of all formats share: text, class lists, images on disk and their sizes."""
+"""What the readers of all formats share: text, class lists, images on disk."""
 
 from __future__ import annotations
 
-import os
-import warnings
+import contextlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Any, Iterable, Sequence
+from typing import Any, Iterable, Iterator, Sequence
 
 from ...errors import UserError, unknown
-from ...files import IMAGE_SUFFIXES
+from ..finder import walk_images
 from .model import MISSING, OTHER_CLASS, Box, DataSet, Picture
 
-# What folders and files of each split are called, the first being our own name.
-SPLIT_NAMES = {
-    "train": ("train", "train2017"),
-    "val": ("val", "valid", "validation", "val2017"),
-    "test": ("test",),
-}
 CLASS_FILES = ("classes.txt", "labels.txt", "obj.names")
 
 
@@ -30,9 +23,11 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file in UTF-8, with or without byte order mark. Raises UserError."""
+    """Read a text file in UTF-8, or in UTF-16 with its mark, whatever its line ends. Raises UserError."""
+    data = read_bytes(path)
+    code = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
-        return read_bytes(path).decode("utf-8-sig")
+        return data.decode(code).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
         raise UserError(f"{path}: not text in UTF-8; convert it") from None
 
@@ -65,31 +60,12 @@ def class_file(*folders: Path) -> Path | None:
     return next((d / name for d in folders for name in CLASS_FILES if (d / name).is_file()), None)
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Return the stored (width, height), from the header alone; EXIF rotation is not applied.
-
-    Raises UserError where the file is missing or no image.
-    """
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            # The warning is about decoding large images, which is not done here.
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                return image.size
-    except FileNotFoundError:
-        raise UserError(f"{path}: the image is missing") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise UserError(f"{path}: not an image whose size can be read; replace or remove it") from None
-
-
 class Images:
     """The images under a folder, sub-folders included, found by name with or without suffix."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.names = sorted(_walk(folder), key=lambda name: PurePosixPath(name).parts)
+        self.names = sorted(walk_images(folder), key=lambda name: PurePosixPath(name).parts)
         self._by_key: dict[str, list[str]] = {}
         for name in self.names:
             path = PurePosixPath(name)
@@ -116,17 +92,6 @@ class Images:
         return None
 
 
-def _walk(folder: Path) -> list[str]:
-    found = []
-    for root, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()
-        prefix = Path(root).relative_to(folder).as_posix()
-        for file in files:
-            if os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES and not file.startswith("."):
-                found.append(file if prefix == "." else f"{prefix}/{file}")
-    return found
-
-
 def visible(paths: Iterable[Path]) -> list[Path]:
     """Sort ``paths`` and leave hidden files out, such as the ._NAME that macOS puts beside each file."""
     return sorted(path for path in paths if not path.name.startswith("."))
@@ -137,6 +102,27 @@ def missing(message: str, skip: bool, notes: Counter[str]) -> None:
     if not skip:
         raise UserError(f"{message}; add the image, or leave such images out with --missing skip")
     notes[MISSING] += 1
+
+
+@contextlib.contextmanager
+def unneeded(split: str, lines: list[str]) -> Iterator[None]:
+    """Let no flaw of the test split, which training does without, stop a conversion: it is said instead."""
+    try:
+        yield
+    except UserError as error:
+        if split != "test":
+            raise
+        lines.append(f"the split 'test' is left out: {error}")
+
+
+def inner_name(file: Path, *folders: Path) -> str:
+    """Return the name of an image below the first of ``folders`` that it is in, else its own, with ``/``."""
+    for folder in folders:
+        try:
+            return file.relative_to(folder).as_posix()
+        except ValueError:
+            continue
+    return file.name
 
 
 def choose_classes(data: DataSet, chosen: Sequence[str] | None) -> DataSet:
@@ -154,17 +140,8 @@ def choose_classes(data: DataSet, chosen: Sequence[str] | None) -> DataSet:
             box._replace(label=place[box.label]) for box in picture.boxes if box.label in place
         ]
         data.notes[OTHER_CLASS] += len(picture.boxes) - len(boxes)
-        return picture._replace(boxes=boxes)
+        lost = tuple((place[label], why) for label, why in picture.lost if label in place)
+        return picture._replace(boxes=boxes, lost=lost)
 
     splits = {split: [restrict(picture) for picture in rows] for split, rows in data.splits.items()}
-    return DataSet(names, splits, data.notes)
-
-
-def split_folders(root: Path) -> dict[str, Path]:
-    """The folders of ``root`` that are called like a split, by our name of it."""
-    found = {}
-    for split, names in SPLIT_NAMES.items():
-        for name in names:
-            if split not in found and (root / name).is_dir():
-                found[split] = root / name
-    return found
+    return DataSet(names, splits, data.notes, data.lines)

@@ -17,9 +17,10 @@ def record_source(records: Sequence[Record], order: Sequence[int]) -> Any:
     """Return DALI's nodes for the records ``order``, one after the other; call it in a pipeline definition.
 
     Nodes: the encoded picture uint8 (bytes,); boxes float32 (n, 4), ltrb fractions of the picture; labels
-    int32 (n,), the class from 0; index int32 (1,) into ``records``. Crowd regions are left out. The last run
-    is filled up with the last record; further runs repeat it. A picture that cannot be read raises UserError
-    where the pipeline runs.
+    int32 (n,), the class from 0; index int32 (1,) into ``records``. Crowd regions are left out. Pictures with
+    an EXIF orientation come as PNG without it, turned as their boxes want it. The last run is filled up with
+    the last record; further runs repeat it. A picture that cannot be read raises UserError where the pipeline
+    runs.
     """
     from nvidia.dali import fn, types
 
@@ -39,4 +40,4 @@ def _sample(records: Sequence[Record], index: int) -> tuple[np.ndarray, ...]:
     record = records[index]
     boxes, labels = record.objects()
     fractions = boxes / np.array([record.width, record.height] * 2, np.float32)
-    return np.frombuffer(record.read(), np.uint8), fractions, labels, np.array([index], np.int32)
+    return np.frombuffer(record.agreeing(), np.uint8), fractions, labels, np.array([index], np.int32)

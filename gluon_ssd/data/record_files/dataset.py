@@ -16,8 +16,15 @@ class PackedDataset(CocoDataset):
     is missing, cut short or damaged.
     """
 
-    def __init__(self, folder: Path, split: str, classes: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        split: str,
+        classes: Sequence[str] | None = None,
+        orientation: str = "auto",
+        absent_ok: bool = False,
+    ) -> None:
         self.manifest = read_manifest(folder, split)
         self.manifest.check_files()
-        self._set_up(self.manifest.coco, folder, classes)
+        self._set_up(self.manifest.coco, folder, classes, orientation, absent_ok)
         self.records = self.manifest.attach(self.records)

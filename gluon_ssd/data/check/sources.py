@@ -1,0 +1,72 @@
+"""What there is to check: splits as a training would open them, but with unsound entries left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Mapping, Sequence, Tuple
+
+from gluon_ssd.data.check.annotations import read_tolerantly
+from gluon_ssd.data.check.dataset import Source
+from gluon_ssd.data.check.findings import ERROR, NOTE, Findings
+from gluon_ssd.data.coco import has_split, locate_annotation, locate_images, no_split, settle
+from gluon_ssd.data.coco_layouts import find_layout
+from gluon_ssd.data.record_files.manifest import holds_records, manifest_path, read_manifest
+from gluon_ssd.errors import UserError
+
+# Annotation file and image folder, None where they are found by themselves.
+Given = Tuple["str | None", "str | None"]
+_NONE = (None, None)
+
+
+def find_sources(root: Path, given: Mapping[str, Given], orientation: str) -> dict[str, Source]:
+    """Return train, and val where there is one; see `open_dataset`. Raises UserError without either."""
+    foreign = root.exists() and not holds_records(root, "train") and not find_layout(root).files
+    if foreign and all(places == _NONE for places in given.values()):
+        return _converted(root, list(given), orientation)
+    sources = {}
+    for split, places in given.items():
+        there = manifest_path(root, split).exists() or has_split(root, split)
+        if split == "train" or places != _NONE or there:
+            sources[split] = _source(root, split, places, orientation)
+    return sources
+
+
+def _converted(root: Path, splits: Sequence[str], orientation: str) -> dict[str, Source]:
+    from gluon_ssd.data.formats.opening import open_all_converted
+
+    opened = open_all_converted(root, orientation)
+    if "train" not in opened:
+        raise no_split(root, "train", opened)
+    return {
+        split: Source(
+            opened[split].file,
+            opened[split].images_dir,
+            Findings(split),
+            None,
+            tuple(opened[split].lines),
+            orientation,
+        )
+        for split in splits
+        if split in opened
+    }
+
+
+def _source(root: Path, split: str, given: Given, orientation: str) -> Source:
+    findings = Findings(split)
+    if given == _NONE and holds_records(root, split):
+        manifest = read_manifest(root, split)
+        manifest.check_files()
+        return Source(manifest.coco, root, findings, manifest, orientation=orientation)
+    layout = find_layout(root) if given == _NONE else None
+    if layout and layout.files and split not in layout.files:
+        raise no_split(root, split, layout.files)
+    file = read_tolerantly(locate_annotation(root, split, given[0]), findings)
+    folder = locate_images(root, split, file, given[1])
+    try:
+        file = settle(file, folder)
+    except UserError as error:
+        findings.add(ERROR, "images that cannot be told apart", [str(error)], "rename them")
+    for what, count in file.notes.items():
+        findings.add(NOTE, what, [str(file.path)] * count, "taken so in training and evaluation", 1)
+    lines = tuple(layout.lines) if layout else ()
+    return Source(file, folder, findings, None, lines, orientation)

@@ -1,0 +1,8 @@
+"""What a user may say of labels that do not say it themselves. Needs nothing, so that flags can name them."""
+
+from __future__ import annotations
+
+# Which picture boxes are for where their image's size does not tell, see `orientation.turn_for`.
+ORIENTATIONS = ("auto", "stored", "upright")
+# What the four numbers of a box are, see `units`.
+READINGS = ("xywh", "xyxy", "cxcywh", "xywhn", "xyxyn", "cxcywhn")

@@ -1,0 +1,154 @@
+"""Where COCO annotation files and their images are, as the tools that write them lay them out.
+
+COCO itself, MLPerf's OpenImages, CVAT (``instances_Train.json`` with ``images/Train/``), Roboflow
+(``train/_annotations.coco.json``), Label Studio (``result.json`` beside ``images/``), FiftyOne
+(``labels.json`` beside ``data/``), and a lone annotation file.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Iterable, NamedTuple, Sequence
+
+from gluon_ssd.data.finder import Finder
+from gluon_ssd.data.images import is_image_name
+from gluon_ssd.data.splits import SPLITS, folder_called, split_in, split_of
+
+# The published layouts, best first; {} is our name of the split. They are found without reading any file.
+_ANNOTATIONS = (
+    "{}/labels/openimages-mlperf.json",
+    "annotations/bbox_only_instances_{}2017.json",
+    "annotations/instances_{}2017.json",
+    "annotations/instances_{}.json",
+    "annotations/{}.json",
+)
+_IMAGES = ("{}2017", "{}", "images/{}2017", "images/{}")
+_KEYS = (b'"images"', b'"annotations"', b'"categories"', b'"bbox"')
+# Of file names, as many tell in which folder they are.
+_SAMPLE = 50
+# A folder of more JSON files has one for each image: not COCO's.
+_FEW = 100
+ROBOFLOW = "_annotations.coco.json"
+
+
+class Layout(NamedTuple):
+    """The annotation file of each split, and sentences about files that are not used or taken for a split."""
+
+    files: dict[str, Path]
+    lines: list[str]
+
+
+def find_layout(root: Path) -> Layout:
+    """Return the annotation files below ``root``, or ``root`` itself where it is one; none where there is
+    none.
+    """
+    if root.is_file():
+        return Layout({split_in(root.stem) or "train": root} if _looks_like_coco(root) else {}, [])
+    files = {split: path for split in SPLITS for path in [_published(root, split)] if path}
+    lines: list[str] = []
+    if set(files) >= {"train", "val"}:
+        others = [
+            path for path in sorted(root.glob("annotations/instances_*.json")) if not split_in(path.stem)
+        ]
+        return Layout(files, [_of_no_split(path) for path in others])
+    named: dict[str, list[Path]] = {}
+    others = []
+    for path in _candidates(root):
+        names = [path.stem, *reversed(path.relative_to(root).parts[:-1])]
+        split = next((split for split in (split_in(names[0]), *map(split_of, names[1:])) if split), None)
+        (named.setdefault(split, []) if split else others).append(path)
+    for split, paths in named.items():
+        paths.sort(key=_rank)
+        files.setdefault(split, paths[0])
+        lines += [
+            f"{path} is not used, since {files[split]} is the split '{split}'"
+            for path in paths
+            if path != files[split]
+        ]
+    if not files and others:
+        others.sort(key=_rank)
+        files["train"] = others.pop(0)
+        if others or split_of(files["train"].stem) is None:
+            lines.append(f"{files['train']} names no split; its images are taken as train")
+    lines += [_of_no_split(path) for path in others]
+    return Layout({split: files[split] for split in SPLITS if split in files}, lines)
+
+
+def _of_no_split(path: Path) -> str:
+    return f"{path} is not used: its name is of no split (train, val, test)"
+
+
+def _published(root: Path, split: str) -> Path | None:
+    openimages = {"val": "validation"}.get(split, split)
+    names = [_ANNOTATIONS[0].format(openimages), *(name.format(split) for name in _ANNOTATIONS[1:])]
+    return next((root / name for name in names if (root / name).is_file()), None)
+
+
+def _candidates(root: Path) -> list[Path]:
+    found = [path for depth in ("*.json", "*/*.json", "*/*/*.json") for path in root.glob(depth)]
+    counts = Counter(path.parent for path in found)
+    return [
+        path
+        for path in sorted(found)
+        if counts[path.parent] <= _FEW and not path.name.startswith(".") and _looks_like_coco(path)
+    ]
+
+
+def _looks_like_coco(path: Path) -> bool:
+    """Whether a JSON file has the keys of COCO; it may be of gigabytes, so it is not parsed."""
+    try:
+        with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return path.suffix.lower() == ".json" and all(data.find(key) >= 0 for key in _KEYS[:3])
+    except (OSError, ValueError):
+        return False
+
+
+def _rank(path: Path) -> tuple[bool, bool, int, str]:
+    """Boxes alone first, then instances, then the shortest name."""
+    name = path.name.casefold()
+    return not name.startswith("bbox_only"), "instances" not in name, len(path.parts), name
+
+
+def image_folder(root: Path, split: str, annotation: Path, file_names: Sequence[str]) -> Path:
+    """Return the folder below ``root`` that the file names of an annotation file start from.
+
+    The likeliest in which most of some of them are. Names that are spelt otherwise are left to a `Finder`.
+    """
+    base = root if root.is_dir() else annotation.parent
+    step = max(1, len(file_names) // _SAMPLE)
+    names = list(file_names[::step])[:_SAMPLE]
+    best, most = None, 0
+    for folder in _folders(base, split, annotation):
+        finder = Finder([folder], folder)
+        count = sum(finder.exact(name) is not None for name in names)
+        if count > most:
+            best, most = folder, count
+        if most == len(names) and names:
+            break
+    return best or next((f for f in _folders(base, split, annotation) if _holds_images(f)), annotation.parent)
+
+
+def _folders(base: Path, split: str, annotation: Path) -> Iterable[Path]:
+    """Folders in which the images of a split may be, the likeliest first; each is there."""
+    home = (
+        annotation.parent.parent if annotation.parent.name.casefold() in ("annotations", "labels") else None
+    )
+    if annotation.name == "openimages-mlperf.json":
+        yield from (f for f in [annotation.parent.parent / "data"] if f.is_dir())
+    yield from (base / name.format(split) for name in _IMAGES if (base / name.format(split)).is_dir())
+    for outer in dict.fromkeys(f for f in (annotation.parent, home, base) if f is not None):
+        inner = folder_called(outer, "images", "data", "img", "imgs", "jpegimages", "pictures")
+        for parent in (outer, inner):
+            if parent is not None:
+                yield from (f for f in sorted(parent.iterdir()) if f.is_dir() and split_of(f.name) == split)
+                yield from (f for f in sorted(parent.iterdir()) if f.is_dir() and f.name in annotation.stem)
+        if inner is not None:
+            yield inner
+        yield outer
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(is_image_name(name) for _, _, names in os.walk(folder) for name in names)

@@ -1,0 +1,119 @@
+"""Images by the names that labels give them, which are not always spelt as the files are.
+
+Tools write backslashes, percent-encoding, another Unicode normal form, absolute paths of another machine, or
+a prefix of their own in front of the name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from pathlib import Path
+from typing import Iterable
+from urllib.parse import unquote
+
+from gluon_ssd.data.images import is_image_name
+from gluon_ssd.errors import UserError
+
+# Label Studio puts eight hexadecimal digits in front of the name of an uploaded file.
+_PREFIX = re.compile(r"^[0-9a-f]{4,8}-(?=.)")
+
+
+class Finder:
+    """Finds images in ``folders``, first as they are spelt, then by another spelling anywhere below ``root``.
+
+    Raises UserError from `find` where several images could be meant.
+    """
+
+    def __init__(self, folders: Iterable[Path], root: Path) -> None:
+        self._folders, self._root = list(folders), root
+        self._listings: dict[str, frozenset[str]] = {}
+        self._index: dict[str, list[tuple[str, ...]]] | None = None
+
+    def exact(self, name: str) -> Path | None:
+        """Return the file that is spelt like this, if there is one."""
+        head, _, leaf = name.rpartition("/")
+        for folder in self._folders:
+            # A listing for each folder: a stat for each image would take minutes on a network disk.
+            if leaf in self._names(os.path.join(folder, head) if head or name != leaf else str(folder)):
+                return folder / name
+        return None
+
+    def find(self, name: str) -> tuple[Path, bool] | None:
+        """Return the file and whether it is spelt otherwise; None where there is none."""
+        path = self.exact(name)
+        if path is not None:
+            return path, False
+        parts = plain_parts(name)
+        if not parts:
+            return None
+        for leaf in dict.fromkeys((parts[-1], _PREFIX.sub("", parts[-1]))):
+            path = self._best((*parts[:-1], leaf), name)
+            if path is not None:
+                return path, True
+        return None
+
+    def _best(self, parts: tuple[str, ...], name: str) -> Path | None:
+        candidates = self._by_leaf().get(parts[-1], [])
+        ranks = [common_parts(parts, plain_parts("/".join(candidate))) for candidate in candidates]
+        best = [c for c, rank in zip(candidates, ranks) if rank == max(ranks)]
+        preferred = [c for c in best if any(self._root.joinpath(*c[:-1]) == f for f in self._folders)]
+        if len(preferred) == 1:
+            best = preferred
+        if len(best) > 1:
+            one, other = ("/".join(candidate) for candidate in best[:2])
+            raise UserError(
+                f"{self._root}: {one} and {other} could both be the image that labels call {name!r}; "
+                "rename one"
+            )
+        return self._root.joinpath(*best[0]) if best else None
+
+    def _by_leaf(self) -> dict[str, list[tuple[str, ...]]]:
+        if self._index is None:
+            self._index = {}
+            for path in walk_images(self._root):
+                parts = tuple(path.split("/"))
+                leaf = plain_parts(parts[-1])[-1]
+                for key in {leaf, _PREFIX.sub("", leaf)}:
+                    self._index.setdefault(key, []).append(parts)
+        return self._index
+
+    def _names(self, folder: str) -> frozenset[str]:
+        if folder not in self._listings:
+            try:
+                with os.scandir(folder) as entries:
+                    self._listings[folder] = frozenset(e.name for e in entries if e.is_file())
+            except (OSError, ValueError):
+                self._listings[folder] = frozenset()
+        return self._listings[folder]
+
+
+def walk_images(folder: Path) -> list[str]:
+    """Return the images below ``folder``, with ``/``, in the order of the walk; links are followed."""
+    found = []
+    for root, folders, files in os.walk(folder, followlinks=True):
+        folders.sort()
+        prefix = Path(root).relative_to(folder).as_posix()
+        names = filter(is_image_name, files)
+        found += list(names) if prefix == "." else [f"{prefix}/{name}" for name in names]
+    return found
+
+
+def plain_leaf(name: str) -> str:
+    """Return a file's name spelt so that all spellings of it are alike, without a prefix."""
+    return _PREFIX.sub("", (plain_parts(name) or ("",))[-1])
+
+
+def plain_parts(name: str) -> tuple[str, ...]:
+    """Return the parts of a path, spelt so that all spellings of it are alike."""
+    text = unicodedata.normalize("NFC", unquote(name)).replace("\\", "/").casefold()
+    return tuple(part for part in text.split("/") if part not in ("", ".", ".."))
+
+
+def common_parts(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    """Return how many parts are the same, from the last on; the last is taken to be."""
+    count = 1
+    while count < min(len(one), len(other)) and one[-1 - count] == other[-1 - count]:
+        count += 1
+    return count

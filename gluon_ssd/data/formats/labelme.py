@@ -1,0 +1,125 @@
+"""LabelMe's JSON files, one for each image, also as X-AnyLabeling writes them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+from ..coco_json import load_json
+from ..finder import Finder
+from ..progress import counted
+from ..splits import SPLITS, split_of
+from .model import MASKS, NO_BOX, NO_SIZE, RESPELLED, ROTATED, DataSet, Options, Picture
+from .reading import choose_classes, class_file, inner_name, missing, read_classes, visible
+from .registry import LIKELY, NO, Format, register_format
+from .sheet import Sheet
+
+
+@register_format
+class LabelMe(Format):
+    """A folder of JSON files beside their images, or in a folder of their own; train/ and val/ are splits."""
+
+    name = "labelme"
+    labels = (".json",)
+    layout = "a JSON file with 'shapes' and 'imagePath' for each image"
+
+    def detect(self, root: Path) -> int:
+        return LIKELY if root.is_dir() and any(map(_has_shapes, _json_files(root)[:20])) else NO
+
+    def read(self, root: Path, options: Options) -> DataSet:
+        parts: dict[str, list[Path]] = {}
+        lines: list[str] = []
+        for path in filter(_has_shapes, _json_files(root)):
+            found = next(filter(None, map(split_of, path.relative_to(root).parts[:-1])), None)
+            parts.setdefault(found or "", []).append(path)
+        rest = parts.pop("", [])
+        if rest and parts:
+            lines.append(f"{len(rest)} JSON files are in no folder of a split; they are taken as train")
+        if rest:
+            parts["train"] = [*parts.get("train", []), *rest]
+        if not parts:
+            raise UserError(f"{root}: no JSON file has 'shapes' and 'imagePath'")
+        notes: Counter[str] = Counter()
+        names: dict[str, int] = {}
+        splits = {
+            split: _read(split, parts[split], root, names, options, notes)
+            for split in SPLITS
+            if split in parts
+        }
+        listed = class_file(root)
+        known = read_classes(listed) if listed else None
+        return choose_classes(DataSet(list(names), splits, notes, lines), _order(names, known))
+
+
+def _order(names: dict[str, int], known: list[str] | None) -> list[str]:
+    listed = [name for name in known or [] if name in names]
+    return [*listed, *sorted(name for name in names if name not in listed)]
+
+
+def _json_files(root: Path) -> list[Path]:
+    return visible(root.rglob("*.json"))
+
+
+def _has_shapes(path: Path) -> bool:
+    data = path.read_bytes()
+    return b'"shapes"' in data and b'"imagePath"' in data
+
+
+def _read(
+    split: str, files: list[Path], root: Path, names: dict[str, int], options: Options, notes: Counter[str]
+) -> list[Picture]:
+    pictures = []
+    for path in counted(files, f"reading {split}", options.progress):
+        loaded = load_json(path)
+        content: Any = loaded if isinstance(loaded, dict) else {}
+        shapes, named = content.get("shapes"), content.get("imagePath")
+        if not isinstance(shapes, list) or not isinstance(named, str):
+            raise UserError(f"{path}: 'shapes' must be a list and 'imagePath' a name; is it LabelMe's?")
+        found = Finder([path.parent], root).find(named)
+        if found is None:
+            missing(f"{path}: its image {named} is not there", options.skip_missing, notes)
+            continue
+        sides = content.get("imageWidth"), content.get("imageHeight")
+        known = all(type(side) is int and side > 0 for side in sides)
+        name = inner_name(found[0], *(root / n for n in ("images", split)), root)
+        sheet = Sheet(found[0], name, options, sides if known else None)
+        sheet.note(*[RESPELLED] * found[1], *[NO_SIZE] * (not known))
+        for index, shape in enumerate(shapes):
+            _add(sheet, shape, f"{path}: shapes[{index}]", names)
+        pictures.append(sheet.picture())
+    return pictures
+
+
+def _add(sheet: Sheet, shape: Any, where: str, names: dict[str, int]) -> None:
+    if not isinstance(shape, dict) or not isinstance(shape.get("label"), str) or not shape["label"].strip():
+        raise UserError(f"{where} lacks a label; give its class")
+    label = names.setdefault(shape["label"].strip(), len(names))
+    kind, points = shape.get("shape_type") or "polygon", _points(shape.get("points"), where)
+    inner = [about for about in (shape.get("flags"), shape.get("attributes")) if isinstance(about, dict)]
+    flags = {key: value for about in (*inner, shape) for key, value in about.items()}
+    marks = [
+        name for name in ("difficult", "ignore", "occluded", "truncated") if flags.get(name) in (1, True)
+    ]
+    if kind == "circle" and len(points) == 2:
+        (x, y), (u, v) = points
+        radius = math.hypot(u - x, v - y)
+        points = [(x - radius, y - radius), (x + radius, y + radius)]
+    elif kind in ("point", "line", "linestrip", "points") or len(points) < 2:
+        sheet.lose(label, NO_BOX)
+        return
+    xs, ys = zip(*points)
+    notes = {"rotation": [ROTATED], "rectangle": []}.get(kind, [MASKS])
+    sheet.add(label, (min(xs), min(ys), max(xs), max(ys)), flags=marks, notes=notes)
+
+
+def _points(points: Any, where: str) -> list[tuple[float, float]]:
+    try:
+        pairs = [(float(x), float(y)) for x, y in points]
+    except (TypeError, ValueError):
+        pairs = [(math.nan, 0)]
+    if not all(math.isfinite(side) for pair in pairs for side in pair):
+        raise UserError(f"{where}: 'points' must be a list of [x, y] in pixels")
+    return pairs

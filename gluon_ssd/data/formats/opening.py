@@ -1,0 +1,41 @@
+"""A data set of any format opened for training, as if it had been converted first."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Sequence
+
+from ..coco import CocoDataset, no_split
+from ..coco_json import parse_coco
+from .coco import coco_content
+from .conversion import read_dataset
+from .model import DataSet, Options
+
+
+def open_converted(
+    root: Path,
+    split: str,
+    classes: Sequence[str] | None = None,
+    orientation: str = "auto",
+    absent_ok: bool = False,
+) -> CocoDataset:
+    """Convert in memory and open a split; see `open_dataset`. Nothing is written."""
+    data = read_dataset(root, options=Options(orientation=orientation))
+    if split not in data.splits:
+        raise no_split(root, split, data.splits)
+    return _opened(root, data, split, classes=classes, orientation=orientation, absent_ok=absent_ok)
+
+
+def open_all_converted(root: Path, orientation: str) -> dict[str, CocoDataset]:
+    """Convert in memory and open every split by its name."""
+    data = read_dataset(root, options=Options(orientation=orientation))
+    return {split: _opened(root, data, split, orientation=orientation) for split in data.splits}
+
+
+def _opened(root: Path, data: DataSet, split: str, **choice: Any) -> CocoDataset:
+    pictures = data.splits[split]
+    folder = root if root.is_dir() else root.parent
+    names = [os.path.relpath(picture.file, folder) for picture in pictures]
+    file = parse_coco(coco_content(data.classes, pictures, names), root)
+    return CocoDataset.of(file, folder, data.report(), **choice)

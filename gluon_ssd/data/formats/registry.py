@@ -1,0 +1,120 @@
+"""The formats of data sets: each registers itself, says how sure it is of a folder, reads and writes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Type, TypeVar
+
+from ...errors import UserError, unknown
+from ..images import is_image_name
+from .model import DataSet, Options
+
+if TYPE_CHECKING:
+    from .placing import Placer
+
+# How sure a format is that a folder holds it: a file that it alone has; labels in its place; labels
+# somewhere.
+SURE, LIKELY, POSSIBLE, NO = 3, 2, 1, 0
+_BUILT_IN = ("coco", "voc", "yolo", "darknet", "openimages", "labelme", "tf_csv", "via")
+# Enough files to say what a folder holds.
+_MOST = 20000
+
+
+class Format:
+    """One format of data sets. Subclass it, decorate the class with `register_format`.
+
+    ``name`` is what ``--from`` and ``--to`` call it, ``labels`` the suffixes of its label files, ``layout``
+    what it looks like, in a few words; ``reading`` how the four numbers of its boxes are read (see
+    `units.READINGS`; None where nothing else could be meant).
+    """
+
+    name: str
+    labels: tuple[str, ...] = ()
+    layout: str = ""
+    reading: str | None = None
+
+    def detect(self, root: Path) -> int:
+        """Say how sure it is that ``root``, a folder or a file, holds this format: SURE to NO."""
+        raise NotImplementedError
+
+    def origin(self, options: Options) -> int:
+        """Return the number of the first pixel in a data set that is read."""
+        return options.origin or 0
+
+    def read(self, root: Path, options: Options) -> DataSet:
+        """Read a data set. Raises UserError, one line that names file and field, for anything unsound."""
+        raise NotImplementedError
+
+    def write(self, data: DataSet, place: Placer, options: Options) -> None:
+        """Write a data set into ``place.partial``; what is lost goes to ``data.notes``."""
+        raise UserError(f"{self.name}: can be read, but is not written; choose another --to")
+
+
+_FORMATS: dict[str, Format] = {}
+_Class = TypeVar("_Class", bound=Type[Format])
+
+
+def register_format(cls: _Class) -> _Class:
+    """Make a format known by its ``name``. Raises ValueError where the name is taken."""
+    if cls.name in _FORMATS and type(_FORMATS[cls.name]).__qualname__ != cls.__qualname__:
+        raise ValueError(f"a format {cls.name!r} is registered already")
+    _FORMATS[cls.name] = cls()
+    return cls
+
+
+def list_formats() -> list[str]:
+    """Return the names of all formats, those that come with the library first."""
+    for module in _BUILT_IN:
+        importlib.import_module(f"{__package__}.{module}")
+    return sorted(
+        _FORMATS, key=lambda name: (name not in _BUILT_IN, _BUILT_IN.index(name) if name in _BUILT_IN else 0)
+    )
+
+
+def get_format(name: str) -> Format:
+    """Return a format by its name. Raises UserError, with the nearest names, for one that is not known."""
+    known = list_formats()
+    if name not in known:
+        raise unknown("format", name, known)
+    return _FORMATS[name]
+
+
+def detect(root: Path) -> str:
+    """Name the format of a data set: the one that is surest. Raises UserError where none or several are."""
+    ranks = {name: _FORMATS[name].detect(root) for name in list_formats()}
+    best = max(ranks.values())
+    fitting = [name for name, rank in ranks.items() if rank == best]
+    if best == NO:
+        raise UserError(_nothing_found(root))
+    if len(fitting) > 1:
+        raise UserError(f"{root}: holds labels of {' and '.join(fitting)}; choose with --from")
+    return fitting[0]
+
+
+def _nothing_found(root: Path) -> str:
+    counts = _inventory(root)
+    held = ", ".join(f"{count} {what}" for what, count in counts.most_common(5)) or "nothing"
+    near = max(
+        list_formats(), key=lambda name: sum(counts[f"{suffix} files"] for suffix in _FORMATS[name].labels)
+    )
+    if not any(counts[f"{suffix} files"] for suffix in _FORMATS[near].labels):
+        return f"{root}: no labels found; it holds {held}; check the folder, or say --from"
+    return (
+        f"{root}: no labels found in a layout that is known; it holds {held}; the nearest format is {near} "
+        f"({_FORMATS[near].layout}), try: gluon-ssd convert-data {root} NEW --from {near}"
+    )
+
+
+def _inventory(root: Path) -> Counter[str]:
+    """How many images and how many files of each other suffix there are."""
+    counts: Counter[str] = Counter()
+    names = [root.name] if root.is_file() else (n for _, _, names in os.walk(root) for n in names)
+    for number, name in enumerate(names):
+        if number == _MOST:
+            break
+        suffix = os.path.splitext(name)[1].lower()
+        counts["images" if is_image_name(name) else f"{suffix or 'other'} files"] += 1
+    return counts

@@ -1,0 +1,79 @@
+"""Label tables in CSV: what their readers share."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+from typing import Iterator, Sequence
+
+from ...errors import UserError
+from ..splits import SPLITS, split_in, split_of
+from .reading import read_text, visible
+
+
+def read_table(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield each row of a CSV file with a header: its place in messages, and its fields. Raises UserError."""
+    text = read_text(path)
+    try:
+        rows = csv.reader(io.StringIO(text), delimiter=_delimiter(text))
+        header = [name.strip().lstrip("#") for name in next(rows, [])]
+        for row in rows:
+            where = f"{path} line {rows.line_num}"
+            if not any(field.strip() for field in row):
+                continue
+            if len(row) != len(header):
+                raise UserError(f"{where}: has {len(row)} fields, the header {len(header)}")
+            yield where, dict(zip(header, row))
+    except csv.Error as error:
+        raise UserError(f"{path}: not a CSV file ({error})") from None
+
+
+def header_of(path: Path) -> list[str]:
+    """Return the names of the columns of a CSV file, none where it is no text."""
+    try:
+        with open(path, encoding="utf-8-sig") as stream:
+            line = stream.readline(4096)
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [name.strip().strip('"').lstrip("#") for name in line.split(_delimiter(line))]
+
+
+def _delimiter(text: str) -> str:
+    """Spreadsheets of some countries write semicolons."""
+    first = text.split("\n", 1)[0]
+    return ";" if first.count(";") > first.count(",") else ","
+
+
+def split_files(root: Path, files: Sequence[Path], lines: list[str]) -> dict[str, list[Path]]:
+    """Return label files by split, as their names or folders say; ``lines`` is told of others."""
+    parts: dict[str, list[Path]] = {}
+    for path in files:
+        folders = path.relative_to(root).parts[:-1] if root.is_dir() else ()
+        split = split_in(path.stem) or next(filter(None, map(split_of, folders)), None)
+        parts.setdefault(split or "", []).append(path)
+    rest = parts.pop("", [])
+    if rest and parts:
+        lines += [f"{path} is not used: its name is of no split (train, val, test)" for path in rest]
+    elif rest:
+        parts["train"] = rest
+    return {split: parts[split] for split in SPLITS if split in parts}
+
+
+def csv_files(root: Path) -> list[Path]:
+    """Return the CSV files of a folder, at most two folders down, or the file itself."""
+    if root.is_file():
+        return [root] if root.suffix.lower() == ".csv" else []
+    return visible(path for depth in ("*.csv", "*/*.csv", "*/*/*.csv") for path in root.glob(depth))
+
+
+def number(where: str, field: str, text: object) -> float:
+    """Return a number. Raises UserError for what is none."""
+    try:
+        value = float(str(text))
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"{where}: {field} is {text!r}; it must be a number")
+    return value

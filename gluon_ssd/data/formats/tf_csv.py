@@ -1,0 +1,84 @@
+"""The CSV of TensorFlow's object detection: filename, width, height, class, xmin, ymin, xmax, ymax.
+
+A row is an object. Roboflow writes ``_annotations.csv`` into each split, tutorials ``train_labels.csv``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from ...errors import UserError
+from ..finder import Finder
+from ..progress import counted
+from .model import RESPELLED, DataSet, Options, Picture
+from .reading import choose_classes, inner_name, missing
+from .registry import NO, SURE, Format, register_format
+from .sheet import Sheet
+from .tables import csv_files, header_of, number, read_table, split_files
+
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+_NEEDED = {"filename", "class", *_SIDES}
+
+
+@register_format
+class TensorFlowCsv(Format):
+    """One CSV file for each split, images beside it, in a folder of the split's name, or in images/."""
+
+    name = "tf_csv"
+    labels = (".csv",)
+    layout = "train_labels.csv with filename,width,height,class,xmin,ymin,xmax,ymax"
+    reading = "xyxy"
+
+    def detect(self, root: Path) -> int:
+        return SURE if any(map(_fits, csv_files(root))) else NO
+
+    def read(self, root: Path, options: Options) -> DataSet:
+        files = [path for path in csv_files(root) if _fits(path)]
+        if not files:
+            raise UserError(f"{root}: no CSV file with the columns {', '.join(sorted(_NEEDED))}")
+        lines: list[str] = []
+        notes: Counter[str] = Counter()
+        names: dict[str, int] = {}
+        home = root if root.is_dir() else root.parent
+        splits = {
+            split: [p for path in paths for p in _read(split, path, home, names, options, notes)]
+            for split, paths in split_files(root, files, lines).items()
+        }
+        return choose_classes(DataSet(list(names), splits, notes, lines), sorted(names))
+
+
+def _fits(path: Path) -> bool:
+    return set(header_of(path)) >= _NEEDED
+
+
+def _read(
+    split: str, path: Path, root: Path, names: dict[str, int], options: Options, notes: Counter[str]
+) -> list[Picture]:
+    rows: dict[str, list[tuple[str, dict[str, str]]]] = {}
+    for where, row in read_table(path):
+        rows.setdefault(row["filename"], []).append((where, row))
+    folders = [path.parent, path.parent / split, path.parent / "images" / split, path.parent / "images"]
+    finder = Finder(folders, root)
+    pictures = []
+    for file_name, objects in counted(rows.items(), f"reading {split}", options.progress):
+        found = finder.find(file_name)
+        if found is None:
+            missing(f"{path}: its image {file_name} is not there", options.skip_missing, notes)
+            continue
+        name = inner_name(found[0], *folders[1:], path.parent, root)
+        sheet = Sheet(found[0], name, options, _size(*objects[0]))
+        sheet.note(*[RESPELLED] * found[1])
+        for where, row in objects:
+            if not row["class"].strip():
+                raise UserError(f"{where}: lacks a class; give its name")
+            label = names.setdefault(row["class"].strip(), len(names))
+            values = [number(where, side, row[side]) for side in _SIDES]
+            sheet.add_values(label, values, "xyxy")
+        pictures.append(sheet.picture())
+    return pictures
+
+
+def _size(where: str, row: dict[str, str]) -> tuple[int, int] | None:
+    sides = [int(number(where, side, row.get(side) or 0)) for side in ("width", "height")]
+    return (sides[0], sides[1]) if all(sides) else None

@@ -1,0 +1,193 @@
+"""The annotations of the VGG Image Annotator: a project, or its annotations as JSON or CSV.
+
+Boxes count pixels from 0 in the upright picture, as the browser shows it. The class of a region is one of its
+attributes: the one that is called like a class, else the only one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any, Dict, Iterator, Tuple
+
+from ...errors import UserError
+from ..coco_json import load_json, parse_json
+from ..finder import Finder
+from ..progress import counted
+from .model import MASKS, NO_BOX, RESPELLED, ROTATED, DataSet, Options, Picture
+from .reading import choose_classes, inner_name, missing, visible
+from .registry import NO, SURE, Format, register_format
+from .sheet import Sheet
+from .tables import csv_files, header_of, number, read_table, split_files
+
+_CLASS_KEYS = ("class", "label", "name", "type", "category", "object", "object_name", "class_name")
+# A folder with more files has one for each image, which VIA never writes.
+_LOOKED_AT = 50
+_COLUMNS = {"filename", "region_shape_attributes", "region_attributes"}
+Region = Tuple[str, Dict[str, Any], Dict[str, Any]]
+
+
+@register_format
+class Via(Format):
+    """One JSON or CSV file for each split, or one for all images, which are anywhere below the folder."""
+
+    name = "via"
+    labels = (".json", ".csv")
+    layout = "via_project.json, or JSON or CSV of regions with region_attributes"
+
+    def detect(self, root: Path) -> int:
+        return SURE if any(map(_fits, _files(root)[:_LOOKED_AT])) else NO
+
+    def read(self, root: Path, options: Options) -> DataSet:
+        files = [path for path in _files(root) if _fits(path)]
+        if not files:
+            raise UserError(f"{root}: neither JSON nor CSV of the VGG Image Annotator")
+        lines: list[str] = []
+        notes: Counter[str] = Counter()
+        regions = {path: _regions(path) for path in files}
+        key = _class_key(r for images in regions.values() for rows in images.values() for r in rows)
+        if key is None:
+            lines.append("regions have no attribute that could be a class; all are 'object'")
+        names: dict[str, int] = {}
+        home = root if root.is_dir() else root.parent
+        splits: dict[str, list[Picture]] = {}
+        for split, paths in split_files(root, files, lines).items():
+            # A project and its export hold the same regions.
+            images = {name: rows for path in paths for name, rows in regions[path].items()}
+            splits[split] = _read(split, paths[0], images, key, home, names, options, notes)
+        return choose_classes(DataSet(list(names), splits, notes, lines), sorted(names))
+
+
+def _files(root: Path) -> list[Path]:
+    if root.is_file():
+        return [root]
+    found = [path for depth in ("*.json", "*/*.json") for path in root.glob(depth)]
+    return [*visible(found), *csv_files(root)]
+
+
+def _fits(path: Path) -> bool:
+    if path.suffix.lower() == ".csv":
+        return set(header_of(path)) >= _COLUMNS
+    if path.suffix.lower() != ".json":
+        return False
+    data = path.read_bytes()
+    return b'"_via_img_metadata"' in data or (b'"shape_attributes"' in data and b'"filename"' in data)
+
+
+def _regions(path: Path) -> dict[str, list[Region]]:
+    """Of each image its regions: place in messages, shape attributes, region attributes."""
+    images: dict[str, list[Region]] = {}
+    rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _json_rows(path)
+    for where, name, shape, attributes in rows:
+        if not isinstance(shape, dict) or not isinstance(attributes, dict):
+            raise UserError(f"{where}: shape and region attributes must be objects with keys")
+        own = images.setdefault(name, [])
+        if shape:
+            own.append((where, shape, attributes))
+    return images
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[str, str, Any, Any]]:
+    for where, row in read_table(path):
+        shape, attributes = (
+            parse_json((row[key] or "{}").encode(), Path(where), dict)
+            for key in ("region_shape_attributes", "region_attributes")
+        )
+        yield where, row["filename"], shape, attributes
+
+
+def _json_rows(path: Path) -> Iterator[tuple[str, str, Any, Any]]:
+    content = load_json(path, dict)
+    rows = content.get("_via_img_metadata", content) if isinstance(content, dict) else {}
+    for key, row in rows.items():
+        if not isinstance(row, dict) or not isinstance(row.get("filename"), str):
+            raise UserError(f"{path}: {key!r} has no 'filename'; is it an export of VIA 2?")
+        regions = row.get("regions") or []
+        # Version 1 numbers them in a map.
+        regions = list(regions.values()) if isinstance(regions, dict) else regions
+        yield f"{path}: {key}", row["filename"], {}, {}
+        for index, region in enumerate(regions if isinstance(regions, list) else [regions]):
+            where = f"{path}: {row['filename']} region {index}"
+            about = region if isinstance(region, dict) else {"shape_attributes": region}
+            keys = "shape_attributes", "region_attributes"
+            yield where, row["filename"], about.get(keys[0]) or {}, about.get(keys[1]) or {}
+
+
+def _class_key(regions: Iterator[Region]) -> str | None:
+    counts: Counter[str] = Counter(key for _, _, attributes in regions for key in attributes)
+    by_name = {key.casefold(): key for key in counts}
+    usual = next((by_name[key] for key in _CLASS_KEYS if key in by_name), None)
+    return usual or (counts.most_common(1)[0][0] if counts else None)
+
+
+def _read(
+    split: str,
+    path: Path,
+    images: dict[str, list[Region]],
+    key: str | None,
+    root: Path,
+    names: dict[str, int],
+    options: Options,
+    notes: Counter[str],
+) -> list[Picture]:
+    folders = [path.parent, path.parent / split, path.parent / "images" / split, path.parent / "images"]
+    finder = Finder(folders, root)
+    pictures = []
+    for file_name, regions in counted(images.items(), f"reading {split}", options.progress):
+        found = finder.find(file_name)
+        if found is None:
+            missing(f"{path}: its image {file_name} is not there", options.skip_missing, notes)
+            continue
+        sheet = Sheet(found[0], inner_name(found[0], *folders[1:], path.parent, root), options)
+        sheet.note(*[RESPELLED] * found[1])
+        for where, shape, attributes in regions:
+            label = names.setdefault(_class_of(where, attributes, key), len(names))
+            _add(sheet, label, where, shape)
+        pictures.append(sheet.picture())
+    return pictures
+
+
+def _add(sheet: Sheet, label: int, where: str, shape: dict[str, Any]) -> None:
+    kind = shape.get("name")
+    if kind == "rect":
+        sheet.add_values(
+            label, [number(where, k, shape.get(k)) for k in ("x", "y", "width", "height")], "xywh"
+        )
+        return
+    box = shape_box(shape, where)
+    if box is None:
+        sheet.lose(label, NO_BOX)
+    else:
+        sheet.add(label, box, notes=[ROTATED if kind == "ellipse" and shape.get("theta") else MASKS])
+
+
+def shape_box(shape: dict[str, Any], where: str) -> tuple[float, float, float, float] | None:
+    """Return the corners of the box around a shape; None for points, lines and what has none."""
+    kind = shape.get("name")
+    if kind in ("circle", "ellipse"):
+        x, y = (number(where, key, shape.get(key)) for key in ("cx", "cy"))
+        keys = ("r", "r") if kind == "circle" else ("rx", "ry")
+        wide, high = (number(where, key, shape.get(key)) for key in keys)
+        angle = number(where, "theta", shape.get("theta") or 0)
+        across = math.hypot(wide * math.cos(angle), high * math.sin(angle))
+        down = math.hypot(wide * math.sin(angle), high * math.cos(angle))
+        return x - across, y - down, x + across, y + down
+    xs, ys = shape.get("all_points_x"), shape.get("all_points_y")
+    if kind != "polygon" or not isinstance(xs, list) or not isinstance(ys, list) or not xs or not ys:
+        return None
+    xs, ys = [number(where, "all_points_x", x) for x in xs], [number(where, "all_points_y", y) for y in ys]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _class_of(where: str, attributes: dict[str, Any], key: str | None) -> str:
+    if key is None:
+        return "object"
+    value = attributes.get(key)
+    if isinstance(value, dict):
+        # A checkbox holds all its choices that are set.
+        value = next((name for name, chosen in value.items() if chosen), None)
+    text = str(value).strip() if value is not None else ""
+    if not text:
+        raise UserError(f"{where}: lacks the attribute {key!r}, which holds the classes; give it")
+    return text

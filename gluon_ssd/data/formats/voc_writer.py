@@ -1,0 +1,76 @@
+"""Writing Pascal VOC: Annotations/, JPEGImages/, ImageSets/Main/, and classes.txt for the order of the
+classes.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from xml.sax.saxutils import escape
+
+from ...errors import UserError
+from .model import FLAGS_LOST, Box, DataSet, Picture
+from .placing import RENAMED, Placer, flat_names, new_text, write_lines
+
+ROUNDED = "boxes rounded to whole pixels"
+CROWD_AS_DIFFICULT = "crowd regions, marked difficult"
+
+
+def write_voc(data: DataSet, place: Placer, origin: int) -> None:
+    """Write a data set; ``origin`` is the number of the first pixel. What is lost goes to its notes."""
+    root = place.partial
+    stems = flat_names(data, shared=True)
+    for split, pictures in data.splits.items():
+        listed = []
+        for picture in pictures:
+            stem = stems[split, picture.name]
+            if stem.strip().splitlines() != [stem]:
+                raise UserError(f"{picture.file}: the lists of VOC cannot hold such a name; rename the image")
+            data.notes[RENAMED] += stem != PurePosixPath(picture.name).stem
+            file = stem + PurePosixPath(picture.name).suffix
+            place.put(picture, f"JPEGImages/{file}")
+            with new_text(root / "Annotations" / f"{stem}.xml") as stream:
+                stream.write(_voc_xml(picture, file, data, origin))
+            listed.append(stem)
+        write_lines(root / "ImageSets" / "Main" / f"{split}.txt", listed)
+    write_lines(root / "classes.txt", data.classes)
+
+
+def _voc_xml(picture: Picture, file: str, data: DataSet, origin: int) -> str:
+    lines = ["<annotation>", "  <folder>JPEGImages</folder>", f"  <filename>{escape(file)}</filename>"]
+    size = f"<width>{picture.width}</width><height>{picture.height}</height><depth>3</depth>"
+    lines += [f"  <size>{size}</size>", "  <segmented>0</segmented>"]
+    for box in picture.boxes:
+        data.notes[CROWD_AS_DIFFICULT] += box.crowd
+        data.notes[FLAGS_LOST] += bool(set(box.flags) & {"depiction", "inside"})
+        difficult = int(box.crowd or "difficult" in box.flags)
+        corners = _voc_corners(box, picture, data, origin)
+        keys = ("xmin", "ymin", "xmax", "ymax")
+        sides = "".join(f"<{key}>{value}</{key}>" for key, value in zip(keys, corners))
+        lines += [
+            "  <object>",
+            f"    <name>{escape(data.classes[box.label])}</name>",
+            "    <pose>Unspecified</pose>",
+            f"    <truncated>{box.flags.get('truncated', 0)}</truncated>",
+            f"    <difficult>{difficult}</difficult>",
+            f"    <occluded>{box.flags.get('occluded', 0)}</occluded>",
+            f"    <bndbox>{sides}</bndbox>",
+            "  </object>",
+        ]
+    return "\n".join((*lines, "</annotation>", ""))
+
+
+def _voc_corners(box: Box, picture: Picture, data: DataSet, origin: int) -> tuple[int, int, int, int]:
+    """Whole pixels, at least one wide and high; see voc.py for the convention."""
+    x, y, w, h = box.xywh
+    left, right = _whole(x, x + w, picture.width)
+    top, bottom = _whole(y, y + h, picture.height)
+    data.notes[ROUNDED] += (left, top, right, bottom) != (x, y, x + w, y + h)
+    return left + origin, top + origin, right, bottom
+
+
+def _whole(low: float, high: float, limit: int) -> tuple[int, int]:
+    first, last = int(low + 0.5), int(high + 0.5)
+    if last <= first:
+        first = min(int(low), limit - 1)
+        last = first + 1
+    return first, last

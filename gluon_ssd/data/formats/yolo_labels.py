@@ -1,0 +1,177 @@
+"""YOLO's label files: one per image, a line per object, the class index and the box in fractions of the
+image.
+
+Five numbers are class, centre x, centre y, width, height. Nine are the corners of a rotated box (OBB) and any
+other odd number from seven on those of a polygon; the enclosing box is taken. Keypoints stand behind the box
+where the data set says that it has some. Fractions are of the upright picture, which is what tools show.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Iterable, NamedTuple
+
+from ...errors import UserError
+from ..finder import plain_leaf
+from ..images import is_image_name
+from ..progress import counted
+from .model import KEYPOINTS, MASKS, NO_LABELS, RESPELLED, ROTATED, Options, Picture
+from .reading import missing, read_text, unneeded, visible
+from .sheet import Sheet
+
+# Fractions are written with few digits, so that a box may cross the border by this much.
+_SLACK = 0.01
+# Text files that lie among labels and are none.
+_NO_LABELS = re.compile(r"(classes|labels|notes|readme.*|train|val|valid|test)\.txt", re.IGNORECASE)
+
+
+class Named(NamedTuple):
+    """An image and its name in the new data set."""
+
+    file: Path
+    name: str
+
+
+def label_path(image: Path) -> Path:
+    """Return where the labels of an image are: labels/ for the last images/ of its path, else beside it."""
+    parts = image.parts
+    for index in range(len(parts) - 2, -1, -1):
+        if parts[index].casefold() == "images":
+            for folder in ("labels", "Labels"):
+                labels = Path(*parts[:index], folder, *parts[index + 1 :]).with_suffix(".txt")
+                if labels.is_file() or labels.parent.is_dir():
+                    return labels
+            break
+    return image.with_suffix(".txt")
+
+
+class LabelReader:
+    """Reads the labels of one split after another. ``source`` names the class list in errors."""
+
+    def __init__(self, names: list[str], source: str, keypoints: bool, options: Options) -> None:
+        self._names, self._source, self._keypoints = names, source, keypoints
+        self._options = options
+        self.notes: Counter[str] = Counter()
+
+    def read_all(
+        self, parts: dict[str, tuple[list[Named], Path]], lines: list[str]
+    ) -> dict[str, list[Picture]]:
+        """Read splits; one but train whose images have no labels at all is left out, and ``lines`` told."""
+        splits = {}
+        for split, (images, where) in parts.items():
+            if not images and split == "train":
+                raise UserError(f"{where}: holds no image; put the images of the labels there")
+            if split != "train" and not any(label_path(image.file).is_file() for image in images):
+                lines.append(f"{where}: none of its images has a label file; the split '{split}' is left out")
+                continue
+            with unneeded(split, lines):
+                splits[split] = self.read(split, images, where)
+        return splits
+
+    def read(self, split: str, images: Iterable[Named], where: object) -> list[Picture]:
+        """Read the labels of ``images``, which are in ``where``. Raises UserError for anything unsound."""
+        pictures: list[Picture] = []
+        owner: dict[Path, Named] = {}
+        folders = set()
+        for image in counted(list(images), f"reading {split}", self._options.progress):
+            path = label_path(image.file)
+            if path in owner and owner[path].file != image.file:
+                pair = f"{owner[path].file} and {image.file}"
+                raise UserError(f"{pair} share the label file {path}; rename one")
+            owner[path] = image
+            folders.add(path.parent)
+        found = {path: path for path in owner if path.is_file()}
+        found.update(self._respelt(owner, found, folders))
+        for path, image in owner.items():
+            pictures.append(self._picture(image, found.get(path), path))
+        if pictures and not found:
+            folder = next(iter(owner)).parent
+            raise UserError(f"{where}: none of its {len(owner)} images has a label file in {folder}")
+        self._lonely(folders, set(found.values()), where)
+        return pictures
+
+    def _respelt(
+        self, owner: dict[Path, Named], found: dict[Path, Path], folders: set[Path]
+    ) -> dict[Path, Path]:
+        """Label files of images without, by another spelling of their name (Label Studio's prefix)."""
+        if len(found) == len(owner):
+            return {}
+        free: dict[str, list[Path]] = {}
+        for path in _label_files(folders):
+            if path not in owner:
+                free.setdefault(plain_leaf(path.stem), []).append(path)
+        pairs = {path: free.get(plain_leaf(path.stem), []) for path in owner if path not in found}
+        return {path: files[0] for path, files in pairs.items() if len(files) == 1}
+
+    def _lonely(self, folders: set[Path], used: set[Path], where: object) -> None:
+        stems: dict[Path, set[str]] = {}
+        for path in _label_files(folders):
+            if path.parent not in stems:
+                stems[path.parent] = _image_stems(path.parent)
+            # Labels of images of other splits, which the same folder may hold, are not this one's business.
+            if path not in used and path.stem not in stems[path.parent]:
+                text = f"{path}: its image {path.stem}.* is not in {where}"
+                missing(text, self._options.skip_missing, self.notes)
+
+    def _picture(self, image: Named, path: Path | None, usual: Path) -> Picture:
+        sheet = Sheet(image.file, image.name, self._options)
+        if path is None:
+            sheet.note(NO_LABELS + ", kept as images without objects")
+            return sheet.picture()
+        sheet.note(*[RESPELLED] * (path != usual))
+        for number, line in enumerate(read_text(path).split("\n"), start=1):
+            if line.strip():
+                self._add(sheet, f"{path} line {number}", line.split())
+        return sheet.picture()
+
+    def _add(self, sheet: Sheet, where: str, words: list[str]) -> None:
+        keypoints = self._keypoints and len(words) > 5
+        label, values = self._parse(where, words[:5] if keypoints else words)
+        if len(values) == 4:
+            sheet.add_values(label, values, "cxcywhn", notes=[KEYPOINTS] * keypoints)
+            return
+        (width, height), xs, ys = sheet.size, values[::2], values[1::2]
+        corners = min(xs) * width, min(ys) * height, max(xs) * width, max(ys) * height
+        sheet.add(label, corners, notes=[ROTATED if len(values) == 8 else MASKS])
+
+    def _parse(self, where: str, words: list[str]) -> tuple[int, list[float]]:
+        try:
+            values = [float(word) for word in words]
+        except ValueError:
+            raise UserError(f"{where}: {' '.join(words)[:60]!r} is not all numbers") from None
+        if len(values) != 5 and (len(values) < 7 or len(values) % 2 == 0):
+            raise UserError(
+                f"{where}: has {len(values)} numbers; it needs 5 (class, centre x, centre y, width, height)"
+            )
+        if not values[0].is_integer() or not 0 <= values[0] < len(self._names):
+            raise UserError(
+                f"{where}: class index {words[0]} is not one of the {len(self._names)} of {self._source}"
+            )
+        pixels = self._options.boxes is not None and not self._options.boxes.endswith("n")
+        for word, value in zip(words[1:], values[1:]):
+            if not math.isfinite(value) or not (pixels or -_SLACK <= value <= 1 + _SLACK):
+                raise UserError(
+                    f"{where}: {word} is no fraction of the image; it must be within 0 to 1 (for pixels say "
+                    "--boxes cxcywh, xywh or xyxy)"
+                )
+        return int(values[0]), values[1:]
+
+
+def _label_files(folders: Iterable[Path]) -> list[Path]:
+    found = [path for folder in folders if folder.is_dir() for path in folder.glob("*.txt")]
+    return visible(path for path in found if not _NO_LABELS.fullmatch(path.name))
+
+
+def _image_stems(labels: Path) -> set[str]:
+    """The stems of the images that labels of a folder may belong to: those beside them, or in images/."""
+    parts = labels.parts
+    places = [labels]
+    for index in range(len(parts) - 1, -1, -1):
+        if parts[index].casefold() == "labels":
+            places.append(Path(*parts[:index], "images", *parts[index + 1 :]))
+            break
+    names = [path for place in places if place.is_dir() for path in place.iterdir()]
+    return {path.stem for path in names if is_image_name(path.name)}

@@ -1,0 +1,42 @@
+"""Which entry of an annotation file an image is, by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Sequence
+
+from gluon_ssd.data.coco_json import CocoFile
+from gluon_ssd.data.finder import common_parts, plain_parts
+from gluon_ssd.errors import UserError
+
+
+def match_images(paths: Sequence[Path], file: CocoFile) -> list[int | None]:
+    """Return the index into ``file`` of each image, None for those that it does not name.
+
+    Names are compared from the last part on, however they are spelt. Raises UserError where two entries, or
+    two images, could be meant.
+    """
+    by_leaf: dict[str, list[tuple[tuple[str, ...], int]]] = {}
+    for index, name in enumerate(file.file_names):
+        parts = plain_parts(name)
+        by_leaf.setdefault(parts[-1] if parts else "", []).append((parts, index))
+    found: list[int | None] = []
+    taken: dict[int, Path] = {}
+    for path in paths:
+        parts = plain_parts(str(path.absolute()))
+        entries = by_leaf.get(parts[-1], [])
+        ranks = [common_parts(parts, own) for own, _ in entries]
+        best = [index for (_, index), rank in zip(entries, ranks) if rank == max(ranks)]
+        if len(best) > 1:
+            one, other = (file.file_names[index] for index in best[:2])
+            raise UserError(
+                f"{path}: could be {one} or {other} of {file.path}; predict from the folder above"
+            )
+        if best and best[0] in taken:
+            raise UserError(
+                f"{path} and {taken[best[0]]}: {file.path} has one image of this name; take one of them"
+            )
+        if best:
+            taken[best[0]] = path
+        found.append(best[0] if best else None)
+    return found

@@ -1,0 +1,124 @@
+"""What the four numbers of a box mean, and whether they could mean something else.
+
+A reading is the order of the numbers (``xywh``: left, top, width, height; ``xyxy``: left, top, right, bottom;
+``cxcywh``: centre, width, height), with an ``n`` behind it for fractions of the image instead of pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gluon_ssd.data.choices import READINGS
+
+_WORDS = {
+    "xywh": "left, top, width, height in pixels",
+    "xyxy": "left, top, right, bottom in pixels",
+    "cxcywh": "centre, width, height in pixels",
+    "xywhn": "left, top, width, height as fractions of the image",
+    "xyxyn": "left, top, right, bottom as fractions of the image",
+    "cxcywhn": "centre, width, height as fractions of the image",
+}
+_SHORT = {"xywh": "left, top and size", "xyxy": "corners", "cxcywh": "centre and size"}
+# Below this share of boxes that can be what they are read as, another reading is looked for; it has to fit
+# nearly all of them.
+_DOUBTFUL, _FITTING = 0.9, 0.98
+# With so many boxes it is no chance that they overrun.
+_SOME = 3
+
+
+class Doubt(NamedTuple):
+    """``text`` says what boxes look like; ``error``: they cannot be what they are read as; ``cure``: the
+    flag.
+    """
+
+    error: bool
+    text: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.text}; {self.cure}"
+
+
+def corners(values: Any, reading: str, size: Any) -> tuple[Any, Any, Any, Any]:
+    """Return left, top, right, bottom in pixels of an image of ``size`` (width, height)."""
+    a, b, c, d = values
+    order = reading.rstrip("n")
+    if order == "xywh":
+        c, d = a + c, b + d
+    elif order == "cxcywh":
+        a, b, c, d = a - c / 2, b - d / 2, a + c / 2, b + d / 2
+    if reading.endswith("n"):
+        return a * size[0], b * size[1], c * size[0], d * size[1]
+    return a, b, c, d
+
+
+def doubts(values: np.ndarray, sizes: np.ndarray, reading: str, origin: int = 0) -> list[Doubt]:
+    """Compare what boxes are read as with what else they could be.
+
+    ``values`` float (n, 4) as the labels have them, ``sizes`` (n, 2) width and height of each box's image,
+    ``origin``: number of the first pixel. Returns the likeliest mistakes, or nothing.
+    """
+    if not len(values):
+        return []
+    shares = {other: _share(values, sizes, other, origin) for other in READINGS}
+    share = shares[reading]
+    others = [other for other in READINGS if other != reading and shares[other] >= _FITTING]
+    if share < _DOUBTFUL and others:
+        best = max(others, key=lambda other: (shares[other], other.rstrip("n") == reading.rstrip("n")))
+        certain = best.endswith("n") != reading.endswith("n") or len(values) >= _SOME
+        return [_other_reading(share, reading, best, share < 0.5 and certain)]
+    over = 1 - float(_inside(values, sizes, reading, origin, slack=0.05).mean())
+    if over > 1 - _DOUBTFUL and len(values) >= _SOME:
+        text = f"{over:.0%} of the boxes reach far over the border of their image"
+        size = Doubt(False, text, "are they for images of another size, such as those before resizing?")
+        return [size, *_other_origin(values, reading, origin)]
+    return _other_origin(values, reading, origin)
+
+
+def _other_reading(share: float, reading: str, best: str, error: bool) -> Doubt:
+    what = _SHORT[best.rstrip("n")]
+    if best.endswith("n") != reading.endswith("n"):
+        what = "fractions" if best.endswith("n") else "pixels"
+    text = f"boxes look like {what}: all can be {_WORDS[best]}, {share:.0%} can be {_WORDS[reading]}"
+    return Doubt(error, text, f"if so, gluon-ssd convert-data with --boxes {best}; else --boxes {reading}")
+
+
+def _share(values: np.ndarray, sizes: np.ndarray, reading: str, origin: int) -> float:
+    """The share of boxes that are inside their image, and a pixel wide or high, when read like this."""
+    low, high = _sides(values, sizes, reading, origin)
+    sized = (high > low).all(axis=1) & (high - low >= 1).any(axis=1)
+    return float((sized & _inside(values, sizes, reading, origin, slack=0.01)).mean())
+
+
+def _inside(values: np.ndarray, sizes: np.ndarray, reading: str, origin: int, slack: float) -> np.ndarray:
+    """bool (n,): whether boxes are inside their image, but for this share of its size or 1.5 pixels."""
+    low, high = _sides(values, sizes, reading, origin)
+    room = np.maximum(1.5, slack * sizes)
+    return np.asarray((low >= -room).all(axis=1) & (high <= sizes + room).all(axis=1))
+
+
+def _sides(values: np.ndarray, sizes: np.ndarray, reading: str, origin: int) -> tuple[np.ndarray, np.ndarray]:
+    """Left and top, right and bottom (n, 2) in pixels."""
+    left, top, right, bottom = corners(values.T, reading, sizes.T)
+    first = 0 if reading.endswith("n") else origin
+    return np.stack([left - first, top - first], axis=1), np.stack([right, bottom], axis=1)
+
+
+def _other_origin(values: np.ndarray, reading: str, origin: int) -> list[Doubt]:
+    """Boxes that begin at the border tell the number of the first pixel."""
+    if reading.endswith("n") or reading == "cxcywh":
+        return []
+    low = values[:, :2].min(axis=1)
+    if origin == 1 and (low < 1).any():
+        count = int((low < 1).sum())
+        text = f"{count} boxes begin at pixel 0, which files that count from 1 cannot have"
+        return [
+            Doubt(False, text, "if pixels are counted from 0, gluon-ssd convert-data with --voc-origin 0")
+        ]
+    ones = int((values[:, :2] == 1).any(axis=1).sum())
+    if origin == 0 and ones >= 3 and (low >= 1).all() and (values == np.rint(values)).all():
+        text = f"{ones} boxes begin at pixel 1 and none at 0, as in files that count pixels from 1"
+        return [Doubt(False, text, "if so, gluon-ssd convert-data with --origin 1")]
+    return []

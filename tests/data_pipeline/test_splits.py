@@ -1,0 +1,81 @@
+"""Names of splits, and images by names that are spelt otherwise than their files."""
+
+import pytest
+
+from gluon_ssd.data.finder import Finder
+from gluon_ssd.data.splits import split_folders, split_in, split_of
+from gluon_ssd.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("train", "train"),
+        ("Train", "train"),
+        ("TRAINING", "train"),
+        ("train2017", "train"),
+        ("trainval", "train"),
+        ("valid", "val"),
+        ("Validation", "val"),
+        ("val2017", "val"),
+        ("Test Set", "test"),
+        ("holdout", None),
+        ("default", None),
+        ("retrain", None),
+    ],
+)
+def test_a_name_means_a_split_whatever_its_case(name, split):
+    assert split_of(name) == split
+
+
+def test_the_split_among_the_words_of_a_file():
+    assert split_in("instances_Validation") == "val"
+    assert split_in("oidv6-train-annotations-bbox") == "train"
+    assert split_in("train_or_val") is None and split_in("labels") is None
+
+
+def test_of_several_folders_for_one_split_the_others_are_named(tmp_path):
+    for name in ("val", "Validation", "train"):
+        (tmp_path / name).mkdir()
+    lines = []
+    assert {split: path.name for split, path in split_folders(tmp_path, lines).items()} == {
+        "train": "train",
+        "val": "val",
+    }
+    assert lines == [f"{tmp_path / 'Validation'} is not used, since {tmp_path / 'val'} is the split 'val'"]
+
+
+@pytest.mark.parametrize(
+    ("there", "named"),
+    [
+        ("sub/a.jpg", "sub\\a.jpg"),
+        ("my a.jpg", "my%20a.jpg"),
+        ("cafe\u0301.jpg", "caf\u00e9.jpg"),
+        ("a.JPG", "a.jpg"),
+        ("deep/er/a.jpg", "C:\\label-studio\\media\\a.jpg"),
+        ("a.jpg", "../../upload/4/0a1b2c3d-a.jpg"),
+        ("0a1b2c3d-a.jpg", "a.jpg"),
+    ],
+)
+def test_an_image_under_another_spelling(tmp_path, there, named):
+    path = tmp_path / there
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    finder = Finder([tmp_path], tmp_path)
+    assert finder.exact(named) is None
+    assert finder.find(named) == (path, True)
+    assert finder.find(there) == (path, False)
+    assert finder.find("b.jpg") is None
+
+
+def test_the_folders_of_a_name_tell_images_apart(tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.jpg").touch()
+    finder = Finder([tmp_path], tmp_path)
+    assert finder.find("gone/y\\a.jpg") == (tmp_path / "y" / "a.jpg", True)
+    assert Finder([tmp_path / "x"], tmp_path).find("z/a.jpg") == (tmp_path / "x" / "a.jpg", True)
+    with pytest.raises(
+        UserError, match="x/a.jpg and y/a.jpg could both be the image that labels call 'a.jpg'"
+    ):
+        finder.find("a.jpg")
