@@ -185,7 +185,9 @@ def test_gradients_are_the_same_in_both_layouts(layout, dtype):
         scaled.backward()
         found = {n: p.grad().asnumpy() for n, p in net.collect_params().items() if p.grad_req != "null"}
         grads.append(all_to_layout(found, "NCHW"))
-    share = 1e-4 if dtype == "float32" else 0.1
+    # Sums in another order differ by 5e-6. Where that turns a ReLU or another place of a maximum, gradients
+    # differ by up to 5e-3, in one layout too when its images change by their last bit or swap places.
+    share = 1e-2 if dtype == "float32" else 0.1
     for layer in ("convpredictor0_conv0", "resnetmlperf0_stage2_conv1", "resnetmlperf0_conv0"):
         name = f"ssd0_{layer}_weight"
         ours, theirs = (found[name].astype(np.float32) for found in reversed(grads))

@@ -241,6 +241,7 @@ def test_every_way_to_a_detector(detector, small_run):
         ({"max_detections": 0}, "max_detections must be at least 1, got 0"),
         ({"max_detections": True}, "max_detections must be an integer, got True"),
         ({"max_detections": "20"}, "max_detections must be an integer, got '20'"),
+        ({"nms_candidates": 0}, "nms_candidates must be at least 1, got 0"),
         ({"max_detections": 20.0}, "max_detections must be an integer, got 20.0"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
     ],

@@ -12,6 +12,7 @@ from gluon_ssd.engine.build import make_schedule
 from gluon_ssd.engine.callbacks import CallbackList
 from gluon_ssd.engine.distributed import World
 from gluon_ssd.engine.setup import gather
+from gluon_ssd.engine.stop_signals import StopSignals
 from gluon_ssd.engine.train import _Training
 from gluon_ssd.recipe import Recipe
 
@@ -148,5 +149,6 @@ def test_every_training_script_is_here():
 def test_a_warm_up_counts_the_images_that_fill_no_batch(shapes, tmp_path):
     # 10 of the 12 images have objects: 3 epochs of them are 7.5 batches of 4, though only 6 are trained on.
     recipe = Recipe(model="ssd_tiny", data=str(shapes), output=str(tmp_path), batch_size=4, warmup_epochs=3)
-    training = _Training(gather(recipe, World()), CallbackList([]))
+    world = World()
+    training = _Training(gather(recipe, world), CallbackList([]), StopSignals(world))
     assert (len(training.loader), training.schedule.warmup_steps) == (2, 7)

@@ -60,7 +60,7 @@ def test_run_and_time_waits_for_a_training_that_is_told_to_end(tmp_path, number,
     )
     fake.chmod(0o755)
     command = [FOLDER / "run_and_time.sh", "--gpus", "1"]
-    env = {**os.environ, "PYTHON": str(fake), "BIND": "off"}
+    env = {**os.environ, "PYTHON": str(fake), "BIND": "off", "BENCHMARK": "ssd"}
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True)
     lines = iter(process.stdout.readline, "begun\n")
     assert [line.split()[0] for line in lines] == ["STARTING"]
