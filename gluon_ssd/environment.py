@@ -171,6 +171,39 @@ def mxnet_features() -> Fact:
     return Fact("mxnet features", f"{', '.join(present) or 'none'}; {gpus} GPUs")
 
 
+# What NVIDIA's image of MLPerf v1.1 sets, and ours on GPUs: how Horovod and MXNet queue, bundle and tune.
+GPU_VARIABLES = {
+    "HOROVOD_CYCLE_TIME": "0.1",
+    "HOROVOD_CACHE_CAPACITY": "2048",
+    "HOROVOD_BATCH_D2D_MEMCOPIES": "1",
+    "HOROVOD_NUM_NCCL_STREAMS": "1",
+    "HOROVOD_ENABLE_ASYNC_COMPLETION": "1",
+    "MXNET_ASYNC_GPU_ENGINE": "1",
+    "MXNET_CUDNN_AUTOTUNE_DEFAULT": "0",
+    "MXNET_CUDNN_NHWC_BN_HEURISTIC_GBN": "3",
+    "MXNET_CUDNN_NHWC_BN_ADD_HEURISTIC_GBN": "3",
+    "MXNET_CUDNN_NHWC_BN_ADD_HEURISTIC_BWD": "1",
+    "MXNET_CUDNN_NHWC_BN_ADD_HEURISTIC_FWD": "1",
+    "MXNET_EXEC_BULK_EXEC_MAX_NODE_TRAIN_FWD": "999",
+    "MXNET_EXEC_BULK_EXEC_MAX_NODE_TRAIN_BWD": "999",
+    "MXNET_EXEC_ENABLE_ADDTO": "1",
+    "MXNET_GPU_WORKER_NTHREADS": "1",
+    "MXNET_CPU_PRIORITY_NTHREADS": "1",
+    "MXNET_ENABLE_CUDA_GRAPHS": "1",
+    "MXNET_CUDNN_WARN_ON_IGNORED_FLAGS": "0",
+    "OMP_NUM_THREADS": "1",
+    "OMPI_MCA_btl": "^openib",
+    "OMPI_MCA_coll_hcoll_enable": "0",
+}
+
+
+def gpu_variables() -> Fact:
+    """Return how many of `GPU_VARIABLES` are set as published, and which are not."""
+    other = [f"{name}={value}" for name, value in GPU_VARIABLES.items() if os.environ.get(name) != value]
+    text = f"{len(GPU_VARIABLES) - len(other)} of {len(GPU_VARIABLES)} as in NVIDIA's image"
+    return Fact("variables", text, OK, "for speed, set " + " ".join(other) if other else "")
+
+
 def operators() -> list[Fact]:
     """Return which operators the layers are made of, per device; call it only where MXNet imports."""
     return [

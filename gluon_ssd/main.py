@@ -1,7 +1,7 @@
 """``python -m gluon_ssd.main``: the command lines of the published trainings, run by ``gluon-ssd``.
 
 It understands the options of DeepLearningExamples, of DALI's example and the SSD_ResNet50 sample, of MLPerf's
-`ssd_main.py` and of its RetinaNet; `cli.aliases` is the table of them.
+`ssd_main.py` and of its RetinaNet; `published.options` is the table of them.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import sys
 from typing import Sequence
 
 from .cli.main import main as gluon_ssd
-from .cli.published import build_parser, pick_system, translate
 from .errors import UserError
 from .launch import detect
+from .published import build_parser, pick_system, translate
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -31,6 +31,7 @@ _OPTIONS: dict[str, tuple[type, str, Bounds]] = {
     "score_threshold": (Real, "a number", Bounds(low=0, below=1)),
     "iou_threshold": (Real, "a number", Bounds(above=0, high=1)),
     "max_detections": (Integral, "an integer", Bounds(low=1)),
+    "nms_candidates": (Integral, "an integer", Bounds(low=1)),
     "batch_size": (Integral, "an integer", Bounds(low=1)),
 }
 
@@ -43,7 +44,8 @@ class Detector:
     that overlap more, the one of the lower score is dropped. ``max_detections``: kept of one image.
     ``batch_size``: images that go through the network together.
     ``fuse``: work on a copy with norms folded into convolutions, a little faster on CPU in float32 (it has no
-    effect elsewhere); later changes of the network do not reach it.
+    effect elsewhere); later changes of the network do not reach it. ``nms_candidates``: how many of an
+    image's best pairs of box and class NMS sees, of each level's for a RetinaNet; None: the family's number.
     Raises UserError for options out of their range, and where there is no such checkpoint.
     """
 
@@ -55,6 +57,7 @@ class Detector:
         max_detections: int = 200,
         batch_size: int = 8,
         fuse: bool = False,
+        nms_candidates: int | None = None,
     ) -> None:
         _check_options(
             score_threshold=score_threshold,
@@ -62,6 +65,10 @@ class Detector:
             max_detections=max_detections,
             batch_size=batch_size,
         )
+        more: dict[str, Any] = {}
+        if nms_candidates is not None:
+            _check_options(nms_candidates=nms_candidates)
+            more["candidates"] = int(nms_candidates)
         net = load(source) if isinstance(source, (str, os.PathLike)) else source
         if not isinstance(net, Network):
             kind = type(net).__name__
@@ -70,6 +77,7 @@ class Detector:
             score_threshold=float(score_threshold),
             iou_threshold=float(iou_threshold),
             max_detections=int(max_detections),
+            **more,
         )
         self.net = fused_copy(net) if fuse and can_fuse(net) else net
         self.batch_size = int(batch_size)

@@ -69,6 +69,9 @@ class Recipe:
     augment: str | None = _key(
         None, "data", "in training, if not the model's own", choices=("ssd", "flip", "none")
     )
+    colour: str = _key(
+        "reference", "data", "dali: hue by 0.5 degrees, contrast about 128", choices=("reference", "dali")
+    )
     data_pipeline: str = _key(
         "native", "data", "synthetic: random images, for speed", choices=("native", "dali", "synthetic")
     )
@@ -80,10 +83,11 @@ class Recipe:
     input_jpg_decode: str = _key(
         "auto", "data", "where DALI decodes", choices=("auto", "cpu", "gpu", "cache", "hw")
     )
-    dali_cache_mb: int = _key(4096, "data", "GPU memory for the decoder cache", low=1)
+    dali_cache_mb: int | None = _key(None, "data", "decoder cache (default: as published)", low=1)
     hw_decoder_load: float = _key(0.65, "data", "with hw: the hardware decoder's share", low=0, high=1)
 
     epochs: int = _key(65, "schedule", "epochs to train", low=1)
+    start_epoch: int = _key(1, "schedule", "first epoch of a run that goes on from --weights", low=1)
     max_steps: int | None = _key(None, "schedule", "stop after N optimizer steps, whatever the epoch", low=1)
     batch_size: int = _key(32, "schedule", "images per process and step", low=1)
     accumulate: int = _key(1, "schedule", "batches whose gradients make one optimizer step", low=1)
@@ -109,6 +113,9 @@ class Recipe:
     score_threshold: float = _key(0.05, "evaluation", "drop detections below this", low=0, below=1)
     iou_threshold: float = _key(0.5, "evaluation", "IoU above which NMS drops a box", above=0, high=1)
     max_detections: int = _key(200, "evaluation", "detections kept per image", low=1)
+    nms_candidates: int | None = _key(
+        None, "evaluation", "best pairs of box and class that NMS sees, if not the model's own number", low=1
+    )
 
     async_val: bool = _key(False, "evaluation", "compute scores in another process while training goes on")
 
@@ -116,6 +123,7 @@ class Recipe:
     compression: str = _key(
         "none", "processes", "of gradients on their way between processes", choices=("none", "fp16")
     )
+    gradient_predivide: float = _key(1.0, "processes", "divide gradients by this before their sum", above=0)
     num_groups: int = _key(0, "processes", "send gradients in N bundles; 0: as they come", low=0)
     fusion_mb: int | None = _key(None, "processes", "Horovod's fusion buffer in MiB", low=0)
 
@@ -124,6 +132,9 @@ class Recipe:
     save_every: int = _key(0, "run", "keep a checkpoint epoch_NNN every N epochs; 0: only best, last", low=0)
     checkpoint_steps: int | None = _key(None, "run", "also write the last checkpoint every N steps", low=1)
     log_every: int = _key(10, "run", "steps between progress lines", low=1)
+    profile: tuple[int, ...] | None = _key(
+        None, "run", "first and last step to trace into profile.json, for chrome://tracing", low=1
+    )
     mlperf_log: bool = _key(False, "run", "write mlperf.log, the log of an MLPerf submission")
     mlperf_rules: str | None = _key(None, "run", "with mlperf_log: version of the rules, if not the latest")
 

@@ -7,7 +7,7 @@ import subprocess
 
 from gluon_ssd.cli.main import build_parser
 from gluon_ssd.cli.parsing import recipe_values
-from gluon_ssd.cli.published import translate
+from gluon_ssd.published import translate
 from gluon_ssd.recipe import Recipe
 from gluon_ssd.runs import resolve_recipe
 
@@ -30,6 +30,11 @@ def split(command: list[str], program: str = "gluon-ssd") -> tuple[list[str], li
     """What starts the processes, and the arguments of the program they run."""
     place = command.index(program)
     return command[:place], command[place + 1 :]
+
+
+def of_command(done: subprocess.CompletedProcess) -> tuple[list[str], list[str]]:
+    """What starts the processes of run_and_time.sh's dry run, and the arguments of ``gluon_ssd.main``."""
+    return split(words(done), "gluon_ssd.main")
 
 
 def of_config(shell, name):

@@ -114,3 +114,27 @@ def test_help(run, script):
     done = run(script, "--help")
     assert done.returncode == 0
     assert done.stdout.startswith(f"usage: {script.name}") and "example:" in done.stdout
+
+
+def test_the_image_has_the_variables_that_doctor_looks_for():
+    from gluon_ssd.environment import GPU_VARIABLES
+
+    text = (FOLDER / "Dockerfile").read_text()
+    found = dict(re.findall(r"\b([A-Z][A-Za-z0-9_]*_[A-Za-z0-9_]+)=(\S+)", text))
+    assert {name: found.get(name) for name in GPU_VARIABLES} == GPU_VARIABLES
+
+
+def test_verify_writes_what_it_finds_into_one_file(run, tmp_path):
+    """Here on the CPU, and of the checks only the quickest; all of them take minutes."""
+    verify = FOLDER / "verify.sh"
+    lines = run(verify, "--dry-run", "--output", "out.txt").stdout.splitlines()
+    assert len(lines) == 2 and "GLUON_SSD_VERIFY=gpu" in lines[1] and not (tmp_path / "work/out.txt").exists()
+    done = run(verify, "--cpu", "--output", "out.txt", "-k", "fused or python", PYTHON=sys.executable)
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = (tmp_path / "work" / "out.txt").read_text()
+    assert "everything required works" in text and "3 passed" in text
+    assert "no fused operators in this MXNet" in text and done.stdout.endswith("written: out.txt\n")
+    done = run(verify, "--cpu", "--output", "no/out.txt", PYTHON=sys.executable)
+    assert (done.returncode, done.stderr) == (2, "error: no/out.txt: cannot be written\n")
+    done = run(verify, "--cpu", "-k", "speed and nothing", PYTHON=sys.executable)
+    assert done.returncode != 0

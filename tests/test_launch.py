@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -113,6 +114,23 @@ def test_without_horovod_one_line_says_what_to_do(monkeypatch, cli, shapes):
         2,
         "error: mpirun started 4 processes, but Horovod is not installed; make distributed\n",
     )
+
+
+@pytest.mark.parametrize("present", [(), ("Sum",), ("ProcessSet",)])
+def test_a_horovod_that_cannot_do_what_is_needed_is_named(monkeypatch, cli, shapes, present):
+    """0.22, which NVIDIA's containers of 2021 bring, has neither sums of MXNet's arrays nor process sets."""
+    for name, value in OMPI.items():
+        monkeypatch.setenv(f"OMPI_COMM_WORLD_{name}", value)
+    parent, module = ModuleType("horovod"), ModuleType("horovod.mxnet")
+    parent.__version__, parent.mxnet = "0.22.1", module
+    for name in present:
+        setattr(module, name, object)
+    monkeypatch.setitem(sys.modules, "horovod", parent)
+    monkeypatch.setitem(sys.modules, "horovod.mxnet", module)
+    result = cli("train", "--recipe", "ssd_tiny/smoke", "--data", shapes, "--output", "run")
+    assert result.status == 2 and result.err.count("\n") == 1
+    assert "Horovod 0.22.1 is too old, it must be 0.25.0 or newer" in result.err
+    assert "nvcr.io/nvidia/mxnet:24.06-py3" in result.err
 
 
 def test_one_process_is_a_world_of_its_own(cli, shapes, tmp_path):

@@ -141,7 +141,7 @@ def test_without_fiftyone(tmp_path):
     assert done.returncode == 2
     assert (
         done.stderr
-        == 'error: fiftyone is not installed; pip install "fiftyone==0.15.1", or leave out --with\n'
+        == 'error: fiftyone is not installed; pip install "fiftyone==1.2.0", or leave out --with\n'
     )
 
 

@@ -1,4 +1,4 @@
-"""The operator seam. NVIDIA's operators are stand-ins here: they record their attributes and compute."""
+"""The operator seam. NVIDIA's operators are stand-ins here (`nvidia_operators`)."""
 
 from __future__ import annotations
 
@@ -8,73 +8,25 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd
+from nvidia_operators import NvidiaOperators
 
 from gluon_ssd import get_model, ops
-from gluon_ssd.nn import BatchNorm, Conv2D, FrozenBatchNorm, GroupBatchNorm, LayerConfig, using
+from gluon_ssd.errors import UserError
+from gluon_ssd.nn import (
+    BatchNorm,
+    Conv2D,
+    FrozenBatchNorm,
+    GroupBatchNorm,
+    LayerConfig,
+    compute_precision,
+    using,
+)
 from gluon_ssd.ops import EmulatedOps, Features, NvidiaOps, StockOps, detect, select
-
-
-class FakeNvidia:
-    """NVIDIA's build of MXNet: its operators, with their attributes, computed by stock ones on a CPU."""
-
-    def __init__(self, monkeypatch):
-        self.calls = []
-        real = {(F, name): getattr(F, name) for F in (mx.sym, mx.nd) for name in ("Convolution", "BatchNorm")}
-        for F in (mx.sym, mx.nd):
-            monkeypatch.setattr(F, "Convolution", self.convolution(F, real[F, "Convolution"]))
-            monkeypatch.setattr(F, "BatchNorm", self.norm(F, real[F, "BatchNorm"]))
-            fused = self.norm_add_relu(F, real[F, "BatchNorm"])
-            monkeypatch.setattr(F, "BatchNormAddRelu", fused, raising=False)
-
-    def record(self, name, arrays, attrs):
-        self.calls.append((name, len(arrays), attrs))
-
-    def convolution(self, F, real):
-        def Convolution(*arrays, name=None, cudnn_tensor_core_only=None, **attrs):
-            used = (
-                {} if cudnn_tensor_core_only is None else {"cudnn_tensor_core_only": cudnn_tensor_core_only}
-            )
-            if len(arrays) == 1:  # Gluon asks for the shape of the weight
-                return real(*arrays, **attrs)
-            self.record("Convolution", arrays, {**attrs, **used})
-            arrays = [F.cast(array, dtype="float32") for array in arrays]
-            if attrs["layout"] == "NHWC":
-                arrays[:2] = [F.transpose(array, axes=(0, 3, 1, 2)) for array in arrays[:2]]
-            x = real(*arrays, **{**attrs, "layout": "NCHW"})
-            return F.cast(F.transpose(x, axes=(0, 2, 3, 1)), dtype="float16")
-
-        return Convolution
-
-    def compute(self, F, real, x, rest, attrs, addend=None):
-        attrs = {key: value for key, value in attrs.items() if key not in ("bn_group", "xbuf_ptr")}
-        x = F.transpose(F.cast(x, dtype="float32"), axes=(0, 3, 1, 2))
-        x = F.transpose(real(x, *rest, **{**attrs, "axis": 1}), axes=(0, 2, 3, 1))
-        return x if addend is None else x + F.cast(addend, dtype="float32")
-
-    def norm(self, F, real):
-        def BatchNorm(x, *rest, name=None, act_type=None, bn_group=1, xbuf_ptr=None, **attrs):
-            group = {} if bn_group == 1 else {"bn_group": bn_group, "xbuf_ptr": xbuf_ptr}
-            self.record("BatchNorm", (x, *rest), {**attrs, **group, "act_type": act_type})
-            y = self.compute(F, real, x, rest, attrs)
-            return F.cast(y if act_type is None else F.Activation(y, act_type=act_type), dtype="float16")
-
-        return BatchNorm
-
-    def norm_add_relu(self, F, real):
-        def BatchNormAddRelu(*, data, gamma, beta, addend, moving_mean, moving_var, name=None, **attrs):
-            self.record("BatchNormAddRelu", (data, gamma, beta, moving_mean, moving_var), attrs)
-            y = self.compute(F, real, data, (gamma, beta, moving_mean, moving_var), attrs, addend)
-            return F.cast(F.Activation(y, act_type="relu"), dtype="float16")
-
-        return BatchNormAddRelu
-
-    def named(self, name):
-        return [attrs for call, _, attrs in self.calls if call == name]
 
 
 @pytest.fixture
 def nvidia(monkeypatch):
-    fake = FakeNvidia(monkeypatch)
+    fake = NvidiaOperators(monkeypatch)
     chosen = NvidiaOps(detect(mx.sym))
     monkeypatch.setattr("gluon_ssd.nn.config.select", lambda device: chosen)
     return fake
@@ -90,7 +42,7 @@ def test_this_machine_has_stock_mxnet():
 
 
 def test_nvidias_operators_are_detected(monkeypatch):
-    FakeNvidia(monkeypatch)
+    NvidiaOperators(monkeypatch)
     features = detect(mx.sym)
     assert features == Features(True, True, True, True)
     monkeypatch.setattr(ops, "detect", lambda namespace: features)
@@ -128,15 +80,18 @@ def test_network_of_nvidias_operators(nvidia, monkeypatch, hybridize):
     nvidia.calls = calls
     assert {call[0] for call in calls} == {"Convolution", "BatchNorm", "BatchNormAddRelu"}
     convolutions = nvidia.named("Convolution")
-    assert all(attrs["cudnn_tensor_core_only"] and attrs["layout"] == "NHWC" for attrs in convolutions)
+    assert {attrs["layout"] for attrs in convolutions} == {"NHWC"}
+    # As published: on the residual network's, stem, 5 blocks of two and 2 shortcuts, and on no others.
+    assert [attrs.get("cudnn_tensor_core_only") for attrs in convolutions[:14]] == [True] * 13 + [None]
+    assert not any("cudnn_tensor_core_only" in attrs for attrs in convolutions[13:])
     # 4 boxes x (3 logits + 4 deltas) is 28 channels, padded to a multiple of 8.
     assert [attrs["num_filter"] for attrs in convolutions if attrs["num_filter"] < 33][-5:] == [32] * 5
     blocks, norms = nvidia.named("BatchNormAddRelu"), nvidia.named("BatchNorm")
     assert len(blocks) == 5 and all(attrs["axis"] == 3 and attrs["eps"] == 1e-5 for attrs in blocks)
     assert all("act_type" not in attrs for attrs in blocks)
     # The norms of the two shortcuts have nothing to fuse with.
-    assert [attrs["act_type"] for attrs in norms].count(None) == 2 and len(norms) == 14
-    assert {attrs["act_type"] for attrs in norms} == {None, "relu"}
+    assert [attrs.get("act_type") for attrs in norms].count(None) == 2 and len(norms) == 14
+    assert {attrs.get("act_type") for attrs in norms} == {None, "relu"}
 
 
 def run_recorded(nvidia, block, x, *rest):
@@ -183,17 +138,27 @@ def test_fused_norms_are_only_for_nhwc_in_float16(nvidia, layout, dtype):
     assert "act_type" not in seen[0][1]
 
 
-def test_frozen_norms_of_epsilon_zero_stay_off_cudnn(nvidia):
-    with using(LayerConfig("NHWC", "float16")):
-        plain, zero = FrozenBatchNorm(4, act="relu"), FrozenBatchNorm(4, act="relu", epsilon=0)
+@pytest.mark.parametrize(("epsilon", "off"), [(1e-5, False), (0, True)])
+def test_norms_with_global_statistics_are_never_fused(nvidia, epsilon, off):
+    """NVIDIA's operator ends the process for a fused ReLU with them, and forgets the addend."""
     x = np.random.RandomState(0).normal(size=(1, 2, 2, 4))
-    _, calls = run_recorded(nvidia, plain, x)
-    assert [(name, attrs["act_type"], attrs["cudnn_off"]) for name, _, attrs in calls] == [
-        ("BatchNorm", "relu", False)
-    ]
-    assert calls[0][2]["use_global_stats"] is True
-    _, calls = run_recorded(nvidia, zero, x)
-    assert calls[0][2]["act_type"] is None and calls[0][2]["cudnn_off"] is True
+    for inputs in ([x], [x, x]):
+        with using(LayerConfig("NHWC", "float16")):
+            frozen = FrozenBatchNorm(4, act="relu", epsilon=epsilon)
+        _, calls = run_recorded(nvidia, frozen, *inputs)
+        ((name, _, attrs),) = calls
+        assert (name, attrs["use_global_stats"], attrs["cudnn_off"]) == ("BatchNorm", True, off)
+        assert "act_type" not in attrs
+
+
+def test_attributes_that_another_gluon_keeps_are_not_passed_on(nvidia):
+    with using(LayerConfig("NHWC", "float16")):
+        norm, conv = BatchNorm(4, act="relu"), Conv2D(4, 1, in_channels=4)
+    norm._kwargs.update(act_type="relu", fuse_relu=False)
+    conv._kwargs.update(cudnn_algo_of_tomorrow=1)
+    x = np.ones((1, 2, 2, 4))
+    assert run_recorded(nvidia, norm, x)[1][0][2]["act_type"] == "relu"
+    assert "cudnn_algo_of_tomorrow" not in run_recorded(nvidia, conv, x)[1][0][2]
 
 
 class Library:
@@ -223,7 +188,12 @@ class NvidiaGroup:
         raise AssertionError("NVIDIA's operator exchanges statistics itself")
 
 
-def test_group_norm_of_nvidia(nvidia, monkeypatch):
+@pytest.fixture
+def eight_gpus(monkeypatch):
+    monkeypatch.setattr(mx.context, "num_gpus", lambda: 8)
+
+
+def test_group_norm_of_nvidia(nvidia, monkeypatch, eight_gpus):
     library = Library()
     monkeypatch.setattr(mx.base, "_LIB", library)
     with using(LayerConfig("NHWC", "float16", group=NvidiaGroup())):
@@ -240,3 +210,54 @@ def test_group_norm_of_nvidia(nvidia, monkeypatch):
     _, calls = run_recorded(nvidia, fused, x, x)
     assert [(name, attrs["bn_group"]) for name, _, attrs in calls] == [("BatchNormAddRelu", 4)]
     assert calls[0][2]["xbuf_ptr"] != attrs["xbuf_ptr"]
+
+
+@pytest.mark.parametrize(("layout", "dtype"), [("NCHW", "float16"), ("NCHW", "float32"), ("NHWC", "float32")])
+def test_a_group_that_nvidias_norm_would_ignore_exchanges_through_horovod(
+    nvidia, monkeypatch, eight_gpus, layout, dtype
+):
+    monkeypatch.setattr("gluon_ssd.ops.nvidia.exchange_buffers", lambda group: 77)
+    with using(LayerConfig(layout, dtype, group=NvidiaGroup())):
+        block = GroupBatchNorm(4, act="relu", group=NvidiaGroup())
+    seen = []
+
+    class F:
+        """Just enough of MXNet to see which operators are called."""
+
+        def __getattr__(self, name):
+            return lambda *arrays, **attrs: seen.append((name, attrs)) or [0]
+
+    block.hybrid_forward(F(), 0, None, gamma=0, beta=0, running_mean=0, running_var=0)
+    names = [attrs.get("op_type", name) for name, attrs in seen]
+    assert "gluon_ssd_group_norm" in names and "BatchNorm" not in names
+
+
+def test_mixed_precision_groups_use_nvidias_norm(nvidia, monkeypatch, eight_gpus):
+    monkeypatch.setattr("gluon_ssd.ops.nvidia.exchange_buffers", lambda group: 77)
+    with using(LayerConfig("NHWC", "float32", group=NvidiaGroup())):
+        block = GroupBatchNorm(4, act="relu", group=NvidiaGroup())
+    compute_precision(block, "float16")
+    block.initialize()
+    block(mx.nd.ones((1, 2, 2, 4)))
+    ((name, _, attrs),) = nvidia.calls
+    assert (name, attrs["bn_group"], attrs["xbuf_ptr"], attrs["act_type"]) == ("BatchNorm", 4, 77, "relu")
+
+
+@pytest.mark.parametrize(
+    ("size", "local_size", "gpus", "problem"),
+    [
+        (3, 6, 8, "groups of 2, 4 and 8"),
+        (16, 16, 16, "groups of 2, 4 and 8"),
+        (4, 2, 8, "does not divide the 2 processes of this machine"),
+        (4, 6, 8, "does not divide the 6 processes of this machine"),
+        (2, 8, 1, "sees 1 of the 8 GPUs of its machine.*--gpus-per-task"),
+    ],
+)
+def test_groups_that_nvidias_norm_cannot_serve_are_refused(
+    nvidia, monkeypatch, size, local_size, gpus, problem
+):
+    monkeypatch.setattr(mx.context, "num_gpus", lambda: gpus)
+    group = NvidiaGroup()
+    group.size, group.local_size = size, local_size
+    with using(LayerConfig("NHWC", "float16", group=group)), pytest.raises(UserError, match=problem):
+        GroupBatchNorm(4, group=group)

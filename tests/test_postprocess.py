@@ -91,3 +91,20 @@ def test_the_image_a_box_belongs_to_does_not_matter():
         alone = detect(logits[image : image + 1], deltas[image : image + 1])
         for ours, theirs in zip(alone, together):
             np.testing.assert_array_equal(ours[0], theirs[image])
+
+
+def test_nms_sees_the_best_candidates_of_all_classes():
+    """As ssd_main.py: of 200 candidates over all classes, those after them are not looked at."""
+    golden = load_golden("ssd_decode")
+    deltas, logits = seeded.ssd_decode_preds(int(golden["pred_seed"]))
+    order = permutation()
+    logits, deltas = logits.transpose(0, 2, 1)[1:, order], deltas.transpose(0, 2, 1)[1:, order]
+    scores = np.exp(logits - logits.max(2, keepdims=True))
+    scores = (scores / scores.sum(2, keepdims=True))[0, :, 1:]
+    last = np.sort(scores.ravel())[-200]
+    assert (scores > 0.05).sum() > 200
+    _, all_scores, _ = detect(logits, deltas)
+    _, best_scores, _ = detect(logits, deltas, candidates=200)
+    kept = all_scores[all_scores >= last - 1e-6]
+    np.testing.assert_allclose(best_scores[best_scores > 0], kept, rtol=1e-5)
+    assert 0 < len(kept) < (all_scores > 0).sum()

@@ -112,7 +112,7 @@ def test_overrides_win_and_name_their_source():
     recipe = load_recipe("ssd_resnet34/smoke", {"epochs": 7})
     assert (recipe.epochs, recipe.batch_size) == (7, 8)
     assert failure(recipe.override, {"epoch": 7}) == (
-        "command line: unknown key 'epoch'; did you mean epochs, eval_epochs, decay_epochs?"
+        "command line: unknown key 'epoch'; did you mean epochs, start_epoch, eval_epochs?"
     )
 
 

@@ -23,6 +23,7 @@ def test_a_link_does_what_the_script_does(script, tmp_path):
     folder.mkdir()
     (folder / "link").symlink_to(script)
     fixed = {"DATESTAMP": "d", "SEED": "1", "LOCAL_RANK": "0", "GPUS_PER_NODE": "1", "GLUON_SSD_IMAGE": "i"}
+    fixed["BENCHMARK"] = "ssd"
     env = {**os.environ, **fixed, "GLUON_SSD_MIRROR": ""}
     results = []
     for program in (script, "./link"):
@@ -49,7 +50,8 @@ def test_a_folder_that_cannot_be_made_is_one_line(line, folder, tmp_path):
     for name in ("gluon-ssd", "docker", "unzip"):
         (tmp_path / "bin" / name).write_text("#!/bin/sh\n")
         (tmp_path / "bin" / name).chmod(0o755)
-    values = {"DATADIR": ".", "LOGDIR": "file/set", "GLUON_SSD_MIRROR": str(tmp_path)}
+    (tmp_path / "annotations").mkdir()
+    values = {"DATADIR": ".", "LOGDIR": "file/set", "GLUON_SSD_MIRROR": str(tmp_path), "BENCHMARK": "ssd"}
     path = f"{tmp_path}/bin:{os.environ['PATH']}"
     program, *arguments = line.split()
     done = subprocess.run(

@@ -112,6 +112,27 @@ def test_when_it_evaluates(shapes, scored, tmp_path, changes, expected):
     assert [row["map"] for row in metrics(tmp_path / "run")] == expected
 
 
+def test_a_run_that_starts_late_does_only_the_later_epochs(shapes, scored, tmp_path):
+    scored += [0.1, 0.2]
+    train(shapes, tmp_path / "run", eval_every=1, start_epoch=3, warmup_epochs=2)
+    rows = metrics(tmp_path / "run")
+    assert [row["epoch"] for row in rows] == ["3", "4"] and [row["map"] for row in rows] == ["0.1", "0.2"]
+    # Two batches an epoch: the warm-up of the first two is over.
+    assert [row["step"] for row in rows] == ["6", "8"]
+    assert len({row["lr"] for row in rows}) == 1
+
+
+def test_a_trace_of_some_steps(shapes, tmp_path, cli):
+    train(shapes, tmp_path / "run", eval_every=0, epochs=2, profile=[2, 3])
+    events = json.loads((tmp_path / "run/profile.json").read_text())["traceEvents"]
+    names = [event.get("name", "") for event in events if event.get("ph") == "B"]
+    # Two of the four steps; names of operators that run together are joined.
+    forward = [name for name in names if "Pooling" in name.split(",")]
+    assert len(forward) == 2 and "BatchNorm" in forward[0]
+    result = cli("train", "--recipe", "ssd_tiny/smoke", "--data", shapes, "--output", "x", "--profile", 5, 4)
+    refused(result, "profile is [5, 4]; give the first and the last step")
+
+
 def test_checkpoints_to_keep(shapes, tmp_path):
     train(shapes, tmp_path / "run", eval_every=0, save_every=3)
     names = sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir())

@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
     if not broken:
         facts.append(environment.mxnet_features())
         facts += environment.operators()
+        if not any("none found" in fact.value for fact in facts):
+            facts.append(environment.gpu_variables())
         check = self_check(args.model)
         facts.append(check)
         broken += [check] if check.status == BROKEN else []

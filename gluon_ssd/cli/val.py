@@ -43,6 +43,12 @@ def add_parser(subparsers: Any) -> Parser:
     parser.add_argument("--batch-size", type=bounded("int", low=1), default=8, metavar="N", help="default: 8")
     parser.add_argument("--limit", type=bounded("int", low=1), metavar="N", help="only the first N images")
     parser.add_argument(
+        "--nms-candidates",
+        type=bounded("int", low=1),
+        metavar="N",
+        help="best pairs of box and class that NMS sees (default: as in its recipe)",
+    )
+    parser.add_argument(
         "--precision", choices=("fp32", "fp16"), help="compute in this (default: what it was trained in)"
     )
     add_detection_flags(parser)
@@ -104,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
         score_threshold=args.score_threshold,
         iou_threshold=args.iou_threshold,
         max_detections=args.max_detections,
+        nms_candidates=args.nms_candidates,
         device=args.device,
         precision=args.precision,
     )

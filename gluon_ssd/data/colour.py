@@ -16,17 +16,21 @@ _FROM_YIQ = np.linalg.inv(_TO_YIQ)
 
 @dataclass(frozen=True)
 class Colour:
-    """One draw of the jitter: factors of brightness, contrast and saturation, hue in turns of the circle."""
+    """One draw of the jitter: factors of brightness, contrast and saturation, hue in turns of the circle.
+
+    ``centre``: the grey that contrast blends with; None is the image's mean luma.
+    """
 
     brightness: float
     contrast: float
     saturation: float
     hue: float
+    centre: float | None = None
 
     def matrix(self, mean_luma: float) -> np.ndarray:
         """Return float32 (3, 4), to be applied to RGB values 0..255 of an image with this mean luma.
 
-        In this order: brightness scales; contrast blends with the mean luma of the brightened image;
+        In this order: brightness scales; contrast blends with the centre, brightened as the image is;
         saturation scales, and hue rotates, the chroma plane of YIQ, which keeps every pixel's luma. Values
         are clipped once, after all four.
         """
@@ -34,7 +38,8 @@ class Colour:
         cosine, sine = self.saturation * np.cos(angle), self.saturation * np.sin(angle)
         chroma = np.array([[1, 0, 0], [0, cosine, sine], [0, -sine, cosine]])
         gain = self.brightness * self.contrast
-        offset = (1 - self.contrast) * self.brightness * mean_luma
+        centre = mean_luma if self.centre is None else self.centre
+        offset = (1 - self.contrast) * self.brightness * centre
         matrix = np.full((3, 4), offset)
         matrix[:, :3] = gain * (_FROM_YIQ @ chroma @ _TO_YIQ)
         result: np.ndarray = matrix.astype(np.float32)
@@ -49,11 +54,20 @@ class ColourJitter:
     contrast: tuple[float, float] = (0.5, 1.5)
     saturation: tuple[float, float] = (0.5, 1.5)
     hue: tuple[float, float] = (-0.05, 0.05)
+    centre: float | None = None
 
     def draw(self, rng: np.random.Generator) -> Colour:
         """Draw the four values, each uniform in its range."""
         low, high = zip(self.brightness, self.contrast, self.saturation, self.hue)
-        return Colour(*rng.uniform(low, high).tolist())
+        brightness, contrast, saturation, hue = rng.uniform(low, high).tolist()
+        return Colour(brightness, contrast, saturation, hue, self.centre)
+
+
+# By a recipe's ``colour``: that of MLPerf's reference and DeepLearningExamples, and that of DALI's pipelines.
+JITTERS = {
+    "reference": ColourJitter(),
+    "dali": ColourJitter(hue=(-0.5 / 360, 0.5 / 360), centre=128.0),
+}
 
 
 def recolour(image: np.ndarray, colour: Colour) -> np.ndarray:

@@ -27,7 +27,7 @@ class InputSettings:
     max_bad_share: float = 0.01
     input_jpg_decode: str = "auto"
     hw_decoder_load: float = 0.65
-    dali_cache_mb: int = 4096
+    dali_cache_mb: int | None = None
     dali_workers: int | None = None
     input_batch_multiplier: int = 1
 
@@ -84,6 +84,7 @@ def _dali_loader(
     common: dict[str, Any],
 ) -> EpochLoader:
     from gluon_ssd.data.dali import DaliLoader, DaliOptions
+    from gluon_ssd.data.dali.options import published_cache_mb
 
     if settings.on_bad_image == "skip":
         raise UserError(
@@ -94,7 +95,7 @@ def _dali_loader(
         device_id=target.device_id,
         input_jpg_decode=settings.input_jpg_decode,
         hw_decoder_load=settings.hw_decoder_load,
-        cache_mb=settings.dali_cache_mb,
+        cache_mb=settings.dali_cache_mb or published_cache_mb(common.get("shard", (0, 1))[1]),
         workers=settings.dali_workers or settings.workers,
         batch_multiplier=settings.input_batch_multiplier,
         layout=target.layout,

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from gluon_ssd.data import crop
-from gluon_ssd.data.colour import Colour, ColourJitter, recolour
+from gluon_ssd.data.colour import JITTERS, Colour, ColourJitter, recolour
 from gluon_ssd.data.images import choose_reduction, is_jpeg, resize_image
 from gluon_ssd.data.preprocess import Preprocess
 from gluon_ssd.data.records import Record
@@ -159,9 +159,12 @@ AUGMENTATIONS: dict[str, Callable[[Preprocess], EvalTransform]] = {
 }
 
 
-def training_transform(augment: str, preprocess: Preprocess) -> EvalTransform:
-    """The augmentation of this name, which is one of AUGMENTATIONS."""
-    return AUGMENTATIONS[augment](preprocess)
+def training_transform(augment: str, preprocess: Preprocess, colour: str = "reference") -> EvalTransform:
+    """The augmentation of this name, which is one of AUGMENTATIONS, with the colour jitter of that name."""
+    transform = AUGMENTATIONS[augment](preprocess)
+    if isinstance(transform, SSDTrainTransform):
+        transform.jitter = JITTERS[colour]
+    return transform
 
 
 def crop_attempts(augment: str) -> int | None:

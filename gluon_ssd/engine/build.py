@@ -78,6 +78,7 @@ def make_step(inputs: Inputs, net: Any) -> TrainStep:
         world=inputs.world,
         compression=recipe.compression,
         groups=recipe.num_groups,
+        predivide=recipe.gradient_predivide,
     )
     if resumed is not None:
         restore_optimizer(step.trainer, resumed)

@@ -18,6 +18,10 @@ from ..launch import Launch, detect
 from .heartbeat import Heartbeat
 from .rendezvous import meeting_point, wait_for_rank_0
 
+OLDEST_HOROVOD = "0.25.0"
+# The last of NVIDIA's MXNet containers; those of before 2022 bring an older Horovod.
+CONTAINER = "nvcr.io/nvidia/mxnet:24.06-py3"
+
 
 class World:
     """All processes of a run, here just this one.
@@ -263,6 +267,13 @@ def import_horovod(before: str = "") -> Any:
     except (ImportError, OSError, AttributeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{before}Horovod does not load ({reason}); make distributed") from None
+    # Sums of MXNet's arrays came with 0.25.0, process sets with 0.23.0.
+    if not hasattr(hvd, "Sum") or not hasattr(hvd, "ProcessSet"):
+        version = getattr(importlib.import_module("horovod"), "__version__", "of unknown version")
+        raise UserError(
+            f"{before}Horovod {version} is too old, it must be {OLDEST_HOROVOD} or newer: use NVIDIA's "
+            f"container {CONTAINER}, or make distributed"
+        )
     return hvd
 
 

@@ -223,6 +223,7 @@ def validate(
     score_threshold: float | None = None,
     iou_threshold: float | None = None,
     max_detections: int | None = None,
+    nms_candidates: int | None = None,
     device: str = "auto",
     precision: str | None = None,
 ) -> Evaluation:
@@ -245,6 +246,7 @@ def validate(
             "score_threshold": score_threshold,
             "iou_threshold": iou_threshold,
             "max_detections": max_detections,
+            "nms_candidates": nms_candidates,
         }
         detector = Detector(net, fuse=True, **_detection_settings(saved, asked))
         if settings.data_pipeline == "synthetic":

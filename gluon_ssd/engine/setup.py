@@ -181,7 +181,7 @@ def training_loader(inputs: Inputs, net: Any) -> EpochLoader:
     recipe, train_set = inputs.recipe, inputs.train_set
     loader = make_loader(
         train_set,
-        training_transform(augmentation(recipe), net.preprocess),
+        training_transform(augmentation(recipe), net.preprocess, recipe.colour),
         recipe.batch_size,
         input_settings(recipe),
         target_of(inputs.device, net),

@@ -7,6 +7,7 @@ from typing import Any, Callable, Sequence
 import mxnet as mx
 from mxnet import autograd, gluon
 
+from .adam import PublishedAdam
 from .distributed import World
 from .loss_scale import LossScale, all_finite
 
@@ -31,7 +32,8 @@ class TrainStep:
     Parameters in float16 are updated through float32 copies of them that the optimizer keeps. ``scale``:
     for gradients that pass through float16; None for others. ``arranged``: the images come in the network's
     own layout instead of NCHW. ``world``: the processes whose gradients make one update, their mean;
-    ``compression`` and ``groups`` as for `World.allreduce`.
+    ``compression`` and ``groups`` as for `World.allreduce`; gradients are divided by ``predivide`` before the
+    sum over processes, so that it stays within float16, and the mean makes up for it.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class TrainStep:
         world: World | None = None,
         compression: str = "none",
         groups: int = 0,
+        predivide: float = 1.0,
     ) -> None:
+        self._predivide = predivide
         self.net, self.accumulate, self.scale = net, accumulate, scale
         self.loss_names = ("loss", *getattr(loss, "part_names", ()))
         if not all(name.endswith("_loss") for name in self.loss_names[1:]):
@@ -67,11 +71,10 @@ class TrainStep:
         self._trained = [param for param in net.collect_params().values() if param.grad_req != "null"]
         for param in self._trained:
             param.wd_mult = float(decay_norms or len(param.shape) > 1)
-        self.trainer = gluon.Trainer(net.collect_params(), optimizer, settings, kvstore=None)
-        if accumulate > 1:
-            for param in self._trained:
-                param.grad_req = "add"
+        rule = PublishedAdam.__name__ if optimizer == "adam" else optimizer
+        self.trainer = gluon.Trainer(net.collect_params(), rule, settings, kvstore=None)
         self._gathered = 0
+        self._sums: list[mx.nd.NDArray] = []
 
     def __call__(self, images: mx.nd.NDArray, targets: Sequence[mx.nd.NDArray], lr: float) -> Any:
         """Trains on one batch; returns what is minimised and its parts, each of shape (1,), not waited for.
@@ -85,22 +88,37 @@ class TrainStep:
             losses = self._graph(images, *targets)
         losses[0].backward(None if self.scale is None else mx.nd.ones_like(losses[0]) * self.scale.value)
         self._gathered += 1
+        if self.accumulate > 1:
+            self._accumulate()
         if self._gathered == self.accumulate:
             self._update(lr)
             self._gathered = 0
-            if self.accumulate > 1:
-                for param in self._trained:
-                    param.zero_grad()
         return losses
+
+    def _accumulate(self) -> None:
+        """Sums the batches' gradients aside, and gives the sum back with the last of them.
+
+        Not by Gluon's ``grad_req`` "add": the norms of NVIDIA's MXNet write their gradients whatever it says.
+        """
+        gradients = [param.grad() for param in self._trained]
+        if self._gathered == 1:
+            self._sums = [gradient.copy() for gradient in gradients]
+            return
+        for total, gradient in zip(self._sums, gradients):
+            kept = gradient if self._gathered == self.accumulate else total
+            mx.nd.elemwise_add(total, gradient, out=kept)
 
     def _update(self, lr: float) -> None:
         self.trainer.set_learning_rate(lr)
         self.before_exchange()
         gradients = [param.grad() for param in self._trained]
         names = [f"gradient.{param.name}" for param in self._trained]
+        if self._predivide != 1:
+            for gradient in gradients:
+                gradient /= self._predivide
         self.world.allreduce(gradients, names, self._compression, self._groups)
         # Sums so far: over batches and over ranks. The update divides them once.
-        parts = self.accumulate * self.world.size
+        parts = self.accumulate * self.world.size / self._predivide
         if self.scale is None:
             self.trainer.step(parts)
             return

@@ -27,6 +27,7 @@ from .lines import epoch_lines, opening_lines
 from .metrics import MetricsFile
 from .pace import Pace
 from .pictures import write_batch_picture
+from .profiler import StepProfiler
 from .ranks import average_statistics, averaged
 from .result import TrainResult
 from .run_folder import claim_folder
@@ -62,6 +63,7 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
             console.note(str(stop))
             raise stop from None
         finally:
+            training.profiler.close()
             training.pending.close()
             console.close()
             folder.close()
@@ -82,7 +84,8 @@ class _Training:
         recipe, resumed = inputs.recipe, inputs.resumed
         self.device, self.world = inputs.device, inputs.world
         self.net, self.transferred = make_net(inputs)
-        self.progress = Progress(processes=self.world.size) if resumed is None else resumed.progress
+        fresh = Progress(recipe.start_epoch, processes=self.world.size)
+        self.progress = fresh if resumed is None else resumed.progress
         self.processes_before = self.progress.processes
         # The step of the last checkpoint.
         self.saved = None if resumed is None else self.progress.step
@@ -90,7 +93,10 @@ class _Training:
         self.loader = training_loader(inputs, self.net)
         # What is left over from whole updates is not used.
         self.batches = len(self.loader) // recipe.accumulate * recipe.accumulate
+        # The epochs before a late first one count as trained, so that its warm-up is over.
+        fresh.step = fresh.evaluated = (recipe.start_epoch - 1) * self.batches // recipe.accumulate
         self.schedule = make_schedule(recipe, inputs.train_images, self.world.size)
+        self.profiler = StepProfiler(recipe.profile, self.world.first)
         self.pace = Pace(meets_inside=recipe.bn_group > 1)
         self.step.before_exchange = self.pace.gradients_queued
         self.pending = PendingEvaluations(self.world, None)
@@ -101,6 +107,7 @@ class _Training:
         losses = self.step.loss_names
         self.metrics = MetricsFile(run_dir / "metrics.csv", losses, self.progress.epoch - 1)
         self.watch = LossWatch(run_dir, losses, self.world.rank)
+        self.profiler.folder = run_dir
 
     def run(self, console: Console) -> TrainResult:
         """All epochs, or as far as ``max_steps`` or the target allow."""
@@ -193,6 +200,7 @@ class _Training:
         look = self.world.size > 1 and last and (progress.step + 1) % recipe.log_every == 0
         if look:
             self.pace.begin(self.loader.wait_seconds / (progress.batch - self._first + 1))
+        self.profiler.before(progress.step + 1)
         targets = [mx.nd.array(target, ctx=self.device) for target in batch.targets]
         losses = self.step(images_on(self.device, batch), targets, lr)
         # The losses of the batch before are read while this one computes.
@@ -200,6 +208,7 @@ class _Training:
         progress.batch += 1
         if progress.batch % recipe.accumulate == 0:
             progress.step += 1
+            self.profiler.after(progress.step)
             every = recipe.checkpoint_steps
             if every and progress.step % every == 0 and progress.batch < self.batches:
                 self._add(self.watch.last())
@@ -303,7 +312,13 @@ class _Training:
     def _evaluate(self, epoch: int) -> None:
         progress, recipe, val_set = self.progress, self.recipe, self.inputs.val_set
         assert val_set is not None
-        detector = Detector(self.net, recipe.score_threshold, recipe.iou_threshold, recipe.max_detections)
+        detector = Detector(
+            self.net,
+            recipe.score_threshold,
+            recipe.iou_threshold,
+            recipe.max_detections,
+            nms_candidates=recipe.nms_candidates,
+        )
         share = range(len(val_set))[: recipe.limit_val][self.world.rank :: self.world.size]
         self.console.start(f"evaluation {epoch}/{recipe.epochs}", len(share))
         self.callbacks.evaluation_started(epoch)

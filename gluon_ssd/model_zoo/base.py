@@ -235,8 +235,9 @@ class DetectionNetwork(Network):
         """The block ``postprocess(*net(x))``, which returns padded ``class_ids``, ``scores`` and ``boxes``.
 
         Shapes are (N, D), (N, D) and (N, D, 4), best first; boxes are ltrb fractions of the image, rows
-        without a detection have class -1 and score 0. ``settings``: ``score_threshold``, ``iou_threshold``
-        and ``max_detections``, and more where a family has more.
+        without a detection have class -1 and score 0. ``settings``: ``score_threshold``, ``iou_threshold``,
+        ``max_detections`` and ``candidates``, the best pairs of box and class that NMS sees, and more where
+        a family has more.
         """
         raise NotImplementedError
 

@@ -32,7 +32,16 @@ class ResidualBlock(HybridBlock):
                 self._bottleneck(spec, channels, stride) if spec.bottleneck else self._basic(channels, stride)
             )
             for number, (width, kernel, step, groups) in enumerate(rows, 1):
-                conv = Conv2D(width, kernel, step, kernel // 2, in_channels=previous, groups=groups)
+                conv = Conv2D(
+                    width,
+                    kernel,
+                    step,
+                    kernel // 2,
+                    in_channels=previous,
+                    groups=groups,
+                    # A grouped convolution may have no algorithm for them, which would end the process.
+                    tensor_cores=groups == 1,
+                )
                 self.convolutions.append((conv, norm(width, act="relu")))
                 self.register_child(conv, f"conv{number}")
                 self.register_child(self.convolutions[-1][1], f"norm{number}")
@@ -40,7 +49,8 @@ class ResidualBlock(HybridBlock):
             self.shortcut = None
             if stride != 1 or in_channels != channels:
                 self.shortcut = nn.HybridSequential(prefix="")
-                self.shortcut.add(Conv2D(channels, 1, stride, in_channels=in_channels), norm(channels))
+                conv = Conv2D(channels, 1, stride, in_channels=in_channels, tensor_cores=True)
+                self.shortcut.add(conv, norm(channels))
 
     @staticmethod
     def _basic(channels: int, stride: int) -> list[tuple[int, int, int, int]]:
@@ -74,7 +84,14 @@ class ResNet(Backbone):
         with self.name_scope():
             self.stem = nn.HybridSequential(prefix="")
             self.stem.add(
-                Conv2D(spec.stem_channels, spec.stem_kernel, 2, spec.stem_kernel // 2, in_channels=3),
+                Conv2D(
+                    spec.stem_channels,
+                    spec.stem_kernel,
+                    2,
+                    spec.stem_kernel // 2,
+                    in_channels=3,
+                    tensor_cores=True,
+                ),
                 norm(spec.stem_channels, act="relu"),
                 MaxPool2D(3, 2, 1),
             )

@@ -42,14 +42,19 @@ class GroupBatchNorm(BatchNorm):
 
     def __init__(self, channels: int, act: str | None = None, *, group: RankGroup, **kwargs: Any) -> None:
         super().__init__(channels, act, **kwargs)
-        self._native = self._ops.group_attributes(group)
+        self._native = self._ops.group_attributes(group, self._layout)
         self._group = len(_GROUPS)
         _GROUPS.append(group)
-        if self._native is not None:
-            self._kwargs.update(self._native)
+
+    def _uses_native(self) -> bool:
+        return self._native is not None and self.compute_dtype == "float16"
+
+    def _attributes(self) -> dict[str, Any]:
+        native = self._native if self._uses_native() else None
+        return {**super()._attributes(), **(native or {})}
 
     def _norm(self, F: Any, x: Any, residual: Any, params: dict[str, Any]) -> Any:
-        if self._native is not None:
+        if self._uses_native():
             return super()._norm(F, x, residual, params)
         half = self.compute_dtype is not None
         x = F.Custom(

@@ -20,6 +20,10 @@ from .initializers import InLayout
 BACKBONE_INIT = init.MSRAPrelu("out", slope=0)
 # Tensor cores want the channels of an NHWC image in fours.
 _INPUT_MULTIPLE = 4
+# What the operators of every build of MXNet take. Another build's Gluon may keep more than these in a layer's
+# `_kwargs`.
+_CONVOLUTION_ATTRIBUTES = ("kernel", "stride", "dilate", "pad", "num_filter", "num_group", "no_bias")
+_NORM_ATTRIBUTES = ("axis", "eps", "momentum", "fix_gamma", "use_global_stats")
 
 
 class Conv2D(nn.Conv2D):
@@ -28,6 +32,7 @@ class Conv2D(nn.Conv2D):
     ``compute_dtype`` is None (the data's type) or the 16-bit type to compute in. ``pad_channels`` pads the
     output channels with zero weights to a multiple that is fast; the caller slices them off. An input of
     odd channels is padded, for NHWC in float16, in the same way; parameters have neither padding.
+    ``tensor_cores`` makes NVIDIA's build insist on tensor cores in float16, as its ResNet does.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class Conv2D(nn.Conv2D):
         weight_initializer: Any = BACKBONE_INIT,
         bias_initializer: Any = "zeros",
         pad_channels: bool = False,
+        tensor_cores: bool = False,
         **kwargs: Any,
     ) -> None:
         config = current()
@@ -60,7 +66,7 @@ class Conv2D(nn.Conv2D):
         self._ops, self._layout, self._channel_axis = config.ops, config.layout, config.channel_axis
         self.compute_dtype = self._own_dtype = config.precision
         self._missing_channels = -channels % self._ops.channel_multiple if pad_channels else 0
-        self._kwargs["num_filter"] += self._missing_channels
+        self._tensor_cores = tensor_cores
 
     def hybrid_forward(self, F: Any, x: Any, weight: Any, bias: Any = None) -> Any:
         if self._missing_channels:
@@ -70,8 +76,15 @@ class Conv2D(nn.Conv2D):
         if missing and self._layout == "NHWC" and self.compute_dtype == "float16":
             x, weight = (_pad(F, array, self._channel_axis, missing) for array in (x, weight))
         arrays = [x, weight] if bias is None else [x, weight, bias]
+        attrs = {name: self._kwargs[name] for name in _CONVOLUTION_ATTRIBUTES}
+        attrs["num_filter"] += self._missing_channels
         return self._ops.convolution(
-            F, arrays, layout=self._layout, precision=self.compute_dtype, attrs=self._kwargs
+            F,
+            arrays,
+            layout=self._layout,
+            precision=self.compute_dtype,
+            tensor_cores=self._tensor_cores,
+            attrs=attrs,
         )
 
 
@@ -121,8 +134,12 @@ class BatchNorm(nn.BatchNorm):
             add=residual,
             layout=self._layout,
             precision=self.compute_dtype,
-            attrs=self._kwargs,
+            attrs=self._attributes(),
         )
+
+    def _attributes(self) -> dict[str, Any]:
+        """MXNet's attributes of the operator."""
+        return {name: self._kwargs[name] for name in _NORM_ATTRIBUTES}
 
 
 class FrozenBatchNorm(BatchNorm):
@@ -133,7 +150,6 @@ class FrozenBatchNorm(BatchNorm):
 
     def __init__(self, channels: int, act: str | None = None, **kwargs: Any) -> None:
         super().__init__(channels, act, use_global_stats=True, **kwargs)
-        self.epsilon = self._kwargs["eps"]
         for parameter in (self.gamma, self.beta):
             parameter.grad_req = "null"
 
@@ -144,8 +160,11 @@ class FrozenBatchNorm(BatchNorm):
 
     @epsilon.setter
     def epsilon(self, value: float) -> None:
-        # cuDNN refuses smaller ones than 1e-5.
-        self._kwargs.update(eps=value, cudnn_off=value < 1e-5)
+        self._kwargs["eps"] = value
+
+    def _attributes(self) -> dict[str, Any]:
+        # cuDNN refuses a smaller epsilon than 1e-5.
+        return {**super()._attributes(), "cudnn_off": self.epsilon < 1e-5}
 
 
 class Activation(nn.Activation):

@@ -20,7 +20,14 @@ class EmulatedOps(StockOps):
     channel_multiple = 16
 
     def convolution(
-        self, F: Any, arrays: list[Any], *, layout: str, precision: str | None, attrs: Mapping[str, Any]
+        self,
+        F: Any,
+        arrays: list[Any],
+        *,
+        layout: str,
+        precision: str | None,
+        tensor_cores: bool = False,
+        attrs: Mapping[str, Any],
     ) -> Any:
         if precision == "bfloat16" and attrs["num_group"] > 1:
             # oneDNN cannot cast a grouped weight that it keeps in a layout of its own.

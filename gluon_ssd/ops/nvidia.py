@@ -9,6 +9,7 @@ from typing import Any, Mapping
 
 import mxnet as mx
 
+from ..errors import UserError
 from .stock import StockOps, cast_all, in_order
 
 
@@ -52,8 +53,9 @@ def detect(namespace: Any) -> Features:
 class NvidiaOps(StockOps):
     """NVIDIA's operators where they exist and apply, stock ones elsewhere.
 
-    The fused norms are for NHWC in float16; the group of a norm (``bn_group``, ``xbuf_ptr``) comes with its
-    attributes.
+    Source of what applies: NVIDIA's MXNet (operator/nn/cudnn/nhwc_batch_norm-inl.h, batch_norm.cu). Its norm
+    with ReLU ends the process for anything but NHWC in float16 on cuDNN with the statistics of the batch, and
+    the norm with an addend leaves the addend out there without a word.
     """
 
     def __init__(self, features: Features) -> None:
@@ -61,9 +63,16 @@ class NvidiaOps(StockOps):
         self.name = f"NVIDIA's MXNet: {features}"
 
     def convolution(
-        self, F: Any, arrays: list[Any], *, layout: str, precision: str | None, attrs: Mapping[str, Any]
+        self,
+        F: Any,
+        arrays: list[Any],
+        *,
+        layout: str,
+        precision: str | None,
+        tensor_cores: bool = False,
+        attrs: Mapping[str, Any],
     ) -> Any:
-        if self.features.tensor_core_only and precision == "float16":
+        if self.features.tensor_core_only and tensor_cores and precision == "float16":
             attrs = {**attrs, "cudnn_tensor_core_only": True}
         return super().convolution(F, arrays, layout=layout, precision=precision, attrs=attrs)
 
@@ -79,29 +88,60 @@ class NvidiaOps(StockOps):
         precision: str | None,
         attrs: Mapping[str, Any],
     ) -> Any:
-        fits = act == "relu" and layout == "NHWC" and precision == "float16" and not attrs.get("cudnn_off")
-        if fits and add is not None and self.features.norm_add_relu:
-            gamma, beta, mean, var = in_order(params)
-            x, add = cast_all(F, [x, add], precision)
-            return F.BatchNormAddRelu(
-                data=x,
-                gamma=gamma,
-                beta=beta,
-                addend=add,
-                moving_mean=mean,
-                moving_var=var,
-                name="fwd",
-                **{key: value for key, value in attrs.items() if key != "cudnn_off"},
-            )
-        if fits and add is None and self.features.norm_relu:
+        if "bn_group" in attrs:
             (x,) = cast_all(F, [x], precision)
-            return F.BatchNorm(x, *in_order(params), act_type=act, name="fwd", **attrs)
+        if act == "relu" and layout == "NHWC" and precision == "float16" and _fits_fused(attrs):
+            if add is not None and self.features.norm_add_relu:
+                x, add = cast_all(F, [x, add], precision)
+                return _norm_add_relu(F, x, add, params, attrs)
+            if add is None and self.features.norm_relu:
+                (x,) = cast_all(F, [x], precision)
+                return F.BatchNorm(x, *in_order(params), act_type=act, name="fwd", **attrs)
         return super().norm(F, x, params, act=act, add=add, layout=layout, precision=precision, attrs=attrs)
 
-    def group_attributes(self, group: Any) -> dict[str, Any] | None:
-        if not self.features.norm_group:
+    def group_attributes(self, group: Any, layout: str) -> dict[str, Any] | None:
+        if not self.features.norm_group or layout != "NHWC":
             return None
+        _check_group(group, mx.context.num_gpus())
         return {"bn_group": group.size, "xbuf_ptr": exchange_buffers(group)}
+
+
+def _fits_fused(attrs: Mapping[str, Any]) -> bool:
+    return not attrs["use_global_stats"] and not attrs.get("cudnn_off")
+
+
+def _norm_add_relu(F: Any, x: Any, add: Any, params: Mapping[str, Any], attrs: Mapping[str, Any]) -> Any:
+    gamma, beta, mean, var = in_order(params)
+    arrays = {"gamma": gamma, "beta": beta, "addend": add, "moving_mean": mean, "moving_var": var}
+    return F.BatchNormAddRelu(data=x, **arrays, name="fwd", **attrs)
+
+
+# Three rounds of exchange: each doubles the ranks that know each other's sums.
+_LARGEST_GROUP = 8
+
+
+def _check_group(group: Any, gpus: int) -> None:
+    """Raises UserError for a group that NVIDIA's norm cannot serve.
+
+    It exchanges with the GPU whose number differs in one bit, on the same machine, and takes this process's
+    number from the device that it runs on.
+    """
+    if group.size & (group.size - 1) or group.size > _LARGEST_GROUP:
+        raise UserError(
+            f"bn_group is {group.size}: NVIDIA's norm has groups of 2, 4 and 8; use one of these, or "
+            "--layout NCHW, where groups of any size exchange through Horovod"
+        )
+    if group.local_size % group.size:
+        raise UserError(
+            f"bn_group is {group.size}, which does not divide the {group.local_size} processes of this "
+            "machine, and NVIDIA's norm has no groups across machines; use another group, or --layout NCHW"
+        )
+    if gpus < group.local_size:
+        raise UserError(
+            f"bn_group is {group.size}, but this process sees {gpus} of the {group.local_size} GPUs of its "
+            "machine, and NVIDIA's norm exchanges by their numbers; start without --gpus-per-task and "
+            "--gpu-bind, so that every process sees all GPUs, or use --layout NCHW"
+        )
 
 
 _HANDLE_BYTES = 64
@@ -112,8 +152,8 @@ _BUFFERS: list[Any] = []
 def exchange_buffers(group: Any, library: Any = None) -> int:
     """Opens the buffers through which the GPUs of one machine exchange statistics; returns their address.
 
-    ``group``: besides `nn.RankGroup`'s ``size`` (a power of two) its ``local_rank`` and ``local_size`` on
-    this machine and ``gather_local(bytes) -> list of bytes``. Once per norm. ``library``: NVIDIA's MXNet.
+    ``group``: besides `nn.RankGroup`'s ``size`` (2, 4 or 8) its ``local_rank`` and ``local_size`` on this
+    machine and ``gather_local(bytes) -> list of bytes``. Once per norm. ``library``: NVIDIA's MXNet.
     """
     library = mx.base._LIB if library is None else library
     rank, ranks, rounds = group.local_rank, group.local_size, group.size.bit_length() - 1

@@ -22,9 +22,16 @@ class StockOps:
     channel_multiple = 8
 
     def convolution(
-        self, F: Any, arrays: list[Any], *, layout: str, precision: str | None, attrs: Mapping[str, Any]
+        self,
+        F: Any,
+        arrays: list[Any],
+        *,
+        layout: str,
+        precision: str | None,
+        tensor_cores: bool = False,
+        attrs: Mapping[str, Any],
     ) -> Any:
-        """``arrays``: data, weight and, where there is one, bias."""
+        """``arrays``: data, weight and, where there is one, bias. ``tensor_cores``: use no others."""
         arrays = cast_all(F, arrays, precision)
         return F.Convolution(*arrays, name="fwd", **{**attrs, "layout": layout})
 
@@ -46,8 +53,11 @@ class StockOps:
             x = x + add
         return x if act is None else F.Activation(x, act_type=act)
 
-    def group_attributes(self, group: Any) -> dict[str, Any] | None:
-        """Attributes that make a norm share statistics with ``group``; None where no operator can."""
+    def group_attributes(self, group: Any, layout: str) -> dict[str, Any] | None:
+        """Attributes that make a float16 norm share statistics with ``group``; None where no operator can.
+
+        Raises UserError where the operator that could do it does not work for this group.
+        """
         return None
 
     def _plain_norm(self, F: Any, x: Any, params: Mapping[str, Any], attrs: Mapping[str, Any]) -> Any:

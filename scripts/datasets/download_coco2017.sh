@@ -21,9 +21,10 @@ Downloads COCO 2017 (train2017, val2017, annotations: 20.4 GB), checks size and 
 annotations/bbox_only_instances_{train,val}2017.json. What is complete is not done again, a download goes on where
 it stopped, and a folder that was unzipped by half is unzipped again. It needs about 41 GB, of which 21 stay.
 
-  DESTINATION         where train2017/, val2017/ and annotations/ go (default: /datasets/coco2017)
+  DESTINATION         where train2017/, val2017/ and annotations/ go (default: /datasets/coco2017); also -o or
+                      --output-path DESTINATION
   --only train|val    one split alone
-  --downloads FOLDER  where the zip files go (default: downloads/ beside DESTINATION)
+  --downloads FOLDER  where the zip files go (default: downloads/ beside DESTINATION); also -d or --download-path
   --keep-zips         do not delete the zip files when they are unzipped
   --dry-run           print the commands for what is missing, run none
   --help              show this
@@ -105,6 +106,12 @@ while (($#)); do
     case $1 in
         --only | --downloads) (($# > 1)) || fail "$1 needs a value"
             printf -v "${1#--}" %s "$2"
+            shift ;;
+        -d | --download-path) (($# > 1)) || fail "$1 needs a folder"
+            downloads=$2
+            shift ;;
+        -o | --output-path) (($# > 1)) || fail "$1 needs a folder"
+            destination=$2
             shift ;;
         --only=* | --downloads=*) flag=${1%%=*} && printf -v "${flag#--}" %s "${1#*=}" ;;
         --keep-zips) keep_zips=yes ;;

@@ -30,6 +30,7 @@ Downloads the images of OpenImages v6 that have a box of MLPerf's 264 classes (t
   --only train|validation  one split alone
   --with csv               from the official CSV files (default); needs nothing but gluon_ssd
   --with fiftyone          through fiftyone, as MLPerf's reference does: pip install fiftyone==0.15.1
+                           (v2.0) or fiftyone==1.2.0 (v5.1)
   --workers N              images fetched at a time (default: 32)
   --dry-run                print the commands, run none
   --help                   show this

@@ -26,7 +26,7 @@ def main() -> int:
         import fiftyone.zoo
     except ImportError:
         print(
-            'error: fiftyone is not installed; pip install "fiftyone==0.15.1", or leave out --with',
+            'error: fiftyone is not installed; pip install "fiftyone==1.2.0", or leave out --with',
             file=sys.stderr,
         )
         return 2

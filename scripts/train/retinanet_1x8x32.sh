@@ -8,5 +8,5 @@ RECIPE=retinanet_resnext50_32x4d/dgxa100
 GPUS_DEFAULT=8
 BACKBONE_FILE=resnext50_32x4d-7cdf4587.pickle
 DATA_DEFAULT=/datasets/open-images-v6
-FLAGS=(--warmup-start 0.001 --precision amp --layout NHWC --data-pipeline dali --async-val)
+FLAGS=(--warmup-start 0.001 --precision amp --dynamic-loss-scale --layout NHWC --data-pipeline dali --async-val)
 train "$@"

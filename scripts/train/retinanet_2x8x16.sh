@@ -9,5 +9,5 @@ GPUS_DEFAULT=8
 NODES_DEFAULT=2
 BACKBONE_FILE=resnext50_32x4d-7cdf4587.pickle
 DATA_DEFAULT=/datasets/open-images-v6
-FLAGS=(--batch-size 16 --precision amp --layout NHWC --data-pipeline dali)
+FLAGS=(--batch-size 16 --precision amp --dynamic-loss-scale --layout NHWC --data-pipeline dali)
 train "$@"

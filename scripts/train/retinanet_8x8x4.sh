@@ -9,5 +9,5 @@ GPUS_DEFAULT=8
 NODES_DEFAULT=8
 BACKBONE_FILE=resnext50_32x4d-7cdf4587.pickle
 DATA_DEFAULT=/datasets/open-images-v6
-FLAGS=(--batch-size 4 --precision amp --layout NHWC --data-pipeline dali --compression fp16 --async-val)
+FLAGS=(--batch-size 4 --precision amp --dynamic-loss-scale --layout NHWC --data-pipeline dali --compression fp16 --async-val)
 train "$@"

@@ -17,9 +17,10 @@ otherwise all processes of this host are started. FLAGs are added to EXTRA_PARAM
   --help     show this
 
 environment, beside what the configuration sets:
-  DATASET_DIR          data set (default: coco2017 in DATADIR, which is /datasets; RetinaNet: open-images-v6)
-  PRETRAINED_BACKBONE  ImageNet weights (default: the published ones in PRETRAINED_DIR, which is backbones in
-                       DATADIR); none: without
+  DATASET_DIR          data set (default: DATADIR if it is one, else coco2017 or open-images-v6 in it; DATADIR is
+                       /datasets)
+  PRETRAINED_BACKBONE  ImageNet weights (default: the published ones in PRETRAINED_DIR, or in hub/checkpoints of
+                       BACKBONE_DIR or TORCH_HOME; that is backbones in DATADIR); none: without
   RESULTS_DIR          where the run folder goes (default: /results)
   EVALBATCHSIZE        images per evaluation batch (default: BATCHSIZE)
   ASYNC_EVAL           1: score in another process while training goes on (default: 1; RetinaNet: 0)
@@ -58,7 +59,7 @@ source "$here/settings.sh"
 source "$here/start.sh"
 
 [[ $smoke != 1 ]] || MLPERF_LOG=0 PRETRAINED_BACKBONE=${PRETRAINED_BACKBONE:-none}
-: "${DATASET_DIR:=$DATADIR/$default_data}" "${RESULTS_DIR:=/results}" "${EVALBATCHSIZE:=$BATCHSIZE}"
+: "${DATASET_DIR:=$data}" "${RESULTS_DIR:=/results}" "${EVALBATCHSIZE:=$BATCHSIZE}"
 : "${PRETRAINED_BACKBONE:=$PRETRAINED_DIR/$default_backbone}" "${MLPERF_LOG:=1}" "${LAUNCHER:=horovodrun}"
 : "${BIND:=--cpu=node --mem=node}" "${SUBMITTER:=gluon_ssd}"
 [[ $BIND == off || $BIND == -* ]] || fail "BIND=$BIND: must be off or flags of bind.sh"
@@ -69,6 +70,7 @@ if [[ $BENCHMARK == ssd ]]; then
     params+=(--system ssd_main --epochs "${NUMEPOCHS:-80}" --log-interval "${LOG_INTERVAL:-100}"
         --coco-root "$DATASET_DIR" --results "$output" --data-layout "${DATA_LAYOUT:-NHWC}")
     [[ ${ASYNC_EVAL:-1} != 1 ]] || params+=(--async-val)
+    [[ -z ${DALI_WORKERS:-} ]] || params+=(--dali-workers "$DALI_WORKERS")
 else
     params+=(--system retinanet --epochs "${NUMEPOCHS:-8}" --print-freq "${LOG_INTERVAL:-20}"
         --dataset-path "$DATASET_DIR" --output-dir "$output" --lr "${LR:-0.0001}"

@@ -15,11 +15,11 @@ Trains the configuration NEXP times in a container and writes a log of each to L
 
 environment, beside what the configuration sets:
   CONT            image (default: that of scripts/docker/config.sh)
-  DATADIR         folder with coco2017 or open-images-v6 in it: /datasets in the container (default: /datasets)
+  DATADIR         the data set, or the folder with coco2017 or open-images-v6 in it (default: /datasets)
   LOGDIR          logs and run folders: /results in the container (default: results)
-  PRETRAINED_DIR  or BACKBONE_DIR: folder of the backbone: /pretrained in the container
-                  (default: backbones in DATADIR)
-  NEXP            trainings (default: 5)
+  PRETRAINED_DIR  folder of the backbone, or BACKBONE_DIR or TORCH_HOME, PyTorch's cache: /pretrained in the
+                  container (default: backbones in DATADIR)
+  NEXP            trainings (default: 5; 1 where the configuration sets WALLTIME_RUNANDTIME)
   CLEAR_CACHES    1: drop the file caches before each (default: 1; needs sudo)
   GLUON_SSD_GPUS  GPUs to pass on, as docker takes them (default: all)
 
@@ -58,7 +58,7 @@ log_base=$LOGDIR/${BENCHMARK}_1x${GPUS_PER_NODE}x${BATCHSIZE}_$DATESTAMP
 
 if [[ $dry_run == no ]]; then
     command -v docker >/dev/null || fail "docker is not installed"
-    [[ -d $DATADIR ]] || fail "DATADIR=$DATADIR: no such folder"
+    check_data
     make_folder "$LOGDIR"
     trap 'docker container rm --force "$name" >/dev/null 2>&1 || true' EXIT
 fi
@@ -66,7 +66,7 @@ fi
 # Loader processes and Horovod exchange data through shared memory, for which docker gives 64 MB.
 run docker run --rm --init --detach --name "$name" "${devices[@]}" --net=host --ipc=host \
     --ulimit memlock=-1 --ulimit stack=67108864 --cap-add SYS_NICE \
-    --volume "$repository:/workspace/ssd" --volume "$DATADIR:/datasets" \
+    --volume "$repository:/workspace/ssd" --volume "$data:/datasets/$default_data" \
     --volume "$LOGDIR:/results" --volume "$PRETRAINED_DIR:/pretrained" \
     --workdir /workspace/ssd "${CONT:-$GLUON_SSD_IMAGE}" sleep infinity
 

@@ -6,22 +6,20 @@
 # shellcheck source=scripts/shell.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../shell.sh"
 
-: "${BENCHMARK:=ssd}"
+# Some configurations were written on Windows: their values end in a carriage return.
+for name in DGXNNODES DGXNGPU PGNNODES PGNGPU BATCHSIZE EVALBATCHSIZE NUMEPOCHS LR WARMUP_EPOCHS EXTRA_PARAMS; do
+    [[ ${!name:-} != *$'\r' ]] || export "$name=${!name%$'\r'}"
+done
+
 : "${NODES:=${DGXNNODES:-${PGNNODES:-1}}}"
 : "${GPUS_PER_NODE:=${DGXNGPU:-${PGNGPU:-1}}}"
 : "${SYSTEM:=${DGXSYSTEM:-${PGSYSTEM:-unknown}}}"
-: "${BATCHSIZE:=32}" "${NEXP:=5}" "${CLEAR_CACHES:=1}"
-: "${DATADIR:=/datasets}" "${LOGDIR:=$PWD/results}"
-: "${PRETRAINED_DIR:=${BACKBONE_DIR:-$DATADIR/backbones}}"
-# Containers mount nothing relative.
-DATADIR=$(realpath -ms "$DATADIR") LOGDIR=$(realpath -ms "$LOGDIR") PRETRAINED_DIR=$(realpath -ms "$PRETRAINED_DIR")
+: "${BATCHSIZE:=32}" "${CLEAR_CACHES:=1}"
+# As in the run.sub that each is from: the configurations that limit the time of a training are of v4.1 and later.
+: "${NEXP:=$([[ -n ${WALLTIME_RUNANDTIME:-} ]] && echo 1 || echo 5)}"
+: "${LOGDIR:=$PWD/results}" "${PRETRAINED_DIR:=${BACKBONE_DIR:-${TORCH_HOME:-${DATADIR:-/datasets}/backbones}}}"
 # All tasks of a job must mean the same folder.
 : "${DATESTAMP:=${SLURM_JOB_ID:-$(date +%y%m%d%H%M%S)}}"
-case $BENCHMARK in
-    ssd) default_data=coco2017 default_backbone=resnet34-333f7ec4.pickle ;;
-    retinanet) default_data=open-images-v6 default_backbone=resnext50_32x4d-7cdf4587.pickle ;;
-    *) fail "BENCHMARK=$BENCHMARK: must be ssd or retinanet" ;;
-esac
 
 number() {
     [[ $2 =~ ^[1-9][0-9]*$ ]] || fail "$1=$2: expected a number from 1"
@@ -30,7 +28,47 @@ number "NODES (DGXNNODES, PGNNODES)" "$NODES"
 number "GPUS_PER_NODE (DGXNGPU, PGNGPU, --gpus)" "$GPUS_PER_NODE"
 number NEXP "$NEXP"
 number BATCHSIZE "$BATCHSIZE"
-switches ASYNC_EVAL CLEAR_CACHES DRY_RUN GLUON_SSD_SMOKE MLPERF_LOG
+switches ASYNC_EVAL CHECK_COMPLIANCE CLEAR_CACHES DESCRIBE DRY_RUN GLUON_SSD_SMOKE MLPERF_LOG NCCL_TEST
+
+# Published configurations do not say which benchmark they are of. Only RetinaNet's set LR; only SSD's have it
+# among their options.
+if [[ -z ${BENCHMARK:-} ]]; then
+    if [[ -n ${LR:-}${WARMUP_EPOCHS:-} || ${DATASET_DIR:-} == *open-images* ]]; then
+        BENCHMARK=retinanet
+    elif [[ " ${EXTRA_PARAMS:-}" == *[[:space:]]--lr[-=\ ]* ]]; then
+        BENCHMARK=ssd
+    else
+        fail "which benchmark? neither LR (RetinaNet) nor EXTRA_PARAMS with --lr (SSD) is set; set BENCHMARK=ssd" \
+            "or BENCHMARK=retinanet"
+    fi
+fi
+case $BENCHMARK in
+    ssd) default_data=coco2017 default_backbone=resnet34-333f7ec4.pickle labels=annotations ;;
+    retinanet) default_data=open-images-v6 default_backbone=resnext50_32x4d-7cdf4587.pickle labels=train/labels ;;
+    *) fail "BENCHMARK=$BENCHMARK: must be ssd or retinanet" ;;
+esac
+# DATADIR is the data set (RetinaNet) or the folder that holds it (SSD); each is understood for both.
+if [[ -n ${DATADIR:-} && ! -d $DATADIR/$default_data ]] &&
+    [[ $BENCHMARK == retinanet || -d $DATADIR/$labels || $DATADIR == */$default_data ]]; then
+    data=$DATADIR
+else
+    data=${DATADIR:-/datasets}/$default_data
+fi
+# BACKBONE_DIR and TORCH_HOME are caches of PyTorch.
+torch=hub/checkpoints/${default_backbone%.pickle}.pth
+cache=no
+[[ $BENCHMARK != retinanet || $PRETRAINED_DIR != "${BACKBONE_DIR:-${TORCH_HOME:-}}" ]] || cache=yes
+if [[ ! -e $PRETRAINED_DIR/$default_backbone && ($cache == yes || -e $PRETRAINED_DIR/$torch) ]]; then
+    default_backbone=$torch
+fi
+# Containers mount nothing relative.
+data=$(realpath -ms "$data") LOGDIR=$(realpath -ms "$LOGDIR") PRETRAINED_DIR=$(realpath -ms "$PRETRAINED_DIR")
+
+# Fails before a job starts that would not find its data set.
+check_data() {
+    [[ " ${EXTRA_PARAMS:-}" == *[[:space:]]--syn* || ${dry_run:-no} == yes || -d $data/$labels ]] ||
+        fail "DATADIR=${DATADIR:-/datasets}: no $labels in $data; give the data set, or the folder that holds it"
+}
 
 # What a job tells its processes: those of these that are set.
 FORWARDED=(BENCHMARK NODES GPUS_PER_NODE SYSTEM BATCHSIZE EVALBATCHSIZE NUMEPOCHS LR WARMUP_EPOCHS LOG_INTERVAL
@@ -39,11 +77,14 @@ FORWARDED=(BENCHMARK NODES GPUS_PER_NODE SYSTEM BATCHSIZE EVALBATCHSIZE NUMEPOCH
     MLPERF_SUBMISSION_PLATFORM MLPERF_SUBMISSION_DIVISION MLPERF_SUBMISSION_STATUS MLPERF_SUBMISSION_POC_NAME
     MLPERF_SUBMISSION_POC_EMAIL)
 
-# Puts them into variables, as NAME=VALUE.
+# Puts them into variables, as NAME=VALUE, with what a configuration sets for the libraries below.
 forward() {
     local variable
+    local -a libraries
+    local kinds='^(NCCL|UCX|OMPI_MCA|PMIX_MCA|HCOLL|SHARP|CUDA|CUDNN|MXNET|DALI)_'
+    mapfile -t libraries < <(compgen -e | grep -E "$kinds" || true)
     variables=()
-    for variable in "${FORWARDED[@]}"; do
+    for variable in "${FORWARDED[@]}" "${libraries[@]}"; do
         [[ -z ${!variable:-} ]] || variables+=("$variable=${!variable}")
     done
 }

@@ -58,6 +58,6 @@ switches GLUON_SSD_SMOKE
 checkpoint=${checkpoint:-$(newest_run)}
 [[ -n $checkpoint || $dry_run == yes ]] || fail "no run in ${RESULTS:-/results}; give one: --checkpoint FILE"
 [[ $smoke != 1 ]] || rest=(--limit-val 4 --bs 2 --device cpu "${rest[@]}")
-become "${PYTHON:-python}" -m gluon_ssd.main --system dle --mode evaluation --data "$data" --bs "$bs" \
+become "${PYTHON:-python}" -m gluon_ssd.main --system sample --mode evaluation --data "$data" --bs "$bs" \
     --input_data_type "$type" \
     --checkpoint "${checkpoint:-${RESULTS:-/results}/ssd_resnet50_4gpu_fp32_65epochs}" "${rest[@]}"

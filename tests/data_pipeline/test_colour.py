@@ -7,7 +7,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from gluon_ssd.data.colour import Colour, ColourJitter, recolour
+from gluon_ssd.data.colour import JITTERS, Colour, ColourJitter, recolour
 
 from .conftest import picture
 
@@ -16,6 +16,8 @@ def slowly(image, colour):
     """One step after the other, pixel by pixel, in Python floats."""
     pixels = (image.reshape(-1, 3).astype(np.float64) * colour.brightness).tolist()
     grey = sum(0.299 * r + 0.587 * g + 0.114 * b for r, g, b in pixels) / len(pixels)
+    if colour.centre is not None:
+        grey = colour.brightness * colour.centre
     angle = 2 * np.pi * colour.hue
     result = []
     for pixel in pixels:
@@ -42,6 +44,7 @@ def slowly(image, colour):
         Colour(1, 1, 1, 0.05),
         Colour(1, 1, 1, -0.05),
         Colour(0.9, 1.3, 0.7, 0.03),
+        Colour(0.9, 1.5, 0.7, 0.5 / 360, centre=128),
     ],
 )
 def test_equals_the_definition(colour):
@@ -83,3 +86,18 @@ def test_draws_fill_their_ranges():
     np.testing.assert_allclose(values.min(axis=0), [0.875, 0.5, 0.5, -0.05], atol=0.002)
     np.testing.assert_allclose(values.max(axis=0), [1.125, 1.5, 1.5, 0.05], atol=0.002)
     np.testing.assert_allclose(values.mean(axis=0), [1, 1, 1, 0], atol=0.02)
+
+
+def test_the_two_published_jitters():
+    """MLPerf's reference and DeepLearningExamples turn hue by 18 degrees, NVIDIA's DALI pipelines by 0.5."""
+    draws = [JITTERS["dali"].draw(np.random.default_rng(seed)) for seed in range(200)]
+    assert {draw.centre for draw in draws} == {128} and 0.4 < 360 * max(draw.hue for draw in draws) <= 0.5
+    draws = [JITTERS["reference"].draw(np.random.default_rng(seed)) for seed in range(200)]
+    assert {draw.centre for draw in draws} == {None} and 17 < 360 * max(draw.hue for draw in draws) <= 18
+
+
+def test_contrast_about_grey_128_by_hand():
+    """DALI's brightness-contrast: brightness x (128 + contrast x (value - 128))."""
+    image = np.full((2, 2, 3), 168, np.uint8)
+    assert recolour(image, Colour(0.5, 1.5, 1, 0, centre=128)).flat[0] == 94
+    assert recolour(image, Colour(0.5, 1.5, 1, 0)).flat[0] == 84

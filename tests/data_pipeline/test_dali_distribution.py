@@ -161,8 +161,9 @@ def test_the_same_draw_colours_alike():
         (1, 1, 1, 0.05),
         (1, 1, 0.5, -0.05),
         (1.1, 1.3, 1.4, 0.04),
+        (1.1, 1.3, 1.4, 0.001, 128.0),
     ):
-        jitter = ColourJitter(*((value, value) for value in values))
+        jitter = ColourJitter(*((value, value) for value in values[:4]), *values[4:])
         pipeline = Pipeline(1, 1, None)
         with pipeline:
             pipeline.set_outputs(recolour_graph(fn.external_source(lambda: [picture], layout="HWC"), jitter))

@@ -118,7 +118,7 @@ def test_nvidias_retinanet_on_one_host_has_no_warm_up(shell):
     ("script", "gpus", "batch"),
     [
         ("ssd_resnet50_4gpu_fp32_65epochs", 4, 32),
-        ("ssd_resnet50_4gpu_amp_65epochs", 4, 64),
+        ("ssd_resnet50_4gpu_amp_65epochs", 4, 32),
         ("ssd_resnet50_8gpu_dali_fp16", 8, 64),
     ],
 )

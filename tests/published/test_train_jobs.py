@@ -80,7 +80,8 @@ def test_slurm_job_repeats_clears_caches_and_mounts(shell):
     mounts = next(word for word in trainings[0] if word.startswith("--container-mounts="))
     assert (
         mounts
-        == f"--container-mounts=/data:/datasets,/logs:/results,/pre:/pretrained,{REPOSITORY}:/workspace/ssd"
+        == "--container-mounts=/data/coco2017:/datasets/coco2017,/logs:/results,/pre:/pretrained,"
+        f"{REPOSITORY}:/workspace/ssd"
     )
     assert trainings[0][-1] == "/workspace/ssd/scripts/train/run_and_time.sh"
     assert "--container-image=img:1" in lines[1] and "--nodes=8" in lines[1]
@@ -90,6 +91,46 @@ def test_slurm_job_repeats_clears_caches_and_mounts(shell):
     assert (
         len(lines) == 2 and lines[1].endswith(str(FOLDER / "run_and_time.sh")) and "container" not in lines[1]
     )
+
+
+def test_slurm_job_describes_tests_and_checks_where_it_is_asked(shell):
+    values = {"DRY_RUN": "1", "NEXP": "2", "CONT": "img:1", "CLEAR_CACHES": "0", "DATESTAMP": "d"}
+    values.update(DESCRIBE="1", NCCL_TEST="1", CHECK_COMPLIANCE="1")
+    done = shell('source "$TRAIN/configs/config_DGXA100_multi_8x8x24x2.sh"; "$TRAIN/run.sub"', **values)
+    lines = [shlex.split(text) for text in done.stdout.splitlines()]
+    assert done.returncode == 0, done.stderr
+    assert lines[2][-2:] == ["gluon-ssd", "doctor"] and "--nodes=1" in lines[2]
+    assert "all_reduce_perf_mpi" in lines[3] and "--ntasks=64" in lines[3]
+    assert [words[-1] for words in lines if "mlperf-check" in words] == [
+        f"/results/ssd_8x8x24_d_{number}" for number in (1, 2)
+    ]
+    done = shell('BENCHMARK=ssd NCCL_TEST=yes "$TRAIN/run.sub" --dry-run')
+    assert (done.returncode, done.stderr) == (2, "error: NCCL_TEST=yes: must be 0 or 1\n")
+
+
+def test_variables_of_the_libraries_reach_the_container(shell):
+    values = {"NCCL_SOCKET_IFNAME": "ib0", "UCX_TLS": "rc", "OMPI_MCA_btl": "^openib", "PASSWORD": "x"}
+    values.update(CONT="img", SBATCH_NETWORK="sharp", DGXNGPU="8", BATCHSIZE="2", LR="1e-4")
+    for job in ("run.sub", "run_with_docker.sh"):
+        text = shell(f'"$TRAIN/{job}" --dry-run', **values).stdout
+        given = {word.removeprefix("--env=") for word in shlex.split(text)}
+        assert {"NCCL_SOCKET_IFNAME=ib0", "UCX_TLS=rc", "OMPI_MCA_btl=^openib"} <= given
+        assert "PASSWORD" not in text
+
+
+def test_data_sets_and_caches_are_found_as_each_readme_has_them(shell, tmp_path):
+    weights = "resnext50_32x4d-7cdf4587.pth"
+    (tmp_path / "images/train/labels").mkdir(parents=True)
+    (tmp_path / "torch/hub/checkpoints").mkdir(parents=True)
+    (tmp_path / "torch/hub/checkpoints" / weights).write_text("")
+    values = {"DATADIR": "images", "TORCH_HOME": "torch", "DGXNGPU": "1", "BATCHSIZE": "2", "LR": "1e-4"}
+    command = shell('"$TRAIN/run_and_time.sh" --dry-run', **values)
+    recipe = recipe_of(translated(split(words(command), "gluon_ssd.main")[1]))
+    assert recipe.data == f"{tmp_path}/images"
+    assert recipe.pretrained_backbone == f"{tmp_path}/torch/hub/checkpoints/{weights}"
+    done = shell('"$TRAIN/run.sub"', SLURM_JOB_ID="1", **{**values, "DATADIR": "torch"})
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"error: DATADIR=torch: no train/labels in {tmp_path}/torch; ")
 
 
 # What a task of the training sees; what clears caches and unpacks images looks at nothing.
@@ -113,7 +154,7 @@ def stand_ins(tmp_path):
         (folder / name).write_text("#!/bin/sh\n")
     for program in folder.iterdir():
         program.chmod(0o755)
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "coco2017" / "annotations").mkdir(parents=True)
     return {
         "PATH": f"{folder}:{os.environ['PATH']}",
         "CONT": "img",
@@ -167,7 +208,7 @@ def test_slurm_runs_a_copy_of_the_job_and_the_original_is_found(shell, tmp_path,
         f'#!/bin/sh\necho "JobId=$3\n   Command={repository}/scripts/train/run.sub --dry-run"\n'
     )
     scontrol.chmod(0o755)
-    done = shell(f"{spool} --dry-run", SLURM_JOB_ID="9", **{**stand_ins, "CONT": ""})
+    done = shell(f"{spool} --dry-run", SLURM_JOB_ID="9", **{**stand_ins, "CONT": "", "BENCHMARK": "ssd"})
     assert (done.returncode, done.stderr) == (0, "")
     assert shlex.split(done.stdout.splitlines()[-1])[-1] == f"{repository}/scripts/train/run_and_time.sh"
 
@@ -180,7 +221,8 @@ def test_docker_job(shell):
     lines = [shlex.split(text) for text in done.stdout.splitlines()]
     start, trainings = lines[0], [words for words in lines if words[:2] == ["docker", "exec"]]
     mounts = [start[number + 1] for number, word in enumerate(start) if word == "--volume"]
-    assert mounts == [f"{REPOSITORY}:/workspace/ssd", "/data:/datasets", "/logs:/results", "/pre:/pretrained"]
+    data = "/data/coco2017:/datasets/coco2017"
+    assert mounts == [f"{REPOSITORY}:/workspace/ssd", data, "/logs:/results", "/pre:/pretrained"]
     assert start[-3:] == ["img:2", "sleep", "infinity"] and "--gpus" in start
     assert len(trainings) == 2 and trainings[0][-1] == "scripts/train/run_and_time.sh"
     given = dict(word[len("--env=") :].split("=", 1) for word in trainings[1] if word.startswith("--env="))
@@ -243,15 +285,18 @@ def test_bind(shell, machine, flags, rank, wanted):
             "--launcher ssh: must be one of horovodrun, mpirun, ",
         ),
         ('BENCHMARK=yolo "$TRAIN/run_and_time.sh" --dry-run', "BENCHMARK=yolo: must be ssd or retinanet"),
-        ('BATCHSIZE=many "$TRAIN/run_and_time.sh"', "BATCHSIZE=many: expected a number from 1"),
+        ('BENCHMARK=ssd BATCHSIZE=many "$TRAIN/run_and_time.sh"', "BATCHSIZE=many: expected a number from 1"),
         ('DGXNNODES=0 "$TRAIN/run.sub"', "NODES (DGXNNODES, PGNNODES)=0: expected a number from 1"),
         ('NEXP=0 "$TRAIN/run_with_docker.sh"', "NEXP=0: expected a number from 1"),
         ('ASYNC_EVAL=yes "$TRAIN/run_and_time.sh"', "ASYNC_EVAL=yes: must be 0 or 1"),
         ('DRY_RUN=yes "$TRAIN/run.sub"', "DRY_RUN=yes: must be 0 or 1"),
         ('GLUON_SSD_SMOKE=yes "$TRAIN/retinanet_1x8x32.sh"', "GLUON_SSD_SMOKE=yes: must be 0 or 1"),
-        ('LAUNCHER=srun "$TRAIN/run_and_time.sh" --gpus 2', "LAUNCHER=srun: must be horovodrun or mpirun"),
-        ('BIND=none "$TRAIN/run_and_time.sh"', "BIND=none: must be off or flags of bind.sh"),
-        ('"$TRAIN/run.sub"', "not in a Slurm job; start it with sbatch -N 1 run.sub"),
+        (
+            'BENCHMARK=ssd LAUNCHER=srun "$TRAIN/run_and_time.sh" --gpus 2',
+            "LAUNCHER=srun: must be horovodrun or mpirun",
+        ),
+        ('BENCHMARK=ssd BIND=none "$TRAIN/run_and_time.sh"', "BIND=none: must be off or flags of bind.sh"),
+        ('BENCHMARK=ssd "$TRAIN/run.sub"', "not in a Slurm job; start it with sbatch -N 1 run.sub"),
         ('"$TRAIN/run_with_docker.sh" --gpu', "unknown argument --gpu (see: run_with_docker.sh --help)"),
         ('"$TRAIN/bind.sh"', "give a command (see: bind.sh --help)"),
         ('"$TRAIN/bind.sh" echo', "no local rank in the environment; start it by horovodrun, mpirun or srun"),

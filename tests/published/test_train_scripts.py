@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dry_run import of_config, recipe_of, split, words
 
-from gluon_ssd.cli.published import translate
+from gluon_ssd.published import translate
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 FOLDER = REPOSITORY / "scripts" / "train"
@@ -61,8 +61,8 @@ PUBLISHED = {
     ),
     "ssd_resnet34_dgxa100_128x8x3x8": (1024, {"batch_size": 3, "bn_group": 8, "input_batch_multiplier": 20}),
     "ssd_resnet50_4gpu_fp32_65epochs": (4, {"precision": "fp32", "batch_size": 32, "warmup_steps": 300}),
-    "ssd_resnet50_4gpu_amp_65epochs": (4, {"precision": "amp", "batch_size": 64, "warmup_steps": 300}),
-    "ssd_resnet50_8gpu_dali_fp16": (8, {"precision": "fp16", "batch_size": 64, "data_pipeline": "dali"}),
+    "ssd_resnet50_4gpu_amp_65epochs": (4, {"precision": "amp", "batch_size": 32, "layout": "NCHW"}),
+    "ssd_resnet50_8gpu_dali_fp16": (8, {"precision": "amp", "batch_size": 64, "data_pipeline": "dali"}),
     "retinanet_1x8x32": (8, {"batch_size": 32, "lr": 0.000085, "warmup_epochs": 0}),
     "retinanet_2x8x16": (16, {"batch_size": 16, "lr": 0.0001, "warmup_epochs": 1}),
     "retinanet_8x8x8": (64, {"batch_size": 8, "lr": 0.0001, "warmup_start": 0.001}),

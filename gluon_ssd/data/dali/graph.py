@@ -103,7 +103,7 @@ def random_crop(boxes: Any, labels: Any, attempts: int, seed: int = -1) -> Any:
 
 
 def _decode(encoded: Any, region: Any, options: DaliOptions) -> Any:
-    """RGB on ``options.device``; a crop is decoded alone, except from the cache, which holds whole images."""
+    """RGB on ``options.device``; a crop is decoded alone, except from the cache and by the hardware."""
     decoder = options.decoder
     settings: dict[str, Any] = {"output_type": types.RGB}
     if decoder == "cpu":
@@ -114,8 +114,9 @@ def _decode(encoded: Any, region: Any, options: DaliOptions) -> Any:
         return image.gpu() if options.device == "gpu" else image
     settings["device"] = "mixed"
     settings["hw_decoder_load"] = options.hw_decoder_load if decoder == "hw" else 0.0
-    if decoder == "cache":
-        cache = {"cache_size": options.cache_mb, "cache_type": "threshold"}
+    if decoder in ("cache", "hw"):
+        # DALI's decoder of parts never uses the hardware decoder, nor a cache.
+        cache = {"cache_size": options.cache_mb, "cache_type": "threshold"} if decoder == "cache" else {}
         image = fn.decoders.image(encoded, **settings, **cache)
         return image if region is None else fn.slice(image, *region)
     if region is None:
@@ -131,9 +132,12 @@ def recolour(image: Any, jitter: ColourJitter, seeds: Sequence[int] = (-1,) * 4)
     """
     brightness, contrast = _uniform(jitter.brightness, seeds[0]), _uniform(jitter.contrast, seeds[1])
     saturation, hue = _uniform(jitter.saturation, seeds[2]), _uniform(jitter.hue, seeds[3]) * 360.0
-    means = fn.reductions.mean(image, axes=[0, 1])
-    luma = fn.reductions.sum(means * types.Constant(LUMA.astype(np.float32)), axes=[0])
-    offset = luma * ((1.0 - contrast) * brightness)
+    if jitter.centre is None:
+        means = fn.reductions.mean(image, axes=[0, 1])
+        centre = fn.reductions.sum(means * types.Constant(LUMA.astype(np.float32)), axes=[0])
+    else:
+        centre = jitter.centre
+    offset = centre * ((1.0 - contrast) * brightness)
     image = fn.hsv(image, hue=hue, saturation=saturation, value=brightness * contrast, dtype=types.FLOAT)
     return fn.cast(image + offset, dtype=types.UINT8)
 

@@ -1,168 +1,13 @@
 """The table of published options: every row, what becomes of it, and what happens to options nobody has."""
 
 import pytest
+from option_rows import ROWS
 
-from gluon_ssd.cli.aliases import ALIASES, SYSTEMS
 from gluon_ssd.cli.main import build_parser
-from gluon_ssd.cli.published import translate
 from gluon_ssd.errors import UserError
+from gluon_ssd.published import OPTIONS, SYSTEMS, translate
 from gluon_ssd.recipe import Recipe
 from gluon_ssd.values import convert_text
-
-# System, options as published, what they are here. Idle options become nothing, and a sentence.
-ROWS = [
-    ("dle", "--epochs 3", "--epochs 3"),
-    ("dle", "--batch-size 64", "--batch-size 64"),
-    ("dle", "--eval-batch-size 16", "--eval-batch-size 16"),
-    ("dle", "--seed 7", "--seed 7"),
-    ("dle", "--learning-rate 2.6e-3", "--lr 2.6e-3"),
-    ("dle", "--momentum 0.8", "--momentum 0.8"),
-    ("dle", "--weight-decay 5e-4", "--weight-decay 5e-4"),
-    ("dle", "--log-interval 5", "--log-every 5"),
-    ("dle", "--amp", "--precision amp"),
-    ("dle", "--no-amp", "--precision fp32"),
-    ("dle", "--data-layout channels_last", "--layout NHWC"),
-    ("dle", "--data-layout channels_first", "--layout NCHW"),
-    ("dle", "--local_rank 0", ""),
-    ("dle", "--data /coco", "--data /coco"),
-    ("dle", "--evaluation 21 31 64", "--eval-epochs 22 32 65"),
-    ("dle", "--multistep 43 54", "--decay-epochs 43 54"),
-    ("dle", "--warmup 300", "--warmup-steps 300"),
-    ("dle", "--backbone resnet18", "--recipe ssd_resnet18/dle"),
-    ("dle", "--backbone resnet34", "--recipe ssd_resnet34_bn/dle"),
-    ("dle", "--backbone resnet101", "--recipe ssd_resnet101/dle"),
-    ("dle", "--backbone-path r50.pth", "--pretrained-backbone r50.pth"),
-    ("dle", "--num-workers 4", "--workers 4"),
-    ("dle", "--fp16", "--precision fp16"),
-    ("dle", "--input_data_type float16", "--precision fp16"),
-    ("dle", "--input_data_type float32", "--precision fp32"),
-    ("dle", "--data_pipeline dali", "--data-pipeline dali"),
-    ("dle", "--data_pipeline no_dali", "--data-pipeline native"),
-    ("dle", "--checkpoint a.ckpt", "--weights a.ckpt"),
-    ("dle", "--modeldir a.ckpt", "--weights a.ckpt"),
-    ("dle", "--save models", "--output models --save-every 1"),
-    ("dle", "--mode training", ""),
-    ("dle", "--mode benchmark-training --benchmark-iterations 5 --benchmark-warmup 2", "--max-steps 7"),
-    ("dle", "--mode benchmark-training", "--max-steps 40 --eval-every 0 --eval-epochs"),
-    ("dle", "--target 0.16", "--target-map 0.16"),
-    ("dle", "--no-cuda", "--device cpu"),
-    ("dle", "--json-summary x.json", ""),
-    ("dle", "--allow-tf32", ""),
-    ("dle", "--no-allow-tf32", ""),
-    ("dle", "--torchvision-weights-version IMAGENET1K_V2", ""),
-    ("ssd_main", "--epochs 80", "--epochs 80"),
-    ("ssd_main", "--batch-size 114", "--batch-size 114"),
-    ("ssd_main", "--eval-batch-size 5", "--eval-batch-size 5"),
-    ("ssd_main", "--seed 1", "--seed 1"),
-    ("ssd_main", "--lr 0.003157", "--lr 0.003157"),
-    ("ssd_main", "--momentum 0.9", "--momentum 0.9"),
-    ("ssd_main", "--weight-decay=1.3e-4", "--weight-decay 1.3e-4"),
-    ("ssd_main", "--log-interval 100", "--log-every 100"),
-    ("ssd_main", "--local_rank 3", ""),
-    ("ssd_main", "--mode train_val", ""),
-    ("ssd_main", "--mode train", "--eval-every 0 --eval-epochs"),
-    ("ssd_main", "--backbone resnet34_mlperf", "--model ssd_resnet34"),
-    ("ssd_main", "--bn-group 8", "--bn-group 8"),
-    ("ssd_main", "--bn-fp16", "--bn-fp16"),
-    ("ssd_main", "--no-fuse-bn-add-relu", ""),
-    ("ssd_main", "--no-fuse-bn-relu", ""),
-    ("ssd_main", "--precision fp16", "--precision fp16"),
-    ("ssd_main", "--fp16-loss-scale 256", "--loss-scale 256"),
-    ("ssd_main", "--dataset coco2017", ""),
-    ("ssd_main", "--synthetic", "--data-pipeline synthetic"),
-    ("ssd_main", "--use-tfrecord --tfrecord-root /tf", "--data /tf"),
-    ("ssd_main", "--use-tfrecord", "--data /datasets/coco2017/tfrecord"),
-    ("ssd_main", "--coco-root /coco", "--data /coco"),
-    ("ssd_main", "--dataset-size 117266", ""),
-    ("ssd_main", "--eval-dataset-size 5000", ""),
-    ("ssd_main", "--input-jpg-decode cache", "--data-pipeline dali --input-jpg-decode cache"),
-    ("ssd_main", "--hw-decoder-load 0.5", "--input-jpg-decode hw --hw-decoder-load 0.5"),
-    ("ssd_main", "--data-shape 300", ""),
-    ("ssd_main", "--data-layout nchw", "--layout NCHW"),
-    ("ssd_main", "--input-batch-multiplier 20", "--data-pipeline dali --input-batch-multiplier 20"),
-    ("ssd_main", "--dali-workers 8", "--data-pipeline dali --dali-workers 8"),
-    ("ssd_main", "--pretrained-backbone r34.pickle", "--pretrained-backbone r34.pickle"),
-    ("ssd_main", "--gradient-predivide-factor 32", ""),
-    ("ssd_main", "--horovod-num-groups 2", "--num-groups 2"),
-    ("ssd_main", "--resume-from a.params", "--weights a.params"),
-    ("ssd_main", "--start-epoch 1", ""),
-    ("ssd_main", "--lr-decay-factor 0.2", "--decay-factor 0.2"),
-    ("ssd_main", "--lr-decay-epochs 48 60", "--decay-epochs 48 60"),
-    ("ssd_main", "--lr-warmup-epochs 0.5", "--warmup-epochs 0.5"),
-    ("ssd_main", "--lr-warmup-factor 2", "--warmup-factor 2"),
-    ("ssd_main", "--save-interval 5", "--save-every 5"),
-    ("ssd_main", "--async-val", "--async-val"),
-    ("ssd_main", "--val-interval 10", "--eval-every 10"),
-    ("ssd_main", "--val-epochs 40 50", "--eval-epochs 40 50"),
-    ("ssd_main", "--val-interval 25 --val-epochs 40 --epochs 60", "--eval-epochs 25 40 50"),
-    ("ssd_main", "--target-map 23", "--target-map 0.23"),
-    ("ssd_main", "--target-map 0.212", "--target-map 0.212"),
-    ("ssd_main", "--cocoapi-threads 4", ""),
-    ("ssd_main", "--nms-valid-thresh 0.01", "--score-threshold 0.01"),
-    ("ssd_main", "--nms-overlap-thresh 0.45", "--iou-threshold 0.45"),
-    ("ssd_main", "--nms-topk 200", ""),
-    ("ssd_main", "--post-nms 100", "--max-detections 100"),
-    ("ssd_main", "--post-nms -1", "--max-detections 1000"),
-    ("ssd_main", "--bulk-last-wgrad", ""),
-    ("ssd_main", "--results /results", "--output /results"),
-    ("ssd_main", "--log-level INFO", ""),
-    ("ssd_main", "--log-local-ranks 0 1", ""),
-    ("ssd_main", "--profile-no-horovod", ""),
-    ("ssd_main", "--profile-start 3", ""),
-    ("ssd_main", "--profile-stop 9", "--max-steps 9"),
-    ("ssd_main", "--test-initialization", ""),
-    ("ssd_main", "--test-anchors", ""),
-    ("retinanet", "--epochs 8", "--epochs 8"),
-    ("retinanet", "--batch-size 32", "--batch-size 32"),
-    ("retinanet", "-e 16", "--eval-batch-size 16"),
-    ("retinanet", "--seed 2", "--seed 2"),
-    ("retinanet", "--lr 0.000085", "--lr 0.000085"),
-    ("retinanet", "--amp", "--precision amp"),
-    ("retinanet", "--no-amp", "--precision fp32"),
-    ("retinanet", "--data-layout channels_first", "--layout NCHW"),
-    ("retinanet", "--local-rank 0", ""),
-    ("retinanet", "--syn-dataset", "--data-pipeline synthetic"),
-    ("retinanet", "--dataset-path /oi", "--data /oi"),
-    ("retinanet", "--dataset openimages-mlperf", ""),
-    ("retinanet", "--backbone resnet50", "--recipe retinanet_resnet50/torchvision"),
-    ("retinanet", "--trainable-backbone-layers 3", "--trainable-layers 3"),
-    ("retinanet", "--image-size 640 800", "--input-size 640 800"),
-    ("retinanet", "--data-augmentation hflip", "--augment flip"),
-    ("retinanet", "--print-freq 20", "--log-every 20"),
-    ("retinanet", "--output-dir /results", "--output /results"),
-    ("retinanet", "--target-map 0.34", "--target-map 0.34"),
-    ("retinanet", "--resume a.ckpt", "--weights a.ckpt"),
-    ("retinanet", "--warmup-epochs 1", "--warmup-epochs 1"),
-    ("retinanet", "--warmup-factor 1e-3", "--warmup-start 1e-3"),
-    ("retinanet", "--workers 32", "--workers 32"),
-    ("retinanet", "--device cuda", "--device gpu"),
-    ("retinanet", "--async-coco", "--async-val"),
-    ("retinanet", "--fp16-allreduce", "--compression fp16"),
-    ("retinanet", "--dali", "--data-pipeline dali"),
-    ("retinanet", "--dali-cpu-decode", "--data-pipeline dali --input-jpg-decode cpu"),
-    ("retinanet", "--dali-decoder-hw-load=0.99", "--input-jpg-decode hw --hw-decoder-load 0.99"),
-    ("retinanet", "--dali-input-batch-multiplier=16", "--input-batch-multiplier 16"),
-    *[
-        ("retinanet", option, "")
-        for option in (
-            "--dali-eval",
-            "--dali-matched-idxs",
-            "--pretrained",
-            "--coco-threads 28",
-            "--eval-print-freq 5",
-            "--frozen-bn-opt",
-            "--master-weights",
-            "--apex-adam",
-            "--apex-backbone-fusion",
-            "--reg-head-pad",
-            "--cuda-graphs",
-            "--jit",
-            "--disable-ddp-broadcast-buffers",
-            "--world-size 8",
-        )
-    ],
-]
-
 
 # Values for recipe keys that do not take 1.
 EXAMPLES = {"momentum": "0.9", "score_threshold": "0.1", "input_size": "64"}
@@ -190,7 +35,7 @@ def test_row(system, published, ours):
         assert contains(result.arguments, ours), result.line
     else:
         assert result.arguments == plain.arguments
-        mode = published.startswith("--mode")
+        mode = published.startswith(("--mode ", "--iterations"))
         assert len(result.notes) == (0 if mode else 1), result.notes
         assert mode or result.notes[0].startswith(published.split()[0] + ": not needed; ")
 
@@ -199,19 +44,18 @@ def test_every_option_of_the_table_has_a_row_here():
     tested = {(system, text.split("=")[0]) for system, published, _ in ROWS for text in published.split()}
     # Evaluation is tested below.
     tested.add(("retinanet", "--test-only"))
-    for row in ALIASES:
-        for system in row.systems:
-            assert any((system, name) in tested for name in row.names), (system, row.names)
+    for row in OPTIONS:
+        assert tested & {(system, name) for system in row.systems for name in row.names}, row.names
 
 
 @pytest.mark.parametrize("system", [item.name for item in SYSTEMS])
 def test_names_of_an_option_are_unique_and_mean_the_same(system):
-    rows = [row for row in ALIASES if system in row.systems]
+    rows = [row for row in OPTIONS if system in row.systems]
     names = [name for row in rows for name in row.names]
     assert len(names) == len(set(names))
     for row in rows:
         value = next(iter(dict(row.values)), EXAMPLES.get(row.target, "1"))
-        values = [value] * (1 if row.arity == "*" else int(row.arity))
+        values = [value] * (1 if row.arity in ("*", "?") else int(row.arity))
         if row.target != "@mode":
             lines = {translate([name, *values], system).line for name in row.names}
             assert len(lines) == 1, lines
@@ -219,7 +63,7 @@ def test_names_of_an_option_are_unique_and_mean_the_same(system):
 
 def test_targets_are_recipe_keys_and_constants_fit_them():
     types = Recipe.__dataclass_fields__
-    for row in ALIASES:
+    for row in OPTIONS:
         assert bool(row.why) == (row.target in ("", "@nothing")), row
         if row.target and not row.target.startswith("@"):
             item = types[row.target]
@@ -232,7 +76,9 @@ def test_targets_are_recipe_keys_and_constants_fit_them():
 @pytest.mark.parametrize(
     ("published", "system"),
     [
-        ("--warmup 300 --bs 64 --fp16 --data /coco/", "dle"),
+        ("--warmup 300 --bs 64 --fp16 --data /coco/", "dali"),
+        ("--warmup 300 --bs 64 --data /coco/", "dle"),
+        ("--bs 32 --warmup 300 --data /c --iterations -1 --pyamp --json-summary t.json", "sample"),
         ("--epochs 3 --batch-size 8 --seed 1", "dle"),
         ("--data-layout channels_last --batch-size 8", "dle"),
         ("--data-layout NHWC --batch-size 8", "ssd_main"),
@@ -241,7 +87,7 @@ def test_targets_are_recipe_keys_and_constants_fit_them():
         ("--coco-root /c --max-steps 3 --model ssd_tiny", "ssd_main"),
         ("--lr 0.0001 --output-dir=/results --dataset-path /oi", "retinanet"),
         ("--jit --apex-adam --dali --lr 0.0001", "retinanet"),
-        ("--modeldir /model/x.pt --input_data_type float16 --bs 64 --mode evaluation", "dle"),
+        ("--modeldir /model/x.pt --input_data_type float16 --bs 64 --mode evaluation", "sample"),
     ],
 )
 def test_options_tell_the_system(published, system):
@@ -250,14 +96,28 @@ def test_options_tell_the_system(published, system):
 
 def test_defaults_are_those_of_the_system():
     assert translate(["--data", "/coco"]).line == (
-        "gluon-ssd train --recipe ssd_resnet50/dle --data /coco --warmup-steps 0"
+        "gluon-ssd train --recipe ssd_resnet50/dle --precision amp --layout NHWC --dynamic-loss-scale "
+        "--data /coco --warmup-steps 0"
+    )
+    assert translate(["--no-amp", "--data", "/coco"]).line == (
+        "gluon-ssd train --recipe ssd_resnet50/dle --precision fp32 --layout NHWC --data /coco "
+        "--warmup-steps 0"
     )
     assert translate(["--coco-root", "/coco"]).line == (
-        "gluon-ssd train --recipe ssd_resnet34/mlperf_fp16 --data /coco"
+        "gluon-ssd train --recipe ssd_resnet34/mlperf_fp16 --data /coco --colour dali --eval-every 5 "
+        "--nms-candidates 200"
     )
-    assert translate([], "ssd_main").line.endswith("--data /datasets/coco2017")
+    assert translate([], "dali").line == (
+        "gluon-ssd train --recipe ssd_resnet50/dle --precision amp --dynamic-loss-scale --colour dali "
+        "--data-pipeline dali --warmup-steps 0 --eval-epochs 4 22 32 38 43 49 54 60 65"
+    )
+    assert translate([], "sample").line == (
+        "gluon-ssd train --recipe ssd_resnet50/dle --warmup-steps 0 --eval-epochs"
+    )
+    assert " --data /datasets/coco2017 " in translate([], "ssd_main").line
     assert translate(["--dataset-path", "/oi"]).line == (
-        "gluon-ssd train --recipe retinanet_resnext50_32x4d/mlperf --precision amp --layout NHWC --data /oi"
+        "gluon-ssd train --recipe retinanet_resnext50_32x4d/mlperf --precision amp --layout NHWC "
+        "--dynamic-loss-scale --data /oi"
     )
 
 
@@ -304,10 +164,24 @@ def test_an_evaluation_in_mixed_precision_computes_as_trained():
     assert result.line == "gluon-ssd val a --data /oi --max-detections 300" and result.notes == ()
 
 
+def test_a_benchmark_of_inference_is_an_evaluation_of_made_up_images():
+    line = "--backbone resnet50 --mode benchmark-inference --bs 64 --data /c --benchmark-iterations 5"
+    result = translate([*line.split(), "--checkpoint", "a"], "dle")
+    assert result.line == "gluon-ssd val a --batch-size 64 --limit 1600 --data-pipeline synthetic"
+    parsed(result.arguments)
+
+
+def test_an_evaluation_of_some_batches():
+    line = "--test-only --resume a --dataset-path /d -e 4 --max-eval-iters-per-epoch 5"
+    result = translate(line.split())
+    assert result.line == "gluon-ssd val a --batch-size 4 --data /d --limit 20 --max-detections 300"
+    assert result.notes == ()
+
+
 def test_an_evaluation_reads_tfrecords():
     published = "--mode val --resume-from a --use-tfrecord --tfrecord-root /tf"
     result = translate(published.split())
-    assert result.line == "gluon-ssd val a --data /tf" and result.notes == ()
+    assert result.line == "gluon-ssd val a --data /tf --nms-candidates 200" and result.notes == ()
 
 
 def test_steps_of_a_benchmark_without_one_are_said_to_be_idle():
@@ -318,7 +192,7 @@ def test_steps_of_a_benchmark_without_one_are_said_to_be_idle():
 def test_a_checkpoint_in_training_says_what_it_does_not_do():
     (note,) = translate(["--checkpoint", "a.ckpt"], "dle").notes
     assert note.startswith("--checkpoint: training starts from its weights; ") and "--resume" in note
-    (note,) = translate(["--checkpoint", "a", "--modeldir", "b", "--mode", "evaluation"], "dle").notes
+    (note,) = translate(["--checkpoint", "a", "--modeldir", "b", "--mode", "evaluation"], "sample").notes
     assert note == "--modeldir: not needed beside --checkpoint"
 
 
@@ -337,19 +211,22 @@ def test_a_checkpoint_in_training_says_what_it_does_not_do():
         ("--warmup", "argument --warmup: expected one argument"),
         ("--data_pipeline tf", "--data_pipeline: must be one of dali, no_dali, got 'tf'"),
         ("--coco-root /c --target-map x", "--target-map: expected a number, got 'x'"),
-        ("--coco-root /c --start-epoch 9", "--start-epoch: must be one of 1, got '9'"),
+        ("--coco-root /c --start-epoch 0", "--start-epoch: must be at least 1, got 0"),
         ("--coco-root /c --data-shape 512", "--data-shape: must be one of 300, got '512'"),
         (
             "--mode evaluation --data /c",
             "an evaluation needs a checkpoint: --checkpoint FILE (or a run folder)",
         ),
         (
-            "--mode benchmark-inference",
-            "--mode benchmark-inference: not done here; see benchmarks/inference.py",
+            "--mode benchmark-inference --bs 64",
+            "an evaluation needs a checkpoint: --checkpoint FILE (or a run folder)",
         ),
         ("--system ssd_man --lr 3", "unknown system 'ssd_man'; did you mean ssd_main?"),
         ("--lr 3 --system", "--system: expected a name"),
         ("--data /c stray", "unknown argument 'stray'"),
+        ("--jit --max-iters-per-epoch x", "--max-iters-per-epoch: expected a number, got 'x'"),
+        ("--pyamp --start_eval_at x", "--start_eval_at: expected an integer, got 'x'"),
+        ("--jit --syn-dataset 3", "--syn-dataset: must be one of 0, 1, 2, got '3'"),
     ],
 )
 def test_mistakes_are_one_line(published, message, capsys):
@@ -363,10 +240,11 @@ def test_mistakes_are_one_line(published, message, capsys):
 def test_dry_run_prints_the_line_and_the_notes(capsys):
     from gluon_ssd.main import main
 
-    assert main(["--dry-run", "--bs", "64", "--data", "/my data", "--local_rank", "1"]) == 0
+    assert main(["--dry-run", "--bs", "64", "--no-amp", "--data", "/my data", "--local_rank", "1"]) == 0
     out, err = capsys.readouterr()
     assert out == (
-        "gluon-ssd train --recipe ssd_resnet50/dle --data '/my data' --batch-size 64 --warmup-steps 0\n"
+        "gluon-ssd train --recipe ssd_resnet50/dle --precision fp32 --layout NHWC --data '/my data' "
+        "--batch-size 64 --warmup-steps 0\n"
     )
     assert err == "--local_rank: not needed; Horovod knows the rank\n"
 
