@@ -20,8 +20,8 @@ REPOSITORY = TESTS.parent
 COMPUTING = {
     "gluon_ssd": "losses nn ops postprocess predict pretrained selfcheck",
     "gluon_ssd.convert": "state",
-    "gluon_ssd.engine": "build device distributed evaluate fused horovod_check lines loss_scale pace ranks "
-    "run_folder scorer setup start step stop_signals stored_recipe train",
+    "gluon_ssd.engine": "adam build device distributed evaluate fused horovod_check lines loss_scale pace "
+    "profiler ranks run_folder scorer setup start step stop_signals stored_recipe train",
     "gluon_ssd.model_zoo": "base classifier gluoncv_backbone profile resnet retinanet ssd transfer",
     "gluon_ssd.report": "cards",
 }

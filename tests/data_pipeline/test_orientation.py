@@ -179,8 +179,8 @@ def test_what_was_assumed_is_said(cli, tmp_path, monkeypatch):
     )
     report = cli("check", "set", "--model", "ssd_tiny", "--output", "one").out
     assert (
-        "warning: train: 1 images whose EXIF orientation their size does not show: p.jpg: orientation 3"
-        in report
+        "warning: train: 1 images whose EXIF orientation their size does not show: "
+        "set/train/p.jpg: orientation 3" in report
     )
     report = cli("check", "set", "--model", "ssd_tiny", "--output", "two", "--orientation", "stored").out
     assert "note: train: 1 images with an EXIF orientation" in report
