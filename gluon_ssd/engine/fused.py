@@ -17,7 +17,7 @@ def fused_copy(net: Any) -> Any:
     trains nor follows later changes of its parameters. Outputs agree to rounding.
     """
     copy = get_model(net.model_name, net.classes, ctx=mx.cpu(), **net.options)
-    copy.preprocess = net.preprocess
+    copy.preprocess, copy.category_ids = net.preprocess, net.category_ids
     parameters = copy.collect_params()
     for name, parameter in net.collect_params().items():
         assign(parameters[name], parameter.data().asnumpy())

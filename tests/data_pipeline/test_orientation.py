@@ -179,13 +179,14 @@ def test_what_was_assumed_is_said(cli, tmp_path, monkeypatch):
     )
     report = cli("check", "set", "--model", "ssd_tiny", "--output", "one").out
     assert (
-        "warning: train: 1 images whose EXIF orientation their size does not show: p.jpg: orientation 3"
-        in report
+        "warning: train: 1 images whose EXIF orientation their size does not show: "
+        "set/train/p.jpg: orientation 3" in report
     )
     report = cli("check", "set", "--model", "ssd_tiny", "--output", "two", "--orientation", "stored").out
     assert "note: train: 1 images with an EXIF orientation" in report
     found = json.loads((tmp_path / "two" / "findings.json").read_text())["findings"]
-    assert ["p.jpg: orientation 3, boxes taken for the stored picture"] in [row["items"] for row in found]
+    told = "set/train/p.jpg: orientation 3, boxes taken for the stored picture"
+    assert [told] in [row["items"] for row in found]
     orientation.say_assumed.cache_clear()
     with pytest.warns(UserWarning, match="their boxes are taken to be for the upright picture"):
         open_dataset(tmp_path / "set", "train").records[0].pixels()
