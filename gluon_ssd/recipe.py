@@ -46,7 +46,9 @@ class Recipe:
     bn_fp16: bool = _key(False, "model", "with fp16: half scales and shifts of norms, too")
     layout: str = _key("NCHW", "model", "NHWC is for tensor cores", choices=("NCHW", "NHWC"))
     loss_scale: float = _key(128.0, "model", "what float16 gradients are scaled by", above=0)
-    dynamic_loss_scale: bool = _key(False, "model", "halve the scale on overflow, double it in good times")
+    dynamic_loss_scale: bool = _key(
+        False, "model", "halve the scale on overflow, double it after 2,000 steps without"
+    )
     freeze: tuple[int, ...] = _key((), "model", "stages of the backbone not to train; 0 is the stem", low=0)
     input_size: tuple[int, ...] | None = _key(None, "model", "RetinaNet: height and width", low=32)
     trainable_layers: int | None = _key(None, "model", "RetinaNet: stages that train", low=0, high=5)

@@ -214,3 +214,7 @@ def test_resume_refuses_a_run_of_another_model(cli, tmp_path):
     make_run(tmp_path / "mine")
     with pytest.raises(UserError, match="^mine: holds a run of ssd_tiny, not of ssd_resnet34"):
         resolve_recipe("ssd_resnet34/smoke", {"resume": True, "output": "mine"})
+
+
+def test_no_default_is_shown_where_there_is_none(cli):
+    assert "(default: )" not in " ".join(cli("train", "--help").out.split())

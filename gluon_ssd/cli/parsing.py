@@ -104,7 +104,7 @@ def add_recipe_flags(parser: argparse.ArgumentParser, names: Sequence[str] | Non
 
 def _help(item: Any) -> str:
     text = item.metadata["help"].replace("%", "%%")
-    if item.default is None or item.type == "bool":
+    if item.default in (None, ()) or item.type == "bool":
         return text
     default = " ".join(map(str, item.default)) if isinstance(item.default, tuple) else item.default
     return f"{text} (default: {default})"
