@@ -16,8 +16,9 @@ import itertools
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Callable
 
 sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np

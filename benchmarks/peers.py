@@ -6,7 +6,8 @@ import statistics
 import subprocess
 import sys
 import time
-from typing import Callable, Sequence
+from collections.abc import Sequence
+from typing import Callable
 
 
 def serve(work: Callable[[], None], warmup: int = 2) -> None:

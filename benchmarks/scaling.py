@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Sequence
 
 sys.path.insert(0, str(Path(__file__).parent))
 from scaling_logs import LOGS, Log

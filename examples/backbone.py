@@ -10,7 +10,8 @@ torchvision's vgg16_bn.
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from mxnet.gluon import nn
 

@@ -11,8 +11,9 @@ norms of each level's own stand for the group norms of the heads.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Sequence
+from typing import Any
 
 import numpy as np
 from mxnet import init

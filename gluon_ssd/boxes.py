@@ -10,7 +10,8 @@ adds one to a width. Arrays are (..., 4) floating point and keep their dtype.
 from __future__ import annotations
 
 import math
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 import builtins
 import importlib
 import sys
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType, SimpleNamespace
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable
 
 PACKAGE = "mxnet"
 

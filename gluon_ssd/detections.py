@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple, Sequence, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from PIL import Image, ImageShow

@@ -10,9 +10,9 @@ import importlib.util
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Iterable
 
 from .machine import cores
 from .platforms import NEWEST_PYTHON, OLDEST_PYTHON, has_mxnet, mxnet_advice

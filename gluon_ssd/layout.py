@@ -5,7 +5,8 @@ Nothing here needs MXNet, since reading and converting files does without.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 _AXES = {"NHWC": (0, 2, 3, 1), "NCHW": (0, 3, 1, 2)}
 # NVIDIA's NHWC training pads images from 3 channels to 4, and the prediction layers to multiples of 8.

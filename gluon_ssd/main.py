@@ -7,7 +7,7 @@ It understands the options of DeepLearningExamples, of DALI's example and the SS
 from __future__ import annotations
 
 import sys
-from typing import Sequence
+from collections.abc import Sequence
 
 from .cli.main import main as gluon_ssd
 from .errors import UserError

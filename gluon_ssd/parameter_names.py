@@ -7,7 +7,8 @@ and paths of attributes (``predictors.0.conv.weight``, from ``save_parameters``)
 from __future__ import annotations
 
 import re
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from .errors import UserError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from typing import Sequence
+from collections.abc import Sequence
 
 # The wheels on PyPI: machines by system, both as the module `platform` calls them.
 WHEELS = {"Linux": ("x86_64", "aarch64"), "Darwin": ("x86_64",)}

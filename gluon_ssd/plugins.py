@@ -7,8 +7,8 @@ import importlib.util
 import os
 import sys
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 from .errors import UserError, import_problem
 

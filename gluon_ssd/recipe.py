@@ -7,9 +7,10 @@ win: defaults, recipe file, command line. What does not fit is a :class:`UserErr
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import yaml
 

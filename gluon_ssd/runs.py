@@ -9,8 +9,9 @@ import re
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, Mapping
+from typing import IO, Any
 
 from .errors import UserError
 from .files import make_folder, unwritable

@@ -7,7 +7,7 @@ import errno
 import io
 import os
 import sys
-from typing import Sequence
+from collections.abc import Sequence
 
 from ..errors import Interrupted, UserError, import_problem, nearest
 from ..launch import detect

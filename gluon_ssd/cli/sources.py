@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Iterable, NamedTuple, Sequence
+from typing import NamedTuple
 
 from ..errors import UserError
 

@@ -6,7 +6,7 @@ Inside a stage convolutions are counted in order; a first block's shortcut comes
 from __future__ import annotations
 
 import re
-from typing import Mapping
+from collections.abc import Mapping
 
 import numpy as np
 

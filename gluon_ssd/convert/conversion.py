@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 
@@ -236,7 +237,7 @@ def recognise(source: Source) -> str:
     return max(fits, key=lambda name: fits[name])
 
 
-Shapes = Dict[str, Tuple[int, ...]]
+Shapes = dict[str, tuple[int, ...]]
 
 
 def _shapes(net: Any, source: Source) -> tuple[Shapes, Shapes]:

@@ -8,7 +8,8 @@ the ``allowed`` table return.
 from __future__ import annotations
 
 import pickletools
-from typing import Any, Callable, Mapping
+from collections.abc import Mapping
+from typing import Any, Callable
 
 Allowed = Mapping[str, Any]
 

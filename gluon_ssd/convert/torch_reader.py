@@ -6,9 +6,10 @@ import io
 import mmap
 import struct
 import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Iterator, Mapping
+from typing import Any, BinaryIO, Callable
 
 import numpy as np
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Iterable, Mapping
 
 import numpy as np
 

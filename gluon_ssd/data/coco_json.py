@@ -9,14 +9,14 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable
 
 import numpy as np
 
 from gluon_ssd.data.choices import ORIENTATIONS
 from gluon_ssd.errors import UserError
 
-Row = Dict[str, Any]
+Row = dict[str, Any]
 # What is taken otherwise than it stands in a file, as it is told.
 ROTATED = "rotated boxes, of which the enclosing upright box is kept"
 IGNORED = "objects marked ignore, taken as crowd regions: training and evaluation ignore them"

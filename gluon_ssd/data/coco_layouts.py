@@ -10,8 +10,9 @@ from __future__ import annotations
 import mmap
 import os
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Iterable, NamedTuple, Sequence
+from typing import NamedTuple
 
 from gluon_ssd.data.finder import Finder
 from gluon_ssd.data.images import is_image_name

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Tuple
-
 import numpy as np
 
 # Least IoU between the crop and every object; None takes the whole image, -inf any crop.
@@ -12,7 +10,7 @@ ATTEMPTS = 50
 MIN_SIDE = 0.3
 MAX_ASPECT = 2.0
 
-Frame = Tuple[int, int, int, int]
+Frame = tuple[int, int, int, int]
 
 
 def random_crop(

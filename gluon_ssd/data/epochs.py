@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any, Callable, Iterator, Sequence, TypeVar
+from typing import Any, Callable, TypeVar
 
 import numpy as np
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Iterable
 from urllib.parse import unquote
 
 from gluon_ssd.data.images import is_image_name

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 from gluon_ssd.data.coco_json import CocoFile
 from gluon_ssd.data.finder import common_parts, plain_parts

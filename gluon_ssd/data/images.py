@@ -203,7 +203,7 @@ def _decode_by_pillow(data: bytes) -> np.ndarray | None:
         return None
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _know_heic() -> bool:
     """Let Pillow read HEIC where ``pillow-heif`` is installed; say whether it does."""
     try:
@@ -214,7 +214,7 @@ def _know_heic() -> bool:
     return True
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def image_suffixes() -> frozenset[str]:
     """Return the suffixes of the files that can be decoded here, in lower case."""
     from PIL import features

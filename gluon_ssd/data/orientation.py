@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import functools
 import warnings
-from typing import Tuple
 
 import numpy as np
 
 from gluon_ssd.data.header import Header
 
-Size = Tuple[int, int]
+Size = tuple[int, int]
 # Orientations that exchange width and height.
 _SIDEWAYS = (5, 6, 7, 8)
 
@@ -46,7 +45,7 @@ def turn_for(header: Header, declared: Size | None, orientation: str = "auto") -
     return 1 if orientation == "stored" else header.orientation
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def say_assumed() -> None:
     """Warn, once in a process, that the size of a picture did not tell its frame."""
     warnings.warn(

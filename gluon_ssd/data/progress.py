@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Collection, Iterator, Protocol, TypeVar
+from collections.abc import Collection, Iterator
+from typing import Protocol, TypeVar
 
 _Item = TypeVar("_Item")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import warnings
-from typing import Callable, NamedTuple, Protocol, Sequence
+from collections.abc import Sequence
+from typing import Callable, NamedTuple, Protocol
 
 import numpy as np
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import colorsys
 from dataclasses import dataclass
-from typing import Callable, List
+from typing import Callable
 
 import cv2
 import numpy as np
 
-Outline = List[np.ndarray]
+Outline = list[np.ndarray]
 SUPERSAMPLE = 4
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Callable, Tuple
+from typing import Callable
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from gluon_ssd.data.images import choose_reduction, is_jpeg, resize_image
 from gluon_ssd.data.preprocess import Preprocess
 from gluon_ssd.data.records import Record
 
-Objects = Tuple[np.ndarray, np.ndarray]
+Objects = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)

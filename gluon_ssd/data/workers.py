@@ -8,8 +8,9 @@ import itertools
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from typing import Any, Callable, Iterator, Protocol
+from typing import Any, Callable, Protocol
 
 _NAME = "gluon_ssd-loader"
 _CLOSED = "the loader was closed while it was being read"

@@ -6,9 +6,10 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Mapping
+from typing import IO
 
 from ..files import unwritable
 from ..machine import in_notebook

@@ -8,7 +8,8 @@ import importlib
 import os
 import pickle
 import socket
-from typing import Any, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, Callable
 
 import mxnet as mx
 import numpy as np

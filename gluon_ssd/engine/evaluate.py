@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Mapping, Tuple
+from typing import Any, Callable
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from .device import images_on, target_of
 from .distributed import World, connect
 from .stored_recipe import find_data
 
-Found = Dict[int, Tuple[np.ndarray, np.ndarray, np.ndarray]]
+Found = dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]
 ALONE = World()
 
 _PRECISIONS: dict[str, dict[str, Any]] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Sequence
 from statistics import median
-from typing import Sequence
 
 import mxnet as mx
 

@@ -7,9 +7,10 @@ folder, as far away from it as it was then. The second is tried where nothing is
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any
 
 from ..data.coco import named_path
 from ..errors import UserError

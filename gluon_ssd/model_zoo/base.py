@@ -6,9 +6,10 @@ that `register_model` puts into the zoo. Nothing else in the library asks which 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Dict, Iterable, Mapping, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 from mxnet import nd
@@ -24,7 +25,7 @@ from .registry import model_outline, model_row
 from .transfer import fitting
 
 # By name of a parameter whose rows belong to classes: our rows, where they come from, rows of the source.
-HeadRows = Dict[str, Tuple[np.ndarray, np.ndarray, int]]
+HeadRows = dict[str, tuple[np.ndarray, np.ndarray, int]]
 
 
 class Backbone(HybridBlock):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import index
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING
 
 from ..anchors import RetinaAnchors
 from ..data.coco_names import COCO_CLASSES

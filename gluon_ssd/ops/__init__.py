@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import mxnet as mx
 
@@ -13,7 +13,7 @@ from .stock import LOW_PRECISION, StockOps
 __all__ = ["LOW_PRECISION", "EmulatedOps", "Features", "NvidiaOps", "StockOps", "detect", "report", "select"]
 
 
-@lru_cache(maxsize=None)
+@cache
 def select(device: str) -> StockOps:
     """The operators for a network on ``device``, ``cpu`` or ``gpu``: the one place where they are chosen."""
     if device == "cpu":

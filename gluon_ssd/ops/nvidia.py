@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any
 
 import mxnet as mx
 

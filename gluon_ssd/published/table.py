@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Tuple
+from typing import Any, Callable
 
-Pairs = Tuple[Tuple[str, str], ...]
+Pairs = tuple[tuple[str, str], ...]
 # The largest seed that a recipe takes, plus 1; published ones go up to 2**32 - 1.
 SEEDS = 2**31
 

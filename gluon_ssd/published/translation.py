@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Iterable, Sequence
+from typing import Any
 
 from ..cli.parsing import Parser, example
 from ..errors import UserError, unknown

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from ..data.check.anchors import MATCHING_IOU
 from ..data.check.dataset import DatasetCheck, SplitCheck

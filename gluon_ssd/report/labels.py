@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple, Sequence, Tuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-Colour = Tuple[int, int, int]
-Rectangle = Tuple[int, int, int, int]
+Colour = tuple[int, int, int]
+Rectangle = tuple[int, int, int, int]
 
 _DARK, _LIGHT = (17, 17, 17), (255, 255, 255)
 _SMALLEST_FONT = 8

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import csv
 import warnings
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Sequence, Union
+from typing import Any, Union
 
 import numpy as np
 

@@ -7,11 +7,12 @@ import io
 import os
 import stat
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Iterator, Sequence, Union
+from typing import Any, BinaryIO, Callable, Union
 
 from gluon_ssd.data.header import JPEG, PNG, Header, read_header
 from gluon_ssd.data.images import decode_image, is_complete

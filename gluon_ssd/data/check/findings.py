@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Iterable
 
 # An error stops a training or spoils it; a warning makes it worse or its score less true; a note is neither.
 ERROR, WARNING, NOTE = LEVELS = ("error", "warning", "note")

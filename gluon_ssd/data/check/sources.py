@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Mapping, Sequence, Tuple
 
 from gluon_ssd.data.check.annotations import read_tolerantly
 from gluon_ssd.data.check.dataset import Source
@@ -14,7 +14,7 @@ from gluon_ssd.data.record_files.manifest import holds_records, manifest_path, r
 from gluon_ssd.errors import UserError
 
 # Annotation file and image folder, None where they are found by themselves.
-Given = Tuple["str | None", "str | None"]
+Given = tuple["str | None", "str | None"]
 _NONE = (None, None)
 
 

@@ -6,10 +6,11 @@ import contextlib
 import http.client
 import os
 import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
-from typing import Callable, Iterator, Sequence
+from typing import Callable
 from urllib.parse import quote, urlsplit
 
 from ...errors import UserError

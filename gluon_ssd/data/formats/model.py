@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
 
 from ..coco_json import CROWD, DIFFICULT_KEPT, IGNORED, NO_SIZE, OCCLUDED, RESPELLED, ROTATED
 from ..progress import Progress, Silent

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Container, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Container, Iterator, NamedTuple
+from typing import NamedTuple
 
 from ...errors import UserError
 from ..progress import counted

@@ -6,7 +6,7 @@ import importlib
 import os
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Type, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ...errors import UserError, unknown
 from ..images import is_image_name
@@ -54,7 +54,7 @@ class Format:
 
 
 _FORMATS: dict[str, Format] = {}
-_Class = TypeVar("_Class", bound=Type[Format])
+_Class = TypeVar("_Class", bound=type[Format])
 
 
 def register_format(cls: _Class) -> _Class:

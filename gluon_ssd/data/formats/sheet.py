@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Iterable, Sequence
 
 from ..images import file_header
 from ..orientation import is_ambiguous, turn_for, turned_box, upright_size

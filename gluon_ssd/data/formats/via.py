@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any
 
 from ...errors import UserError
 from ..coco_json import load_json, parse_json
@@ -25,7 +26,7 @@ _CLASS_KEYS = ("class", "label", "name", "type", "category", "object", "object_n
 # A folder with more files has one for each image, which VIA never writes.
 _LOOKED_AT = 50
 _COLUMNS = {"filename", "region_shape_attributes", "region_attributes"}
-Region = Tuple[str, Dict[str, Any], Dict[str, Any]]
+Region = tuple[str, dict[str, Any], dict[str, Any]]
 
 
 @register_format

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 from ...errors import UserError
 from ..splits import SPLITS, first_of_each, folder_called, split_folders, split_of

@@ -6,7 +6,8 @@ This source gives records of any kind, in any order, with the boxes that the nat
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 from gluon_ssd.data.coco import CocoDataset
 from gluon_ssd.data.record_files.manifest import read_manifest

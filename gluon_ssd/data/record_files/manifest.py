@@ -12,9 +12,10 @@ import hashlib
 import json
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Callable
 
 from gluon_ssd.data.coco_json import CocoFile, parse_coco, parse_json
 from gluon_ssd.data.record_files.framing import recordio_payload, tfrecord_payload

@@ -8,8 +8,9 @@ import os
 import re
 import shutil
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, Callable
 
 from gluon_ssd.data.coco import CocoDataset
 from gluon_ssd.data.images import PathLike, as_path

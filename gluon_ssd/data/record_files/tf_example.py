@@ -7,7 +7,8 @@ and feature.proto). So little is written in the wire format directly; reading it
 from __future__ import annotations
 
 import struct
-from typing import Mapping, Sequence, Union
+from collections.abc import Mapping, Sequence
+from typing import Union
 
 Feature = Union[Sequence[bytes], Sequence[float], Sequence[int]]
 

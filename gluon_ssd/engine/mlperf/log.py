@@ -11,8 +11,9 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from ...errors import UserError
 from ...files import unwritable
