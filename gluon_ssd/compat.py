@@ -1,10 +1,10 @@
 """MXNet 1.9.1 on today's Python and NumPy.
 
 MXNet's Python files were written for NumPy below 1.24 and for Pythons that still had ``distutils``. `install`
-puts a finder into the import system that loads the modules of MXNet, and no others, with an ``import``
-statement of their own: where they import ``numpy`` they get a `_NumPy`, which has everything that the real
-module has and, in addition, the names in `SUBSTITUTES`; where they import ``distutils.version`` they get
-`_version_module`. The user's ``numpy`` is not changed, and other packages see nothing of this.
+puts a finder into the import system that loads the modules of MXNet and GluonCV, and no others, with an
+``import`` statement of their own: where they import ``numpy`` they get a `_NumPy`, which has everything that
+the real module has and, in addition, the names in `SUBSTITUTES`; where they import ``distutils.version`` they
+get `_version_module`. The user's ``numpy`` is not changed, and other packages see nothing of this.
 
 When a new NumPy drops a name that MXNet uses, the test of this module names it, and one line here cures it.
 """
@@ -22,6 +22,8 @@ from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any, Callable
 
 PACKAGE = "mxnet"
+# GluonCV is of the same age, and asks `distutils` for MXNet's version.
+PACKAGES = (PACKAGE, "gluoncv")
 
 
 def _gone(name: str, np: Any) -> Callable[..., Any]:
@@ -79,7 +81,7 @@ def install() -> None:
 
 
 class _Finder(MetaPathFinder):
-    """Finds MXNet's modules where Python would, and gives them another loader."""
+    """Finds modules of `PACKAGES` where Python would, and gives them another loader."""
 
     def __init__(self) -> None:
         self._import: Callable[..., Any] | None = None
@@ -87,7 +89,7 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname.partition(".")[0] != PACKAGE:
+        if fullname.partition(".")[0] not in PACKAGES:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is None or type(spec.loader) is not SourceFileLoader:

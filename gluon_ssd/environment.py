@@ -65,6 +65,8 @@ REQUIRED = (
     Piece("rich", ("rich",), "no progress, no tables", "pip install rich"),
     Piece("matplotlib", ("matplotlib",), "no curves", "pip install matplotlib"),
     Piece("PIL", ("Pillow",), "no drawn labels", "pip install Pillow"),
+    Piece("jinja2", ("Jinja2",), "no report of a data set", "pip install jinja2"),
+    Piece("defusedxml", ("defusedxml",), "no labels of Pascal VOC", "pip install defusedxml"),
 )
 
 OPTIONAL = (
@@ -79,7 +81,7 @@ OPTIONAL = (
         "nvidia.dali",
         ("nvidia-dali-cuda120",),
         "no data_pipeline dali",
-        'pip install "gluon_ssd[dali]"',
+        'pip install "gluon_ssd[dali]", on Python 3.10 and later',
     ),
     Piece(
         "google_crc32c",
@@ -131,28 +133,41 @@ def required() -> list[Fact]:
 
 
 def optional() -> list[Fact]:
-    """Return one fact per optional package; none is imported, but DALI is tried."""
+    """Return one fact per optional package; none is imported, but DALI and GluonCV are tried."""
     facts = []
     for piece in OPTIONAL:
         version = _version(piece.distributions)
         if version is None or not _can_find(piece.module):
             facts.append(Fact(piece.module, "not installed", ABSENT, f"{piece.cost}: {piece.install}"))
-        elif piece.module == "nvidia.dali":
-            facts.append(_try_dali(piece, version))
+        elif piece.module in _TRIALS:
+            facts.append(_try(piece, version))
         else:
             facts.append(Fact(piece.module, version))
     return facts
 
 
-def _try_dali(piece: Piece, version: str) -> Fact:
-    """Its wheels install where they cannot run: an old driver, a processor that is not meant."""
+def _decode_with_dali() -> str:
+    return ", " + str(importlib.import_module("gluon_ssd.data.dali.check").decode_one())
+
+
+def _import_gluoncv() -> str:
+    importlib.import_module("gluon_ssd.model_zoo.gluoncv_backbone").import_gluoncv()
+    return ""
+
+
+# These install where they cannot run: beside an old driver, on a processor or a Python that is not meant.
+# Each returns what to say after the version.
+_TRIALS = {"nvidia.dali": _decode_with_dali, "gluoncv": _import_gluoncv}
+
+
+def _try(piece: Piece, version: str) -> Fact:
     try:
-        outcome = importlib.import_module("gluon_ssd.data.dali.check").decode_one()
-    except Exception as error:  # whatever a binary package raises
+        outcome = _TRIALS[piece.module]()
+    except Exception as error:  # whatever a package of others raises
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
         advice = f"does not work ({reason or type(error).__name__}); {piece.cost}: {piece.install}"
         return Fact(piece.module, version, BROKEN, advice)
-    return Fact(piece.module, f"{version}, {outcome}")
+    return Fact(piece.module, version + outcome)
 
 
 def mxnet_features() -> Fact:

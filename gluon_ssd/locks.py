@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import IO, Any
 
 
-def try_lock(file: IO[Any]) -> str | None:
+def try_lock(file: IO[Any], shared: bool = False) -> str | None:
     """Locks an open file until it is closed, unless another has locked it: that raises BlockingIOError.
 
-    The file must be open for writing, because network disks lock no other. Returns None, or the reason why
-    this system or disk cannot lock.
+    Locks that are ``shared`` do not exclude each other, only those that are not. The file must be open for
+    writing, because network disks lock no other. Returns None, or the reason why this system or disk cannot
+    lock.
     """
     try:
         import fcntl
 
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
     except (ImportError, OSError) as error:

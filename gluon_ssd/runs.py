@@ -55,7 +55,7 @@ def lock_run(folder: Path) -> IO[str]:
     path = folder / LOG_FILE
     try:
         log = open(path, "a", encoding="utf-8")  # noqa: SIM115 - stays open
-        problem = _lock(log, folder)
+        problem = _lock(log, folder, patience=0.1)
         log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} process {os.getpid()} on {socket.gethostname()}\n")
         log.flush()
     except OSError as error:
@@ -69,13 +69,17 @@ def lock_run(folder: Path) -> IO[str]:
 def refuse_running(folder: Path) -> None:
     """Raises UserError when a process has claimed ``folder``, which need not exist."""
     with contextlib.suppress(OSError), open(folder / LOG_FILE, "r+", encoding="utf-8") as log:
-        _lock(log, folder)
+        _lock(log, folder, shared=True)
 
 
-def _lock(log: IO[str], folder: Path) -> str | None:
+def _lock(log: IO[str], folder: Path, shared: bool = False, patience: float = 0) -> str | None:
+    """As `try_lock`; tries again after ``patience`` seconds, since another process may only be looking."""
     try:
-        return try_lock(log)
+        return try_lock(log, shared)
     except BlockingIOError:
+        if patience:
+            time.sleep(patience)
+            return _lock(log, folder, shared)
         holder = _holder(folder / LOG_FILE)
         advice = "let it end, or choose another --output"
         raise UserError(f"{folder}: {holder} is training there; {advice}") from None

@@ -16,7 +16,7 @@ def healthy(monkeypatch):
         monkeypatch.delenv(name, raising=False)  # advice on it would break the lines of the table
     monkeypatch.setattr(environment, "required", lambda: [Fact("numpy", "1.23.5")])
     monkeypatch.setattr(environment, "mxnet_features", lambda: Fact("mxnet features", "oneDNN; 0 GPUs"))
-    monkeypatch.setattr(doctor, "self_check", lambda: Fact("self-check", "ssd_tiny: forward 9 ms"))
+    monkeypatch.setattr(doctor, "self_check", lambda model: Fact("self-check", "ssd_tiny: forward 9 ms"))
 
 
 def test_a_healthy_machine(cli, healthy, monkeypatch):
@@ -39,7 +39,7 @@ def test_a_broken_piece_is_status_1_and_skips_the_self_check(cli, healthy, monke
 
 
 def test_a_failed_self_check_is_status_1(cli, healthy, monkeypatch):
-    monkeypatch.setattr(doctor, "self_check", lambda: Fact("self-check", "failed", BROKEN, "loss is nan"))
+    monkeypatch.setattr(doctor, "self_check", lambda model: Fact("self-check", "failed", BROKEN, "loss is nan"))
     assert cli("doctor").status == 1
 
 
@@ -68,13 +68,21 @@ DALI = Piece("nvidia.dali", ("nvidia-dali-cuda120",), "no data_pipeline dali", "
 
 def test_dali_is_tried():
     pytest.importorskip("nvidia.dali")
-    fact = environment._try_dali(DALI, "1.53.0")
+    fact = environment._try(DALI, "1.53.0")
     assert fact == Fact("nvidia.dali", "1.53.0, decodes on CPU")
+
+
+def test_gluoncv_is_tried(monkeypatch):
+    piece = Piece("gluoncv", ("gluoncv",), "no backbones of GluonCV", "pip install it")
+    monkeypatch.setitem(sys.modules, "gluoncv", None)
+    fact = environment._try(piece, "0.10.5")
+    assert (fact.status, fact.value) == (BROKEN, "0.10.5")
+    assert fact.advice.startswith("does not work (")
 
 
 def test_dali_that_does_not_work_tells_why(monkeypatch):
     monkeypatch.setitem(sys.modules, "nvidia.dali", None)
-    fact = environment._try_dali(DALI, "1.53.0")
+    fact = environment._try(DALI, "1.53.0")
     assert fact.status == BROKEN
     assert fact.advice.startswith("does not work (import of nvidia.dali halted")
     assert fact.advice.endswith("no data_pipeline dali: pip install it")
@@ -123,7 +131,7 @@ def test_the_real_self_check_passes():
 def test_a_self_check_that_raises_is_reported(monkeypatch):
     import gluon_ssd.selfcheck
 
-    def explode():
+    def explode(model):
         raise RuntimeError("no kernel for this processor\nmore")
 
     monkeypatch.setattr(gluon_ssd.selfcheck, "run_selfcheck", explode)

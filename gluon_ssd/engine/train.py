@@ -15,6 +15,7 @@ from ..plugins import import_plugins
 from ..predict import Detector
 from ..recipe import Recipe
 from ..report.plots import plot_metrics
+from ..runs import LOG_FILE
 from .archive import write_archive
 from .build import make_net, make_schedule, make_step
 from .callbacks import Callback, CallbackList, RunInfo, callbacks_of, check_callbacks
@@ -56,7 +57,7 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
         folder = claim_folder(training.recipe, world, training.inputs.resumed is not None)
         run_dir = folder.path
         training.enter(run_dir)
-        console = Console(run_dir / "train.log" if world.first else None, quiet or not world.first)
+        console = Console(run_dir / LOG_FILE if world.first else None, quiet or not world.first)
         try:
             return training.run(console)
         except KeyboardInterrupt as error:

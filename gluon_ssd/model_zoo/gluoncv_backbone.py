@@ -88,7 +88,8 @@ def import_gluoncv() -> Any:
 
         return gluoncv
     except (ImportError, AttributeError) as error:
-        raise (import_problem(error) or error) from None
+        reason = " ".join(str(error).split())
+        raise (import_problem(error) or UserError(f"gluoncv cannot be imported here: {reason}")) from None
     finally:
         del sys.modules["torch"]
         if torch is not absent:
