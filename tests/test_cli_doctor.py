@@ -39,7 +39,8 @@ def test_a_broken_piece_is_status_1_and_skips_the_self_check(cli, healthy, monke
 
 
 def test_a_failed_self_check_is_status_1(cli, healthy, monkeypatch):
-    monkeypatch.setattr(doctor, "self_check", lambda model: Fact("self-check", "failed", BROKEN, "loss is nan"))
+    failed = Fact("self-check", "failed", BROKEN, "loss is nan")
+    monkeypatch.setattr(doctor, "self_check", lambda model: failed)
     assert cli("doctor").status == 1
 
 
