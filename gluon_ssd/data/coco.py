@@ -287,6 +287,8 @@ def _choose_classes(
     )
     if not chosen:
         raise UserError(f"{file.path}: 'classes' is empty; name at least one class or leave it out")
+    # A file that shares no class with the training is of another data set, whatever may be absent.
+    absent_ok = absent_ok and not set(chosen).isdisjoint(file.names)
     class_of = np.full(len(file.names), -1, np.int64)
     ids = []
     for index, name in enumerate(chosen):
