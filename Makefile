@@ -2,6 +2,8 @@
 # another folder or other versions: `make test PYTHON=python3.9 VENV=.venv-3.9 WITH="numpy==1.22.0"`.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python3.9; do \
 	$$p -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
+# The scripts have a PYTHON of their own, which the tests start them with.
+unexport PYTHON
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed

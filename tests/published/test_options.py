@@ -1,5 +1,7 @@
 """The table of published options: every row, what becomes of it, and what happens to options nobody has."""
 
+import re
+
 import pytest
 from option_rows import ROWS
 
@@ -254,7 +256,9 @@ def test_help_lists_the_options_of_the_system_and_loads_no_network(python, capsy
 
     assert main(["--help", "--system", "ssd_main"]) == 0
     out = capsys.readouterr().out
-    assert "--lr-warmup-epochs VALUE, --lr-warmup-epoch VALUE" in out and "= --warmup-epochs" in out
+    # Python 3.13 writes VALUE once, behind all spellings.
+    assert re.search("--lr-warmup-epochs( VALUE)?, --lr-warmup-epoch VALUE", out)
+    assert "= --warmup-epochs" in out
     assert "--modeldir" not in out and "example:" in out
     code = "import sys; from gluon_ssd.main import main; main(['--help']); assert 'mxnet' not in sys.modules"
     assert python(code).status == 0
