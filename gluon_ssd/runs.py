@@ -39,6 +39,11 @@ def make_run_dir(model: str, root: str | Path = "runs") -> Path:
             return folder
 
 
+def checkpoint_path(run_dir: Path, name: str = "last") -> Path:
+    """Returns where a run keeps a checkpoint: ``last``, which it resumes from, ``best``, or ``epoch_NNN``."""
+    return run_dir / "checkpoints" / f"{name}.ckpt"
+
+
 def latest_run(model: str | None = None, root: str | Path = "runs") -> Path | None:
     """Returns the run folder under ``root`` (of ``model``, if given) that was written to last, or None."""
     pattern = re.escape(model) if model else ".+"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..runs import checkpoint_path
 from .metrics import read_rows
 
 
@@ -20,13 +21,13 @@ class TrainResult:
     @property
     def best(self) -> Path | None:
         """The checkpoint of the best evaluation; None when nothing was evaluated."""
-        path = self.run_dir / "checkpoints" / "best.ckpt"
+        path = checkpoint_path(self.run_dir, "best")
         return path if path.is_file() else None
 
     @property
     def last(self) -> Path:
         """The checkpoint at the end of the run."""
-        return self.run_dir / "checkpoints" / "last.ckpt"
+        return checkpoint_path(self.run_dir)
 
     @property
     def metrics(self) -> list[dict[str, float | None]]:

@@ -10,7 +10,7 @@ from ..errors import UserError
 from ..files import atomic_write, make_folder, remove_leftovers
 from ..locks import only_writer
 from ..recipe import Recipe
-from ..runs import RECIPE_FILE, lock_run, make_run_dir
+from ..runs import RECIPE_FILE, checkpoint_path, lock_run, make_run_dir
 from .distributed import World
 from .stored_recipe import absolute_paths
 
@@ -28,14 +28,9 @@ class RunFolder:
             self.lock.close()
 
 
-def last_checkpoint(run_dir: Path) -> Path:
-    """Where a run keeps what it can be resumed from."""
-    return run_dir / "checkpoints" / "last.ckpt"
-
-
 def refuse_old_run(run_dir: Path) -> None:
     """Raises UserError when ``run_dir`` holds a run that could be resumed."""
-    if last_checkpoint(run_dir).is_file():
+    if checkpoint_path(run_dir).is_file():
         raise UserError(f"{run_dir}: holds a run already; go on with --resume, or choose another --output")
 
 

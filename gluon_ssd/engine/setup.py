@@ -17,11 +17,11 @@ from ..errors import UserError
 from ..model_zoo import model_row
 from ..pretrained import Trained, find_backbone, find_trained
 from ..recipe import Recipe
-from ..runs import refuse_running
+from ..runs import checkpoint_path, refuse_running
 from .checkpoint import Checkpoint, Progress, read_checkpoint
 from .device import pick_device, target_of
 from .distributed import World
-from .run_folder import last_checkpoint, refuse_old_run
+from .run_folder import refuse_old_run
 from .stored_recipe import find_data
 
 # What decides which images make which batch: these may change between two epochs, not within one. The number
@@ -106,7 +106,7 @@ def _run_so_far(recipe: Recipe) -> Checkpoint | None:
     refuse_running(run_dir)
     if not recipe.resume:
         refuse_old_run(run_dir)
-    last = last_checkpoint(run_dir)
+    last = checkpoint_path(run_dir)
     return read_checkpoint(last) if last.is_file() else None
 
 

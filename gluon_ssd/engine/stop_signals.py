@@ -14,6 +14,7 @@ from typing import Any
 import mxnet as mx
 
 from ..errors import Interrupted
+from ..runs import checkpoint_path
 from .checkpoint import Progress
 from .distributed import World
 
@@ -117,7 +118,7 @@ def stopped_at(
 
 def way_on(run_dir: Path, saved: bool = False) -> str:
     """Returns how to go on with a training; ``saved``: nothing is lost."""
-    if not (run_dir / "checkpoints" / "last.ckpt").is_file():
+    if not checkpoint_path(run_dir).is_file():
         return "no checkpoint was written yet"
     start = "its state is saved; to go on" if saved else "to go on from the last checkpoint"
     return f"{start}: gluon-ssd train --resume --output {run_dir}"

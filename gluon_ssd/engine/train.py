@@ -15,7 +15,7 @@ from ..plugins import import_plugins
 from ..predict import Detector
 from ..recipe import Recipe
 from ..report.plots import plot_metrics
-from ..runs import LOG_FILE
+from ..runs import LOG_FILE, checkpoint_path
 from .archive import write_archive
 from .build import make_net, make_schedule, make_step
 from .callbacks import Callback, CallbackList, RunInfo, callbacks_of, check_callbacks
@@ -290,7 +290,7 @@ class _Training:
         self.callbacks.raise_held()
 
     def _path(self, name: str) -> Path:
-        return self.run_dir / "checkpoints" / f"{name}.ckpt"
+        return checkpoint_path(self.run_dir, name)
 
     def _parts(self) -> tuple[Any, ...]:
         """What a checkpoint is made of."""

@@ -5,12 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from ...errors import UserError
+from ..finder import Finder
+from ..progress import counted
 from ..splits import SPLITS, split_in, split_of
-from .reading import read_text, visible
+from .model import RESPELLED, Options
+from .reading import inner_name, missing, read_text, visible
+from .sheet import Sheet
+
+Row = TypeVar("Row")
 
 
 def read_table(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
@@ -66,6 +74,33 @@ def csv_files(root: Path) -> list[Path]:
     if root.is_file():
         return [root] if root.suffix.lower() == ".csv" else []
     return visible(path for depth in ("*.csv", "*/*.csv", "*/*/*.csv") for path in root.glob(depth))
+
+
+def sheets_of(
+    split: str,
+    path: Path,
+    rows: Mapping[str, Sequence[Row]],
+    root: Path,
+    options: Options,
+    notes: Counter[str],
+    size_of: Callable[[Sequence[Row]], tuple[int, int] | None] = lambda rows: None,
+) -> Iterator[tuple[Sheet, Sequence[Row]]]:
+    """Yield a sheet for each image that a table names, and the image's ``rows``, for boxes to be added.
+
+    ``path`` is the table, ``root`` the data set; ``size_of`` gives what an image's rows say of its size.
+    Images that are not there are counted in ``notes`` where the options leave them out, else UserError.
+    """
+    folders = [path.parent, path.parent / split, path.parent / "images" / split, path.parent / "images"]
+    finder = Finder(folders, root)
+    for file_name, own in counted(rows.items(), f"reading {split}", options.progress):
+        found = finder.find(file_name)
+        if found is None:
+            missing(f"{path}: its image {file_name} is not there", options.skip_missing, notes)
+            continue
+        name = inner_name(found[0], *folders[1:], path.parent, root)
+        sheet = Sheet(found[0], name, options, size_of(own))
+        sheet.note(*[RESPELLED] * found[1])
+        yield sheet, own
 
 
 def number(where: str, field: str, text: object) -> float:

@@ -9,13 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 from ...errors import UserError
-from ..finder import Finder
-from ..progress import counted
-from .model import RESPELLED, DataSet, Options, Picture
-from .reading import choose_classes, inner_name, missing
+from .model import DataSet, Options, Picture
+from .reading import choose_classes
 from .registry import NO, SURE, Format, register_format
-from .sheet import Sheet
-from .tables import csv_files, header_of, number, read_table, split_files
+from .tables import csv_files, header_of, number, read_table, sheets_of, split_files
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _NEEDED = {"filename", "class", *_SIDES}
@@ -58,17 +55,9 @@ def _read(
     rows: dict[str, list[tuple[str, dict[str, str]]]] = {}
     for where, row in read_table(path):
         rows.setdefault(row["filename"], []).append((where, row))
-    folders = [path.parent, path.parent / split, path.parent / "images" / split, path.parent / "images"]
-    finder = Finder(folders, root)
     pictures = []
-    for file_name, objects in counted(rows.items(), f"reading {split}", options.progress):
-        found = finder.find(file_name)
-        if found is None:
-            missing(f"{path}: its image {file_name} is not there", options.skip_missing, notes)
-            continue
-        name = inner_name(found[0], *folders[1:], path.parent, root)
-        sheet = Sheet(found[0], name, options, _size(*objects[0]))
-        sheet.note(*[RESPELLED] * found[1])
+    sheets = sheets_of(split, path, rows, root, options, notes, lambda objects: _size(*objects[0]))
+    for sheet, objects in sheets:
         for where, row in objects:
             if not row["class"].strip():
                 raise UserError(f"{where}: lacks a class; give its name")

@@ -14,13 +14,11 @@ from typing import Any
 
 from ...errors import UserError
 from ..coco_json import load_json, parse_json
-from ..finder import Finder
-from ..progress import counted
-from .model import MASKS, NO_BOX, RESPELLED, ROTATED, DataSet, Options, Picture
-from .reading import choose_classes, inner_name, missing, visible
+from .model import MASKS, NO_BOX, ROTATED, DataSet, Options, Picture
+from .reading import choose_classes, visible
 from .registry import NO, SURE, Format, register_format
 from .sheet import Sheet
-from .tables import csv_files, header_of, number, read_table, split_files
+from .tables import csv_files, header_of, number, read_table, sheets_of, split_files
 
 _CLASS_KEYS = ("class", "label", "name", "type", "category", "object", "object_name", "class_name")
 # A folder with more files has one for each image, which VIA never writes.
@@ -132,16 +130,8 @@ def _read(
     options: Options,
     notes: Counter[str],
 ) -> list[Picture]:
-    folders = [path.parent, path.parent / split, path.parent / "images" / split, path.parent / "images"]
-    finder = Finder(folders, root)
     pictures = []
-    for file_name, regions in counted(images.items(), f"reading {split}", options.progress):
-        found = finder.find(file_name)
-        if found is None:
-            missing(f"{path}: its image {file_name} is not there", options.skip_missing, notes)
-            continue
-        sheet = Sheet(found[0], inner_name(found[0], *folders[1:], path.parent, root), options)
-        sheet.note(*[RESPELLED] * found[1])
+    for sheet, regions in sheets_of(split, path, images, root, options, notes):
         for where, shape, attributes in regions:
             label = names.setdefault(_class_of(where, attributes, key), len(names))
             _add(sheet, label, where, shape)
