@@ -71,7 +71,7 @@ def our_parts(
 ) -> tuple[Any, Any, Any]:
     """Network, post-processing block and images."""
     import gluon_ssd
-    from gluon_ssd.engine.fused import fused_copy
+    from gluon_ssd.model_zoo.fused import fused_copy
     from gluon_ssd.nn import compute_precision
 
     net = gluon_ssd.get_model("ssd_resnet34")

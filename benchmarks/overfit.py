@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from gluon_ssd.engine.train import run_training
 from gluon_ssd.recipe import Recipe
+from gluon_ssd.training.train import run_training
 
 
 def main() -> int:

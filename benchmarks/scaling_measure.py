@@ -23,8 +23,8 @@ def worker(model: str, batch: int, steps: int) -> None:
     ``processor``: the processor time of a step, of all threads of the process; others do not disturb it much.
     """
     import gluon_ssd
-    from gluon_ssd.engine.distributed import connect
-    from gluon_ssd.engine.step import TrainStep
+    from gluon_ssd.training.distributed import connect
+    from gluon_ssd.training.step import TrainStep
 
     world = connect()
     import mxnet as mx

@@ -30,8 +30,8 @@ def objects(batch_size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def ours(batch_size: int, precision: str) -> Callable[[], None]:
     import gluon_ssd
-    from gluon_ssd.engine.step import TrainStep
     from gluon_ssd.nn import compute_precision
+    from gluon_ssd.training.step import TrainStep
 
     import mxnet as mx  # isort: skip  after gluon_ssd, which sets the threads
 

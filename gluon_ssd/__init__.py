@@ -16,11 +16,12 @@ from .machine import threads
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .engine.callbacks import Callback
-    from .engine.start import train
     from .model_zoo import list_models
-    from .predict import Detections, Detector, load
-    from .pretrained import get_model
+    from .predict import Detections, Detector
+    from .training.callbacks import Callback
+    from .training.start import train
+    from .weights.loading import load
+    from .weights.pretrained import get_model
 
 __all__ = [
     "Callback",
@@ -41,13 +42,13 @@ if "OMP_NUM_THREADS" not in os.environ:
 compat.install()
 
 _WHERE = {
-    "Callback": ".engine.callbacks",
+    "Callback": ".training.callbacks",
     "Detections": ".predict",
     "Detector": ".predict",
-    "get_model": ".pretrained",
+    "get_model": ".weights.pretrained",
     "list_models": ".model_zoo",
-    "load": ".predict",
-    "train": ".engine.start",
+    "load": ".weights.loading",
+    "train": ".training.start",
 }
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from .console import duration
 from .data.images import read_image
 from .data.shapes import make_shapes
-from .engine.console import duration
 from .errors import UserError
 from .machine import OtherPrograms
 from .recipe import load_recipe
@@ -36,7 +36,7 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None, images: int
     Raises UserError when ``output`` holds something else or a demo that is running, or cannot be written.
     """
     # Here, so that the data set alone can be made where MXNet is not installed.
-    from .engine.train import run_training
+    from .training.train import run_training
 
     start, others = time.perf_counter(), OtherPrograms()
     data, run, pictures = output / "data", output / "run", output / "pictures"

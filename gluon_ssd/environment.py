@@ -147,7 +147,7 @@ def optional() -> list[Fact]:
 
 
 def _decode_with_dali() -> str:
-    return ", " + str(importlib.import_module("gluon_ssd.data.dali.check").decode_one())
+    return ", " + str(importlib.import_module("gluon_ssd.data.dali.support").decode_one())
 
 
 def _import_gluoncv() -> str:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any
 
 import mxnet as mx
@@ -16,15 +15,12 @@ from PIL import Image
 from .data.images import ImageLike, rgb_pixels
 from .data.transforms import EvalTransform
 from .detections import Detection, Detections
-from .engine.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
-from .engine.device import pick_device
-from .engine.fused import can_fuse, fused_copy
 from .errors import UserError
-from .model_zoo import as_detector, get_model, list_models
+from .model_zoo import as_detector
 from .model_zoo.base import Network
-from .model_zoo.transfer import set_parameters
-from .plugins import import_plugins
+from .model_zoo.fused import can_fuse, fused_copy
 from .values import Bounds
+from .weights.loading import load as load
 
 __all__ = ["Detection", "Detections", "Detector", "load"]
 
@@ -147,47 +143,6 @@ def to_pixels(
         limits = np.array([width, height, width, height], dtype=np.float32)
         xyxy = np.clip(boxes[row][kept], 0, 1) * limits
         yield xyxy, scores[row][kept], class_ids[row][kept].astype(np.int64)
-
-
-def load(where: str | os.PathLike[str], device: str = "auto") -> Any:
-    """Returns the network of a checkpoint, with its classes and preprocessing.
-
-    ``where``: a checkpoint file, a run folder (its best), or ``RUN/best``, ``RUN/last``. ``device``: auto,
-    cpu or gpu. A model that is not in the zoo comes from the plugin that the recipe names, a Python file or
-    module on this machine, which is imported. Raises UserError when there is none or it is damaged.
-    """
-    return restore(read_checkpoint(find_checkpoint(Path(where))), device)
-
-
-def restore(checkpoint: Checkpoint, device: str = "auto", local_rank: int = 0) -> Any:
-    """Returns the network of a checkpoint that was read. Raises UserError when it does not fit one."""
-    context = pick_device(device, local_rank)
-    if checkpoint.model not in list_models():
-        _import_plugins_of(checkpoint)
-    taken = sorted({"name", "classes", "ctx"} & set(checkpoint.options))
-    if taken:
-        raise UserError(f"{checkpoint.path}: not a checkpoint of this library; {taken[0]} is no option")
-    try:
-        net = get_model(checkpoint.model, checkpoint.classes, ctx=context, **checkpoint.options)
-    except UserError as error:
-        raise UserError(f"{checkpoint.path}: {error}") from None
-    net.preprocess = checkpoint.preprocess
-    net.category_ids = checkpoint.category_ids
-    set_parameters(net, checkpoint.parameters, str(checkpoint.path))
-    return net
-
-
-def _import_plugins_of(checkpoint: Checkpoint) -> None:
-    """Imports what the training of ``checkpoint`` had imported to know its model."""
-    names = checkpoint.recipe.get("plugin") or ()
-    hint = f"give the one that adds {checkpoint.model}: --plugin FILE"
-    # A training writes whole paths. A file of the current folder is nothing that a checkpoint may name.
-    if not all(isinstance(name, str) and Path(name).is_absolute() == name.endswith(".py") for name in names):
-        raise UserError(f"{checkpoint.path}: its recipe names plugins {names!r}; {hint}")
-    try:
-        import_plugins(names)
-    except UserError as error:
-        raise UserError(f"{checkpoint.path}: {error}; {hint}") from None
 
 
 def _check_options(**options: Any) -> None:

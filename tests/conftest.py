@@ -116,8 +116,8 @@ def shapes(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def small_run(shapes, tmp_path_factory) -> Path:
     """The run folder of ssd_tiny after 2 steps on `shapes` and an evaluation. Do not write into it."""
-    from gluon_ssd.engine.train import run_training
     from gluon_ssd.recipe import load_recipe
+    from gluon_ssd.training.train import run_training
 
     folder = tmp_path_factory.mktemp("runs") / "small"
     changes = {"data": str(shapes), "output": str(folder), "batch_size": 4, "max_steps": 2}

@@ -12,12 +12,12 @@ import gluon_ssd  # noqa: F401 - before MXNet, which needs it beside today's Num
 import mxnet as mx
 import numpy as np
 
-from gluon_ssd.engine.build import make_net, make_schedule, make_step
-from gluon_ssd.engine.distributed import connect
-from gluon_ssd.engine.loss_scale import LossScale
-from gluon_ssd.engine.ranks import average_statistics
-from gluon_ssd.engine.setup import gather, training_loader
 from gluon_ssd.recipe import load_recipe
+from gluon_ssd.training.build import make_net, make_schedule, make_step
+from gluon_ssd.training.distributed import connect
+from gluon_ssd.training.loss_scale import LossScale
+from gluon_ssd.training.ranks import average_statistics
+from gluon_ssd.training.setup import gather, training_loader
 
 STEPS, IMAGES = 20, 4
 # Rounding makes ReLU and the choice of negatives fall the other way now and then, and a gradient jump by

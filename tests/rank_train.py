@@ -23,12 +23,12 @@ import mxnet as mx
 
 from gluon_ssd.cli import main
 from gluon_ssd.data.transforms import SSDTrainTransform
-from gluon_ssd.engine.distributed import HorovodWorld
-from gluon_ssd.engine.step import TrainStep
-from gluon_ssd.engine.watch import LossWatch
 from gluon_ssd.errors import UserError
 from gluon_ssd.launch import detect
 from gluon_ssd.predict import Detector
+from gluon_ssd.training.distributed import HorovodWorld
+from gluon_ssd.training.step import TrainStep
+from gluon_ssd.training.watch import LossWatch
 
 
 def before(owner, name, action):

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from gluon_ssd.engine import train as train_module
-from gluon_ssd.engine.archive import read_archive
-from gluon_ssd.engine.coco_eval import Scores
-from gluon_ssd.engine.scorer import Scorer
-from gluon_ssd.engine.train import run_training
 from gluon_ssd.recipe import load_recipe
+from gluon_ssd.tensor_files.archive import read_archive
+from gluon_ssd.training import train as train_module
+from gluon_ssd.training.coco_eval import Scores
+from gluon_ssd.training.scorer import Scorer
+from gluon_ssd.training.train import run_training
 
 SETTINGS = {"batch_size": 4, "max_steps": None, "epochs": 3, "eval_every": 1, "limit_val": 3, "log_every": 1}
 TIMES = {"images_per_second", "wait_share", "seconds"}

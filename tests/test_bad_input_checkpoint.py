@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from small import TRAIN, files, picture, refused, write_set
 
-from gluon_ssd.engine.archive import read_archive, write_archive
-from gluon_ssd.engine.checkpoint import read_checkpoint, save_checkpoint
 from gluon_ssd.errors import UserError
 from gluon_ssd.files import atomic_write
 from gluon_ssd.model_zoo import get_model
 from gluon_ssd.predict import load
+from gluon_ssd.tensor_files.archive import read_archive, write_archive
+from gluon_ssd.weights.checkpoint import read_checkpoint, save_checkpoint
 
 
 @contextlib.contextmanager

@@ -3,8 +3,8 @@
 import pytest
 
 from gluon_ssd import Callback, UserError, train
-from gluon_ssd.engine.callbacks import CallbackList
-from gluon_ssd.engine.checkpoint import read_checkpoint
+from gluon_ssd.training.callbacks import CallbackList
+from gluon_ssd.weights.checkpoint import read_checkpoint
 
 QUICK = {"batch_size": 4, "max_steps": None, "epochs": 2, "eval_every": 1, "limit_val": 2}
 

@@ -11,18 +11,18 @@ import pytest
 from gluon_ssd import load
 from gluon_ssd.data.preprocess import Preprocess
 from gluon_ssd.data.shapes import SHAPES
-from gluon_ssd.engine.archive import read_archive
-from gluon_ssd.engine.checkpoint import (
+from gluon_ssd.errors import UserError
+from gluon_ssd.files import remove_leftovers
+from gluon_ssd.model_zoo import get_model
+from gluon_ssd.tensor_files.archive import read_archive
+from gluon_ssd.training.step import TrainStep
+from gluon_ssd.weights.checkpoint import (
     Progress,
     find_checkpoint,
     read_checkpoint,
     restore_optimizer,
     save_checkpoint,
 )
-from gluon_ssd.engine.step import TrainStep
-from gluon_ssd.errors import UserError
-from gluon_ssd.files import remove_leftovers
-from gluon_ssd.model_zoo import get_model
 
 PROGRESS = Progress(epoch=3, batch=2, step=9, evaluated=7, best_map=0.1, best_epoch=2, sums={"loss": 1 / 3})
 

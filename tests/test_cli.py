@@ -1,4 +1,4 @@
-"""The framework of the command line, and `train` up to where the engine takes over."""
+"""The framework of the command line, and `train` up to where the training begins."""
 
 import pytest
 

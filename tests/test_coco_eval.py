@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from gluon_ssd.engine.coco_eval import METRICS, score
+from gluon_ssd.training.coco_eval import METRICS, score
 
 NAMES = {3: "cat", 7: "dog", 9: "bird"}
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from terminal import on_a_terminal, screen
 
-from gluon_ssd.engine import console as console_module
-from gluon_ssd.engine.console import Console, duration, memory_gib
+from gluon_ssd import console as console_module
+from gluon_ssd.console import Console, duration, memory_gib
 from gluon_ssd.errors import UserError
 
 # A few steps with a message in between, as the training loop does it.
 PROGRAM = """
 from pathlib import Path
-from gluon_ssd.engine.console import Console
+from gluon_ssd.console import Console
 console = Console(Path("train.log"))
 console.say("begins [here]")
 console.start("epoch 1/2", 4, 1)

@@ -5,8 +5,8 @@ from small import refused
 
 from gluon_ssd import demo
 from gluon_ssd.data import open_dataset
-from gluon_ssd.engine.train import TrainResult
 from gluon_ssd.machine import OtherPrograms
+from gluon_ssd.training.train import TrainResult
 
 
 def test_only_the_data_set_is_made(cli, tmp_path):
@@ -29,7 +29,7 @@ def test_what_is_somebody_elses_stays(cli, tmp_path):
 def test_it_says_that_the_machine_was_busy(cli, tmp_path, monkeypatch, share, told):
     monkeypatch.setattr(OtherPrograms, "share", lambda self: share)
     result = TrainResult(tmp_path, 0.5, 1, False)
-    monkeypatch.setattr("gluon_ssd.engine.train.run_training", lambda recipe: result)
+    monkeypatch.setattr("gluon_ssd.training.train.run_training", lambda recipe: result)
     monkeypatch.setattr(demo, "_draw", lambda *folders: [])
     outcome = cli("demo", "--images", 5)
     assert (outcome.status, outcome.err) == (0, "")

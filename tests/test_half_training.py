@@ -7,10 +7,10 @@ from mxnet import gluon
 from small import refused
 from test_train_step import tiny_batch
 
-from gluon_ssd.engine.archive import read_archive
-from gluon_ssd.engine.loss_scale import HOPELESS, LossScale, all_finite
-from gluon_ssd.engine.step import TrainStep
 from gluon_ssd.errors import UserError
+from gluon_ssd.tensor_files.archive import read_archive
+from gluon_ssd.training.loss_scale import HOPELESS, LossScale, all_finite
+from gluon_ssd.training.step import TrainStep
 
 
 class Product(gluon.HybridBlock):

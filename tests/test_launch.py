@@ -9,11 +9,11 @@ from types import ModuleType
 import pytest
 
 from gluon_ssd import machine
-from gluon_ssd.engine.distributed import World, check_group, connect
-from gluon_ssd.engine.pace import Pace, straggler
-from gluon_ssd.engine.rendezvous import first_host, meeting_point
 from gluon_ssd.errors import UserError
 from gluon_ssd.launch import Launch, detect
+from gluon_ssd.training.distributed import World, check_group, connect
+from gluon_ssd.training.pace import Pace, straggler
+from gluon_ssd.training.rendezvous import first_host, meeting_point
 
 OMPI = {"SIZE": "4", "RANK": "3", "LOCAL_SIZE": "2", "LOCAL_RANK": "1"}
 SLURM = {
@@ -147,7 +147,7 @@ def test_only_one_module_knows_horovod():
     package = Path(machine.__file__).parent
     known = [path for path in package.rglob("*.py") if re.search(r"(import|from) horovod", path.read_text())]
     # The launcher is Horovod's own, started after gluon_ssd.
-    assert sorted(known) == [package / "engine" / "distributed.py", package / "horovodrun.py"]
+    assert sorted(known) == [package / "horovodrun.py", package / "training" / "distributed.py"]
 
 
 def test_groups_divide_the_ranks():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gluon_ssd import UserError, get_model, load
-from gluon_ssd.engine.checkpoint import save_checkpoint
+from gluon_ssd.weights.checkpoint import save_checkpoint
 
 
 def values(net):

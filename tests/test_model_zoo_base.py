@@ -10,7 +10,6 @@ import pytest
 
 from gluon_ssd import UserError, get_model
 from gluon_ssd.data.preprocess import Preprocess
-from gluon_ssd.engine.step import TrainStep
 from gluon_ssd.losses import MultiBoxLoss
 from gluon_ssd.model_zoo import DetectionNetwork, as_detector, model_row, register_model, registry
 from gluon_ssd.model_zoo.resnet import ResNet
@@ -18,6 +17,7 @@ from gluon_ssd.model_zoo.ssd import SSD
 from gluon_ssd.model_zoo.ssd_models import CONFIGS
 from gluon_ssd.model_zoo.transfer import transfer
 from gluon_ssd.selfcheck import run_selfcheck
+from gluon_ssd.training.step import TrainStep
 
 
 class Silent(SSD):

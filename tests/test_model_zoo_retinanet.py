@@ -11,7 +11,7 @@ from mxnet import autograd
 from gluon_ssd import UserError, get_model, load
 from gluon_ssd.convert import load_torch_state, to_torch_state
 from gluon_ssd.data.coco_names import COCO_CLASSES, COCO_IDS
-from gluon_ssd.engine.checkpoint import save_checkpoint
+from gluon_ssd.weights.checkpoint import save_checkpoint
 
 FACTS = json.loads((FOLDER / "retinanet_facts.json").read_text())
 IMAGE = seeded.image_input(7, (1, 3, 256, 256))

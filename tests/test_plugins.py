@@ -9,10 +9,10 @@ import pytest
 from small import refused
 
 from gluon_ssd import UserError, list_models, load
-from gluon_ssd.engine.archive import read_archive, write_archive
 from gluon_ssd.model_zoo import registry
 from gluon_ssd.plugins import import_plugins
 from gluon_ssd.recipe import Recipe
+from gluon_ssd.tensor_files.archive import read_archive, write_archive
 
 ADDS_A_MODEL = """
 from dataclasses import replace

@@ -20,8 +20,8 @@ LOW = ("--score-threshold", 0.05)
 @pytest.fixture(scope="module")
 def renumbered(shapes, tmp_path_factory):
     """A run on `shapes` with every category id lowered by one and the images numbered from 100."""
-    from gluon_ssd.engine.train import run_training
     from gluon_ssd.recipe import load_recipe
+    from gluon_ssd.training.train import run_training
 
     root = tmp_path_factory.mktemp("ids")
     shutil.copytree(shapes, root / "set")

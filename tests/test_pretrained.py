@@ -13,10 +13,10 @@ from small import TRAIN, refused, same
 from gluon_ssd import UserError, get_model, list_models
 from gluon_ssd.convert import load_torch_state, to_torch_state, write_params, write_torch
 from gluon_ssd.data.coco_names import COCO_CLASSES
-from gluon_ssd.engine.checkpoint import save_checkpoint
 from gluon_ssd.model_zoo import model_row
-from gluon_ssd.pretrained import find_backbone, find_trained
 from gluon_ssd.weights import WEIGHTS, WeightFile
+from gluon_ssd.weights.checkpoint import save_checkpoint
+from gluon_ssd.weights.pretrained import find_backbone, find_trained
 
 
 @pytest.fixture(autouse=True)
@@ -304,7 +304,7 @@ def test_gluoncvs_weights_are_its_own_to_fetch():
 
 
 def test_nothing_is_fetched_unless_asked(monkeypatch):
-    monkeypatch.setattr("gluon_ssd.pretrained.pull", lambda name: pytest.fail(f"{name} was pulled"))
+    monkeypatch.setattr("gluon_ssd.weights.pretrained.pull", lambda name: pytest.fail(f"{name} was pulled"))
     assert threading.active_count() and get_model("ssd_tiny").model_name == "ssd_tiny"
 
 

@@ -10,8 +10,8 @@ from small import TRAIN
 
 from gluon_ssd import get_model, list_models
 from gluon_ssd.convert import load_backbone, read_weights, write_params, write_torch
-from gluon_ssd.convert.backbone_names import torch_names
 from gluon_ssd.model_zoo.registry import model_outline
+from gluon_ssd.tensor_files.backbone_names import torch_names
 
 
 def backbone_files(model, folder):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import gluon_ssd
-from gluon_ssd.engine import start
+from gluon_ssd.training import start
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

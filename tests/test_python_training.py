@@ -84,7 +84,7 @@ def test_a_run_is_not_written_over(shapes, small_run):
 
 
 def test_the_function_stays_what_it_is_after_the_training_package_is_imported():
-    importlib.import_module("gluon_ssd.engine.train")
+    importlib.import_module("gluon_ssd.training.train")
     assert gluon_ssd.train is train and callable(train)
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from gluon_ssd.data.shapes import make_shapes
-from gluon_ssd.engine.archive import read_archive
-from gluon_ssd.engine.checkpoint import read_checkpoint
-from gluon_ssd.engine.train import run_training
 from gluon_ssd.recipe import load_recipe
+from gluon_ssd.tensor_files.archive import read_archive
+from gluon_ssd.training.train import run_training
+from gluon_ssd.weights.checkpoint import read_checkpoint
 
 # 14 images with objects in batches of 2, two of which make a step: 3 steps an epoch, one batch left over.
 SETTINGS = {
@@ -39,8 +39,8 @@ import os, signal, sys
 import numpy as np
 from gluon_ssd.cli import main
 from gluon_ssd.predict import Detector
-from gluon_ssd.engine import train
-from gluon_ssd.engine.step import TrainStep
+from gluon_ssd.training import train
+from gluon_ssd.training.step import TrainStep
 
 def die_at(owner, name, nth, when=lambda *args: True, by=signal.SIGKILL):
     original, seen = getattr(owner, name), []

@@ -5,9 +5,9 @@ import pytest
 from small import refused
 
 from gluon_ssd import Detector, get_model, load
-from gluon_ssd.engine.archive import read_archive
-from gluon_ssd.engine.build import model_options
 from gluon_ssd.recipe import Recipe
+from gluon_ssd.tensor_files.archive import read_archive
+from gluon_ssd.training.build import model_options
 
 SMALL = ("--model", "retinanet_resnet50", "--input-size", 96, 128, "--augment", "flip", "--optimizer", "adam")
 QUICK = ("--batch-size", 2, "--lr", 1e-4, "--warmup-epochs", 0, "--limit-val", 2, "--eval-batch-size", 2)

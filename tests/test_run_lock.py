@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from small import TRAIN, files, refused
 
-from gluon_ssd.engine.distributed import World
-from gluon_ssd.engine.run_folder import claim_folder
 from gluon_ssd.errors import UserError
 from gluon_ssd.locks import only_writer
 from gluon_ssd.recipe import Recipe
 from gluon_ssd.runs import lock_run, refuse_running
+from gluon_ssd.training.distributed import World
+from gluon_ssd.training.run_folder import claim_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 HOLDER = "import time; from pathlib import Path; from gluon_ssd.runs import lock_run as lock\n"

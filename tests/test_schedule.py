@@ -1,6 +1,6 @@
 import pytest
 
-from gluon_ssd.engine.schedule import StepSchedule
+from gluon_ssd.training.schedule import StepSchedule
 
 
 def test_warm_up_is_a_straight_line_with_factor_zero():

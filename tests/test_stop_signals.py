@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from gluon_ssd.engine import stop_signals
-from gluon_ssd.engine.archive import read_archive
-from gluon_ssd.engine.checkpoint import read_checkpoint
-from gluon_ssd.engine.distributed import World
-from gluon_ssd.engine.stop_signals import StopSignals
-from gluon_ssd.engine.train import run_training
 from gluon_ssd.errors import Interrupted
 from gluon_ssd.recipe import load_recipe
+from gluon_ssd.tensor_files.archive import read_archive
+from gluon_ssd.training import stop_signals
+from gluon_ssd.training.distributed import World
+from gluon_ssd.training.stop_signals import StopSignals
+from gluon_ssd.training.train import run_training
+from gluon_ssd.weights.checkpoint import read_checkpoint
 
 BOTH = (signal.SIGINT, signal.SIGTERM)
 

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from small import files, refused
 
-from gluon_ssd.engine import train as train_module
-from gluon_ssd.engine.archive import read_archive
-from gluon_ssd.engine.checkpoint import read_checkpoint
-from gluon_ssd.engine.step import TrainStep
-from gluon_ssd.engine.train import run_training
 from gluon_ssd.model_zoo import get_model
 from gluon_ssd.nn import compute_precision
 from gluon_ssd.recipe import Recipe, load_recipe
+from gluon_ssd.tensor_files.archive import read_archive
+from gluon_ssd.training import train as train_module
+from gluon_ssd.training.step import TrainStep
+from gluon_ssd.training.train import run_training
+from gluon_ssd.weights.checkpoint import read_checkpoint
 
 QUICK = {"batch_size": 4, "max_steps": None, "epochs": 4, "limit_val": 2}
 

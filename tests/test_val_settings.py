@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gluon_ssd.engine.archive import read_archive, write_archive
-from gluon_ssd.engine.evaluate import validate
+from gluon_ssd.tensor_files.archive import read_archive, write_archive
+from gluon_ssd.training.evaluate import validate
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ TESTS = Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
 # The modules that compute with MXNet, and those that need one of them. All others do without.
 COMPUTING = {
-    "gluon_ssd": "losses nn ops postprocess predict pretrained selfcheck",
-    "gluon_ssd.convert": "state",
-    "gluon_ssd.engine": "adam build device distributed evaluate fused horovod_check lines loss_scale pace "
+    "gluon_ssd": "device losses nn ops postprocess predict selfcheck",
+    "gluon_ssd.weights": "loading pretrained state",
+    "gluon_ssd.training": "adam build distributed evaluate horovod_check lines loss_scale pace "
     "profiler ranks run_folder scorer setup start step stop_signals stored_recipe train",
-    "gluon_ssd.model_zoo": "base classifier gluoncv_backbone profile resnet retinanet ssd transfer",
+    "gluon_ssd.model_zoo": "base classifier fused gluoncv_backbone profile resnet retinanet ssd transfer",
     "gluon_ssd.report": "cards",
 }
 MACHINES = {

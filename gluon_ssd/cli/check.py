@@ -48,7 +48,7 @@ def add_parser(subparsers: Any) -> Parser:
 
 def run(args: argparse.Namespace) -> int:
     """Check, report; the status is 1 when a training would be harmed."""
-    from ..engine.check import run_check
+    from ..report.data_check import run_check
 
     check = run_check(
         args.data,

@@ -45,7 +45,7 @@ def add_parser(subparsers: Any) -> Parser:
 
 def run(args: argparse.Namespace) -> int:
     """Convert one file and say what became of it."""
-    from ..convert.conversion import convert_file
+    from ..weights.conversion import convert_file
 
     print(convert_file(args.source, args.target, args.model, args.classes, args.stages))
     return 0

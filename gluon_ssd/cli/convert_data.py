@@ -108,9 +108,9 @@ def add_parser(subparsers: Any) -> Parser:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, then print a table of the splits and what was lost."""
+    from ..console import Console
     from ..data.formats.conversion import convert_data
     from ..data.formats.model import Options
-    from ..engine.console import Console
 
     console = Console()
     options = Options(

@@ -69,7 +69,7 @@ def self_check(model: str = "ssd_tiny") -> Fact:
 def horovod_facts() -> list[Fact]:
     """Horovod's version, what it was built with, and whether two processes can add with it."""
     try:
-        from ..engine.horovod_check import facts
+        from ..training.horovod_check import facts
     except Exception:  # MXNet is missing or broken, which is told elsewhere
         return []
     return facts()

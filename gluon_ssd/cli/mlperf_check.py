@@ -27,7 +27,7 @@ def add_parser(subparsers: Any) -> Parser:
 
 def run(args: argparse.Namespace) -> int:
     """Print the verdict and what led to it."""
-    from ..engine.mlperf.check import check_log
+    from ..training.mlperf.check_log import check_log
 
     verdict = check_log(args.log, args.rules)
     if args.verbose:

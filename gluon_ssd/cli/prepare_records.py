@@ -54,10 +54,10 @@ def run(args: argparse.Namespace) -> int:
     if args.split == "both" and (args.annotation or args.images):
         raise UserError("--annotation and --images are of one split; say which: --split train or val")
 
-    from ..data.coco import open_dataset
+    from ..console import Console
     from ..data.images import as_path
+    from ..data.opening import open_dataset
     from ..data.record_files.prepare import check_output, check_shards, prepare_records
-    from ..engine.console import Console
 
     if as_path(args.data).resolve() == as_path(args.output).resolve():
         raise UserError(f"{args.output}: is the data set itself; give another folder for the record files")

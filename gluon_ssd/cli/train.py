@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = resolve_recipe(args.recipe, recipe_values(args))
     recipe.require_data("--data /path/to/coco")
 
-    from ..engine.train import run_training
+    from ..training.train import run_training
 
     result = run_training(recipe)
     if detect().rank:

@@ -94,7 +94,7 @@ def add_detection_flags(
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print the scores."""
     from ..data.pipelines import InputSettings
-    from ..engine.evaluate import validate
+    from ..training.evaluate import validate
 
     validate(
         args.checkpoint,

@@ -13,7 +13,7 @@ _HOME = {
     "Records": "records",
     "Preprocess": "preprocess",
     "CocoDataset": "coco",
-    "open_dataset": "coco",
+    "open_dataset": "opening",
     "read_image": "images",
     "EvalTransform": "transforms",
     "PlainTrainTransform": "transforms",

@@ -9,6 +9,19 @@ from typing import Any
 import numpy as np
 
 
+@dataclass(frozen=True)
+class Target:
+    """Where batches are used: MXNet's device, and the layout and type of the images that is best there.
+
+    The native loader makes float32 NCHW in any case.
+    """
+
+    device: str = "cpu"
+    device_id: int = 0
+    layout: str = "NCHW"
+    dtype: str = "float32"
+
+
 @dataclass
 class Batch:
     """One batch.

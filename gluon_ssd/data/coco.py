@@ -13,58 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from gluon_ssd.data.coco_json import NO_SIZE as NO_SIZE_GIVEN
-from gluon_ssd.data.coco_json import RESPELLED, CocoFile, read_coco
-from gluon_ssd.data.coco_layouts import ROBOFLOW, find_layout, image_folder
-from gluon_ssd.data.finder import Finder
-from gluon_ssd.data.images import PathLike, as_path, file_header
-from gluon_ssd.data.orientation import upright_size
-from gluon_ssd.data.record_files.manifest import holds_records
-from gluon_ssd.data.records import Record
-from gluon_ssd.data.units import Doubt, doubts
-from gluon_ssd.errors import UserError, unknown
+from ..errors import UserError, unknown
+from .coco_json import NO_SIZE as NO_SIZE_GIVEN
+from .coco_json import RESPELLED, CocoFile, read_coco
+from .coco_layouts import ROBOFLOW, find_layout, image_folder
+from .finder import Finder
+from .images import PathLike, as_path, file_header
+from .orientation import upright_size
+from .records import Record
+from .units import Doubt, doubts
 
 NO_SIZE = "no width or height"
 OUTSIDE = "outside the image"
 OTHER_CLASS = "class not chosen"
-
-
-def open_dataset(
-    root: PathLike,
-    split: str = "train",
-    annotation: PathLike | None = None,
-    images: PathLike | None = None,
-    classes: Sequence[str] | None = None,
-    orientation: str = "auto",
-    absent_ok: bool = False,
-) -> CocoDataset:
-    """Open a split of a data set in any format that is known, or of one that was packed into record files.
-
-    ``root`` is a folder, or the YAML or JSON file of a data set. COCO annotations are read as they are, in
-    the layouts of `coco_layouts`; other formats are converted in memory. ``annotation`` and ``images`` name a
-    COCO file and its folder instead. Where neither is named and ``root`` holds record files, these are
-    opened. ``classes`` restricts the data set to these class names, in this order; with ``absent_ok`` it need
-    not have all of them. ``orientation``: see `turn_for`. Raises UserError when something is missing or
-    wrong.
-    """
-    base = as_path(root)
-    lines: list[str] = []
-    choice: dict[str, Any] = {"classes": classes, "orientation": orientation, "absent_ok": absent_ok}
-    if annotation is None and images is None:
-        if holds_records(base, split):
-            # Here, because a packed data set is a CocoDataset.
-            from gluon_ssd.data.record_files.dataset import PackedDataset
-
-            return PackedDataset(base, split, classes, orientation, absent_ok)
-        files, lines = find_layout(base)
-        if base.exists() and not files:
-            from gluon_ssd.data.formats.opening import open_converted
-
-            return open_converted(base, split, **choice)
-        if files and split not in files:
-            raise no_split(base, split, files)
-    file = read_coco(locate_annotation(root, split, annotation))
-    return CocoDataset.of(file, locate_images(root, split, file, images), lines, **choice)
 
 
 def no_split(root: Path, split: str, known: Iterable[str]) -> UserError:

@@ -13,8 +13,8 @@ from typing import Any, Callable
 
 import numpy as np
 
-from gluon_ssd.data.choices import ORIENTATIONS
-from gluon_ssd.errors import UserError
+from ..errors import UserError
+from .choices import ORIENTATIONS
 
 Row = dict[str, Any]
 # What is taken otherwise than it stands in a file, as it is told.

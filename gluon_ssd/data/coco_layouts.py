@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from gluon_ssd.data.finder import Finder
-from gluon_ssd.data.images import is_image_name
-from gluon_ssd.data.splits import SPLITS, folder_called, split_in, split_of
+from .finder import Finder
+from .images import is_image_name
+from .splits import SPLITS, folder_called, split_in, split_of
 
 # The published layouts, best first; {} is our name of the split. They are found without reading any file.
 _ANNOTATIONS = (

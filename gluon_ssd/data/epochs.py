@@ -9,11 +9,11 @@ from typing import Any, Callable, TypeVar
 
 import numpy as np
 
-from gluon_ssd.data.batch import Batch
-from gluon_ssd.data.records import Record
-from gluon_ssd.data.samples import epoch_order
-from gluon_ssd.data.workers import WorkerPool
-from gluon_ssd.errors import UserError
+from ..errors import UserError
+from .batch import Batch
+from .records import Record
+from .samples import epoch_order
+from .workers import WorkerPool
 
 Encoder = Callable[[np.ndarray, np.ndarray], Any]
 _Self = TypeVar("_Self", bound="EpochLoader")

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote
 
-from gluon_ssd.data.images import is_image_name
-from gluon_ssd.errors import UserError
+from ..errors import UserError
+from .images import is_image_name
 
 # Label Studio puts eight hexadecimal digits in front of the name of an uploaded file.
 _PREFIX = re.compile(r"^[0-9a-f]{4,8}-(?=.)")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gluon_ssd.data.coco_json import CocoFile
-from gluon_ssd.data.finder import common_parts, plain_parts
-from gluon_ssd.errors import UserError
+from ..errors import UserError
+from .coco_json import CocoFile
+from .finder import common_parts, plain_parts
 
 
 def match_images(paths: Sequence[Path], file: CocoFile) -> list[int | None]:

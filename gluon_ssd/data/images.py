@@ -23,10 +23,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from gluon_ssd.data.header import JPEG, PNG, TIFF, Header, jpeg_segments, read_header
-from gluon_ssd.data.orientation import is_ambiguous, say_assumed, turn_for, turned, turned_back
-from gluon_ssd.errors import UserError
-from gluon_ssd.files import IMAGE_SUFFIXES
+from ..errors import UserError
+from ..files import IMAGE_SUFFIXES
+from .header import JPEG, PNG, TIFF, Header, jpeg_segments, read_header
+from .orientation import is_ambiguous, say_assumed, turn_for, turned, turned_back
 
 _JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _GIF = (b"GIF87a", b"GIF89a")

@@ -8,12 +8,12 @@ from typing import Any, Callable
 import cv2
 import numpy as np
 
-from gluon_ssd.data.batch import Batch, pad_objects
-from gluon_ssd.data.epochs import Encoder, EpochLoader, encode
-from gluon_ssd.data.records import Records
-from gluon_ssd.data.samples import MAX_BAD_SHARE, Sample, SampleReader, Transform
-from gluon_ssd.data.workers import WorkerPool
-from gluon_ssd.errors import UserError
+from ..errors import UserError
+from .batch import Batch, pad_objects
+from .epochs import Encoder, EpochLoader, encode
+from .records import Records
+from .samples import MAX_BAD_SHARE, Sample, SampleReader, Transform
+from .workers import WorkerPool
 
 
 class NativeLoader(EpochLoader):

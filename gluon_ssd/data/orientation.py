@@ -12,7 +12,7 @@ import warnings
 
 import numpy as np
 
-from gluon_ssd.data.header import Header
+from .header import Header
 
 Size = tuple[int, int]
 # Orientations that exchange width and height.

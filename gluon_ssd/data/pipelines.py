@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gluon_ssd.data.epochs import Encoder, EpochLoader
-from gluon_ssd.data.records import Records
-from gluon_ssd.data.transforms import EvalTransform
-from gluon_ssd.errors import UserError, unknown
+from ..errors import UserError, unknown
+from .batch import Target
+from .epochs import Encoder, EpochLoader
+from .records import Records
+from .transforms import EvalTransform
 
 PIPELINES = ("native", "dali", "synthetic")
 
@@ -32,19 +33,6 @@ class InputSettings:
     input_batch_multiplier: int = 1
 
 
-@dataclass(frozen=True)
-class Target:
-    """Where batches are used: MXNet's device, and the layout and type of the images that is best there.
-
-    The native loader makes float32 NCHW in any case.
-    """
-
-    device: str = "cpu"
-    device_id: int = 0
-    layout: str = "NCHW"
-    dtype: str = "float32"
-
-
 def make_loader(
     dataset: Records,
     transform: EvalTransform,
@@ -61,7 +49,7 @@ def make_loader(
     """
     common: dict[str, Any] = {"encoder": encoder, **order}
     if settings.data_pipeline == "native":
-        from gluon_ssd.data.loader import NativeLoader
+        from .loader import NativeLoader
 
         common.update(workers=settings.workers, on_bad_image=settings.on_bad_image)
         common.update(max_bad_share=settings.max_bad_share)
@@ -69,7 +57,7 @@ def make_loader(
     if settings.data_pipeline == "dali":
         return _dali_loader(dataset, transform, batch_size, settings, target, common)
     if settings.data_pipeline == "synthetic":
-        from gluon_ssd.data.synthetic import SyntheticLoader
+        from .synthetic import SyntheticLoader
 
         return SyntheticLoader(dataset, transform, batch_size, target=target, **common)
     raise unknown("data_pipeline", settings.data_pipeline, PIPELINES)
@@ -83,8 +71,8 @@ def _dali_loader(
     target: Target,
     common: dict[str, Any],
 ) -> EpochLoader:
-    from gluon_ssd.data.dali import DaliLoader, DaliOptions
-    from gluon_ssd.data.dali.options import published_cache_mb
+    from .dali import DaliLoader, DaliOptions
+    from .dali.options import published_cache_mb
 
     if settings.on_bad_image == "skip":
         raise UserError(

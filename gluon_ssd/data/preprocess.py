@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gluon_ssd.errors import UserError, unknown
+from ..errors import UserError, unknown
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -9,7 +9,7 @@ _Item = TypeVar("_Item")
 
 
 class Progress(Protocol):
-    """Who is told how far a long work has come: `engine.console.Console` is one."""
+    """Who is told how far a long work has come: `console.Console` is one."""
 
     def start(self, title: str, total: int) -> None: ...
 

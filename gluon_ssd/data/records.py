@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gluon_ssd.data.images import agreeing_bytes, decode_image, read_bytes
+from .images import agreeing_bytes, decode_image, read_bytes
 
 
 class Packed(Protocol):

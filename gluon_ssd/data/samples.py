@@ -9,9 +9,9 @@ from typing import Callable, NamedTuple, Protocol
 
 import numpy as np
 
-from gluon_ssd.data.preprocess import Preprocess
-from gluon_ssd.data.records import Record
-from gluon_ssd.errors import UserError
+from ..errors import UserError
+from .preprocess import Preprocess
+from .records import Record
 
 MAX_BAD_SHARE = 0.01
 _ADVICE = "gluon-ssd check DATA lists all such images"

@@ -22,8 +22,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from gluon_ssd.data import shape_art as art
-from gluon_ssd.errors import UserError
+from ..errors import UserError
+from . import shape_art as art
 
 SHAPES = tuple(art.OUTLINES)
 JPEG_QUALITY = 90

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from gluon_ssd.data.batch import Batch
-from gluon_ssd.data.coco import make_truth
-from gluon_ssd.data.epochs import Encoder, EpochLoader, encode
-from gluon_ssd.data.pipelines import Target
-from gluon_ssd.data.records import Record, Records
-from gluon_ssd.data.transforms import EvalTransform
+from .batch import Batch, Target
+from .coco import make_truth
+from .epochs import Encoder, EpochLoader, encode
+from .records import Record, Records
+from .transforms import EvalTransform
 
 DEFAULT_IMAGES = 1024
 # Objects per image: COCO has 7.3 on average.

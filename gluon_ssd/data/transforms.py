@@ -13,11 +13,11 @@ from typing import Callable
 import cv2
 import numpy as np
 
-from gluon_ssd.data import crop
-from gluon_ssd.data.colour import JITTERS, Colour, ColourJitter, recolour
-from gluon_ssd.data.images import choose_reduction, is_jpeg, resize_image
-from gluon_ssd.data.preprocess import Preprocess
-from gluon_ssd.data.records import Record
+from . import crop
+from .colour import JITTERS, Colour, ColourJitter, recolour
+from .images import choose_reduction, is_jpeg, resize_image
+from .preprocess import Preprocess
+from .records import Record
 
 Objects = tuple[np.ndarray, np.ndarray]
 

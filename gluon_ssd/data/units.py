@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gluon_ssd.data.choices import READINGS
+from .choices import READINGS
 
 _WORDS = {
     "xywh": "left, top, width, height in pixels",

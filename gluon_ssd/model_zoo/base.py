@@ -15,11 +15,11 @@ import numpy as np
 from mxnet import nd
 from mxnet.gluon import Block, HybridBlock
 
-from ..convert.params_file import read_params
 from ..data.preprocess import Preprocess
 from ..errors import UserError
 from ..nn import FrozenBatchNorm, current
-from ..parameter_names import by_parameter_name
+from ..tensor_files.names import by_parameter_name
+from ..tensor_files.params_file import read_params
 from .reference_names import Entry
 from .registry import model_outline, model_row
 from .transfer import fitting

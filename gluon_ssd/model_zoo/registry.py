@@ -14,7 +14,7 @@ from ..errors import UserError, unknown
 
 @dataclass(frozen=True)
 class MlperfBenchmark:
-    """What MLPerf Training's rules say of a family of detectors, for ``engine.mlperf``.
+    """What MLPerf Training's rules say of a family of detectors, for ``training.mlperf``.
 
     ``title``: what messages call it. ``model``: what the closed division trains; ``target``: the mAP that
     ends a run. ``versions``: of the rules, oldest first, each with its name of the benchmark;

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..layout import all_to_layout, cut_padding
 from ..nn import assign
+from ..tensor_files.layout import all_to_layout, cut_padding
 
 
 @dataclass

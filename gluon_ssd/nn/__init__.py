@@ -1,6 +1,6 @@
 """Layers that know the library's rules of layout, precision and initialisation."""
 
-from ..layout import all_to_layout, to_layout, weight_layout
+from ..tensor_files.layout import all_to_layout, to_layout, weight_layout
 from .arrays import assign
 from .config import LayerConfig, current, using
 from .group_norm import GroupBatchNorm, RankGroup, norm

@@ -1,8 +1,8 @@
 """Pictures for people: boxes on images, training curves, precision-recall curves, confusion matrices."""
 
-from gluon_ssd.report.confusion import confusion_matrix
-from gluon_ssd.report.draw import contact_sheet, draw_boxes, palette_colour, side_by_side
-from gluon_ssd.report.plots import plot_confusion, plot_metrics, plot_pr_curves
+from .confusion import confusion_matrix
+from .draw import contact_sheet, draw_boxes, palette_colour, side_by_side
+from .plots import plot_confusion, plot_metrics, plot_pr_curves
 
 __all__ = [
     "confusion_matrix",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gluon_ssd.boxes import area, pairwise_iou
+from ..boxes import area, pairwise_iou
 
 
 def confusion_matrix(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gluon_ssd.report.labels import (
+from .labels import (
     Colour,
     Label,
     Rectangle,

@@ -12,7 +12,7 @@ from typing import Any, Union
 
 import numpy as np
 
-from gluon_ssd.errors import UserError
+from ..errors import UserError
 
 PathLike = Union[str, Path]
 _INK, MUTED, _GRID = "#222222", "#666666", "#e4e4e4"

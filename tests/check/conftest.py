@@ -13,7 +13,7 @@ def _short(root, item):
 @pytest.fixture
 def check(whole_check, monkeypatch):
     """`whole_check` without the pictures, which take most of its time."""
-    monkeypatch.setattr("gluon_ssd.engine.check._write_pictures", lambda *arguments: [])
+    monkeypatch.setattr("gluon_ssd.report.data_check._write_pictures", lambda *arguments: [])
     return whole_check
 
 

@@ -356,7 +356,7 @@ def test_ctrl_c_leaves_no_thread_and_no_report(cli, tmp_path, monkeypatch):
         if len(seen) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("gluon_ssd.engine.console.Console.advance", advance)
+    monkeypatch.setattr("gluon_ssd.console.Console.advance", advance)
     before = set(threading.enumerate())
     outcome = cli("check", sound(tmp_path / "set"), "--model", "ssd_tiny")
     assert (outcome.status, outcome.err) == (130, "interrupted\n")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from small import picture
 
-from gluon_ssd.data.check.files import (
+from gluon_ssd.data.check.image_files import (
     CORRUPT,
     EMPTY,
     FINE,

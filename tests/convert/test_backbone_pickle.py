@@ -9,8 +9,8 @@ import pytest
 from golden import FOLDER
 
 from gluon_ssd.convert import read_pickle, write_backbone_pickle
-from gluon_ssd.convert.backbone_names import backbone_arrays, torch_names
 from gluon_ssd.errors import UserError
+from gluon_ssd.tensor_files.backbone_names import backbone_arrays, torch_names
 
 MAPPING = json.loads((FOLDER / "resnet34_pickle_mapping.json").read_text())
 

@@ -17,9 +17,9 @@ from gluon_ssd.convert import (
     write_params,
     write_torch,
 )
-from gluon_ssd.convert.backbone_names import backbone_arrays
-from gluon_ssd.engine.archive import write_archive
 from gluon_ssd.errors import UserError
+from gluon_ssd.tensor_files.archive import write_archive
+from gluon_ssd.tensor_files.backbone_names import backbone_arrays
 
 
 def parameters(net):
@@ -50,7 +50,7 @@ def fresh():
 @pytest.fixture(scope="module")
 def files(net, tmp_path_factory):
     """The same detector in every kind of file."""
-    from gluon_ssd.engine.checkpoint import save_checkpoint
+    from gluon_ssd.weights.checkpoint import save_checkpoint
 
     folder = tmp_path_factory.mktemp("files")
     net.collect_params().save(str(folder / "names.params"))
@@ -339,7 +339,7 @@ def test_bottleneck_backbones(resnet_state, tmp_path, model):
 @pytest.mark.parametrize("suffix", ["params", "paths", "ckpt", "pth"])
 def test_the_pickle_of_a_retinanet_goes_back_into_one(tmp_path, suffix):
     from gluon_ssd import get_model
-    from gluon_ssd.engine.checkpoint import save_checkpoint
+    from gluon_ssd.weights.checkpoint import save_checkpoint
 
     net = get_model("retinanet_resnet50", classes=["cat"])
     save_checkpoint(tmp_path / "a.ckpt", net)
@@ -355,7 +355,7 @@ def test_the_pickle_of_a_retinanet_goes_back_into_one(tmp_path, suffix):
 
 def test_what_cannot_be_converted_is_named(tmp_path):
     from gluon_ssd import get_model
-    from gluon_ssd.engine.checkpoint import save_checkpoint
+    from gluon_ssd.weights.checkpoint import save_checkpoint
 
     save_checkpoint(tmp_path / "a.ckpt", get_model("ssd_tiny", classes=["cat"]))
     with pytest.raises(UserError, match=r"/a.ckpt: ssd_tiny has no PyTorch counterpart"):
@@ -370,7 +370,7 @@ def test_only_a_detector_is_recommended_for_detecting(tmp_path, resnet_state):
 
 def test_a_checkpoint_holds_the_options_of_its_network(tmp_path):
     from gluon_ssd import get_model, load
-    from gluon_ssd.engine.checkpoint import save_checkpoint
+    from gluon_ssd.weights.checkpoint import save_checkpoint
 
     save_checkpoint(tmp_path / "a.ckpt", get_model("retinanet_resnet50", norm_epsilon=0.0, classes=["cat"]))
     net = load(tmp_path / "a.ckpt", device="cpu")

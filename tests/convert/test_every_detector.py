@@ -6,8 +6,8 @@ import pytest
 
 from gluon_ssd import get_model, list_models
 from gluon_ssd.convert import convert_file, read_params, write_params
-from gluon_ssd.convert.conversion import Source, recognise
 from gluon_ssd.model_zoo.registry import model_outline
+from gluon_ssd.weights.conversion import Source, recognise
 
 
 @pytest.mark.parametrize("model", list_models("detector"))

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from gluon_ssd.convert import read_pickle, read_torch, read_weights
-from gluon_ssd.convert.safe_pickle import load
-from gluon_ssd.convert.torch_pickle import ALLOWED, Storage
 from gluon_ssd.errors import UserError
+from gluon_ssd.tensor_files.safe_pickle import load
+from gluon_ssd.tensor_files.torch_pickle import ALLOWED, Storage
 
 LEGACY = [b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"\x80\x02M\xe9\x03."]
 SYSTEM = pickle.dumps({"protocol_version": 1001, "little_endian": True, "type_sizes": {}}, 2)

@@ -15,8 +15,8 @@ from gluon_ssd.convert import (
     read_weights,
     write_torch,
 )
-from gluon_ssd.convert.norms import refit_norms
-from gluon_ssd.engine.archive import write_archive
+from gluon_ssd.tensor_files.archive import write_archive
+from gluon_ssd.tensor_files.norms import refit_norms
 
 
 @pytest.fixture(scope="module")

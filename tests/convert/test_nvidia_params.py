@@ -13,8 +13,8 @@ from mxnet.gluon import HybridBlock, SymbolBlock, nn
 
 from gluon_ssd import UserError, get_model, load
 from gluon_ssd.convert import convert_file, load_backbone, read_params, read_pickle, write_params
-from gluon_ssd.layout import cut_padding
-from gluon_ssd.parameter_names import nvidia_name
+from gluon_ssd.tensor_files.layout import cut_padding
+from gluon_ssd.tensor_files.names import nvidia_name
 
 NAMES = (FOLDER / "ssd_v1.1_tensor_names.txt").read_text().split()
 STEM = "ssd0_resnetmlperf0_conv0_weight"

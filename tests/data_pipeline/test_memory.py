@@ -7,7 +7,8 @@ import pytest
 CODE = """
 import gc, os, sys
 from gluon_ssd.data import Preprocess, SSDTrainTransform, open_dataset
-from gluon_ssd.data.pipelines import InputSettings, Target, make_loader
+from gluon_ssd.data.batch import Target
+from gluon_ssd.data.pipelines import InputSettings, make_loader
 
 def resident_mb():
     gc.collect()

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from gluon_ssd.data import orientation
-from gluon_ssd.data.coco import open_dataset
 from gluon_ssd.data.header import Header, read_header
 from gluon_ssd.data.images import decode_image
+from gluon_ssd.data.opening import open_dataset
 from gluon_ssd.data.preprocess import Preprocess
 from gluon_ssd.data.record_files.prepare import prepare_records
 from gluon_ssd.data.transforms import EvalTransform
@@ -171,7 +171,7 @@ def test_a_turned_picture_survives_every_conversion(cli, tmp_path, turn, way, ta
 
 
 def test_what_was_assumed_is_said(cli, tmp_path, monkeypatch):
-    monkeypatch.setattr("gluon_ssd.engine.check._write_pictures", lambda *arguments: [])
+    monkeypatch.setattr("gluon_ssd.report.data_check._write_pictures", lambda *arguments: [])
     coco_set(tmp_path / "set", 3, STORED, WHITE)
     assert (
         "warning: images that EXIF turns without changing their size; boxes are assumed"

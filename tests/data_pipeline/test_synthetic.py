@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from gluon_ssd.data import EvalTransform, NativeLoader, Preprocess, open_dataset
-from gluon_ssd.data.pipelines import InputSettings, Target, make_loader
+from gluon_ssd.data.batch import Target
+from gluon_ssd.data.pipelines import InputSettings, make_loader
 from gluon_ssd.data.synthetic import SyntheticDataset, SyntheticLoader
 from gluon_ssd.errors import UserError
 

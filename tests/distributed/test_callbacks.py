@@ -2,13 +2,13 @@
 
 from launching import finish, need_horovod, start
 
-from gluon_ssd.engine.checkpoint import read_checkpoint
+from gluon_ssd.weights.checkpoint import read_checkpoint
 
 PROGRAM = """
 import sys, time
 from pathlib import Path
 from gluon_ssd import Callback, train
-from gluon_ssd.engine import train as loop
+from gluon_ssd.training import train as loop
 
 class Stop(Callback):
     def started(self, info):

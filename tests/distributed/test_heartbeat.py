@@ -5,8 +5,8 @@ import pytest
 # Both ranks in one process: rank 1 connects with what rank 0 shares, in a thread of its own.
 START = """
 import socket, threading
-from gluon_ssd.engine import heartbeat
-from gluon_ssd.engine.heartbeat import Heartbeat
+from gluon_ssd.training import heartbeat
+from gluon_ssd.training.heartbeat import Heartbeat
 
 shared, connect = [], lambda port: None
 

@@ -6,7 +6,7 @@ import rank_steps as steps
 from launching import REPOSITORY, need_horovod, run
 
 from gluon_ssd.data.shapes import make_shapes
-from gluon_ssd.engine.distributed import World
+from gluon_ssd.training.distributed import World
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import pytest
 from launching import REPOSITORY, finish, need_horovod, run, start
 
 from gluon_ssd.data.shapes import make_shapes
-from gluon_ssd.engine.archive import read_archive
-from gluon_ssd.engine.checkpoint import read_checkpoint
+from gluon_ssd.tensor_files.archive import read_archive
+from gluon_ssd.weights.checkpoint import read_checkpoint
 
 RANK = REPOSITORY / "tests/rank_train.py"
 NO_EVALUATION = ("--eval-every", 0, "--warmup-steps", 0, "--max-steps", "none", "--log-every", 1)

@@ -8,7 +8,7 @@ import pytest
 from launching import REPOSITORY, environment, finish, free_port, need_horovod
 
 from gluon_ssd.data.shapes import make_shapes
-from gluon_ssd.engine.checkpoint import read_checkpoint
+from gluon_ssd.weights.checkpoint import read_checkpoint
 
 # Rendezvous, gloo and the heartbeat all have to go over the wire between them.
 HOSTS = ("gssd-one", "gssd-two")

@@ -10,9 +10,9 @@ import pytest
 
 from gluon_ssd import UserError, get_model
 from gluon_ssd.convert import load_backbone, write_torch
-from gluon_ssd.engine.step import TrainStep
 from gluon_ssd.model_zoo import registry
 from gluon_ssd.plugins import import_plugins
+from gluon_ssd.training.step import TrainStep
 
 PLUGIN = str(Path(__file__).resolve().parents[2] / "examples" / "backbone.py")
 # torchvision's vgg16_bn: numbers of its convolutions and their output channels.

@@ -15,13 +15,13 @@ from small import refused
 from gluon_ssd import Detector, get_model, list_models, load
 from gluon_ssd.boxes import pairwise_iou
 from gluon_ssd.data.shapes import make_shapes
-from gluon_ssd.engine.train import run_training
 from gluon_ssd.model_zoo import model_row, registry
 from gluon_ssd.model_zoo.profile import profile_model
 from gluon_ssd.model_zoo.transfer import transfer
 from gluon_ssd.plugins import import_plugins
 from gluon_ssd.recipe import load_recipe
 from gluon_ssd.selfcheck import run_selfcheck
+from gluon_ssd.training.train import run_training
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PLUGIN = str(EXAMPLES / "fcos.py")

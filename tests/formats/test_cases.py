@@ -114,7 +114,7 @@ def test_training_opens_a_case_as_it_is_and_sees_the_same(case):
 
 @pytest.mark.parametrize("case", sorted(RIGHT))
 def test_check_takes_a_case_as_training_does(cli, monkeypatch, case):
-    monkeypatch.setattr("gluon_ssd.engine.check._write_pictures", lambda *arguments: [])
+    monkeypatch.setattr("gluon_ssd.report.data_check._write_pictures", lambda *arguments: [])
     result = cli("check", CASES / case, "--model", "ssd_tiny", "--output", "report")
     assert (result.status, result.err) == (0, ""), result
     assert f"train: {len({row[0] for row in RIGHT[case][0]['train']})} of " in result.out
@@ -122,7 +122,7 @@ def test_check_takes_a_case_as_training_does(cli, monkeypatch, case):
 
 
 def test_fractions_in_a_coco_file_are_refused_everywhere(cli, tmp_path, monkeypatch):
-    monkeypatch.setattr("gluon_ssd.engine.check._write_pictures", lambda *arguments: [])
+    monkeypatch.setattr("gluon_ssd.report.data_check._write_pictures", lambda *arguments: [])
     refused(cli("convert-data", CASES / "coco_unit", "out"), "boxes look like fractions", "--boxes xywhn")
     assert cli("convert-data", CASES / "coco_unit", "out", "--boxes", "xywhn").status == 0
     assert rows_of(tmp_path / "out", "train") == [("train.jpg", "cat", BOX, 0)]

@@ -7,8 +7,8 @@ from golden import load_golden, padded, relative_error, seeded, seeded_weights, 
 
 from gluon_ssd import get_model
 from gluon_ssd.convert import load_torch_state, to_torch_state
-from gluon_ssd.engine.step import TrainStep
 from gluon_ssd.nn import compute_precision
+from gluon_ssd.training.step import TrainStep
 
 from .conftest import WAYS
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from gluon_ssd import get_model
-from gluon_ssd.engine.loss_scale import LossScale
-from gluon_ssd.engine.step import TrainStep
 from gluon_ssd.nn import compute_precision
+from gluon_ssd.training.loss_scale import LossScale
+from gluon_ssd.training.step import TrainStep
 
 from .conftest import WAYS
 

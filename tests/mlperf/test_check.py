@@ -7,7 +7,7 @@ import time
 import pytest
 from small import refused
 
-from gluon_ssd.engine.mlperf.check import _findings, check_log, detect_rules
+from gluon_ssd.training.mlperf.check_log import _findings, check_log, detect_rules
 
 OURS = {"submission_benchmark": "ssd", "ruleset": "3.1.0"}
 RETINANET = {"submission_benchmark": "ssd", "opt_learning_rate_warmup_epochs": 1}

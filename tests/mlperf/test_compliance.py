@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from gluon_ssd.data.shapes import make_shapes
-from gluon_ssd.engine import train as train_module
-from gluon_ssd.engine.mlperf.check import check_log
-from gluon_ssd.engine.train import run_training
 from gluon_ssd.recipe import Recipe
+from gluon_ssd.training import train as train_module
+from gluon_ssd.training.mlperf.check_log import check_log
+from gluon_ssd.training.train import run_training
 
 pytest.importorskip("mlperf_logging", reason='needs pip install "gluon_ssd[mlperf]"')
 

@@ -9,15 +9,15 @@ from golden import FOLDER
 
 from gluon_ssd.data.preprocess import Preprocess
 from gluon_ssd.data.transforms import crop_attempts, training_transform
-from gluon_ssd.engine import train as train_module
-from gluon_ssd.engine.build import make_schedule
-from gluon_ssd.engine.callbacks import RunInfo, callbacks_of
-from gluon_ssd.engine.mlperf.log import MlperfLog, settings, submission_fields
-from gluon_ssd.engine.mlperf.rules import find_rules, rules_for
-from gluon_ssd.engine.train import run_training
 from gluon_ssd.errors import UserError
 from gluon_ssd.model_zoo.registry import model_outline
 from gluon_ssd.recipe import Recipe, load_recipe
+from gluon_ssd.training import train as train_module
+from gluon_ssd.training.build import make_schedule
+from gluon_ssd.training.callbacks import RunInfo
+from gluon_ssd.training.mlperf.log import MlperfLog, callbacks_of, settings, submission_fields
+from gluon_ssd.training.mlperf.rules import find_rules, rules_for
+from gluon_ssd.training.train import run_training
 
 RETINANET = {"model": "retinanet_resnext50_32x4d", "optimizer": "adam", "warmup_start": 0.001}
 

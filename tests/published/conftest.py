@@ -70,7 +70,7 @@ def run(shell, tmp_path):
 
 def trained(folder):
     """The recipe of the one run under ``folder``, which took three steps and was scored."""
-    from gluon_ssd.engine.checkpoint import read_checkpoint
+    from gluon_ssd.weights.checkpoint import read_checkpoint
 
     (run,) = Path(folder).iterdir()
     assert read_checkpoint(run / "checkpoints" / "last.ckpt").progress.step == 3

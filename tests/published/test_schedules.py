@@ -8,13 +8,13 @@ the DALI example. That the configurations of scripts/train/configs agree with th
 import pytest
 from dry_run import recipe_of, split, words
 
-from gluon_ssd.engine.build import make_schedule
-from gluon_ssd.engine.callbacks import CallbackList
-from gluon_ssd.engine.distributed import World
-from gluon_ssd.engine.setup import gather
-from gluon_ssd.engine.stop_signals import StopSignals
-from gluon_ssd.engine.train import _Training
 from gluon_ssd.recipe import Recipe
+from gluon_ssd.training.build import make_schedule
+from gluon_ssd.training.callbacks import CallbackList
+from gluon_ssd.training.distributed import World
+from gluon_ssd.training.setup import gather
+from gluon_ssd.training.stop_signals import StopSignals
+from gluon_ssd.training.train import _Training
 
 from .conftest import FOLDER
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gluon_ssd.boxes import ltrb_to_xywh
+from ...boxes import ltrb_to_xywh
 
 # SSD takes a default box above this overlap for an object, RetinaNet from it on.
 MATCHING_IOU = 0.5

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable
 
-from gluon_ssd.data.check.findings import ERROR, Findings
-from gluon_ssd.data.coco_json import SECTIONS, CocoFile, Row, is_text, load_json, parse_coco, section
-from gluon_ssd.errors import UserError
+from ...errors import UserError
+from ..coco_json import SECTIONS, CocoFile, Row, is_text, load_json, parse_coco, section
+from .findings import ERROR, Findings
 
 _REFUSED = "training refuses the file; {}"
 

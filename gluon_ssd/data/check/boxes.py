@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from gluon_ssd.data.check.anchors import MATCHING_IOU
-from gluon_ssd.data.check.findings import ERROR, NOTE, WARNING, Findings
-from gluon_ssd.data.coco import fit_boxes, misread
-from gluon_ssd.data.coco_json import CocoFile
-from gluon_ssd.data.records import Record
-from gluon_ssd.errors import quoted
+from ...errors import quoted
+from ..coco import fit_boxes, misread
+from ..coco_json import CocoFile
+from ..records import Record
+from .anchors import MATCHING_IOU
+from .findings import ERROR, NOTE, WARNING, Findings
 
 # An object that is narrower in the network's input leaves little to see.
 TINY = 4

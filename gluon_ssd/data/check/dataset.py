@@ -9,9 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from gluon_ssd.data.check.anchors import AnchorGrid, best_iou
-from gluon_ssd.data.check.boxes import judge_boxes, judge_classes, judge_records, judge_sizes
-from gluon_ssd.data.check.files import (
+from ..coco import make_records, unused_parents
+from ..coco_json import CocoFile
+from ..images import is_image_name
+from ..orientation import is_ambiguous, turn_for
+from ..progress import Progress
+from ..record_files.manifest import Manifest
+from ..records import Record
+from .anchors import AnchorGrid, best_iou
+from .boxes import judge_boxes, judge_classes, judge_records, judge_sizes
+from .findings import ERROR, LEVELS, NOTE, WARNING, Finding, Findings
+from .image_files import (
     CORRUPT,
     EMPTY,
     FINE,
@@ -21,14 +29,6 @@ from gluon_ssd.data.check.files import (
     same_content,
     scan_files,
 )
-from gluon_ssd.data.check.findings import ERROR, LEVELS, NOTE, WARNING, Finding, Findings
-from gluon_ssd.data.coco import make_records, unused_parents
-from gluon_ssd.data.coco_json import CocoFile
-from gluon_ssd.data.images import is_image_name
-from gluon_ssd.data.orientation import is_ambiguous, turn_for
-from gluon_ssd.data.progress import Progress
-from gluon_ssd.data.record_files.manifest import Manifest
-from gluon_ssd.data.records import Record
 
 _STATES = (
     (MISSING, "images missing", "complete the download or correct 'file_name'"),

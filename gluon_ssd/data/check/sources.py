@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gluon_ssd.data.check.annotations import read_tolerantly
-from gluon_ssd.data.check.dataset import Source
-from gluon_ssd.data.check.findings import ERROR, NOTE, Findings
-from gluon_ssd.data.coco import has_split, locate_annotation, locate_images, no_split, settle
-from gluon_ssd.data.coco_layouts import find_layout
-from gluon_ssd.data.record_files.manifest import holds_records, manifest_path, read_manifest
-from gluon_ssd.errors import UserError
+from ...errors import UserError
+from ..coco import has_split, locate_annotation, locate_images, no_split, settle
+from ..coco_layouts import find_layout
+from ..record_files.manifest import holds_records, manifest_path, read_manifest
+from .annotations import read_tolerantly
+from .dataset import Source
+from .findings import ERROR, NOTE, Findings
 
 # Annotation file and image folder, None where they are found by themselves.
 Given = tuple["str | None", "str | None"]
@@ -32,7 +32,7 @@ def find_sources(root: Path, given: Mapping[str, Given], orientation: str) -> di
 
 
 def _converted(root: Path, splits: Sequence[str], orientation: str) -> dict[str, Source]:
-    from gluon_ssd.data.formats.opening import open_all_converted
+    from ..formats.opening import open_all_converted
 
     opened = open_all_converted(root, orientation)
     if "train" not in opened:

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from gluon_ssd.data.images import file_header
-from gluon_ssd.data.records import Record
-from gluon_ssd.errors import UserError
+from ...errors import UserError
+from ..images import file_header
+from ..records import Record
 
 
 def fits_reader(records: Sequence[Record]) -> bool:

@@ -10,10 +10,10 @@ from typing import Any, Callable
 import numpy as np
 from nvidia.dali import Pipeline, fn, types
 
-from gluon_ssd.data import crop
-from gluon_ssd.data.colour import LUMA, ColourJitter
-from gluon_ssd.data.dali.options import DaliOptions
-from gluon_ssd.data.preprocess import Preprocess
+from .. import crop
+from ..colour import LUMA, ColourJitter
+from ..preprocess import Preprocess
+from .options import DaliOptions
 
 IMAGES, BOXES, LABELS, INDICES, SHAPES = range(5)
 

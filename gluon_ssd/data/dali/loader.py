@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from gluon_ssd.data.batch import Batch, pad_objects
-from gluon_ssd.data.dali.annotations import any_turned, fits_reader, write_annotations
-from gluon_ssd.data.dali.options import DaliOptions
-from gluon_ssd.data.epochs import Encoder, EpochLoader, encode
-from gluon_ssd.data.images import check_size
-from gluon_ssd.data.record_files.dali_source import record_source
-from gluon_ssd.data.records import Record, Records
-from gluon_ssd.data.transforms import EvalTransform, SSDTrainTransform
-from gluon_ssd.data.workers import WorkerPool
-from gluon_ssd.errors import UserError
+from ...errors import UserError
+from ..batch import Batch, pad_objects
+from ..epochs import Encoder, EpochLoader, encode
+from ..images import check_size
+from ..record_files.dali_source import record_source
+from ..records import Record, Records
+from ..transforms import EvalTransform, SSDTrainTransform
+from ..workers import WorkerPool
+from .annotations import any_turned, fits_reader, write_annotations
+from .options import DaliOptions
 
 # Last word of the seeds, beside those of samples.py.
 _DALI = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gluon_ssd.errors import UserError, unknown
+from ...errors import UserError, unknown
 
 DECODERS = ("auto", "cpu", "gpu", "cache", "hw")
 # COCO's training images, decoded, are about 100 GB; NVIDIA's SSD gives them 12 GB of each GPU at most.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gluon_ssd.data.records import Record
+from ..records import Record
 
 
 def record_source(records: Sequence[Record], order: Sequence[int]) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gluon_ssd.data.coco import CocoDataset
-from gluon_ssd.data.record_files.manifest import read_manifest
+from ..coco import CocoDataset
+from .manifest import read_manifest
 
 
 class PackedDataset(CocoDataset):

@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable
 
-from gluon_ssd.data.coco_json import CocoFile, parse_coco, parse_json
-from gluon_ssd.data.record_files.framing import recordio_payload, tfrecord_payload
-from gluon_ssd.data.record_files.shards import REMEDY, PackedPicture, Shard
-from gluon_ssd.data.records import Record
-from gluon_ssd.errors import UserError
+from ...errors import UserError
+from ..coco_json import CocoFile, parse_coco, parse_json
+from ..records import Record
+from .framing import recordio_payload, tfrecord_payload
+from .shards import REMEDY, PackedPicture, Shard
 
 VERSION = 1
 RECORDIO, TFRECORD = "recordio", "tfrecord"

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable
 
-from gluon_ssd.data.coco import CocoDataset
-from gluon_ssd.data.images import PathLike, as_path
-from gluon_ssd.data.record_files.manifest import (
+from ...errors import UserError, import_problem, unknown
+from ..coco import CocoDataset
+from ..images import PathLike, as_path
+from .manifest import (
     RECORDIO,
     SUFFIXES,
     TFRECORD,
@@ -23,8 +24,7 @@ from gluon_ssd.data.record_files.manifest import (
     shard_name,
     write_manifest,
 )
-from gluon_ssd.data.record_files.writers import Item, ShardWriter, make_writer
-from gluon_ssd.errors import UserError, import_problem, unknown
+from .writers import Item, ShardWriter, make_writer
 
 SHARDS = 8
 # What a format is written with.

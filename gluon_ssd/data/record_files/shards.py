@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
-from gluon_ssd.errors import UserError
+from ...errors import UserError
 
 REMEDY = "copy it again, or pack the data set again with gluon-ssd prepare-records --overwrite"
 

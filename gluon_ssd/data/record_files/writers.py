@@ -12,10 +12,10 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from gluon_ssd.data.record_files.framing import tfrecord_frame
-from gluon_ssd.data.record_files.manifest import RECORDIO
-from gluon_ssd.data.record_files.tf_example import Feature, encode_example
-from gluon_ssd.data.records import Record
+from ..records import Record
+from .framing import tfrecord_frame
+from .manifest import RECORDIO
+from .tf_example import Feature, encode_example
 
 # A RecordIO label begins with these two; an object is its class from 0, its box as ltrb fractions of the
 # picture, and 1 for crowd (where sets made of Pascal VOC have "difficult").

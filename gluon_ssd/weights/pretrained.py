@@ -9,18 +9,18 @@ from typing import Any, Union
 
 import numpy as np
 
-from . import model_zoo
-from .convert.backbones import load_backbone
-from .convert.conversion import TARGETS, Source
-from .convert.files import kind_of, read_weights
-from .convert.state import torch_parameters
-from .engine.checkpoint import SUFFIX, find_checkpoint, read_checkpoint
-from .errors import UserError, unknown
-from .model_zoo.gluoncv_backbone import PREFIX
-from .model_zoo.registry import ModelRow, model_outline, model_row
-from .model_zoo.transfer import TransferReport, fitting, transfer
-from .parameter_names import by_parameter_name
-from .weights import WEIGHTS, pull
+from .. import model_zoo
+from ..errors import UserError, unknown
+from ..model_zoo.gluoncv_backbone import PREFIX
+from ..model_zoo.registry import ModelRow, model_outline, model_row
+from ..model_zoo.transfer import TransferReport, fitting, transfer
+from ..tensor_files.names import by_parameter_name
+from ..tensor_files.reading import kind_of, read_weights
+from . import WEIGHTS, pull
+from .backbones import load_backbone
+from .checkpoint import SUFFIX, find_checkpoint, read_checkpoint
+from .conversion import TARGETS, Source
+from .state import torch_parameters
 
 # No, the published ones of this model, a name of the weight table, or a file.
 Choice = Union[bool, str, Path]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..console import Console
 from ..data.check.anchors import grids_of
 from ..data.check.dataset import DatasetCheck, SplitCheck, Target, check_dataset
 from ..data.check.findings import ERROR, NOTE, Finding, printable
@@ -20,10 +21,9 @@ from ..data.transforms import training_transform
 from ..files import absolute, atomic_write, make_folder
 from ..model_zoo import model_row
 from ..model_zoo.registry import ModelRow, model_outline
-from ..report.check_html import check_page
-from ..report.check_plots import annotated_sheet, augmented_sheet, plot_classes, plot_sizes
 from ..runs import make_run_dir
-from .console import Console
+from .check_html import check_page
+from .check_plots import annotated_sheet, augmented_sheet, plot_classes, plot_sizes
 
 PAGE, FINDINGS = "report.html", "findings.json"
 # Named on the terminal; the report has the others.

@@ -15,7 +15,7 @@ import mxnet as mx
 
 from ..errors import Interrupted
 from ..runs import checkpoint_path
-from .checkpoint import Progress
+from ..weights.checkpoint import Progress
 from .distributed import World
 
 # A launcher may pass on a key press that the terminal has sent already; that is not a second one.

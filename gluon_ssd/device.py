@@ -6,9 +6,8 @@ from typing import Any
 
 import mxnet as mx
 
-from ..data.batch import Batch
-from ..data.pipelines import Target
-from ..errors import UserError
+from .data.batch import Batch, Target
+from .errors import UserError
 
 
 def pick_device(name: str = "auto", local_rank: int = 0) -> mx.Context:

@@ -15,8 +15,8 @@ from typing import Any
 from ..data.coco import named_path
 from ..errors import UserError
 from ..files import absolute
-from ..pretrained import is_published
 from ..recipe import Recipe
+from ..weights.pretrained import is_published
 
 
 def stored_recipe(recipe: Recipe, run_dir: Path) -> dict[str, Any]:

@@ -13,18 +13,20 @@ from typing import Any, Callable
 import numpy as np
 
 from ..boxes import ltrb_to_coco
-from ..data.coco import CocoDataset, open_dataset
+from ..data.coco import CocoDataset
 from ..data.epochs import EpochLoader
+from ..data.opening import open_dataset
 from ..data.pipelines import InputSettings, make_loader
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform
+from ..device import images_on, target_of
 from ..errors import UserError
 from ..files import atomic_write, make_folder
 from ..locks import only_writer
-from ..predict import Detector, restore, to_pixels
-from .checkpoint import Checkpoint, find_checkpoint, read_checkpoint
+from ..predict import Detector, to_pixels
+from ..weights.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
+from ..weights.loading import restore
 from .coco_eval import METRICS, Scores, score
-from .device import images_on, target_of
 from .distributed import World, connect
 from .stored_recipe import find_data
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..data.preprocess import Preprocess
 from ..errors import UserError
+from ..tensor_files.archive import read_archive, write_archive
 from ..version import __version__
-from .archive import read_archive, write_archive
 
 SUFFIX = ".ckpt"
 PARAMETERS, OPTIMIZER = "parameters/", "optimizer/"

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..layout import all_to_layout, cut_padding, weight_layout
-from ..parameter_names import plain_name
-from .backbone_names import gluoncv_to_torch, short_names
-from .files import read_weights
+from ..tensor_files.backbone_names import gluoncv_to_torch, short_names
+from ..tensor_files.layout import all_to_layout, cut_padding, weight_layout
+from ..tensor_files.names import plain_name
+from ..tensor_files.reading import read_weights
 
 # The last stage and the classifier of a whole ResNet, which a backbone may do without.
 _SPARE = ("stage4_",)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..layout import to_layout
 from ..model_zoo.reference_names import Entry
 from ..nn import assign
-from .norms import has_no_epsilon
+from ..tensor_files.layout import to_layout
+from ..tensor_files.norms import has_no_epsilon
 
 # Bookkeeping of PyTorch's batch norm that no computation reads.
 _IGNORED = "num_batches_tracked"

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..engine.archive import STATE, read_archive
 from ..errors import UserError
+from .archive import STATE, read_archive
 from .backbone_names import gluoncv_to_torch
 from .norms import EPSILON, refit_norms
 from .params_file import FILE_MAGIC, read_params
 from .pickles import read_pickle
-from .tensors_file import read_safetensors
+from .safetensors_file import read_safetensors
 from .torch_reader import LEGACY_START, ZIP_START, read_torch, readable
 
 # Starts every .params file that MXNet writes, since 0.5.

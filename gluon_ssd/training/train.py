@@ -11,22 +11,23 @@ from typing import Any, Callable
 
 import mxnet as mx
 
+from ..console import Console, memory_gib
+from ..device import images_on
 from ..plugins import import_plugins
 from ..predict import Detector
 from ..recipe import Recipe
 from ..report.plots import plot_metrics
 from ..runs import LOG_FILE, checkpoint_path
-from .archive import write_archive
+from ..tensor_files.archive import write_archive
+from ..weights.checkpoint import Progress, save_checkpoint, snapshot
 from .build import make_net, make_schedule, make_step
-from .callbacks import Callback, CallbackList, RunInfo, callbacks_of, check_callbacks
-from .checkpoint import Progress, save_checkpoint, snapshot
+from .callbacks import Callback, CallbackList, RunInfo, check_callbacks
 from .coco_eval import Scores
-from .console import Console, memory_gib
-from .device import images_on
 from .distributed import World, connect
 from .evaluate import detect_all, evaluate, score_table, write_evaluation
 from .lines import epoch_lines, opening_lines
 from .metrics import MetricsFile
+from .mlperf.log import callbacks_of
 from .pace import Pace
 from .pictures import write_batch_picture
 from .profiler import StepProfiler

@@ -8,18 +8,19 @@ from typing import Any, Union
 
 import mxnet as mx
 
-from ..data.coco import CocoDataset, open_dataset
+from ..data.coco import CocoDataset
 from ..data.epochs import EpochLoader
+from ..data.opening import open_dataset
 from ..data.pipelines import InputSettings, make_loader
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import training_transform
+from ..device import pick_device, target_of
 from ..errors import UserError
 from ..model_zoo import model_row
-from ..pretrained import Trained, find_backbone, find_trained
 from ..recipe import Recipe
 from ..runs import checkpoint_path, refuse_running
-from .checkpoint import Checkpoint, Progress, read_checkpoint
-from .device import pick_device, target_of
+from ..weights.checkpoint import Checkpoint, Progress, read_checkpoint
+from ..weights.pretrained import Trained, find_backbone, find_trained
 from .distributed import World
 from .run_folder import refuse_old_run
 from .stored_recipe import find_data

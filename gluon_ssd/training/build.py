@@ -6,12 +6,12 @@ from typing import Any
 
 import mxnet as mx
 
-from ..convert import load_backbone
 from ..model_zoo import as_detector, get_model
 from ..model_zoo.transfer import TransferReport, set_parameters, transfer
 from ..nn import compute_precision
 from ..recipe import Recipe
-from .checkpoint import restore_optimizer
+from ..weights.backbones import load_backbone
+from ..weights.checkpoint import restore_optimizer
 from .loss_scale import LossScale
 from .schedule import StepSchedule
 from .setup import Inputs

@@ -239,3 +239,14 @@ def _mllog() -> Any:
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
+
+
+def callbacks_of(recipe: Recipe, rank: int = 0) -> list[Callback]:
+    """Returns the callbacks that ``recipe`` asks for: the MLPerf log, which only rank 0 has.
+
+    Call it first of all: a log's time of initialisation begins here. Raises UserError where the recipe or the
+    environment does not suit the log.
+    """
+    if not recipe.mlperf_log or rank:
+        return []
+    return [MlperfLog(recipe)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..console import duration, memory_gib
 from ..model_zoo.transfer import TransferReport
 from ..recipe import Recipe
-from .checkpoint import Progress
-from .console import duration, memory_gib
+from ..weights.checkpoint import Progress
 from .loss_scale import LossScale
 from .ranks import describe_ranks
 from .setup import Inputs

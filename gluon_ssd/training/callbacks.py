@@ -130,16 +130,3 @@ def check_callbacks(callbacks: Any) -> list[Callback]:
 
 def _named(value: Any) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
-
-
-def callbacks_of(recipe: Recipe, rank: int = 0) -> list[Callback]:
-    """Returns the callbacks that ``recipe`` asks for: the MLPerf log, which only rank 0 has.
-
-    Call it first of all: a log's time of initialisation begins here. Raises UserError where the recipe or the
-    environment does not suit the log.
-    """
-    if not recipe.mlperf_log or rank:
-        return []
-    from .mlperf.log import MlperfLog
-
-    return [MlperfLog(recipe)]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import UserError
+from ..errors import UserError
 
 # NVIDIA's SSD has its backbone and extra layers in one block made of symbols, whose paths are parameter names
 # without the prefix that all have in common.

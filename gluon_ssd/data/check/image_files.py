@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Union
 
-from gluon_ssd.data.header import JPEG, PNG, Header, read_header
-from gluon_ssd.data.images import decode_image, is_complete
-from gluon_ssd.data.orientation import upright_size
-from gluon_ssd.data.progress import Progress
-from gluon_ssd.data.record_files.shards import PackedPicture
-from gluon_ssd.errors import UserError
+from ...errors import UserError
+from ..header import JPEG, PNG, Header, read_header
+from ..images import decode_image, is_complete
+from ..orientation import upright_size
+from ..progress import Progress
+from ..record_files.shards import PackedPicture
 
 FINE, MISSING, EMPTY, CORRUPT = "fine", "missing", "empty", "corrupt"
 # Where a picture is: a file of its own, or a location in a shard.

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import UserError
-from ..parameter_names import plain_name, refuse_gluoncv_ssd
+from .names import plain_name, refuse_gluoncv_ssd
 from .norms import EPSILON, has_no_epsilon, refit_norms
 
 _LEAVES = {"weight": "gamma", "bias": "beta", "running_mean": "running_mean", "running_var": "running_var"}

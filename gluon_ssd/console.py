@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
-from ..files import unwritable
-from ..machine import in_notebook
+from .files import unwritable
+from .machine import in_notebook
 
 
 def memory_gib() -> float:

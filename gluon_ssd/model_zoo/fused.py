@@ -6,8 +6,8 @@ from typing import Any
 
 import mxnet as mx
 
-from ..model_zoo import get_model
 from ..nn import assign
+from . import get_model
 
 
 def fused_copy(net: Any) -> Any:

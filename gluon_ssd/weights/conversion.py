@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..layout import all_to_layout, cut_padding
-from ..parameter_names import by_parameter_name, refuse_gluoncv_ssd
-from .backbone_names import short_names, torch_names, torch_prefix
-from .files import read_weights
-from .norms import EPSILON, refit_norms
-from .params_file import write_params
-from .pickles import write_backbone_pickle
-from .tensors_file import write_safetensors
-from .torch_writer import write_torch
+from ..tensor_files.backbone_names import short_names, torch_names, torch_prefix
+from ..tensor_files.layout import all_to_layout, cut_padding
+from ..tensor_files.names import by_parameter_name, refuse_gluoncv_ssd
+from ..tensor_files.norms import EPSILON, refit_norms
+from ..tensor_files.params_file import write_params
+from ..tensor_files.pickles import write_backbone_pickle
+from ..tensor_files.reading import read_weights
+from ..tensor_files.safetensors_file import write_safetensors
+from ..tensor_files.torch_writer import write_torch
 
 TARGETS = {
     ".ckpt": "checkpoint",
@@ -93,7 +93,7 @@ def convert_file(
 def _find(source: Path) -> Path:
     if source.is_file():
         return source
-    from ..engine.checkpoint import find_checkpoint
+    from .checkpoint import find_checkpoint
 
     try:
         return find_checkpoint(source)
@@ -122,8 +122,8 @@ def _write(source: Source, to: Path, target: str, stages: int | None) -> tuple[i
 
 def _write_network(net: Any, to: Path, target: str) -> tuple[int, str]:
     if target == "checkpoint":
-        from ..engine.checkpoint import save_checkpoint
         from ..model_zoo import model_row
+        from .checkpoint import save_checkpoint
 
         wrong = [name for name, array in _parameters(net).items() if not np.isfinite(array).all()]
         if wrong:
@@ -191,7 +191,7 @@ def _parameters(net: Any) -> dict[str, np.ndarray]:
 def load_network(source: Source) -> Any:
     """The network that a file holds the weights of, with them. Raises UserError when it cannot be told."""
     if source.kind == "checkpoint":
-        from ..predict import load
+        from .loading import load
 
         return load(source.path, device="cpu")
     from ..model_zoo import get_model

@@ -1,0 +1,68 @@
+"""Weights of other frameworks, in and out: the public functions of ``tensor_files`` and ``weights``.
+
+Importing this module loads NumPy only. Reading and writing files never needs MXNet; networks do.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .errors import import_problem
+
+if TYPE_CHECKING:
+    from .tensor_files.params_file import read_params, write_params
+    from .tensor_files.pickles import read_pickle, write_backbone_pickle
+    from .tensor_files.reading import read_weights
+    from .tensor_files.safetensors_file import read_safetensors, write_safetensors
+    from .tensor_files.torch_reader import read_torch
+    from .tensor_files.torch_writer import write_torch
+    from .weights.backbones import load_backbone
+    from .weights.conversion import convert_file
+    from .weights.state import load_torch_state, to_torch_state
+
+__all__ = [
+    "convert_file",
+    "load_backbone",
+    "load_torch_state",
+    "read_params",
+    "read_pickle",
+    "read_safetensors",
+    "read_torch",
+    "read_weights",
+    "to_torch_state",
+    "write_backbone_pickle",
+    "write_params",
+    "write_safetensors",
+    "write_torch",
+]
+
+_WHERE = {
+    "convert_file": ".weights.conversion",
+    "load_backbone": ".weights.backbones",
+    "load_torch_state": ".weights.state",
+    "read_params": ".tensor_files.params_file",
+    "read_pickle": ".tensor_files.pickles",
+    "read_safetensors": ".tensor_files.safetensors_file",
+    "read_torch": ".tensor_files.torch_reader",
+    "read_weights": ".tensor_files.reading",
+    "to_torch_state": ".weights.state",
+    "write_backbone_pickle": ".tensor_files.pickles",
+    "write_params": ".tensor_files.params_file",
+    "write_safetensors": ".tensor_files.safetensors_file",
+    "write_torch": ".tensor_files.torch_writer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = importlib.import_module(_WHERE[name], __package__)
+    except ImportError as error:
+        raise (import_problem(error) or error) from None
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Training and evaluation of networks, in one process or in several."""
