@@ -59,7 +59,7 @@ def values_per_norm(name, batch=4):
 
 
 def test_five_steps_of_deep_learning_examples_are_the_references():
-    """Every tensor is as near to float64 as the reference itself in float32; noise differs from run to run."""
+    """Every tensor is as near to float64 as the reference in float32; noise differs from run to run."""
     golden = load_golden("ssd300_resnet50_dle_train5")
     net, start = get_model("ssd_resnet50"), seeded_weights("ssd300_resnet50_dle")
     load_torch_state(net, start)
