@@ -1,4 +1,6 @@
-"""What a user may say of labels that do not say it themselves. Needs nothing, so that flags can name them."""
+"""What a user may say about labels that do not say it themselves. It imports nothing, so that flags can name
+it.
+"""
 
 from __future__ import annotations
 
