@@ -1,6 +1,4 @@
-"""What a training tells: a progress bar on a terminal or in a notebook, else plain lines; all in
-train.log.
-"""
+"""What a training tells: a bar on a terminal or in a notebook, else plain lines; all of it in train.log."""
 
 from __future__ import annotations
 
@@ -42,8 +40,9 @@ def _shows_a_bar() -> bool:
 
 
 class Console:
-    """Messages and progress of one run. ``log`` is the file that they are added to; ``quiet`` shows
-    nothing.
+    """Messages and progress of one run.
+
+    ``log`` is the file that they are added to; ``quiet`` shows nothing.
     """
 
     def __init__(self, log: Path | None = None, quiet: bool = False) -> None:
@@ -58,6 +57,7 @@ class Console:
         if self._quiet:
             return
         if self._live is not None:
+            # Above the bar: a plain print would leave a torn bar on the terminal.
             self._live.print(text)
         else:
             print(text, flush=True)

@@ -24,9 +24,7 @@ _BUSY = 0.25
 
 
 def make_data(folder: Path, images: int = 500, seed: int = 0) -> Path:
-    """Makes the data set of shapes in ``folder``, one picture in five for validation, and returns the
-    folder.
-    """
+    """Makes the data set of shapes in ``folder`` and returns that; one picture in five is for validation."""
     print(f"making {images} pictures of shapes in {folder} ...", flush=True)
     return make_shapes(folder, train=images - images // 5, val=images // 5, seed=seed)
 
@@ -44,6 +42,7 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None, images: int
     data, run, pictures = output / "data", output / "run", output / "pictures"
     if output.exists() and not _is_demo(output):
         raise UserError(f"{output}: holds something else than a demo; choose another --output")
+    # Before anything is deleted.
     refuse_running(run)
     for folder in (run, pictures):
         shutil.rmtree(folder, ignore_errors=True)

@@ -122,6 +122,7 @@ def _system() -> Fact:
 
 
 def _threads(available: int) -> Fact:
+    # MXNet's own variable wins over OpenMP's.
     asked = os.environ.get("MXNET_OMP_MAX_THREADS") or os.environ.get("OMP_NUM_THREADS")
     if asked is None:
         return Fact("cores", f"{available}; OMP_NUM_THREADS is not set")

@@ -34,9 +34,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def quoted(name: str) -> str:
-    """Returns a name as it is, or in quotes where it holds what cannot be seen, such as blanks at its
-    ends.
-    """
+    """Returns a name as it is, or in quotes where it holds what cannot be seen, as a blank at its end."""
     return repr(name) if name != name.strip() or not name.isprintable() else name
 
 
@@ -94,6 +92,7 @@ def import_problem(error: Exception) -> UserError | None:
         return UserError(f"mxnet is not installed; {mxnet_advice()}")
     if isinstance(error, ModuleNotFoundError) and package in _EXTRAS:
         return UserError(f'{package} is not installed; pip install "gluon_ssd[{_EXTRAS[package]}]"')
+    # MXNet 1.9.1 uses names that later versions of NumPy have removed.
     if isinstance(error, AttributeError) and re.search(r"module 'numpy'|`np\.\w+` was removed", str(error)):
         return UserError(
             f"MXNet 1.9.1 cannot run with this numpy ({error}); import gluon_ssd before mxnet, "

@@ -28,8 +28,7 @@ def unwritable(path: Path | str, error: BaseException | None, advice: str = "") 
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yields a temporary path that becomes ``path`` when the block ends well, and is deleted when it does
-    not.
+    """Yields a temporary path that becomes ``path`` when the block ends well, and is deleted otherwise.
 
     Raises UserError when the disk is full or the folder cannot be written; what was at ``path`` stays.
     """
@@ -78,8 +77,7 @@ def new_text_file(path: Path) -> Iterator[IO[str]]:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder that becomes ``path`` when the block ends well, and is deleted when it does
-    not.
+    """Yields a temporary folder that becomes ``path`` when the block ends well, and is deleted otherwise.
 
     Raises UserError when ``path`` exists and is not an empty folder, or when it cannot be written.
     """

@@ -12,8 +12,7 @@ _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADD
 
 @dataclass(frozen=True)
 class Launch:
-    """The place of this process among those that were started together; alone unless a launcher says
-    otherwise.
+    """The place of this process among those started together; alone unless a launcher says otherwise.
 
     ``tasks`` are the numbers of processes on each host, in order of the hosts, where the launcher tells.
     """

@@ -50,9 +50,7 @@ class OtherPrograms:
 
 
 def _core_times() -> tuple[float, float, float]:
-    """Seconds of all cores together since the machine started, those they worked, and those of this
-    process.
-    """
+    """Seconds since the machine started: of all cores together, those they worked, those of this process."""
     own = sum(os.times()[:4])
     names = {f"cpu{number}" for number in getattr(os, "sched_getaffinity", lambda pid: ())(0)}
     try:

@@ -16,9 +16,7 @@ from .published import build_parser, pick_system, translate
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Translates the command line, prints what it is here, runs it, and returns the exit status of
-    ``gluon-ssd``.
-    """
+    """Translates the command line, prints the translation, runs it, and returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         system = _take(arguments, "--system")

@@ -49,6 +49,7 @@ def _import(name: str) -> str:
 
 
 def _import_file(path: Path) -> None:
+    # A file that was imported before, under whatever name, would register its models twice.
     loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     if any(file is not None and os.path.abspath(file) == str(path) for file in loaded):
         return

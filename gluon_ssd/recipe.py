@@ -153,15 +153,17 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "recipe") -> Recipe:
-        """Builds a recipe from plain values. ``source`` is what an error calls the place where they came
-        from.
+        """Builds a recipe from plain values.
+
+        ``source`` is what an error calls the place where they came from.
         """
         return cls().override(values, source)
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Recipe:
-        """Reads a YAML file of recipe keys. Raises :class:`UserError` naming the file, the key and the
-        remedy.
+        """Reads a YAML file of recipe keys.
+
+        Raises :class:`UserError` naming the file, the key and the remedy.
         """
         return cls.from_dict(_read_yaml(Path(path)), str(path))
 
@@ -201,9 +203,7 @@ class Recipe:
         return self.batch_size * self.accumulate * processes
 
     def effective_lr(self, processes: int = 1) -> float:
-        """Returns the learning rate after warm-up and before decay: for SGD ``lr`` scaled by global batch /
-        32.
-        """
+        """Returns the learning rate after warm-up, before decay: for SGD ``lr`` times global batch / 32."""
         if self.optimizer == "adam":
             return self.lr
         # With a larger batch SGD makes fewer steps in an epoch, so each of them has to go further (the linear
@@ -211,8 +211,9 @@ class Recipe:
         return self.lr * self.global_batch(processes) / 32
 
     def evaluates_after(self, epoch: int) -> bool:
-        """Returns whether epoch ``epoch`` (from 1) ends with an evaluation; the last does, unless none
-        does.
+        """Returns whether epoch ``epoch`` (from 1) ends with an evaluation.
+
+        The last epoch does, unless none does.
         """
         if self.eval_epochs is not None:
             return epoch in self.eval_epochs
@@ -257,6 +258,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path}: not valid YAML{where}: {getattr(error, 'problem', None) or error}"
         ) from None
+    # YAML reads an empty file as null; such a recipe is one of defaults.
     if values is None:
         return {}
     if not isinstance(values, dict):

@@ -24,8 +24,7 @@ RECIPE_FILE, LOG_FILE = "recipe.yaml", "train.log"
 
 
 def make_run_dir(model: str, root: str | Path = "runs") -> Path:
-    """Makes the folder ``root/<model>-<N>``, with N one above the highest that exists (from 1), and returns
-    it.
+    """Makes and returns the folder ``root/<model>-<N>``, with N one above the highest that exists (from 1).
 
     Of several processes that ask at the same moment, each gets a folder of its own. Raises UserError when
     ``root`` cannot be written.
@@ -76,13 +75,15 @@ def lock_run(folder: Path) -> IO[str]:
 
 def refuse_running(folder: Path) -> None:
     """Raises UserError when a process has claimed ``folder``, which need not exist."""
+    # Open for writing, as a lock needs it, but without making a file where there is none.
     with contextlib.suppress(OSError), open(folder / LOG_FILE, "r+", encoding="utf-8") as log:
         _lock(log, folder, shared=True)
 
 
 def _lock(log: IO[str], folder: Path, shared: bool = False, patience: float = 0) -> str | None:
-    """Locks as `try_lock` does, and tries again after ``patience`` seconds, since another may only be
-    looking.
+    """Locks as `try_lock` does.
+
+    Tries again after ``patience`` seconds, since another process may only be looking.
     """
     try:
         return try_lock(log, shared)

@@ -14,8 +14,7 @@ from .errors import UserError, nearest
 
 @dataclass(frozen=True)
 class Bounds:
-    """The values that a key takes: one of ``choices``, ``low <= x``, ``above < x``, ``x <= high``, ``x <
-    below``.
+    """What a key accepts: one of ``choices``, ``low <= x``, ``above < x``, ``x <= high``, ``x < below``.
 
     None means that there is no such bound.
     """
@@ -27,8 +26,9 @@ class Bounds:
     below: float | None = None
 
     def problem(self, value: Any) -> str | None:
-        """Returns what is wrong with ``value``, or None. The bounds of a sequence hold for each of its
-        elements.
+        """Returns what is wrong with ``value``, or None.
+
+        The bounds of a sequence hold for each of its elements.
         """
         if self.choices is not None and value not in self.choices:
             close = nearest(value, self.choices, 1)
@@ -71,6 +71,7 @@ def convert_text(text: str, type_name: str, bounds: Bounds) -> Any:
     if base != type_name and text.lower() in ("none", "null"):
         return None
     try:
+        # From YAML an integer must not come as text, so `convert` refuses that; a flag has nothing but text.
         value = int(text) if base in ("int", "tuple[int, ...]") else text
     except ValueError:
         return UserError(f"expected an integer, got {text!r}")

@@ -31,6 +31,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **kwargs)
 
     def error(self, message: str) -> NoReturn:
+        # argparse itself would print the usage, many lines long, in front of the error.
         raise UserError(f"{message} (see: {self.prog} --help)")
 
     def reject(self, extras: list[str]) -> NoReturn:

@@ -69,8 +69,7 @@ def category_ids(classes: Sequence[str]) -> list[int]:
 
 
 def image_ids(paths: Sequence[Path]) -> list[int]:
-    """Returns an id for each image: the number that it is named by, as COCO's images are, else its place from
-    1.
+    """Returns an id for each image: the number in its name, as COCO's images have, else its place from 1.
 
     Either all are named by different numbers, or all go by their place, so that no two share an id.
     """
@@ -109,8 +108,6 @@ def coco_results(
 
 
 def coco_image(found: Detections, path: Path, image_id: int) -> dict[str, Any]:
-    """Returns the entry of an image: its id, path, and the size of the upright picture that its boxes are
-    for.
-    """
+    """Returns the entry of an image: its id, path, and the size of the upright picture."""
     height, width = found.image.shape[:2]
     return {"id": image_id, "file_name": path.as_posix(), "width": width, "height": height}

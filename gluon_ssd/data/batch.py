@@ -46,8 +46,9 @@ class Batch:
         return len(self.images)
 
     def pictures(self) -> np.ndarray:
-        """Returns the images as float32 NumPy (B, 3, H, W), whatever they are stored in; waits for the
-        device.
+        """Returns the images as float32 NumPy (B, 3, H, W), whatever they are stored in.
+
+        This waits for the device.
         """
         array = self.images if isinstance(self.images, np.ndarray) else self.images.asnumpy()
         if self.layout == "NHWC":
@@ -57,9 +58,7 @@ class Batch:
 
 
 def pad_objects(objects: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Stacks the (boxes, labels) of images to ``boxes`` (B, M, 4), padded by 0, and ``labels`` (B, M), by
-    -1.
-    """
+    """Stacks the (boxes, labels) of images to arrays (B, M, 4) and (B, M), padded by 0 and -1."""
     # At least one row, because MXNet takes a side of 0 for one that is not known.
     most = max([1] + [len(labels) for _, labels in objects])
     boxes = np.zeros((len(objects), most, 4), np.float32)

@@ -1,5 +1,6 @@
-"""What a user may say about labels that do not say it themselves. It imports nothing, so that flags can name
-it.
+"""What a user may say about labels that do not say it themselves.
+
+It imports nothing, so that the command line can name it at once.
 """
 
 from __future__ import annotations

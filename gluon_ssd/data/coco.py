@@ -187,9 +187,7 @@ class CocoDataset:
 
 
 def make_truth(content: dict[str, list[dict[str, Any]]]) -> Any:
-    """Returns 'images', 'annotations' and 'categories' as a ``pycocotools.coco.COCO``, without its
-    printing.
-    """
+    """Returns 'images', 'annotations' and 'categories' as a ``pycocotools.coco.COCO``; nothing is printed."""
     from pycocotools.coco import COCO
 
     truth = COCO()
@@ -252,9 +250,7 @@ def _refuse_misread(file: CocoFile) -> None:
 def _choose_classes(
     file: CocoFile, classes: Sequence[str] | None, absent_ok: bool = False
 ) -> tuple[tuple[str, ...], tuple[int, ...], np.ndarray]:
-    """Names and category ids of the classes, and the class index of each category of the file (-1: not
-    chosen).
-    """
+    """Names and category ids of the classes, and the class index of each category, -1 if not chosen."""
     chosen = (
         tuple(n for n in file.names if n not in unused_parents(file)) if classes is None else tuple(classes)
     )
@@ -309,8 +305,7 @@ def _refuse_missing(file: CocoFile, images_dir: Path) -> None:
 def make_records(
     file: CocoFile, images_dir: Path, class_of: np.ndarray, orientation: str = "auto"
 ) -> tuple[list[Record], dict[str, int], int]:
-    """Returns one Record per image of ``file``, the boxes left out by reason, and the number of boxes
-    clipped.
+    """Returns one Record per image of ``file``, the boxes left out by reason, and how many were clipped.
 
     What is left out and clipped is described at `CocoDataset`. ``class_of`` int64 (categories,) is the class
     index of each category of the file, -1 for one that was not chosen. ``orientation`` is for pictures of

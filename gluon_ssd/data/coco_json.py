@@ -367,9 +367,7 @@ def _boxes(rows: list[Any], ids: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _numbers(values: list[Any]) -> np.ndarray | None:
-    """The lists of four as float64 (n, 4); None where one of them holds what NumPy does not take for a
-    number.
-    """
+    """The lists of four as float64 (n, 4); None where NumPy does not take one of them for numbers."""
     try:
         with warnings.catch_warnings():
             # NumPy before 1.24 only warns when a list stands among the numbers.

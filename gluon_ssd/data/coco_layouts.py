@@ -106,8 +106,9 @@ def _candidates(root: Path) -> list[Path]:
 
 
 def _looks_like_coco(path: Path) -> bool:
-    """Returns whether a JSON file has COCO's keys. It may have gigabytes, so it is searched and not
-    parsed.
+    """Returns whether a JSON file has COCO's keys.
+
+    It may have gigabytes, so it is searched and not parsed.
     """
     try:
         with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:

@@ -78,9 +78,7 @@ def _candidates(width: int, height: int, count: int, rng: np.random.Generator) -
 
 
 def _acceptable(crops: np.ndarray, boxes: np.ndarray, areas: np.ndarray, min_iou: float) -> np.ndarray:
-    """Returns whether each crop (k, 4) holds a centre and overlaps every object by more than ``min_iou``:
-    bool (k,).
-    """
+    """Whether each crop holds a centre and overlaps every object by more than ``min_iou``: bool (k,)."""
     if not len(boxes):
         return np.ones(len(crops), bool)
     good = np.any(centres_inside(crops, boxes), axis=1)

@@ -74,9 +74,7 @@ class EpochLoader:
         return -(-self.samples // self.batch_size)
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
-        """Chooses the epoch of the next iterations, and the batch that they start at, to resume within an
-        epoch.
-        """
+        """Chooses the epoch of the next iterations and, to resume within it, the batch to start at."""
         if not 0 <= start_batch <= len(self):
             raise ValueError(f"start_batch is {start_batch}, but an epoch has {len(self)} batches")
         self.epoch, self.start_batch = epoch, start_batch
@@ -138,8 +136,9 @@ class EpochLoader:
 
 
 def encode(encoder: Encoder | None, boxes: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> Any:
-    """Returns what ``encoder`` makes of a batch, None without one. When it fails, the error names the
-    images.
+    """Returns what ``encoder`` makes of a batch, None without one.
+
+    When it fails, the error names the images.
     """
     if encoder is None:
         return None

@@ -56,9 +56,7 @@ class Finder:
         return None
 
     def _best(self, parts: tuple[str, ...], name: str) -> Path | None:
-        """The file below ``root`` that agrees with ``parts`` in the most folders, None where no leaf
-        agrees.
-        """
+        """The file below ``root`` that agrees with ``parts`` in the most folders; None if no name agrees."""
         candidates = self._by_leaf().get(parts[-1], [])
         ranks = [common_parts(parts, plain_parts("/".join(candidate))) for candidate in candidates]
         best = [c for c, rank in zip(candidates, ranks) if rank == max(ranks)]
@@ -75,8 +73,9 @@ class Finder:
         return self._root.joinpath(*best[0]) if best else None
 
     def _by_leaf(self) -> dict[str, list[tuple[str, ...]]]:
-        """All images below ``root`` by the plain form of their name. The walk is done once, when it is first
-        needed.
+        """All images below ``root`` by the plain form of their name.
+
+        The walk is done once, when it is first needed.
         """
         if self._index is None:
             self._index = {}

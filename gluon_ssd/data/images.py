@@ -311,9 +311,7 @@ def _refuse_truncated(data: bytes, name: PathLike) -> None:
 
 
 def stored_size(data: bytes) -> tuple[int, int] | None:
-    """Returns (width, height) from a picture's header, before any EXIF rotation; None without a readable
-    header.
-    """
+    """Returns (width, height) of a picture before any EXIF rotation; None without a readable header."""
     header = read_header(io.BytesIO(data))
     return header and header.size
 

@@ -74,8 +74,9 @@ class NativeLoader(EpochLoader):
 
 
 class _BatchJob:
-    """One batch in the making. Each slot is an image, written straight into the batch's memory without a
-    copy.
+    """One batch in the making.
+
+    Each slot is an image, written straight into the batch's memory without a copy.
     """
 
     def __init__(self, reader: SampleReader, indices: np.ndarray, epoch: int, loader: NativeLoader) -> None:

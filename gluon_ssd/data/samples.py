@@ -38,9 +38,7 @@ class Sample(NamedTuple):
 
 
 def epoch_order(indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """Returns ``indices`` in the random order of this epoch, which depends on ``seed`` and ``epoch``
-    alone.
-    """
+    """Returns ``indices`` in the random order of this epoch, which only ``seed`` and ``epoch`` decide."""
     order: np.ndarray = np.random.default_rng([seed, epoch, 0, _ORDER]).permutation(indices)
     return order
 

@@ -105,9 +105,7 @@ def rasterise(outline: Outline) -> Patch:
 
 
 def windows(patch: Patch, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Returns slices (into canvas, into patch) of the part of a patch that lies on the canvas; it may be
-    empty.
-    """
+    """Returns slices (into canvas, into patch) of the part of a patch on the canvas; it may be empty."""
     height, width = patch.alpha.shape
     top, left = max(patch.y, 0), max(patch.x, 0)
     bottom, right = max(min(patch.y + height, shape[0]), top), max(min(patch.x + width, shape[1]), left)
@@ -189,9 +187,7 @@ def _object_colours(
 def paint(
     rng: np.random.Generator, canvas: np.ndarray, patch: Patch, size: float, style: Style | None = None
 ) -> None:
-    """Fills a patch with a texture of `style` (any texture, without one), lit from above, over a soft
-    shadow.
-    """
+    """Fills a patch with a texture of `style` (any, without one), lit from above, over a soft shadow."""
     height, width = patch.alpha.shape
     on_canvas, _ = windows(patch, canvas.shape)
     under = canvas[on_canvas]

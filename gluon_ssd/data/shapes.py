@@ -103,9 +103,7 @@ def _reusable(root: Path, parameters: dict[str, Any]) -> bool:
 
 
 def _refuse_foreign(root: Path) -> None:
-    """Raises UserError unless the folder holds nothing but an earlier data set, because replacing deletes
-    it.
-    """
+    """Raises UserError unless the folder, which will be deleted, holds nothing but an earlier data set."""
     if root.exists() and not root.is_dir():
         raise UserError(f"{root} is a file; the shapes data set needs a folder")
     found = {entry.name for entry in root.iterdir()} if root.is_dir() else set()
@@ -196,8 +194,9 @@ class _Scene:
         self.objects: list[dict[str, Any]] = []
 
     def try_add(self, patch: art.Patch, category_id: int) -> bool:
-        """Adds an object on top, unless it or one below would be hidden too much. Returns whether it was
-        added.
+        """Adds an object on top, unless it or one below would be hidden too much.
+
+        Returns whether it was added.
         """
         on_canvas, on_patch = art.windows(patch, self.owner.shape)
         solid = patch.alpha >= 128
@@ -221,9 +220,7 @@ class _Scene:
 
 
 def _place(rng: np.random.Generator, canvas: np.ndarray, scene: _Scene, tries: int = 12) -> None:
-    """Puts one object of a random class somewhere it fits; a crowded picture may end up with fewer
-    objects.
-    """
+    """Puts one object of a random class somewhere it fits, or none where the picture is too crowded."""
     height, width = canvas.shape[:2]
     kind = int(rng.integers(len(SHAPES)))
     smallest = SMALLEST * max(height, width) + 1

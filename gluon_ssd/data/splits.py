@@ -53,9 +53,7 @@ def first_of_each(paths: Iterable[Path], lines: list[str]) -> dict[str, Path]:
 
 
 def _plainness(path: Path) -> tuple[bool, int, str]:
-    """A sort key: 'trainval' comes last, then the shorter name first, so that "train" comes before
-    "train2017".
-    """
+    """A sort key: 'trainval' last, then the shorter name first, so "train" comes before "train2017"."""
     return "trainval" in path.name.casefold(), len(path.name), path.name
 
 

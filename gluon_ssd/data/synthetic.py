@@ -22,9 +22,7 @@ _SIDE = 512
 
 
 class SyntheticDataset:
-    """Records without files, for a machine without a data set: ``count`` images with 7 random objects
-    each.
-    """
+    """Records without files, where there is no data set: ``count`` images with 7 random objects each."""
 
     def __init__(self, classes: Sequence[str], count: int = DEFAULT_IMAGES, seed: int = 0) -> None:
         self.classes = tuple(classes)
@@ -104,8 +102,9 @@ class SyntheticLoader(EpochLoader):
 
 
 def random_objects(rng: np.random.Generator, count: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns boxes float32 (count, 7, 4), ltrb fractions with sides of 0.05 to 0.6, and labels int32 (count,
-    7).
+    """Returns boxes float32 (count, 7, 4) and labels int32 (count, 7).
+
+    Boxes are ltrb fractions, with sides of 0.05 to 0.6.
     """
     sides = rng.uniform(0.05, 0.6, (count, OBJECTS, 2))
     start = rng.random((count, OBJECTS, 2)) * (1 - sides)

@@ -70,11 +70,10 @@ class EvalTransform:
         return (out, *follow(plan, boxes, labels))
 
     def load(self, record: Record, rng: np.random.Generator, out: np.ndarray) -> Objects:
-        """Reads a record's picture into ``out``, float32 (3, h, w), and returns boxes and labels like
-        ``__call__``.
+        """Reads a record's picture into ``out``, float32 (3, h, w), and returns its boxes and labels.
 
-        Crowd regions are left out. Raises UserError, naming the file, for a picture that cannot be read or is
-        not of the record's size.
+        They are those of ``__call__``. Crowd regions are left out. Raises UserError, naming the file, for a
+        picture that cannot be read or is not of the record's size.
         """
         boxes, labels = record.objects()
         plan = self.plan(record.width, record.height, boxes, rng)
@@ -170,9 +169,7 @@ AUGMENTATIONS: dict[str, Callable[[Preprocess], EvalTransform]] = {
 
 
 def training_transform(augment: str, preprocess: Preprocess, colour: str = "reference") -> EvalTransform:
-    """Returns the augmentation of this name, one of AUGMENTATIONS, with the colour jitter called
-    ``colour``.
-    """
+    """Returns the augmentation of this name, one of AUGMENTATIONS, with the named colour jitter."""
     transform = AUGMENTATIONS[augment](preprocess)
     if isinstance(transform, SSDTrainTransform):
         transform.jitter = JITTERS[colour]

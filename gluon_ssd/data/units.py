@@ -95,9 +95,7 @@ def _other_reading(share: float, reading: str, best: str, error: bool) -> Doubt:
 
 
 def _share(values: np.ndarray, sizes: np.ndarray, reading: str, origin: int) -> float:
-    """The share of boxes that lie inside their image, and are a pixel wide or high, when they are read like
-    this.
-    """
+    """The share of boxes that lie inside their image and are a pixel wide or high, when read like this."""
     low, high = _sides(values, sizes, reading, origin)
     # A side of less than a pixel is allowed, but not both: fractions that are read as pixels would be such
     # boxes.
@@ -106,9 +104,7 @@ def _share(values: np.ndarray, sizes: np.ndarray, reading: str, origin: int) -> 
 
 
 def _inside(values: np.ndarray, sizes: np.ndarray, reading: str, origin: int, slack: float) -> np.ndarray:
-    """Returns whether each box is inside its image, bool (n,), give or take ``slack`` of its size or 1.5
-    pixels.
-    """
+    """Whether each box is inside its image, bool (n,), but for ``slack`` of its size or 1.5 pixels."""
     low, high = _sides(values, sizes, reading, origin)
     room = np.maximum(1.5, slack * sizes)
     return np.asarray((low >= -room).all(axis=1) & (high <= sizes + room).all(axis=1))

@@ -17,9 +17,7 @@ _CLOSED = "the loader was closed while it was being read"
 
 
 class Job(Protocol):
-    """Work in ``slots`` independent parts that any threads may run, and a last part when all of them are
-    done.
-    """
+    """Work in ``slots`` independent parts that any threads may run, and a last part after all of them."""
 
     slots: int
 
@@ -63,8 +61,9 @@ class WorkerPool:
             yield result
 
     def close(self) -> None:
-        """Stops and joins the threads; each finishes the part that it is working on. It may be called
-        again.
+        """Stops and joins the threads; each finishes the part that it is working on.
+
+        It may be called again.
         """
         self._closed = True
         if self._executor is not None:

@@ -46,9 +46,7 @@ _TFRECORD_ROOT = "/datasets/coco2017/tfrecord"
 
 @dataclass
 class Given:
-    """What the command line said: recipe keys and other targets with their values, and the names that gave
-    them.
-    """
+    """What the command line said: recipe keys and other targets, their values, and the options' names."""
 
     values: dict[str, list[str]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
@@ -73,6 +71,7 @@ def arguments_of(system: System, given: Given) -> list[str]:
     _set_limits(system, given, recipe)
     if any(key in values for key in _DALI):
         values.setdefault("data_pipeline", ["dali"])
+    # A load for the hardware decoder says that it is to be used.
     if float(given.one("hw_decoder_load", "0")) > 0 and given.one("input_jpg_decode", "gpu") == "gpu":
         values["input_jpg_decode"] = ["hw"]
     if "@modeldir" in values:
@@ -101,6 +100,7 @@ def _set_inference(given: Given) -> None:
     values.update(data_pipeline=["synthetic"], limit_val=[str(steps * size)])
     given.names.update(data_pipeline="--mode", limit_val="--mode")
     values.pop("data", None)
+    # These have taken effect, so that no note may call them unused.
     for key in ("data", "@benchmark_steps", "@benchmark_warmup"):
         given.names.pop(key, None)
 
@@ -120,9 +120,7 @@ def _set_model(given: Given) -> None:
 
 
 def _set_limits(system: System, given: Given, recipe: str) -> None:
-    """Settles epochs and evaluations that are given in batches, evaluations that start late, and
-    profiling.
-    """
+    """Settles what is given in batches, evaluations that start late, and profiling."""
     values, ranks = given.values, detect().size
     for target, key, size in (
         ("@epoch_batches", "limit_train", "batch_size"),

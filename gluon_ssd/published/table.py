@@ -69,15 +69,14 @@ def counted_from_one(text: str) -> str:
 
 
 def all_as_most(text: str) -> str:
-    """Returns a number of detections, where -1 means all: the candidates that the detector takes into
-    account.
-    """
+    """Returns a number of detections; for -1, all, it is the candidates that the detector considers."""
     return "1000" if int(text) < 0 else text
 
 
 def seed(text: str) -> str:
-    """Returns a seed within the recipe's range. Other text stays as it is, for the recipe's check to
-    report.
+    """Returns a seed within the recipe's range.
+
+    Other text stays as it is, for the recipe's check to report.
     """
     return str(int(text) % SEEDS) if text.isdecimal() else text
 

@@ -158,6 +158,7 @@ def _own_rows() -> dict[str, Option]:
 
 
 def _is_option(text: str) -> bool:
+    # A negative number is a value.
     return text.startswith("-") and not text[1:2].isdigit() and text != "-"
 
 

@@ -62,6 +62,7 @@ def plot_sizes(
             axis.scatter(points[:, 0], points[:, 1], s=7, alpha=0.45, lw=0, color=colour, label=label)
         shapes = np.concatenate([grid.sizes for grid in grids]) * size[::-1]
         axis.scatter(shapes[:, 0], shapes[:, 1], marker="+", s=60, color="#222222", label="anchors")
+        # Sizes span two orders of magnitude, and a constant ratio of the sides is a straight line.
         axis.set(xscale="log", yscale="log", xlabel="width", ylabel="height")
         ticks = [t for t in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024) if t <= max(size) * 1.5]
         for name in ("x", "y"):

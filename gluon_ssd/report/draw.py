@@ -100,9 +100,7 @@ def draw_boxes(
 def side_by_side(
     truth: np.ndarray, prediction: np.ndarray, titles: tuple[str, str] = ("ground truth", "prediction")
 ) -> np.ndarray:
-    """Returns two images next to each other under their titles, at the height of the taller one; RGB
-    uint8.
-    """
+    """Returns two images next to each other under their titles, RGB uint8, as high as the taller one."""
     _check_image(truth)
     _check_image(prediction)
     height = max(truth.shape[0], prediction.shape[0])
@@ -181,9 +179,7 @@ def _painting_order(boxes: np.ndarray, scores: np.ndarray | None) -> np.ndarray:
 
 
 def _pixel_corners(box: np.ndarray, height: int, width: int) -> Rectangle | None:
-    """First and one-past-last columns and rows that a box covers, at least one each; None outside the
-    image.
-    """
+    """First and one-past-last columns and rows of a box, at least one each; None outside the image."""
     if not np.isfinite(box).all():
         return None
     left, top, right, bottom = (float(v) for v in box)
@@ -194,9 +190,7 @@ def _pixel_corners(box: np.ndarray, height: int, width: int) -> Rectangle | None
 
 
 def _frame(canvas: np.ndarray, corners: Rectangle, colour: Colour, line: int) -> None:
-    """Draws a frame inside the box, with a faint dark edge outside, so that it shows on a ground of its
-    colour.
-    """
+    """Draws a frame inside the box, with a faint dark edge outside that shows on any ground."""
     x0, y0, x1, y1 = corners
     height, width = canvas.shape[:2]
     for x in (x0 - 1, x1):

@@ -24,6 +24,7 @@ def write_pictures(evaluation: Any, dataset: CocoDataset, folder: Path) -> list[
     """Writes pr_curves.png, confusion.png and samples.jpg into ``folder``, and returns their paths."""
     paths = [folder / name for name in ("pr_curves.png", "confusion.png", "samples.jpg")]
     plot_pr_curves(evaluation.scores.coco_eval, dataset.classes, paths[0])
+    # An evaluation of the first N images has no detections of the others.
     records = [record for record in dataset.records if record.image_id in evaluation.detections]
     matrix = confusion_matrix(
         [(record.boxes, record.classes, record.crowd) for record in records],

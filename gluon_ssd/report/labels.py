@@ -17,9 +17,7 @@ _SMALLEST_FONT = 8
 
 
 class Label(NamedTuple):
-    """A label: its rectangle (left, top, right, bottom; the last two exclusive), text, font size and
-    colour.
-    """
+    """A label: rectangle (left, top, right, bottom; the last two exclusive), text, font size and colour."""
 
     box: Rectangle
     text: str
@@ -34,8 +32,9 @@ def text_colour(background: Colour) -> Colour:
 
 
 def label_text(index: int, names: Sequence[str] | None, scores: np.ndarray | None) -> str:
-    """Returns a label such as "name 0.87", on one line whatever the name holds; either part may be
-    missing.
+    """Returns a label such as "name 0.87", on one line whatever the name holds.
+
+    Either part may be missing.
     """
     parts = [" ".join(str(names[index]).split())] if names is not None else []
     if scores is not None:

@@ -35,6 +35,7 @@ def read_tolerantly(path: Path, findings: Findings) -> CocoFile:
 
 def _sound_images(rows: list[Row], findings: Findings) -> list[Row]:
     def sound(row: Row) -> bool:
+        # A size that is 0 or missing is no error, because it is read from the image.
         sides = [row[side] for side in ("width", "height") if row.get(side)]
         return _integer(row.get("id")) and _name(row.get("file_name")) and all(map(_positive, sides))
 

@@ -20,8 +20,7 @@ _MOST = 1000
 
 
 def judge_boxes(file: CocoFile, names: Sequence[str], findings: Findings) -> None:
-    """Reports boxes that cannot be what they are read as, that training drops or clips, and those given
-    twice.
+    """Reports boxes that cannot be what they are read as, that training drops or clips, or that come twice.
 
     ``names`` are those of the images.
     """

@@ -67,9 +67,7 @@ class Source:
         return self.file.path
 
     def shown(self, file_name: str) -> str:
-        """Returns what a message calls a picture: the path of its file, but in record files its name
-        alone.
-        """
+        """Returns what messages call a picture: the path of its file, or in record files its name alone."""
         return file_name if self.manifest else os.path.join(self.images_dir, file_name)
 
 
@@ -130,6 +128,7 @@ def check_dataset(
     notes = {name: source.findings for name, source in sources.items()}
     files = {name: source.file for name, source in sources.items()}
     scan = _Scan(sources, files, progress, workers, decode)
+    # Training takes its classes from the first split, and the others are scored by them.
     first = next(iter(files.values()))
     classes = tuple(name for name in first.names if name not in unused_parents(first))
     splits = {}
@@ -165,6 +164,7 @@ class _Scan:
             manifest = sources[name].manifest
             for index, file_name in enumerate(file.file_names):
                 path = self._path(name, file_name)
+                # A file that several splits list is looked at once.
                 found.setdefault(path, manifest.pictures[index] if manifest else Path(path))
         self._numbers = {path: number for number, path in enumerate(found)}
         locations = list(found.values())
@@ -247,9 +247,7 @@ def _check_split(
 def _judge_files(
     file: CocoFile, names: Sequence[str], facts: list[FileFacts], findings: Findings
 ) -> np.ndarray:
-    """Reports files that are missing or damaged, or of another size; returns which are usable, bool
-    (images,).
-    """
+    """Reports missing, damaged and wrongly sized files; returns which are usable, bool (images,)."""
     for state, what, advice in _STATES:
         bad = [f"{n}: {fact.why}" for n, fact in zip(names, facts) if fact.state == state]
         findings.add(ERROR, what, bad, advice)
@@ -288,9 +286,7 @@ def _judge_orientations(
 
 
 def _add_lines(sources: Mapping[str, Source], notes: Mapping[str, Findings], both: Findings) -> None:
-    """Reports what was taken otherwise than it stands in the labels; a line that begins like a warning is
-    one.
-    """
+    """Reports what was taken otherwise than it stands in the labels, as a warning where it is one."""
     advice = "taken so here, in training and in evaluation"
     said: dict[str, list[str]] = {}
     for name, source in sources.items():
@@ -332,6 +328,7 @@ def _add_overlap(
     """Reports pictures of the second split that are in the first as well."""
     if len(sources) < 2:
         return
+    # Compared by content, because a copy under another name spoils the score as well.
     one, other = list(sources)
     seen = {scan.content(one, name): sources[one].shown(name) for name in files[one].file_names}
     pairs = [(sources[other].shown(name), scan.content(other, name)) for name in files[other].file_names]

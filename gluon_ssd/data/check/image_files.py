@@ -1,6 +1,4 @@
-"""Looks at image files: whether they are there, whole, and of the right size, and which are the same
-picture.
-"""
+"""Looks at image files: whether they are there, whole, and of the right size, and which are equal."""
 
 from __future__ import annotations
 
@@ -32,9 +30,7 @@ _PORTION = 256
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What a look at a file tells: its state and why it is not fine, its length in bytes, its size and
-    orientation.
-    """
+    """What a look at a file tells: its state and why it is not fine, its bytes, its size and orientation."""
 
     state: str
     why: str = ""

@@ -70,6 +70,7 @@ def _source(root: Path, split: str, given: Given, orientation: str) -> Source:
     except UserError as error:
         findings.add(ERROR, "images that cannot be told apart", [str(error)], "rename them")
     for what, count in file.notes.items():
+        # One item for each case, so that the finding counts them, of which one is kept.
         findings.add(NOTE, what, [str(file.path)] * count, "taken so in training and evaluation", 1)
     lines = tuple(layout.lines) if layout else ()
     return Source(file, folder, findings, None, lines, orientation)

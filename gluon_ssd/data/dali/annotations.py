@@ -26,8 +26,7 @@ def fits_reader(records: Sequence[Record]) -> bool:
 
 
 def any_turned(records: Sequence[Record], workers: int) -> bool:
-    """Returns whether any picture has an EXIF orientation, which DALI's decoders may not apply as boxes need
-    it.
+    """Returns whether any picture has an EXIF orientation, which DALI's decoders may apply wrongly.
 
     The header of every file is read. A file that cannot be read is left to the pipeline to report.
     """

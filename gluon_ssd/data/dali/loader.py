@@ -91,8 +91,9 @@ class DaliLoader(EpochLoader):
             yield from batches
 
     def pipeline(self, order: np.ndarray, epoch: int) -> Any:
-        """Returns a built DALI pipeline over the records ``order``; each run makes ``batch_multiplier``
-        batches.
+        """Returns a built DALI pipeline over the records ``order``.
+
+        Each of its runs makes ``batch_multiplier`` batches.
         """
         word = np.random.SeedSequence([self.seed, epoch, self.shard[0], _DALI]).generate_state(1)[0]
         size = self.batch_size * self.options.batch_multiplier

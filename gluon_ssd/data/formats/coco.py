@@ -43,6 +43,8 @@ class Coco(Format):
         files = find_layout(root).files
         if not files:
             return NO
+        # Other tools write lone JSON files as well, so that one at the top is a weaker sign than one in a
+        # folder.
         return SURE if root.is_file() or any(path.parent != root for path in files.values()) else LIKELY
 
     def read(self, root: Path, options: Options) -> DataSet:
@@ -130,6 +132,7 @@ def _pictures(
         if not path.is_file():
             missing(f"{file.path}: its image {spelt} is not in {images}", options.skip_missing, notes)
             continue
+        # What the file says of an image is better than the caller's choice for all of them.
         way = file.orientations.get(index)
         chosen = options._replace(orientation=way) if way else options
         sheet = Sheet(path, name, chosen, size if all(size) else None)
@@ -163,9 +166,7 @@ def _objects(file: CocoFile) -> list[list[tuple[Any, ...]]]:
 
 
 def _extras(path: Path) -> list[tuple[bool, bool, list[str]]]:
-    """What `read_coco` does not keep of each annotation: whether it has an outline, is turned, and its
-    flags.
-    """
+    """What `read_coco` does not keep of each annotation: is there an outline, is it turned, its flags."""
 
     def note(row: Row) -> Row:
         # Whether there is an outline is enough; its numbers would fill the memory.

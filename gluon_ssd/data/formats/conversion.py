@@ -31,6 +31,7 @@ def read_dataset(source: Path, source_format: str | None = None, options: Option
         raise UserError(data.lines[-1] if data.lines else f"{source}: no image that has labels")
     empty = [split for split, pictures in data.splits.items() if not pictures]
     for split in empty:
+        # Training does without a val or test split, but not without images.
         if split == "train" or len(data.splits) == 1:
             raise UserError(f"{source}: no image for the split '{split}'; complete it")
         data.lines.append(f"the split '{split}' has no image; it is left out")

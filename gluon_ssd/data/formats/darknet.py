@@ -47,6 +47,7 @@ class Darknet(Format):
         for split, path in lists.items():
             images = read_list(path, [home, path.parent], home, options)
             parts[split] = (images, path)
+        # Without lists the labels lie beside the images, in folders of the splits or all in one.
         if not parts:
             folders = {s: f for s, f in split_folders(home, lines).items() if _labelled(f)} or {"train": home}
             parts = {split: (named_images(folder), folder) for split, folder in folders.items()}

@@ -38,6 +38,7 @@ def fetch_images(
     others are fetched all the same, so that a second call goes on from there.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # One listing, instead of asking the disk for each of a million names.
     there = {entry.name for entry in os.scandir(folder)}
     todo = [name for name in names if name not in there]
     done = len(names) - len(todo)

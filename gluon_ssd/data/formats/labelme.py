@@ -49,6 +49,7 @@ class LabelMe(Format):
             for split in SPLITS
             if split in parts
         }
+        # A class list is no part of LabelMe; where there is one, it only gives the order.
         listed = class_file(root)
         known = read_classes(listed) if listed else None
         return choose_classes(DataSet(list(names), splits, notes, lines), _order(names, known))

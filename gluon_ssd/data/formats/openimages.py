@@ -182,6 +182,7 @@ def _parts(root: Path) -> dict[str, _Part]:
         if boxes is None:
             continue
         home = boxes.parent.parent
+        # FiftyOne puts the images into data/, the official download straight into the folder of the split.
         folders = [root / name / "data" for name in names] + [root / name for name in names]
         folders += [root / "images" / name for name in names] + [root / "images"]
         images = next((folder for folder in folders if folder.is_dir()), None)
@@ -218,6 +219,8 @@ def _read_split(
         pictures.append(_picture(part.images, name, objects, place, options))
     for name in images.names:
         if name not in used:
+            # The CSV has no row for an image without objects, so an image that it does not name is one of
+            # those.
             notes[UNLABELLED] += 1
             pictures.append(_picture(part.images, name, [], place, options))
     return sorted(pictures, key=lambda picture: picture.name)
@@ -235,10 +238,10 @@ def _picture(folder: Path, name: str, rows: list[Row], place: dict[str, int], op
 
 
 def write_openimages(data: DataSet, place: Placer) -> None:
-    """Writes {split}/data/, {split}/labels/detections.csv, and classes.csv and image_ids.csv in
-    {split}/metadata/.
+    """Writes {split}/data/, {split}/labels/detections.csv, and two lists in {split}/metadata/.
 
-    Machine names are the class names, since other formats have no /m/... names.
+    The lists are classes.csv and image_ids.csv. Machine names are the class names, since other formats have
+    no /m/... names.
     """
     root = place.partial
     stems = flat_names(data, shared=False)

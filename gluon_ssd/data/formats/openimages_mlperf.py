@@ -94,8 +94,9 @@ def _image(number: int, name: str, size: tuple[int, int]) -> dict[str, object]:
 
 
 class _Table:
-    """The rows of one CSV that have a wanted class, as arrays, because millions of objects would fill the
-    memory.
+    """The rows of one CSV that have a wanted class.
+
+    They are kept as arrays, because millions of objects would fill the memory.
     """
 
     def __init__(self, boxes: Path, labels: dict[str, int]) -> None:
@@ -124,9 +125,7 @@ class _Table:
         return len(self._image)
 
     def rows(self, sizes: list[tuple[int, int]]) -> Iterator[dict[str, Any]]:
-        """Yields every annotation without its id, with the numbers that fiftyone computes, to the last
-        digit.
-        """
+        """Yields every annotation without its id, to the last digit as fiftyone computes it."""
         columns = zip(self._image.tolist(), self._category.tolist(), self._sides, self._flags)
         for image, category, sides, flags in columns:
             width, height = sizes[image]

@@ -29,9 +29,7 @@ class Placer:
         self._parents: dict[Path, str] = {}
 
     def put(self, picture: Picture, inner: str) -> None:
-        """Links or copies the image to ``inner`` under the new folder; with mode none it stays where it
-        is.
-        """
+        """Links or copies the image to ``inner`` under the new folder; with mode none nothing is done."""
         if self.mode != "none":
             self._put(picture, inner)
         self._on_image(1)
@@ -40,6 +38,7 @@ class Placer:
         target = self.partial / inner
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.mode == "link":
+            # An absolute link, because the folder is still to be moved to its final place.
             target.symlink_to(self._real(picture.file))
         else:
             shutil.copyfile(picture.file, target)
@@ -49,7 +48,7 @@ class Placer:
         return Path(os.path.relpath(self._real(picture.file), self._final / folder)).as_posix()
 
     def _real(self, file: Path) -> str:
-        """The absolute path with links resolved in its folder, but not in the file itself, whose name has the
+        """The absolute path. Links are resolved in its folder but not in the file, whose name has the
         suffix.
         """
         # Resolving is slow on a network disk, and thousands of images share a folder.
@@ -72,6 +71,7 @@ def flat_names(data: DataSet, shared: bool) -> dict[tuple[str, str], str]:
     def full(split: str, path: PurePosixPath) -> str:
         return "_".join((*((split,) if shared else ()), *path.parent.parts, path.stem))
 
+    # The error only says that plain stems are not unique.
     with contextlib.suppress(UserError):
         return _named(data, plain, shared)
     return _named(data, full, shared)

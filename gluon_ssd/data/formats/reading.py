@@ -61,9 +61,7 @@ def check_classes(names: Sequence[Any], where: object) -> list[str]:
 
 
 def class_file(*folders: Path) -> Path | None:
-    """Returns classes.txt, or another usual name of it, from the first folder that has one; None without
-    any.
-    """
+    """Returns classes.txt, or a file of a similar name, from the first folder that has one; else None."""
     return next((d / name for d in folders for name in CLASS_FILES if (d / name).is_file()), None)
 
 
@@ -101,9 +99,7 @@ class Images:
 
 
 def visible(paths: Iterable[Path]) -> list[Path]:
-    """Returns ``paths`` sorted and without hidden files, such as the ._NAME that macOS puts beside each
-    file.
-    """
+    """Returns ``paths`` sorted, without hidden files such as the ._NAME that macOS puts beside others."""
     return sorted(path for path in paths if not path.name.startswith("."))
 
 
@@ -132,8 +128,9 @@ def unneeded(split: str, lines: list[str]) -> Iterator[None]:
 
 
 def inner_name(file: Path, *folders: Path) -> str:
-    """Returns the name of an image, with ``/``, below the first of ``folders`` that holds it, else its own
-    name.
+    """Returns the name of an image below the first of ``folders`` that holds it, else its own name.
+
+    It is written with ``/``.
     """
     for folder in folders:
         try:

@@ -37,9 +37,7 @@ class Format:
     reading: str | None = None
 
     def detect(self, root: Path) -> int:
-        """Returns how sure it is that ``root``, a folder or a file, holds this format: SURE, LIKELY, POSSIBLE
-        or NO.
-        """
+        """Returns how sure it is that a folder or file holds this format: SURE, LIKELY, POSSIBLE or NO."""
         raise NotImplementedError
 
     def origin(self, options: Options) -> int:
@@ -86,8 +84,9 @@ def get_format(name: str) -> Format:
 
 
 def detect(root: Path) -> str:
-    """Returns the name of the format that is surest of a data set. Raises UserError where none or several
-    are.
+    """Returns the name of the format that is surest of a data set.
+
+    Raises UserError where none or several are.
     """
     ranks = {name: _FORMATS[name].detect(root) for name in list_formats()}
     best = max(ranks.values())

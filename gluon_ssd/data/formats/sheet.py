@@ -60,9 +60,7 @@ class Sheet:
         self._values: list[tuple[float, ...]] = []
 
     def _settle_size(self, declared: tuple[int, int] | None) -> None:
-        """Notes an image whose labels give another size than the file has, and scales its boxes where asked
-        to.
-        """
+        """Notes that the labels give another size than the file has, and scales the boxes where asked to."""
         if declared is None or declared == self.size or min(declared) <= 0:
             return
         if self._options.other_size == "scale":
@@ -73,9 +71,7 @@ class Sheet:
             self._notes.append(WRONG_SIZE)
 
     def _note_orientation(self, declared: tuple[int, int] | None) -> None:
-        """Notes an image that EXIF turns, as an assumption where its size does not prove which frame is
-        meant.
-        """
+        """Notes an image that EXIF turns, as an assumption where its size does not prove the frame."""
         if self._header.orientation == 1:
             return
         unsure = declared is not None and (is_ambiguous(self._header) or declared != self.size)

@@ -69,6 +69,7 @@ def split_files(root: Path, files: Sequence[Path], lines: list[str]) -> dict[str
     if rest and parts:
         lines += [f"{path} is not used: its name is of no split (train, val, test)" for path in rest]
     elif rest:
+        # A table whose name says no split holds the training images.
         parts["train"] = rest
     return {split: parts[split] for split in SPLITS if split in parts}
 
@@ -95,6 +96,7 @@ def sheets_of(
     Images that are missing are counted in ``notes`` where the options leave them out; otherwise they raise
     UserError.
     """
+    # Tools put the images beside the table, into a folder of the split's name, or into images/.
     folders = [path.parent, path.parent / split, path.parent / "images" / split, path.parent / "images"]
     finder = Finder(folders, root)
     for file_name, own in counted(rows.items(), f"reading {split}", options.progress):

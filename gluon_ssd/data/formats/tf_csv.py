@@ -20,9 +20,7 @@ _NEEDED = {"filename", "class", *_SIDES}
 
 @register_format
 class TensorFlowCsv(Format):
-    """One CSV file for each split, with its images beside it, in a folder named like the split, or in
-    images/.
-    """
+    """One CSV file for each split, with its images beside it, in a folder of its name, or in images/."""
 
     name = "tf_csv"
     labels = (".csv",)

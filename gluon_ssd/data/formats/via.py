@@ -71,6 +71,7 @@ def _fits(path: Path) -> bool:
         return set(header_of(path)) >= _COLUMNS
     if path.suffix.lower() != ".json":
         return False
+    # Searched, not parsed: most JSON files of a folder are not VIA's.
     data = path.read_bytes()
     return b'"_via_img_metadata"' in data or (b'"shape_attributes"' in data and b'"filename"' in data)
 
@@ -157,9 +158,7 @@ def _add(sheet: Sheet, label: int, where: str, shape: dict[str, Any]) -> None:
 
 
 def shape_box(shape: dict[str, Any], where: str) -> tuple[float, float, float, float] | None:
-    """Returns the corners of the box around a shape; None for points, lines and other shapes without a
-    box.
-    """
+    """Returns the corners of the box around a shape; None for points, lines and the like."""
     kind = shape.get("name")
     if kind in ("circle", "ellipse"):
         x, y = (number(where, key, shape.get(key)) for key in ("cx", "cy"))

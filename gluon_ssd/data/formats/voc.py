@@ -97,6 +97,7 @@ class _Reader:
                 )
                 continue
             image, name, respelt = found
+            # A second XML file for an image would train and score it twice.
             if image in owner:
                 raise UserError(f"{path}: its image {image} is also that of {owner[image]}; remove one")
             owner[image] = path
@@ -121,6 +122,8 @@ class _Reader:
         labels = label_folder(self._root)
         inner = path.relative_to(labels) if labels and labels in path.parents else Path(path.name)
         stem, suffix = inner.with_suffix("").as_posix(), Path(named).suffix
+        # From the most to the least exact: the folder and stem of the XML file first, then what <filename>
+        # says.
         keys = [stem + suffix, stem, named, named.rpartition("/")[2], path.stem]
         if folder not in self._images:
             self._images[folder] = Images(folder)

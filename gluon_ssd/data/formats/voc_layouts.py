@@ -24,6 +24,7 @@ def label_folder(root: Path) -> Path | None:
 
 def image_folder(path: Path, root: Path) -> Path:
     """Returns where the image of an XML file is looked for first: JPEGImages/ or the like, else beside it."""
+    # From the XML file upwards, so that train/JPEGImages wins over a folder at the top.
     for folder in path.parents:
         inner = folder_called(folder, *_IMAGES)
         if inner is not None:
@@ -43,6 +44,7 @@ def xml_files(root: Path) -> Iterator[list[Path]]:
 
 def find_parts(root: Path, lines: list[str]) -> dict[str, list[Path]]:
     """Returns the XML files of each split; ``lines`` is told what is unused, or taken for training."""
+    # The first of them are those of the root itself; only without any are the folders of splits looked at.
     files = next(xml_files(root))
     if not files:
         folders = split_folders(root, lines)
@@ -61,9 +63,7 @@ def find_parts(root: Path, lines: list[str]) -> dict[str, list[Path]]:
 
 
 def _by_folders(labels: Path, files: list[Path], lines: list[str]) -> dict[str, list[Path]]:
-    """Splits by the first folder below the labels that is named like one; files in no such folder are
-    train.
-    """
+    """Splits by the first folder below the labels if it is named like one; all other files are train."""
     parts: dict[str, list[Path]] = {}
     for path in files:
         inner = path.relative_to(labels).parts

@@ -1,6 +1,4 @@
-"""Writes Pascal VOC: Annotations/, JPEGImages/, ImageSets/Main/, and classes.txt in the order of the
-classes.
-"""
+"""Writes Pascal VOC: Annotations/, JPEGImages/, ImageSets/Main/, and classes.txt for the classes' order."""
 
 from __future__ import annotations
 

@@ -76,6 +76,7 @@ class Yolo(Format):
                 place.put(picture, f"images/{split}/{name}")
                 lines = [line for box in picture.boxes for line in _written_line(box, picture, data)]
                 write_lines(root / "labels" / split / f"{stem}.txt", lines)
+        # Without the key "path", so that the folders are found from data.yaml wherever it is moved.
         folders = {split: f"images/{split}" for split in data.splits}
         with new_text(root / "data.yaml") as stream:
             content = {**folders, "names": dict(enumerate(data.classes))}

@@ -59,9 +59,7 @@ def load_config(path: Path) -> dict[str, Any]:
 
 
 def names_of(content: dict[str, Any], path: Path, lines: list[str]) -> list[str]:
-    """Returns the class names, which stand in a list or by their index; without any, names for 'nc'
-    classes.
-    """
+    """Returns the class names, from a list or a map by index; without any, names for 'nc' classes."""
     names, count = content.get("names"), content.get("nc")
     if names is None and isinstance(count, int) and count > 0:
         lines.append(f"{path} names no class; they are called class_0 to class_{count - 1}")
@@ -137,6 +135,7 @@ def _part(value: Any, key: str, base: Any, config: Path, options: Options) -> tu
         # Several folders may hold images of the same name; the name of the folder keeps them apart.
         prefix = f"{place.parent.name if place.name == 'images' else place.name}/" if len(places) > 1 else ""
         images += [Named(image.file, prefix + image.name) for image in found]
+    # An image that is listed twice trains once.
     return list({image.file: image for image in images}.values()), places[0]
 
 

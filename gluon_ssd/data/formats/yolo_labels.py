@@ -37,9 +37,7 @@ class Named(NamedTuple):
 
 
 def label_path(image: Path) -> Path:
-    """Returns where the labels of an image are: in labels/ for the last images/ of its path, else beside
-    it.
-    """
+    """Returns where the labels of an image are: in labels/ for the last images/ of its path, or beside it."""
     parts = image.parts
     for index in range(len(parts) - 2, -1, -1):
         if parts[index].casefold() == "images":
@@ -63,8 +61,9 @@ class LabelReader:
     def read_all(
         self, parts: dict[str, tuple[list[Named], Path]], lines: list[str]
     ) -> dict[str, list[Picture]]:
-        """Reads all splits. One without any label is left out, and ``lines`` is told; train must have
-        labels.
+        """Reads all splits.
+
+        One without any label is left out, and ``lines`` is told; train must have labels.
         """
         splits = {}
         for split, (images, where) in parts.items():

@@ -33,9 +33,7 @@ _AGAIN = "pack the data set again with gluon-ssd prepare-records --overwrite"
 
 @dataclass(frozen=True)
 class ShardFiles:
-    """A shard and its index in the manifest's folder: their names, length in bytes, and CRC-32 of the
-    index.
-    """
+    """A shard and its index in the manifest's folder: names, length in bytes, CRC-32 of the index."""
 
     file: str
     bytes: int
@@ -129,9 +127,7 @@ def read_manifest(folder: Path, split: str) -> Manifest:
 
 
 def holds_records(folder: Path, split: str) -> bool:
-    """Returns whether a folder holds record files, complete or not, rather than a data set in COCO's
-    layout.
-    """
+    """Returns whether a folder holds record files, complete or not, rather than COCO's layout."""
     if manifest_path(folder, split).exists():
         return True
     return not (folder / "annotations").exists() and bool(_splits(folder) or _loose_shards(folder))

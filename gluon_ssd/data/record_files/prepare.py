@@ -97,8 +97,9 @@ def prepare_records(
 
 @contextlib.contextmanager
 def _partial_folder(folder: Path, split: str) -> Iterator[Path]:
-    """A hidden folder in ``folder``, removed in the end; what an interrupted call left there is removed
-    first.
+    """A hidden folder in ``folder``, which is removed in the end.
+
+    What an interrupted call left there is removed first.
     """
     partial, new = folder / f".{split}.partial", not folder.exists()
     try:
@@ -119,8 +120,9 @@ def _partial_folder(folder: Path, split: str) -> Iterator[Path]:
 def _write_shards(
     dataset: CocoDataset, paths: Sequence[Path], format: str, on_image: Callable[[int], None]
 ) -> tuple[list[ShardFiles], dict[str, Any]]:
-    """Writes all shards, with as equally many images as possible; returns their rows and the manifest's
-    content.
+    """Writes all shards and returns their rows and the content of the manifest.
+
+    The shards differ by at most one image.
     """
     content = dataset.coco_content()
     # Consecutive images share a shard, so that a reader that goes through the shards keeps the order.

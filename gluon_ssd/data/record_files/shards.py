@@ -31,8 +31,9 @@ class Shard:
         return Shard, (self.path, self._unwrap)
 
     def read(self, offset: int, length: int) -> bytes:
-        """Returns what the record of ``length`` bytes at ``offset`` holds. Raises UserError when it is not
-        there.
+        """Returns what the record of ``length`` bytes at ``offset`` holds.
+
+        Raises UserError when it is not there.
         """
         try:
             data = self._bytes(offset, length)
@@ -77,8 +78,9 @@ class PackedPicture:
     crc32: int
 
     def read(self) -> bytes:
-        """Returns the picture's bytes as they were packed. Raises UserError, naming the shard, when they
-        differ.
+        """Returns the picture's bytes as they were packed.
+
+        Raises UserError, naming the shard, when they differ.
         """
         picture = self.shard.read(self.offset, self.length)[-self.size :]
         if len(picture) != self.size or zlib.crc32(picture) != self.crc32:

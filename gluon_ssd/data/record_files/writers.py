@@ -24,9 +24,7 @@ HEADER_WIDTH, OBJECT_WIDTH = 2, 6
 
 @dataclass(frozen=True)
 class Item:
-    """One picture to write: its ``position`` in the split, its encoded bytes, and the names of all
-    classes.
-    """
+    """One picture to write: its ``position`` in the split, its encoded bytes, and all class names."""
 
     position: int
     file_name: str
@@ -51,8 +49,7 @@ def make_writer(format: str, path: Path, index: Path) -> ShardWriter:
 
 
 class RecordIOWriter:
-    """MXNet's indexed RecordIO, labelled like im2rec's detection sets, so that `ImageDetIter` reads it as it
-    is.
+    """MXNet's indexed RecordIO, labelled like im2rec's detection sets, as `ImageDetIter` reads it.
 
     The index has a line "position TAB offset" for each record; IRHeader.id is the image id.
     """
