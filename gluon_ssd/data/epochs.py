@@ -135,11 +135,8 @@ class EpochLoader:
             )
 
 
-def encode(encoder: Encoder | None, boxes: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> Any:
-    """Returns what ``encoder`` makes of a batch, None without one.
-
-    When it fails, the error names the images.
-    """
+def encode_targets(encoder: Encoder | None, boxes: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> Any:
+    """What ``encoder`` makes of a batch, None without one; its failure names the images."""
     if encoder is None:
         return None
     try:

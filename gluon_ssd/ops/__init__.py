@@ -7,7 +7,7 @@ from functools import cache
 import mxnet as mx
 
 from .emulated import EmulatedOps
-from .nvidia import Features, NvidiaOps, detect
+from .nvidia import Features, NvidiaOps, detect_features
 from .stock import LOW_PRECISION, StockOps
 
 __all__ = ["LOW_PRECISION", "EmulatedOps", "Features", "NvidiaOps", "StockOps", "detect", "report", "select"]
@@ -18,7 +18,7 @@ def select(device: str) -> StockOps:
     """The operators for a network on ``device``, ``cpu`` or ``gpu``: the one place where they are chosen."""
     if device == "cpu":
         return EmulatedOps()
-    features = detect(mx.sym)
+    features = detect_features(mx.sym)
     return NvidiaOps(features) if features else StockOps()
 
 

@@ -13,7 +13,7 @@ from ..coco import make_records, unused_parents
 from ..coco_json import CocoFile
 from ..images import is_image_name
 from ..orientation import is_ambiguous, turn_for
-from ..progress import Progress
+from ..progress import ProgressReporter
 from ..record_files.manifest import Manifest
 from ..records import Record
 from .anchors import AnchorGrid, best_iou
@@ -38,7 +38,7 @@ _STATES = (
 
 
 @dataclass(frozen=True)
-class Target:
+class ModelGrids:
     """The network that is to be trained: its name, input (height, width), and anchors."""
 
     model: str
@@ -47,8 +47,8 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A split to check: its annotations, the folder of their images, and its record files if it is packed.
+class SplitSource:
+    """A split to check: annotations, the folder of their images, what to say of them, and record files.
 
     ``lines`` are sentences about the labels, ``findings`` those of reading the annotations. For
     ``orientation`` see `turn_for`.
@@ -112,9 +112,9 @@ class DatasetCheck:
 
 
 def check_dataset(
-    sources: Mapping[str, Source],
-    target: Target,
-    progress: Progress,
+    sources: Mapping[str, SplitSource],
+    target: ModelGrids,
+    progress: ProgressReporter,
     *,
     decode: bool = False,
     workers: int = 4,
@@ -151,9 +151,9 @@ class _Scan:
 
     def __init__(
         self,
-        sources: Mapping[str, Source],
+        sources: Mapping[str, SplitSource],
         files: Mapping[str, CocoFile],
-        progress: Progress,
+        progress: ProgressReporter,
         workers: int,
         decode: bool,
     ) -> None:
@@ -211,11 +211,11 @@ class _Scan:
 
 def _check_split(
     name: str,
-    source: Source,
+    source: SplitSource,
     file: CocoFile,
     facts: list[FileFacts],
     classes: tuple[str, ...],
-    target: Target,
+    target: ModelGrids,
     findings: Findings,
 ) -> SplitCheck:
     class_of = np.array([classes.index(own) if own in classes else -1 for own in file.names], np.int64)
@@ -285,8 +285,8 @@ def _judge_orientations(
     findings.add(WARNING, "images whose EXIF orientation their size does not show", assumed, advice)
 
 
-def _add_lines(sources: Mapping[str, Source], notes: Mapping[str, Findings], both: Findings) -> None:
-    """Reports what was taken otherwise than it stands in the labels, as a warning where it is one."""
+def _add_lines(sources: Mapping[str, SplitSource], notes: Mapping[str, Findings], both: Findings) -> None:
+    """What was taken otherwise than it stands in the labels: as a warning where it begins like one."""
     advice = "taken so here, in training and in evaluation"
     said: dict[str, list[str]] = {}
     for name, source in sources.items():
@@ -301,7 +301,7 @@ def _add_lines(sources: Mapping[str, Source], notes: Mapping[str, Findings], bot
 
 def _add_doubles(
     scan: _Scan,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, SplitSource],
     files: Mapping[str, CocoFile],
     notes: Mapping[str, Findings],
 ) -> None:
@@ -321,7 +321,7 @@ def _add_doubles(
 
 def _add_overlap(
     scan: _Scan,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, SplitSource],
     files: Mapping[str, CocoFile],
     findings: Findings,
 ) -> None:
@@ -337,8 +337,7 @@ def _add_overlap(
     findings.add(WARNING, f"images of {other} that are in {one} too", shared, advice)
 
 
-def _add_unlisted(scan: _Scan, sources: Mapping[str, Source], notes: Mapping[str, Findings]) -> None:
-    """Reports image files that no split lists."""
+def _add_unlisted(scan: _Scan, sources: Mapping[str, SplitSource], notes: Mapping[str, Findings]) -> None:
     walked = set()
     for name, source in sources.items():
         root = os.path.realpath(source.images_dir)

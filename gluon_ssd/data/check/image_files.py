@@ -18,7 +18,7 @@ from ...errors import UserError
 from ..header import JPEG, PNG, Header, read_header
 from ..images import decode_image, is_complete
 from ..orientation import upright_size
-from ..progress import Progress
+from ..progress import ProgressReporter
 from ..record_files.shards import PackedPicture
 
 FINE, MISSING, EMPTY, CORRUPT = "fine", "missing", "empty", "corrupt"
@@ -49,7 +49,7 @@ class FileFacts:
 
 
 def scan_files(
-    locations: Sequence[Location], workers: int, progress: Progress, decode: bool = False
+    locations: Sequence[Location], workers: int, progress: ProgressReporter, decode: bool = False
 ) -> list[FileFacts]:
     """Looks at every picture, and returns the facts in the same order.
 
@@ -136,7 +136,7 @@ def _decoded(data: bytes, path: Path) -> FileFacts:
 
 
 def same_content(
-    locations: Sequence[Location], lengths: Sequence[int], workers: int, progress: Progress
+    locations: Sequence[Location], lengths: Sequence[int], workers: int, progress: ProgressReporter
 ) -> list[list[int]]:
     """Returns groups of indices of pictures with equal bytes; only those as long as another one are read."""
     by_length: dict[int, list[int]] = defaultdict(list)
@@ -167,7 +167,7 @@ def _digest(location: Location) -> bytes | None:
 
 
 def _in_threads(
-    work: Callable[[Location], Any], locations: Sequence[Location], workers: int, progress: Progress
+    work: Callable[[Location], Any], locations: Sequence[Location], workers: int, progress: ProgressReporter
 ) -> Iterator[Any]:
     with ThreadPoolExecutor(workers, thread_name_prefix="gluon_ssd-check") as pool:
         for start in range(0, len(locations), _PORTION):

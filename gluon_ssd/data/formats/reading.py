@@ -15,8 +15,8 @@ from .model import MISSING, OTHER_CLASS, Box, DataSet, Picture
 CLASS_FILES = ("classes.txt", "labels.txt", "obj.names")
 
 
-def read_bytes(path: Path) -> bytes:
-    """Returns the content of a file. Raises UserError when it cannot be read."""
+def read_file(path: Path) -> bytes:
+    """Read a whole file. Raises UserError."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -24,11 +24,8 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Returns a text file in UTF-8, or in UTF-16 with its mark, with Unix line ends.
-
-    Raises UserError when it cannot be read or is not text.
-    """
-    data = read_bytes(path)
+    """Read a text file in UTF-8, or in UTF-16 with its mark, whatever its line ends. Raises UserError."""
+    data = read_file(path)
     code = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
         return data.decode(code).replace("\r\n", "\n").replace("\r", "\n")
@@ -43,11 +40,11 @@ def read_classes(path: Path) -> list[str]:
         # A blank line in between would be a class of its own to the tool that numbered the labels.
         if not name and len(lines) > 1:
             raise UserError(f"{path} line {number}: no class name; remove the blank line")
-    return check_classes([name for name in lines if name], path)
+    return check_names([name for name in lines if name], path)
 
 
-def check_classes(names: Sequence[Any], where: object) -> list[str]:
-    """Returns the names. Raises UserError where one is missing, doubled or not text."""
+def check_names(names: Sequence[Any], where: object) -> list[str]:
+    """Return the names, none of which may be missing, doubled or anything but text. Raises UserError."""
     if not names:
         raise UserError(f"{where}: the class list is empty; name at least one class")
     seen = set()
@@ -147,7 +144,7 @@ def choose_classes(data: DataSet, chosen: Sequence[str] | None) -> DataSet:
     for name in chosen:
         if name not in data.classes:
             raise unknown("class", name, data.classes)
-    names = check_classes(chosen, "--classes")
+    names = check_names(chosen, "--classes")
     place = {data.classes.index(name): index for index, name in enumerate(names)}
 
     def restrict(picture: Picture) -> Picture:
