@@ -136,7 +136,10 @@ class EpochLoader:
 
 
 def encode_targets(encoder: Encoder | None, boxes: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> Any:
-    """What ``encoder`` makes of a batch, None without one; its failure names the images."""
+    """Returns what ``encoder`` makes of a batch, None without one.
+
+    When it fails, the error names the images.
+    """
     if encoder is None:
         return None
     try:

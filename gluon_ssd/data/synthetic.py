@@ -95,6 +95,8 @@ class SyntheticLoader(EpochLoader):
         if count == len(whole):
             return whole
         boxes, labels = whole.boxes[:count], whole.labels[:count]
+        # Only the last batch of an epoch may be shorter. Its targets are encoded anew, because their layout
+        # is known to the encoder alone.
         targets = encode_targets(self._encoder, boxes, labels, np.arange(count))
         return replace(whole, images=whole.images[:count], boxes=boxes, labels=labels, targets=targets)
 

@@ -48,7 +48,7 @@ class ModelGrids:
 
 @dataclass(frozen=True)
 class SplitSource:
-    """A split to check: annotations, the folder of their images, what to say of them, and record files.
+    """A split to check: its annotations, the folder of their images, and its record files if it is packed.
 
     ``lines`` are sentences about the labels, ``findings`` those of reading the annotations. For
     ``orientation`` see `turn_for`.
@@ -286,7 +286,7 @@ def _judge_orientations(
 
 
 def _add_lines(sources: Mapping[str, SplitSource], notes: Mapping[str, Findings], both: Findings) -> None:
-    """What was taken otherwise than it stands in the labels: as a warning where it begins like one."""
+    """Reports what was taken otherwise than it stands in the labels, as a warning where it is one."""
     advice = "taken so here, in training and in evaluation"
     said: dict[str, list[str]] = {}
     for name, source in sources.items():
@@ -338,6 +338,7 @@ def _add_overlap(
 
 
 def _add_unlisted(scan: _Scan, sources: Mapping[str, SplitSource], notes: Mapping[str, Findings]) -> None:
+    """Reports image files that no split lists."""
     walked = set()
     for name, source in sources.items():
         root = os.path.realpath(source.images_dir)

@@ -19,7 +19,7 @@ _NONE = (None, None)
 
 
 def find_sources(root: Path, given: Mapping[str, Given], orientation: str) -> dict[str, SplitSource]:
-    """Return train, and val where there is one; see `open_dataset`. Raises UserError without either."""
+    """Returns train, and val where there is one; see `open_dataset`. Raises UserError without train."""
     foreign = root.exists() and not holds_records(root, "train") and not find_layout(root).files
     if foreign and all(places == _NONE for places in given.values()):
         return _converted(root, list(given), orientation)
@@ -53,6 +53,7 @@ def _converted(root: Path, splits: Sequence[str], orientation: str) -> dict[str,
 
 
 def _source(root: Path, split: str, given: Given, orientation: str) -> SplitSource:
+    """One split of COCO files or record files, with what is unsound reported and left out."""
     findings = Findings(split)
     if given == _NONE and holds_records(root, split):
         manifest = read_manifest(root, split)

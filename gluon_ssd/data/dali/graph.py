@@ -20,7 +20,7 @@ IMAGES, BOXES, LABELS, INDICES, SHAPES = range(5)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What becomes of an image: ``attempts`` per crop option (None: no crop), chance to mirror, colours."""
+    """What becomes of an image: crops tried per option (None: no crop), chance to mirror, and colours."""
 
     preprocess: Preprocess
     attempts: int | None = None
@@ -48,6 +48,7 @@ def build_pipeline(
         # annotation.
         stored = fn.peek_image_shape(encoded)
         region = None
+        # The crop is decided before decoding, so that only its part of the picture needs to be decoded.
         if augmentation.attempts is not None:
             *region, boxes, labels = random_crop(boxes, labels, augmentation.attempts, seeds[0])
         image = _decode(encoded, region, options)
@@ -58,6 +59,7 @@ def build_pipeline(
         share = augmentation.mirror
         mirror = fn.random.coin_flip(probability=share, seed=seeds[1]) if share else 0
         if share:
+            # One coin mirrors both the boxes here and the pixels in `_normalise`.
             boxes = fn.bb_flip(boxes, ltrb=True, horizontal=mirror)
         image = _normalise(image, mirror, augmentation.preprocess, options)
         pipeline.set_outputs(image, boxes, labels, index, stored)

@@ -16,7 +16,7 @@ CLASS_FILES = ("classes.txt", "labels.txt", "obj.names")
 
 
 def read_file(path: Path) -> bytes:
-    """Read a whole file. Raises UserError."""
+    """Returns the content of a file. Raises UserError when it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -24,7 +24,10 @@ def read_file(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file in UTF-8, or in UTF-16 with its mark, whatever its line ends. Raises UserError."""
+    """Returns a text file in UTF-8, or in UTF-16 with its mark, with Unix line ends.
+
+    Raises UserError when it cannot be read or is not text.
+    """
     data = read_file(path)
     code = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
@@ -44,7 +47,7 @@ def read_classes(path: Path) -> list[str]:
 
 
 def check_names(names: Sequence[Any], where: object) -> list[str]:
-    """Return the names, none of which may be missing, doubled or anything but text. Raises UserError."""
+    """Returns the names. Raises UserError where one is missing, doubled or not text."""
     if not names:
         raise UserError(f"{where}: the class list is empty; name at least one class")
     seen = set()

@@ -84,7 +84,10 @@ def get_format(name: str) -> Format:
 
 
 def detect_format(root: Path) -> str:
-    """Name the format of a data set: the one that is surest. Raises UserError where none or several are."""
+    """Returns the name of the format that is surest of a data set.
+
+    Raises UserError where none or several are.
+    """
     ranks = {name: _FORMATS[name].detect(root) for name in list_formats()}
     best = max(ranks.values())
     fitting = [name for name, rank in ranks.items() if rank == best]

@@ -106,7 +106,8 @@ class _Reader:
         return pictures
 
     def _note_unlabelled(self, files: list[Path], pictures: list[Picture]) -> None:
-        # Images of other splits lie in the same folder, so only a folder of its own tells of unlabelled ones.
+        # Images of other splits may lie in a common folder, so that only a folder that holds its own XML
+        # files shows which images have no label.
         if files and voc_image_folder(files[0], self._root) == files[0].parent:
             beside = self._images[files[0].parent].names
             self.notes[NO_LABELS + ", left out"] += max(0, len(beside) - len(pictures))

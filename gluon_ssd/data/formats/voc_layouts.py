@@ -23,7 +23,8 @@ def label_folder(root: Path) -> Path | None:
 
 
 def voc_image_folder(path: Path, root: Path) -> Path:
-    """Return where the image of an XML file is looked for first: JPEGImages/ or the like, else beside it."""
+    """Returns where the image of an XML file is looked for first: JPEGImages/ or the like, else beside it."""
+    # From the XML file upwards, so that train/JPEGImages wins over a folder at the top.
     for folder in path.parents:
         inner = folder_called(folder, *_IMAGES)
         if inner is not None:
