@@ -61,7 +61,7 @@ def _import_file(path: Path) -> None:
     module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    # A half-imported module must not pass for the plugin at the next try.
     except BaseException:
+        # A half-imported module must not pass for the plugin at the next try.
         del sys.modules[module_name]
         raise

@@ -133,8 +133,8 @@ def run(args: argparse.Namespace) -> int:
         data = convert_data(
             source, target, args.source_format, args.target_format, args.images, args.val_share, options
         )
-    # The bar has to go before anything else is printed, an error as well.
     finally:
+        # The bar has to go before anything else is printed, an error as well.
         console.close()
     _report(data, target)
     return 0

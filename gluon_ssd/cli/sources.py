@@ -34,8 +34,8 @@ def expand_sources(sources: Sequence[str]) -> Sources:
             found: Iterable[Path] = _images(inside)
             missing = f"no image in this folder ({', '.join(sorted(image_suffixes()))})"
             lines += _left_out(source, [file for file in inside if not _images([file])])
-        # Before the name is taken for a glob: a file's own name may hold brackets.
         elif path.exists():
+            # Before the name is taken for a glob: a file's own name may hold brackets.
             found, missing = [path], ""
         else:
             found = _images(Path(match) for match in glob.glob(str(path), recursive=True))

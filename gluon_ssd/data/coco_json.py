@@ -263,8 +263,8 @@ def section(content: Any, key: str, path: Path) -> list[Any]:
 def _column(rows: list[Any], key: str, section: str, path: Path) -> list[Any]:
     try:
         return [row[key] for row in rows]
-    # The row is looked for only after the quick way has failed: files have a million rows.
     except KeyError:
+        # The row is looked for only after the quick way has failed: files have a million rows.
         index = next(number for number, row in enumerate(rows) if key not in row)
         known = f" (id {rows[index]['id']})" if "id" in rows[index] else ""
         raise UserError(f"{path}: {section}[{index}]{known} lacks the key '{key}'; add it") from None

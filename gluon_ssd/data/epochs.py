@@ -104,8 +104,8 @@ class EpochLoader:
             for result in pool.results():
                 self.wait_seconds = pool.wait_seconds
                 yield result
-        # This runs as well when the consumer leaves its loop early and the generator is collected.
         finally:
+            # This runs as well when the consumer leaves its loop early and the generator is collected.
             pool.close()
 
     def close(self) -> None:

@@ -72,8 +72,8 @@ class EvalTransform:
     def load(self, record: Record, rng: np.random.Generator, out: np.ndarray) -> Objects:
         """Reads a record's picture into ``out``, float32 (3, h, w), and returns its boxes and labels.
 
-        They are those of ``__call__``. Crowd regions are left out. Raises UserError, naming the file, for a
-        picture that cannot be read or is not of the record's size.
+        Boxes and labels are as ``__call__`` returns them, without those of crowd regions. Raises UserError,
+        naming the file, for a picture that cannot be read or is not of the record's size.
         """
         boxes, labels = record.objects()
         plan = self.plan(record.width, record.height, boxes, rng)

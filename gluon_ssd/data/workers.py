@@ -89,6 +89,6 @@ class WorkerPool:
             return [functools.partial(run, slot) for slot in range(job.slots)]
         try:
             return [self._executor.submit(run, slot).result for slot in range(job.slots)]
-        # The executor refuses work after `close`; its own message would say nothing of the loader.
         except RuntimeError:
+            # The executor refuses work after `close`; its own message would say nothing of the loader.
             raise RuntimeError(_CLOSED) from None
