@@ -12,7 +12,8 @@ import pytest
 
 from gluon_ssd.recipe import load_recipe
 from gluon_ssd.tensor_files.archive import read_archive
-from gluon_ssd.training import train as train_module
+from gluon_ssd.training import evaluator
+from gluon_ssd.training.callbacks import console
 from gluon_ssd.training.coco_eval import Scores
 from gluon_ssd.training.scorer import Scorer
 from gluon_ssd.training.train import run_training
@@ -84,8 +85,8 @@ def scored(monkeypatch):
         def close(self):
             pass
 
-    monkeypatch.setattr(train_module, "Scorer", Late)
-    monkeypatch.setattr(train_module, "score_table", lambda scores: "")
+    monkeypatch.setattr(evaluator, "Scorer", Late)
+    monkeypatch.setattr(console, "score_table", lambda scores: "")
     return given
 
 
@@ -113,7 +114,7 @@ def test_the_last_score_is_waited_for(shapes, scored, tmp_path):
 
 
 def test_scoring_that_fails_is_told(shapes, tmp_path):
-    from gluon_ssd.data.coco import open_dataset
+    from gluon_ssd.data import open_dataset
 
     scorer = Scorer(open_dataset(shapes, "val"), tmp_path / "val", None)
     try:
