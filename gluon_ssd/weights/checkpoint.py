@@ -1,4 +1,4 @@
-"""Checkpoints: a network with all that is needed to use it, and to go on training where it was."""
+"""Checkpoints: a network with all that is needed to use it, and to continue its training."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ PARAMETERS, OPTIMIZER = "parameters/", "optimizer/"
 
 @dataclass
 class Progress:
-    """Where a training stands: the next is batch ``batch`` (from 0) of epoch ``epoch`` (from 1).
+    """The position of a training, whose next batch is ``batch`` (from 0) of epoch ``epoch`` (from 1).
 
-    ``step``: optimizer steps done. ``evaluated``: how many were done at the last evaluation. ``sums``: the
-    epoch's running totals so far, for its row of metrics. ``loss_scale``: fields of a `LossScale`.
-    ``processes``: how many trained, each ``batch`` batches of this epoch.
+    ``step`` is the number of optimizer steps done, and ``evaluated`` how many were done at the last
+    evaluation. ``best_map`` is the best mAP so far, from 0 to 1, and ``best_epoch`` its epoch. ``sums`` are
+    the running totals of the epoch so far, for its row of metrics. ``loss_scale`` holds the fields of a
+    `LossScale`. ``processes`` is how many processes trained, each ``batch`` batches of this epoch.
     """
 
     epoch: int = 1
@@ -41,9 +42,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds: arrays by parameter name, and what they belong to.
+    """The content of a checkpoint file: arrays by parameter name, and what they belong to.
 
-    ``category_ids``: those of ``classes`` in the annotation file that was trained on, if it says so.
+    ``options`` are those with which `get_model` builds the network again. ``category_ids`` are the ids of
+    ``classes`` in the annotations that were trained on, and empty where these have none.
     """
 
     path: Path
@@ -65,10 +67,10 @@ def save_checkpoint(
     progress: Progress | None = None,
     recipe: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes ``net`` and, where given, the optimizer's state, the position and the recipe, atomically.
+    """Writes ``net`` and, where given, the state of the optimizer, the position and the recipe.
 
-    Raises UserError when the disk is full or the folder cannot be written, and as `snapshot` does; what was
-    at ``path`` stays.
+    The file appears whole or not at all. Raises UserError when the disk is full or the folder cannot be
+    written, and as `snapshot` does; what was at ``path`` then stays.
     """
     path = Path(path)
     write_archive(path, *snapshot(path, net, trainer, progress, recipe))
@@ -81,10 +83,10 @@ def snapshot(
     progress: Progress | None = None,
     recipe: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """What `save_checkpoint` would write to ``path`` now: arrays and state, for `write_archive`.
+    """Returns the arrays and the state that `save_checkpoint` writes to ``path``, for `write_archive`.
 
-    Raises UserError when a value is not finite, so that a training that has gone wrong does not replace what
-    was good.
+    Raises UserError when a value is not finite, so that a training that has diverged does not replace a good
+    checkpoint.
     """
     import mxnet as mx
 
@@ -112,7 +114,10 @@ def snapshot(
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Reads a checkpoint file. Raises UserError when it is missing, damaged or something else."""
+    """Returns the content of a checkpoint file.
+
+    Raises UserError when the file is missing, damaged or something else.
+    """
     path = Path(path)
     arrays, state = read_archive(path)
     try:
@@ -137,11 +142,13 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def find_checkpoint(where: str | Path) -> Path:
-    """The file that ``where`` means: a checkpoint file, a run folder (its best, else its last), or RUN/best.
+    """Returns the checkpoint file that ``where`` means.
 
-    Raises UserError when there is none.
+    That is a checkpoint file, a run folder (its best checkpoint, or else its last), or ``RUN/best`` and
+    ``RUN/last``. Raises UserError when there is no such file.
     """
     where = Path(where).expanduser()
+    # The file itself, without its suffix, in a run folder, and RUN/best for RUN/checkpoints/best.ckpt.
     candidates = [where, where.parent / (where.name + SUFFIX)]
     candidates += [where / "checkpoints" / f"{name}{SUFFIX}" for name in ("best", "last")]
     candidates += [where.parent / "checkpoints" / (where.name + SUFFIX)]
@@ -154,14 +161,15 @@ def find_checkpoint(where: str | Path) -> Path:
 
 
 def restore_optimizer(trainer: Any, checkpoint: Checkpoint) -> None:
-    """Gives ``trainer`` the optimizer state of ``checkpoint``. Raises UserError when it does not fit."""
+    """Gives ``trainer`` the optimizer's state in ``checkpoint``. Raises UserError when it does not fit."""
     counts = checkpoint.optimizer.get("update_counts")
     if counts is not None and not len(counts):
-        return  # written before the first update
+        return  # it was written before the first update
     updater = trainer._updaters[0]
     for index, param in enumerate(trainer._params):
         if param.grad_req == "null":
             continue
+        # The optimizer would make its state at the first update; made here, its arrays can be filled.
         updater.states[index] = trainer.optimizer.create_state_multi_precision(index, param.data())
         updater.states_synced[index] = True
         for key, array in _leaves(param.name, updater.states[index]):
@@ -173,12 +181,14 @@ def restore_optimizer(trainer: Any, checkpoint: Checkpoint) -> None:
                     "another --output"
                 )
             array[:] = saved
+    # Adam's bias correction depends on how often each parameter was updated.
     if counts is not None:
         trainer.optimizer._index_update_count.update({int(i): int(n) for i, n in counts})
         trainer.optimizer.num_update = int(counts[:, 1].max())
 
 
 def _optimizer_arrays(trainer: Any) -> dict[str, np.ndarray]:
+    """Returns the state of the optimizer by parameter name, and how often it has updated each parameter."""
     arrays = {}
     for index, state in trainer._updaters[0].states.items():
         for key, array in _leaves(trainer._params[index].name, state):
@@ -189,7 +199,10 @@ def _optimizer_arrays(trainer: Any) -> dict[str, np.ndarray]:
 
 
 def _leaves(name: str, state: Any) -> list[tuple[str, Any]]:
-    """Arrays of one parameter's optimizer state: nothing, an array, or nested sequences of arrays."""
+    """Returns the arrays of one parameter's optimizer state, which is nothing, an array or nested sequences.
+
+    Those of a sequence are named by their place in it.
+    """
     if state is None:
         return []
     if not isinstance(state, (list, tuple)):
