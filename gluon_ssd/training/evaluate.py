@@ -28,7 +28,7 @@ from ..weights.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from ..weights.loading import restore
 from .coco_eval import METRICS, Scores, score
 from .distributed import World, connect
-from .stored_recipe import find_data
+from .run_folder import find_data
 
 Found = dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]
 ALONE = World()
