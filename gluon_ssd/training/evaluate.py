@@ -57,12 +57,13 @@ def evaluate(
     limit: int | None = None,
     on_batch: Callable[[int], None] = lambda images: None,
     world: World = ALONE,
+    ranks: int | None = None,
 ) -> Evaluation:
     """Runs ``detector`` over all images of ``dataset`` (the first ``limit``) and scores it with pycocotools.
 
     ``on_batch`` is told how many images each batch had. With several ranks in ``world``, each runs its share
-    of the images; all return the scores, rank 0 alone the detections. Raises UserError for an image that
-    cannot be read.
+    of the images, or the first ``ranks`` alone do; all return the scores, rank 0 alone the detections. Raises
+    UserError for an image that cannot be read.
     """
     start = time.perf_counter()
     found = detect_all(
@@ -73,6 +74,7 @@ def evaluate(
         limit=limit,
         on_batch=on_batch,
         world=world,
+        ranks=ranks,
     )
     scores = score_detections(found, dataset) if world.first else None
     if world.size > 1:
@@ -97,14 +99,15 @@ def detect_all(
     limit: int | None = None,
     on_batch: Callable[[int], None] = lambda images: None,
     world: World = ALONE,
+    ranks: int | None = None,
 ) -> Found:
     """Detections on the images of ``dataset`` by image id, in the order of the data set.
 
-    Every rank works on each ``world.size``-th image; rank 0 returns all detections, the others nothing.
+    Every rank has its `share`; rank 0 returns all detections, the others nothing.
     """
     chosen = range(len(dataset))[:limit]
     found: Found = {}
-    if world.rank < len(chosen):
+    if share(chosen, world, ranks):
         loader = make_loader(
             dataset,
             EvalTransform(detector.net.preprocess),
@@ -113,7 +116,7 @@ def detect_all(
             replace(settings, on_bad_image="fail"),
             target_of(detector.device, detector.net),
             indices=chosen,
-            shard=(world.rank, world.size),
+            shard=(world.rank, _sharing(world, ranks)),
         )
         with loader:
             for image_ids, sizes, outputs in _one_ahead(detector, loader):
@@ -125,6 +128,16 @@ def detect_all(
         return {}
     everywhere = {image_id: result for part in parts for image_id, result in part.items()}
     return {record.image_id: everywhere[record.image_id] for record in dataset.records[: len(chosen)]}
+
+
+def share(chosen: range, world: World, ranks: int | None = None) -> range:
+    """Returns what this rank evaluates of ``chosen``, which the first ``ranks`` share; None: all ranks."""
+    sharing = _sharing(world, ranks)
+    return chosen[world.rank :: sharing] if world.rank < sharing else range(0)
+
+
+def _sharing(world: World, ranks: int | None) -> int:
+    return world.size if ranks is None else min(ranks, world.size)
 
 
 def _one_ahead(detector: Detector, loader: EpochLoader) -> Iterable[Any]:

@@ -30,6 +30,7 @@ from .loop import Loop
 from .mlperf.log import callbacks_of
 from .run_folder import claim_folder
 from .stop_signals import StopSignals, stopped_at, way_on
+from .warm_up import warm_up
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,10 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
         # MLPerf's clock starts before anything is opened, and stops before the others have written anything.
         first = [*callbacks_of(recipe, world.rank), StepProfiler(recipe.profile)]
         with closing(CallbackList([*first, *given])) as told, StopSignals(world) as signals:
-            training = build_training(open_inputs(recipe, world))
+            inputs = open_inputs(recipe, world)
+            if inputs.recipe.model_warmup:
+                warm_up(inputs)
+            training = build_training(inputs)
             resumed = training.inputs.resumed is not None
             with closing(claim_folder(training.recipe, world, resumed)) as folder:
                 run_dir = folder.path
