@@ -13,7 +13,7 @@ from ..recipe import Recipe
 from ..weights.backbones import load_backbone
 from ..weights.checkpoint import restore_optimizer
 from .loss_scale import LossScale
-from .schedule import StepSchedule
+from .schedule import CosineSchedule, StepSchedule
 from .setup import Inputs
 from .step import TrainStep
 
@@ -93,14 +93,11 @@ def make_schedule(recipe: Recipe, images: int, processes: int = 1) -> StepSchedu
     warmup = recipe.warmup_steps
     if warmup is None:
         warmup = int(recipe.warmup_epochs * images / recipe.global_batch(processes))
-    return StepSchedule(
-        recipe.effective_lr(processes),
-        warmup,
-        recipe.warmup_factor,
-        recipe.decay_epochs,
-        recipe.decay_factor,
-        recipe.warmup_start,
-    )
+    lr, factor, start = recipe.effective_lr(processes), recipe.warmup_factor, recipe.warmup_start
+    if recipe.lr_schedule == "cosine":
+        steps = recipe.epochs * (images // recipe.global_batch(processes))
+        return CosineSchedule(lr, warmup, factor, warmup_start=start, total_steps=steps)
+    return StepSchedule(lr, warmup, factor, recipe.decay_epochs, recipe.decay_factor, start)
 
 
 def _low_precision(inputs: Inputs) -> str:

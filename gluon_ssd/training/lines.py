@@ -10,6 +10,7 @@ from ..model_zoo.transfer import TransferReport
 from ..recipe import Recipe
 from ..weights.checkpoint import Progress
 from .loss_scale import LossScale
+from .plan import plan_lines
 from .ranks import describe_ranks
 from .setup import Inputs
 
@@ -36,6 +37,7 @@ def opening_lines(
         *describe_ranks(world, recipe),
     ]
     lines += inputs.data_lines()
+    lines += plan_lines(recipe, inputs.train_images // recipe.global_batch(world.size))
     if transferred is not None and inputs.start_from is not None:
         lines += [f"weights from {inputs.start_from.path}:", *transferred.lines()]
     if inputs.resumed is not None:
