@@ -37,27 +37,30 @@ class Detector:
     """Finds objects on images.
 
     ``source``: a network of the zoo, or the run folder or checkpoint of one, as `load` takes it.
-    ``score_threshold``: detections of a lower score are dropped. ``iou_threshold``: of two boxes of a class
+    ``score_threshold``: detections of a lower score are dropped; ``"best"`` is the threshold of the best F1
+    in the last evaluation of the checkpoint's training. ``iou_threshold``: of two boxes of a class
     that overlap more, the one of the lower score is dropped. ``max_detections``: kept of one image.
     ``batch_size``: images that go through the network together.
     ``fuse``: work on a copy with norms folded into convolutions, a little faster on CPU in float32 (it has no
     effect elsewhere); later changes of the network do not reach it. ``nms_candidates``: how many of an
     image's best pairs of box and class NMS sees, of each level's for a RetinaNet; None: the family's number.
-    Raises UserError for options out of their range, and where there is no such checkpoint.
+    Raises UserError for options out of their range, where there is no such checkpoint, and for ``"best"``
+    where it knows none.
     """
 
     def __init__(
         self,
         source: Any,
-        score_threshold: float = 0.05,
+        score_threshold: float | str = 0.05,
         iou_threshold: float = 0.5,
         max_detections: int = 200,
         batch_size: int = 8,
         fuse: bool = False,
         nms_candidates: int | None = None,
     ) -> None:
+        best = isinstance(score_threshold, str) and score_threshold == "best"
         _check_options(
-            score_threshold=score_threshold,
+            score_threshold=0 if best else score_threshold,
             iou_threshold=iou_threshold,
             max_detections=max_detections,
             batch_size=batch_size,
@@ -70,8 +73,9 @@ class Detector:
         if not isinstance(net, Network):
             kind = type(net).__name__
             raise UserError(f"a Detector takes a network, a run folder or a checkpoint file, got {kind}")
+        self.score_threshold = _best_threshold(net) if best else float(score_threshold)
         self._postprocess = as_detector(net).postprocess(
-            score_threshold=float(score_threshold),
+            score_threshold=self.score_threshold,
             iou_threshold=float(iou_threshold),
             max_detections=int(max_detections),
             **more,
@@ -143,6 +147,15 @@ def to_pixels(
         limits = np.array([width, height, width, height], dtype=np.float32)
         xyxy = np.clip(boxes[row][kept], 0, 1) * limits
         yield xyxy, scores[row][kept], class_ids[row][kept].astype(np.int64)
+
+
+def _best_threshold(net: Network) -> float:
+    if net.best_threshold is None:
+        raise UserError(
+            'score_threshold="best": this network comes from no evaluation that has found anything; '
+            "give a number, such as 0.3"
+        )
+    return net.best_threshold
 
 
 def _check_options(**options: Any) -> None:

@@ -18,6 +18,7 @@ def fused_copy(net: Any) -> Any:
     """
     copy = get_model(net.model_name, net.classes, ctx=mx.cpu(), **net.options)
     copy.preprocess, copy.category_ids = net.preprocess, net.category_ids
+    copy.best_threshold = net.best_threshold
     parameters = copy.collect_params()
     for name, parameter in net.collect_params().items():
         assign(parameters[name], parameter.data().asnumpy())

@@ -356,6 +356,7 @@ class _Training:
         if self.world.first:
             plot_metrics(self.metrics.path, self.run_dir / "metrics.png")
         progress.evaluated = step
+        progress.threshold = scores.best.threshold if scores.best else None
         if epoch >= self.recipe.epochs or (self._out_of_steps() and step == progress.step):
             self.console.say(score_table(scores))
         if progress.best_map is not None and scores.map <= progress.best_map:
@@ -377,5 +378,6 @@ class _Training:
         for epoch, step, kept, scores in self.pending.take(wait):
             if self._take(epoch, step, scores) and kept is not None:
                 arrays, state = kept
-                state["progress"].update(evaluated=step, best_map=scores.map, best_epoch=epoch)
+                best = {"best_map": scores.map, "best_epoch": epoch, "threshold": self.progress.threshold}
+                state["progress"].update(evaluated=step, **best)
                 write_archive(self._path("best"), arrays, state)

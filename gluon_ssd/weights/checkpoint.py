@@ -25,7 +25,8 @@ class Progress:
 
     ``step``: optimizer steps done. ``evaluated``: how many were done at the last evaluation. ``sums``: the
     epoch's running totals so far, for its row of metrics. ``loss_scale``: fields of a `LossScale`.
-    ``processes``: how many trained, each ``batch`` batches of this epoch.
+    ``processes``: how many trained, each ``batch`` batches of this epoch. ``threshold``: the score threshold
+    of the best F1 in the last evaluation, None before one and where nothing was right.
     """
 
     epoch: int = 1
@@ -37,6 +38,7 @@ class Progress:
     sums: dict[str, float] = field(default_factory=dict)
     loss_scale: dict[str, Any] = field(default_factory=dict)
     processes: int = 1
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)

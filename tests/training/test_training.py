@@ -43,7 +43,7 @@ def scored(monkeypatch):
     given = []
 
     class Scores:
-        images = 2
+        images, best = 2, None
 
         def __init__(self, value):
             self.map, self.stats = value, {"ap50": value}
