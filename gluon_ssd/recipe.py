@@ -126,6 +126,13 @@ class Recipe:
     warmup_steps: int | None = _key(None, "schedule", "or in optimizer steps", low=0)
     warmup_factor: float = _key(0.0, "schedule", "warm-up starts at lr * (1 - 2**-F)", low=0)
     warmup_start: float | None = _key(None, "schedule", "or at this share of lr", low=0, high=1)
+    ema: float | None = _key(
+        None,
+        "schedule",
+        "decay of a moving average of the weights, which is then evaluated, saved and used by predict",
+        above=0,
+        below=1,
+    )
     seed: int = _key(0, "schedule", "seed of weights, order and augmentation", low=0, high=2**31 - 1)
 
     eval_every: int = _key(5, "evaluation", "evaluate every N epochs and at the end; 0: never", low=0)
@@ -133,6 +140,9 @@ class Recipe:
         None, "evaluation", "evaluate after just these epochs instead", low=1
     )
     eval_batch_size: int = _key(32, "evaluation", "images per evaluation batch", low=1)
+    patience: int | None = _key(
+        None, "evaluation", "stop after N evaluations in a row without a better mAP", low=1
+    )
     target_map: float | None = _key(None, "evaluation", "stop once mAP reaches this", low=0, high=1)
     published_target: bool = _key(
         False, "evaluation", "target_map ends a training on the data set that it was published for alone"

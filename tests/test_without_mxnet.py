@@ -18,7 +18,7 @@ from gluon_ssd.convert import read_pickle, read_torch, write_torch
 COMPUTING = {
     "gluon_ssd": "device losses nn ops postprocess predict selfcheck",
     "gluon_ssd.weights": "loading pretrained state",
-    "gluon_ssd.training": "adam build distributed evaluate horovod_check lines loss_scale pace "
+    "gluon_ssd.training": "adam average build distributed evaluate horovod_check lines loss_scale pace "
     "profiler ranks run_folder scorer setup start step stop_signals stored_recipe train",
     "gluon_ssd.model_zoo": "base classifier fused gluoncv_backbone profile resnet retinanet ssd transfer",
     "gluon_ssd.report": "cards",

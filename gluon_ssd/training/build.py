@@ -31,7 +31,7 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
     net.freeze(recipe.freeze)
     report = None
     if resumed is not None:
-        set_parameters(net, resumed.parameters, str(resumed.path))
+        set_parameters(net, {**resumed.parameters, **resumed.trained}, str(resumed.path))
     elif start_from is not None:
         report = transfer(net, start_from.parameters, start_from.classes)
     elif inputs.backbone is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Callable
@@ -20,6 +20,7 @@ from ..report.plots import plot_metrics
 from ..runs import LOG_FILE, checkpoint_path
 from ..tensor_files.archive import write_archive
 from ..weights.checkpoint import Progress, save_checkpoint, snapshot
+from .average import WeightAverage
 from .build import make_net, make_schedule, make_step
 from .callbacks import Callback, CallbackList, RunInfo, check_callbacks
 from .coco_eval import Scores
@@ -93,6 +94,8 @@ class _Training:
         # The step of the last checkpoint.
         self.saved = None if resumed is None else self.progress.step
         self.step = make_step(inputs, self.net)
+        start = resumed.parameters if resumed is not None and resumed.trained else None
+        self.average = WeightAverage(self.net, recipe.ema, start) if recipe.ema else None
         self.loader = training_loader(inputs, self.net)
         # What is left over from whole updates is not used.
         self.batches = len(self.loader) // recipe.accumulate * recipe.accumulate
@@ -127,7 +130,7 @@ class _Training:
             self.pending = PendingEvaluations(self.world, scorer)
         before = progress.step
         reached = self._evaluate_if_due()
-        while progress.epoch <= recipe.epochs and not reached and not self._out_of_steps():
+        while progress.epoch <= recipe.epochs and not reached and not self._ends_early():
             with self.signals.held():
                 self._train_epoch()
             reached = self._evaluate_if_due()
@@ -138,6 +141,11 @@ class _Training:
         self.callbacks.ended(reached)
         if reached:
             console.say(f"reached the target mAP {recipe.target_map} in epoch {progress.best_epoch}")
+        elif self._out_of_patience():
+            console.say(
+                f"no better mAP in {progress.stale} evaluations in a row (patience {recipe.patience}); "
+                f"the best is that of epoch {progress.best_epoch}"
+            )
         elif progress.step == before:
             console.say(f"nothing left to train; the run ended at step {before}")
         return TrainResult(self.run_dir, progress.best_map, progress.step, reached)
@@ -161,6 +169,12 @@ class _Training:
             bn_group=self.recipe.bn_group,
         )
 
+    def _out_of_patience(self) -> bool:
+        return self.recipe.patience is not None and self.progress.stale >= self.recipe.patience
+
+    def _ends_early(self) -> bool:
+        return self._out_of_steps() or self._out_of_patience()
+
     def _out_of_steps(self) -> bool:
         return self.recipe.max_steps is not None and self.progress.step >= self.recipe.max_steps
 
@@ -177,7 +191,7 @@ class _Training:
                 if progress.epoch == 1 and progress.batch == 0 and self.world.first:
                     write_batch_picture(batch, self.net, self.run_dir / "train_batch.jpg")
                 self._train_batch(batch)
-                if progress.batch == self.batches or self._out_of_steps() or self._reached():
+                if progress.batch == self.batches or self._ends_early() or self._reached():
                     break
                 # A gradient that is gathered in part is no state that can be saved.
                 if progress.batch % recipe.accumulate == 0 and self.signals.asked():
@@ -211,6 +225,8 @@ class _Training:
         progress.batch += 1
         if progress.batch % recipe.accumulate == 0:
             progress.step += 1
+            if self.average is not None:
+                self.average.update(progress.step)
             self.profiler.after(progress.step)
             every = recipe.checkpoint_steps
             if every and progress.step % every == 0 and progress.batch < self.batches:
@@ -229,6 +245,9 @@ class _Training:
         average_statistics(self.world, self.net)
         if self.world.size > 1:
             self.progress.sums = averaged(self.world, self.progress.sums)
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.average is None else self.average.in_use()
 
     def _say_straggler(self, **when: int) -> None:
         line = self.pace.straggler(self.world, **when)
@@ -297,7 +316,8 @@ class _Training:
         """What a checkpoint is made of."""
         if self.step.scale is not None:
             self.progress.loss_scale = asdict(self.step.scale)
-        return self.net, self.step.trainer, self.progress, self.stored
+        averages = None if self.average is None else self.average.arrays()
+        return self.net, self.step.trainer, self.progress, self.stored, averages
 
     def _evaluate_if_due(self) -> bool:
         """Evaluates if that is wanted here and not done; True when the target is reached."""
@@ -336,7 +356,8 @@ class _Training:
         if recipe.async_val:
             self._evaluate_aside(epoch, lambda: detect_all(detector, val_set, **options))
             return
-        evaluation = evaluate(detector, val_set, **options)
+        with self._averaged():
+            evaluation = evaluate(detector, val_set, **options)
         self.console.stop()
         # Killed between the two checkpoints, a run evaluates again and comes to the same result.
         if self._take(epoch, progress.step, evaluation.scores):
@@ -360,14 +381,16 @@ class _Training:
         if epoch >= self.recipe.epochs or (self._out_of_steps() and step == progress.step):
             self.console.say(score_table(scores))
         if progress.best_map is not None and scores.map <= progress.best_map:
+            progress.stale += 1
             return False
-        progress.best_map, progress.best_epoch = scores.map, epoch
+        progress.best_map, progress.best_epoch, progress.stale = scores.map, epoch, 0
         return True
 
     def _evaluate_aside(self, epoch: int, detect: Callable[[], Any]) -> None:
         """Has detections scored while training goes on, and keeps the network they are from."""
         start = time.perf_counter()
-        found = detect()
+        with self._averaged():
+            found = detect()
         self.console.stop()
         kept = snapshot(self._path("best"), *self._parts()) if self.world.first else None
         self.pending.add(epoch, self.progress.step, kept, found, time.perf_counter() - start)
@@ -379,5 +402,6 @@ class _Training:
             if self._take(epoch, step, scores) and kept is not None:
                 arrays, state = kept
                 best = {"best_map": scores.map, "best_epoch": epoch, "threshold": self.progress.threshold}
+                best["stale"] = 0
                 state["progress"].update(evaluated=step, **best)
                 write_archive(self._path("best"), arrays, state)

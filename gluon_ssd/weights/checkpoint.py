@@ -16,7 +16,7 @@ from ..tensor_files.archive import read_archive, write_archive
 from ..version import __version__
 
 SUFFIX = ".ckpt"
-PARAMETERS, OPTIMIZER = "parameters/", "optimizer/"
+PARAMETERS, OPTIMIZER, TRAINED = "parameters/", "optimizer/", "trained/"
 
 
 @dataclass
@@ -26,7 +26,8 @@ class Progress:
     ``step``: optimizer steps done. ``evaluated``: how many were done at the last evaluation. ``sums``: the
     epoch's running totals so far, for its row of metrics. ``loss_scale``: fields of a `LossScale`.
     ``processes``: how many trained, each ``batch`` batches of this epoch. ``threshold``: the score threshold
-    of the best F1 in the last evaluation, None before one and where nothing was right.
+    of the best F1 in the last evaluation, None before one and where nothing was right. ``stale``: evaluations
+    since the best one.
     """
 
     epoch: int = 1
@@ -39,12 +40,14 @@ class Progress:
     loss_scale: dict[str, Any] = field(default_factory=dict)
     processes: int = 1
     threshold: float | None = None
+    stale: int = 0
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """What a file holds: arrays by parameter name, and what they belong to.
 
+    ``trained``: where ``parameters`` are averages over the steps, those that the training goes on from.
     ``category_ids``: those of ``classes`` in the annotation file that was trained on, if it says so.
     """
 
@@ -58,6 +61,7 @@ class Checkpoint:
     progress: Progress
     recipe: dict[str, Any]
     category_ids: tuple[int, ...] = ()
+    trained: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -66,14 +70,17 @@ def save_checkpoint(
     trainer: Any = None,
     progress: Progress | None = None,
     recipe: Mapping[str, Any] | None = None,
+    averages: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Writes ``net`` and, where given, the optimizer's state, the position and the recipe, atomically.
+
+    ``averages``: those of its parameters over the steps, which are what the checkpoint is used with.
 
     Raises UserError when the disk is full or the folder cannot be written, and as `snapshot` does; what was
     at ``path`` stays.
     """
     path = Path(path)
-    write_archive(path, *snapshot(path, net, trainer, progress, recipe))
+    write_archive(path, *snapshot(path, net, trainer, progress, recipe, averages))
 
 
 def snapshot(
@@ -82,6 +89,7 @@ def snapshot(
     trainer: Any = None,
     progress: Progress | None = None,
     recipe: Mapping[str, Any] | None = None,
+    averages: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """What `save_checkpoint` would write to ``path`` now: arrays and state, for `write_archive`.
 
@@ -90,7 +98,10 @@ def snapshot(
     """
     import mxnet as mx
 
-    arrays = {PARAMETERS + name: p.data().asnumpy() for name, p in net.collect_params().items()}
+    values = {name: p.data().asnumpy() for name, p in net.collect_params().items()}
+    averages = averages or {}
+    arrays = {PARAMETERS + name: averages.get(name, array) for name, array in values.items()}
+    arrays.update({TRAINED + name: values[name] for name in averages})
     if trainer is not None:
         arrays.update(_optimizer_arrays(trainer))
     for name, array in arrays.items():
@@ -131,6 +142,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             progress=Progress(**state["progress"]),
             recipe=state["recipe"],
             category_ids=tuple(state.get("category_ids", ())),
+            trained=_under(arrays, TRAINED),
         )
     except KeyError as error:
         raise UserError(f"{path}: not a checkpoint of this library; it lacks {error}") from None
