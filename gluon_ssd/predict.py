@@ -1,4 +1,4 @@
-"""A trained network as something to call on images."""
+"""The detector: a trained network that is called on images."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from .weights.loading import load as load
 
 __all__ = ["Detection", "Detections", "Detector", "load"]
 
+# By option: its type, how a message calls that, and the values that are allowed.
 _OPTIONS: dict[str, tuple[type, str, Bounds]] = {
     "score_threshold": (Real, "a number", Bounds(low=0, below=1)),
     "iou_threshold": (Real, "a number", Bounds(above=0, high=1)),
@@ -36,16 +37,18 @@ _OPTIONS: dict[str, tuple[type, str, Bounds]] = {
 class Detector:
     """Finds objects on images.
 
-    ``source``: a network of the zoo, or the run folder or checkpoint of one, as `load` takes it.
-    ``score_threshold``: detections of a lower score are dropped; ``"best"`` is the threshold of the best F1
-    in the last evaluation of the checkpoint's training. ``iou_threshold``: of two boxes of a class
-    that overlap more, the one of the lower score is dropped. ``max_detections``: kept of one image.
-    ``batch_size``: images that go through the network together.
-    ``fuse``: work on a copy with norms folded into convolutions, a little faster on CPU in float32 (it has no
-    effect elsewhere); later changes of the network do not reach it. ``nms_candidates``: how many of an
-    image's best pairs of box and class NMS sees, of each level's for a RetinaNet; None: the family's number.
-    Raises UserError for options out of their range, where there is no such checkpoint, and for ``"best"``
-    where it knows none.
+    ``source`` is a network of the zoo, or its run folder or checkpoint as `load` takes it. Detections with a
+    score below ``score_threshold`` are dropped. Of two boxes of a class that overlap more than
+    ``iou_threshold``, the one of lower score is dropped. ``max_detections`` is the largest number of
+    detections on one image. ``batch_size`` is the number of images that go through the network together.
+    With ``fuse`` the detector works on a copy whose norms are folded into the convolutions. This is a little
+    faster on a CPU in float32 and has no effect elsewhere; later changes of the network do not reach the
+    copy. ``nms_candidates`` is the number of best pairs of box and class that NMS sees, of an image, or for a
+    RetinaNet of each of its levels; None stands for the number of the family.
+
+    ``score_threshold="best"`` is the threshold of the best F1 in the last evaluation of the checkpoint's
+    training. Raises UserError for an option out of its range, where there is no such checkpoint, and for
+    ``"best"`` where it knows none.
     """
 
     def __init__(
@@ -85,27 +88,29 @@ class Detector:
         self.device = next(iter(net.collect_params().values())).list_ctx()[0]
         self._transform = EvalTransform(net.preprocess)
         self._postprocess.initialize(ctx=self.device)
+        # A fused copy is hybridised already, with oneDNN's backend, which it would lose here.
         for block in (net, self._postprocess) if self.net is net else (self._postprocess,):
             block.hybridize(static_alloc=True)
 
     @classmethod
     def from_run(cls, where: str | os.PathLike[str], device: str = "auto", **options: Any) -> Detector:
-        """Returns the detector of a run folder or checkpoint on ``device``: auto, cpu or gpu.
+        """Returns the detector of a run folder or checkpoint on ``device``: ``auto``, ``cpu`` or ``gpu``.
 
-        ``options``: those of the class. Raises UserError when there is no such checkpoint or device.
+        ``options`` are those of the class. Raises UserError when there is no such checkpoint or device.
         """
         return cls(load(where, device), **options)
 
     def __call__(self, images: Any) -> Any:
-        """Returns the `Detections` of one image, or the list of those of several.
+        """Returns the `Detections` of one image, or a list of them for several images.
 
-        An image is a path, whose photo is turned upright by its EXIF orientation, a PIL image of any mode,
-        or a uint8 array: (H, W, 3) RGB, (H, W, 4) RGBA, whose alpha is dropped, or (H, W) grey. Several are
-        a list, a generator, or a batch (N, H, W, 3). Raises UserError for what is none of these and for
-        files that cannot be read as an image.
+        An image is a path, a PIL image of any mode, or a uint8 array: (H, W, 3) RGB, (H, W, 4) RGBA, whose
+        alpha is dropped, or (H, W) grey. The photo of a path is turned upright by its EXIF orientation.
+        Several images are a list, a generator, or an array (N, H, W, 3). Raises UserError for anything else,
+        and for files that cannot be read as an image.
         """
         if _is_one(images):
             return self([images])[0]
+        # A generator is read one batch at a time, so that its images need not fit into memory together.
         found: list[Detections] = []
         pending = iter(images)
         while True:
@@ -125,9 +130,10 @@ class Detector:
     def detect_batch(
         self, images: mx.nd.NDArray, layout: str = "NCHW"
     ) -> tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray]:
-        """Returns padded (class_ids, scores, boxes) of normalised images, as the network post-processes them.
+        """Returns the padded ``class_ids``, ``scores`` and ``boxes`` of a batch of normalised images.
 
-        ``images``: (N, 3, H, W), or in the network's own ``layout``.
+        They are (N, D), (N, D) and (N, D, 4), as `DetectionNetwork.postprocess` says. ``images`` are
+        (N, 3, H, W) in layout NCHW, or in the network's own ``layout``.
         """
         if layout != self.net.layout:
             images = self.net.arrange(images)
@@ -137,9 +143,10 @@ class Detector:
 def to_pixels(
     outputs: tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray], sizes: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Turns padded outputs of a post-processing block into (xyxy pixels, scores, class_ids) per image.
+    """Turns the padded outputs of a post-processing block into ``(xyxy, scores, class_ids)`` per image.
 
-    ``sizes``: (N, 2) height and width of the original images. Boxes are clipped to the image.
+    These are (n, 4) float32 in pixels of the original image and clipped to it, (n,) float32, and (n,) int64.
+    ``sizes`` (N, 2) are the heights and widths of the original images in pixels.
     """
     class_ids, scores, boxes = (output.asnumpy() for output in outputs)
     for row, (height, width) in enumerate(sizes):
@@ -161,6 +168,7 @@ def _best_threshold(net: Network) -> float:
 def _check_options(**options: Any) -> None:
     for name, value in options.items():
         kind, words, bounds = _OPTIONS[name]
+        # In Python a bool is a number, too.
         if isinstance(value, bool) or not isinstance(value, kind):
             raise UserError(f"{name} must be {words}, got {value!r}")
         problem = bounds.problem(value)
@@ -169,7 +177,7 @@ def _check_options(**options: Any) -> None:
 
 
 def _is_one(images: Any) -> bool:
-    """Says whether this is one image, or nothing that could be several."""
+    """Tells whether ``images`` is one image, or nothing that could be several."""
     if isinstance(images, np.ndarray):
         return images.ndim < 4 or not images.size
     return isinstance(images, (str, bytes, os.PathLike, Image.Image)) or not isinstance(images, Iterable)

@@ -29,7 +29,7 @@ from ..weights.loading import restore
 from .coco_eval import METRICS, Scores, score
 from .confidence import Operating
 from .distributed import World, connect
-from .stored_recipe import find_data
+from .run_folder import find_data
 
 Found = dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]
 ALONE = World()

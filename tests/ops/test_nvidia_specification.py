@@ -10,7 +10,7 @@ from nvidia_operators import NvidiaOperators, Refused, check
 from gluon_ssd import list_models
 from gluon_ssd.model_zoo.registry import model_outline
 from gluon_ssd.nn import LayerConfig, compute_precision, using
-from gluon_ssd.ops import NvidiaOps, detect
+from gluon_ssd.ops import NvidiaOps, detect_features
 
 FLOAT, HALF = np.dtype(np.float32), np.dtype(np.float16)
 # What a recipe can ask for: (layout, type of the parameters, mixed precision).
@@ -28,7 +28,7 @@ class Group:
 @pytest.fixture
 def nvidia(monkeypatch):
     fake = NvidiaOperators(monkeypatch, computes=False)
-    chosen = NvidiaOps(detect(mx.sym))
+    chosen = NvidiaOps(detect_features(mx.sym))
     monkeypatch.setattr("gluon_ssd.nn.config.select", lambda device: chosen)
     monkeypatch.setattr("gluon_ssd.ops.nvidia.exchange_buffers", lambda group: 77)
     monkeypatch.setattr(mx.context, "num_gpus", lambda: 8)

@@ -21,19 +21,19 @@ from gluon_ssd.nn import (
     compute_precision,
     using,
 )
-from gluon_ssd.ops import EmulatedOps, Features, NvidiaOps, StockOps, detect, select
+from gluon_ssd.ops import EmulatedOps, Features, NvidiaOps, StockOps, detect_features, select
 
 
 @pytest.fixture
 def nvidia(monkeypatch):
     fake = NvidiaOperators(monkeypatch)
-    chosen = NvidiaOps(detect(mx.sym))
+    chosen = NvidiaOps(detect_features(mx.sym))
     monkeypatch.setattr("gluon_ssd.nn.config.select", lambda device: chosen)
     return fake
 
 
 def test_this_machine_has_stock_mxnet():
-    assert not detect(mx.sym) and detect(mx.sym) == Features()
+    assert not detect_features(mx.sym) and detect_features(mx.sym) == Features()
     assert type(select("cpu")) is EmulatedOps and type(select("gpu")) is StockOps
     assert select("cpu") is select("cpu")
     report = ops.report()
@@ -43,9 +43,9 @@ def test_this_machine_has_stock_mxnet():
 
 def test_nvidias_operators_are_detected(monkeypatch):
     NvidiaOperators(monkeypatch)
-    features = detect(mx.sym)
+    features = detect_features(mx.sym)
     assert features == Features(True, True, True, True)
-    monkeypatch.setattr(ops, "detect", lambda namespace: features)
+    monkeypatch.setattr(ops, "detect_features", lambda namespace: features)
     select.cache_clear()
     try:
         assert select("gpu").name == (

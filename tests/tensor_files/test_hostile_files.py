@@ -13,7 +13,7 @@ import pytest
 
 from gluon_ssd.convert import read_pickle, read_torch, read_weights
 from gluon_ssd.errors import UserError
-from gluon_ssd.tensor_files.safe_pickle import load
+from gluon_ssd.tensor_files.safe_pickle import load_pickle
 from gluon_ssd.tensor_files.torch_pickle import ALLOWED, Storage
 
 LEGACY = [b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"\x80\x02M\xe9\x03."]
@@ -242,6 +242,6 @@ def test_harmless_extras_are_read_over():
         "order": collections.OrderedDict(a=1),
     }
     for protocol in (2, 4):
-        result = load(pickle.dumps(value, protocol), ALLOWED, Storage.from_id)
+        result = load_pickle(pickle.dumps(value, protocol), ALLOWED, Storage.from_id)
         assert (result["milestones"], result["best"], result["order"]) == ({3: 2}, 0.5, {"a": 1})
         assert sorted(result["names"]) == ["a", "b"]

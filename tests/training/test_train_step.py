@@ -6,10 +6,9 @@ from tiny_batch import tiny_batch
 
 from gluon_ssd import get_model
 from gluon_ssd.convert import load_torch_state, to_torch_state
-from gluon_ssd.training.adam import PublishedAdam
 from gluon_ssd.training.distributed import World
 from gluon_ssd.training.loss_scale import LossScale
-from gluon_ssd.training.step import TrainStep
+from gluon_ssd.training.step import PublishedAdam, TrainStep
 
 
 def gradients(net):

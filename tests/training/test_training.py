@@ -19,7 +19,9 @@ from gluon_ssd.model_zoo import get_model
 from gluon_ssd.nn import compute_precision
 from gluon_ssd.recipe import Recipe, load_recipe
 from gluon_ssd.tensor_files.archive import read_archive
-from gluon_ssd.training import train as train_module
+from gluon_ssd.training import evaluator
+from gluon_ssd.training.callbacks import console
+from gluon_ssd.training.callbacks import metrics as metrics_module
 from gluon_ssd.training.step import TrainStep
 from gluon_ssd.training.train import run_training
 from gluon_ssd.weights.checkpoint import read_checkpoint
@@ -52,10 +54,10 @@ def scored(monkeypatch):
         def __init__(self, value):
             self.scores = Scores(value)
 
-    monkeypatch.setattr(train_module, "evaluate", lambda *args, **kwargs: Evaluation(given.pop(0)))
-    monkeypatch.setattr(train_module, "write_evaluation", lambda *args: None)
-    monkeypatch.setattr(train_module, "score_table", lambda scores: "")
-    monkeypatch.setattr(train_module, "plot_metrics", lambda *args: None)
+    monkeypatch.setattr(evaluator, "evaluate", lambda *args, **kwargs: Evaluation(given.pop(0)))
+    monkeypatch.setattr(evaluator, "write_evaluation", lambda *args: None)
+    monkeypatch.setattr(console, "score_table", lambda scores: "")
+    monkeypatch.setattr(metrics_module, "plot_metrics", lambda *args: None)
     return given
 
 

@@ -181,7 +181,7 @@ def submission_fields(benchmark: str) -> dict[str, str]:
 def settings(info: RunInfo, rules: Rules) -> dict[str, Any]:
     """The hyper-parameters by MLPerf's keys; rates are those after scaling to the global batch."""
     from ...data.transforms import crop_attempts
-    from ..setup import augmentation
+    from ..build import augmentation
 
     recipe, schedule = info.recipe, info.schedule
     values: dict[str, Any] = {

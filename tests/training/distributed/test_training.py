@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from launching import finish, need_horovod, run, start
+from launching import finish, need_horovod, outlive, run, start
 from places import REPOSITORY
 
 from gluon_ssd.data.shapes import make_shapes
@@ -93,7 +93,7 @@ def test_the_published_start_of_dalis_example_is_one_training(data, tmp_path):
 def test_a_killed_rank_ends_the_others_and_fewer_go_on(data, tmp_path):
     output = tmp_path / "run"
     flags = (*TRAIN, "--data", data, "--output", output, "--epochs", 2, *NO_EVALUATION)
-    results = finish(start(3, RANK, "dies:1:4", *flags, "--checkpoint-steps", 1, cwd=tmp_path))
+    results = outlive(tmp_path, 3, RANK, "dies:1:4", *flags, "--checkpoint-steps", 1)
     ended = time.time()
     assert [status for status, _, _ in results] == [1, -signal.SIGKILL, 1], results
     # From the kill to the end of the last one, so that a slow start of the processes does not count.
@@ -122,7 +122,7 @@ def test_a_killed_rank_ends_the_others_and_fewer_go_on(data, tmp_path):
 
 def test_the_rank_that_all_are_connected_to_is_missed_too(data, tmp_path):
     flags = (*TRAIN, "--data", data, "--output", tmp_path / "run", "--epochs", 2, *NO_EVALUATION)
-    results = finish(start(3, RANK, "dies:0:2", *flags, cwd=tmp_path))
+    results = outlive(tmp_path, 3, RANK, "dies:0:2", *flags)
     assert time.time() - (tmp_path / "killed").stat().st_mtime < 60
     assert [status for status, _, _ in results] == [-signal.SIGKILL, 1, 1], results
     for _, _, err in results[1:]:
@@ -143,7 +143,7 @@ def test_two_ranks_resume_bit_for_bit(data, tmp_path):
 
 def test_a_mistake_on_one_rank_is_told_by_all(data, tmp_path):
     flags = (*TRAIN, "--data", data, "--output", tmp_path / "run", "--epochs", 2, *NO_EVALUATION)
-    results = finish(start(2, RANK, "breaks:1:2", *flags), timeout=120)
+    results = outlive(tmp_path, 2, RANK, "breaks:1:2", *flags, timeout=120)
     assert [status for status, _, _ in results] == [1, 2], results
     assert "error: picture.jpg: cannot be read\n" in results[1][2]
     assert re.search(r"error: rank 1 on \S+ ended: picture.jpg: cannot be read; no checkpoint", results[0][2])
@@ -153,7 +153,7 @@ def test_an_interrupt_leaves_no_traceback_and_names_the_checkpoint(data, tmp_pat
     """Rank 0 waits for rank 1 in its third step; rank 1 has not seen rank 0 write the only checkpoint."""
     output = tmp_path / "run"
     flags = (*TRAIN, "--data", data, "--output", output, "--epochs", 2, *NO_EVALUATION)
-    results = finish(start(2, RANK, "stops:0:3", *flags, "--checkpoint-steps", 2), timeout=120)
+    results = outlive(tmp_path, 2, RANK, "stops:0:3", *flags, "--checkpoint-steps", 2, timeout=120)
     assert [status for status, _, _ in results] == [130, 130], results
     command = f"gluon-ssd train --resume --output {output}\n"
     assert f"interrupted in epoch 1, step 2; its state is saved; to go on: {command}" in results[0][2]

@@ -9,8 +9,10 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
+from .base import Callback, TrainBatch
 
-class WeightAverage:
+
+class WeightAverage(Callback):
     """A float32 average of every parameter of ``net`` that is trained, over the steps of a training.
 
     With each step the average keeps ``decay`` of itself and takes the rest from the network. It keeps less
@@ -29,6 +31,10 @@ class WeightAverage:
             self._averages[name] = parameter.data().astype("float32")
             if start is not None and name in start:
                 self._averages[name][:] = mx.nd.array(start[name])
+
+    def batch_ended(self, batch: TrainBatch, values: Mapping[str, float]) -> None:
+        if batch.updates:
+            self.update(batch.step)
 
     def update(self, step: int) -> None:
         """Takes in the weights after optimizer step ``step``, which counts from 1."""

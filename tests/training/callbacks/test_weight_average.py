@@ -7,7 +7,7 @@ from small import same
 
 from gluon_ssd import Detector
 from gluon_ssd.recipe import load_recipe
-from gluon_ssd.training.average import WeightAverage
+from gluon_ssd.training.callbacks.weight_average import WeightAverage
 from gluon_ssd.training.train import run_training
 from gluon_ssd.weights.checkpoint import read_checkpoint
 
@@ -67,7 +67,7 @@ def test_an_average_changes_nothing_of_the_training_itself(shapes, tmp_path):
 
 
 def test_the_average_is_what_is_evaluated_saved_and_used(shapes, tmp_path, monkeypatch):
-    from gluon_ssd.training import train as module
+    from gluon_ssd.training import evaluator as module
 
     seen = []
     evaluate = module.evaluate
