@@ -1,7 +1,8 @@
-"""Recipes: what decides a training run, in one frozen record that is also a YAML file and a set of flags.
+"""Recipes: all that decides a training run, in one frozen record that is also a YAML file and a set of flags.
 
-A key of :class:`Recipe` is a key of the YAML and, with dashes, a flag of ``gluon-ssd train``. Later sources
-win: defaults, recipe file, command line. What does not fit is a :class:`UserError` naming source and key.
+A key of :class:`Recipe` is a key of the YAML file and, with dashes, a flag of ``gluon-ssd train``. Later
+sources win: defaults, recipe file, command line. What does not fit raises a :class:`UserError` that names
+source and key.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _key(default: Any, group: str, help: str, **rules: Any) -> Any:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training run, resolved. Paths are strings; a leading ``~`` is the home folder.
+    """One training run with every setting resolved. Paths are strings; a leading ``~`` is the home folder.
 
     Batch sizes are per process; ``lr`` is per 32 images, see :meth:`effective_lr`. Epochs count from 1: 44 in
     ``decay_epochs`` means "after 44 epochs". A recipe that sets ``epochs`` alone keeps the shape of its
@@ -177,6 +178,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for item in fields(self):
+            # A recipe that is built in Python is checked like one from a file. Setting the converted value
+            # needs this detour because the class is frozen.
             value = convert(getattr(self, item.name), str(item.type), item.metadata["bounds"])
             if isinstance(value, UserError):
                 raise UserError(f"recipe key {item.name!r}: {value}")
@@ -184,22 +187,29 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "recipe") -> Recipe:
-        """Build a recipe from plain values; ``source`` is how an error calls where they came from."""
+        """Builds a recipe from plain values.
+
+        ``source`` is what an error calls the place where they came from.
+        """
         # Decays and warm-up make sense only as shares of a run; evaluating every so many epochs does anyway.
         return cls().override({"eval_every": cls.eval_every, **values}, source)
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Recipe:
-        """Read a YAML file of recipe keys. Raises :class:`UserError` naming the file, the key and the fix."""
+        """Reads a YAML file of recipe keys.
+
+        Raises :class:`UserError` naming the file, the key and the remedy.
+        """
         return cls.from_dict(_read_yaml(Path(path)), str(path))
 
     def override(
         self, values: Mapping[str, Any], source: str = "command line", scale: bool = True
     ) -> Recipe:
-        """Return a copy with ``values`` replaced; unknown keys, wrong types and ranges are user errors.
+        """Returns a copy with ``values`` replaced. Raises UserError for unknown keys, wrong types and ranges.
 
-        Where ``epochs`` changes and ``scale`` is set, the decays, the warm-up and the evaluations that
-        ``values`` does not give move with it, so that they stay at the same share of the run.
+        ``source`` is what the error calls the place where the values came from. Where ``epochs`` changes and
+        ``scale`` is set, the decays, the warm-up and the evaluations that ``values`` does not give move with
+        it, so that they stay at the same share of the run.
         """
         types = {item.name: item for item in fields(self)}
         checked = {}
@@ -220,7 +230,7 @@ class Recipe:
         return replace(base, **{**scaled, **checked})
 
     def _scaled(self, epochs: int) -> dict[str, Any]:
-        """Return the keys of `SCALED` as a run of so many ``epochs`` has them."""
+        """Returns the keys of `SCALED` as a run of so many ``epochs`` has them."""
         share = epochs / self.epochs
         if share == 1:
             return {}
@@ -243,33 +253,38 @@ class Recipe:
             raise UserError(f"no data set; give its folder: {example}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every key with a plain value (tuples as lists), in the order of the class."""
+        """Returns every key with a plain value (tuples as lists), in the order of the class."""
         items = asdict(self).items()
         return {key: list(value) if isinstance(value, tuple) else value for key, value in items}
 
     def to_yaml(self) -> str:
-        """Return the whole recipe as YAML that :meth:`from_yaml` reads back to an equal recipe."""
+        """Returns the whole recipe as YAML, which :meth:`from_yaml` reads back to an equal recipe."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None, width=110)
 
     def global_batch(self, processes: int = 1) -> int:
-        """Return the number of images that make one optimizer step over all processes."""
+        """Returns the number of images that make one optimizer step over all processes."""
         return self.batch_size * self.accumulate * processes
 
     def effective_lr(self, processes: int = 1) -> float:
-        """Return the rate after warm-up, before decay: for SGD ``lr`` scaled by global batch / 32."""
+        """Returns the learning rate after warm-up, before decay: for SGD ``lr`` times global batch / 32."""
         if self.optimizer == "adam":
             return self.lr
+        # With a larger batch SGD makes fewer steps in an epoch, so each of them has to go further (the linear
+        # scaling rule). The rate of Adam is taken as it is.
         return self.lr * self.global_batch(processes) / 32
 
     def evaluates_after(self, epoch: int) -> bool:
-        """Say whether epoch ``epoch`` (from 1) ends with an evaluation; the last does, unless none does."""
+        """Returns whether epoch ``epoch`` (from 1) ends with an evaluation.
+
+        The last epoch does, unless none does.
+        """
         if self.eval_epochs is not None:
             return epoch in self.eval_epochs
         return self.eval_every > 0 and (epoch % self.eval_every == 0 or epoch == self.epochs)
 
 
 def load_recipe(name_or_path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Load a recipe by its name in the zoo (``ssd_resnet34/mlperf``) or by the path of a YAML file.
+    """Loads a recipe by its name in the zoo (``ssd_resnet34/mlperf``) or by the path of a YAML file.
 
     ``overrides`` win over the file. The target mAP of a recipe of the zoo is a published one. Raises
     :class:`UserError` for an unknown name (with the nearest ones), a missing or malformed file, and keys or
@@ -308,6 +323,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path}: not valid YAML{where}: {getattr(error, 'problem', None) or error}"
         ) from None
+    # YAML reads an empty file as null; such a recipe is one of defaults.
     if values is None:
         return {}
     if not isinstance(values, dict):

@@ -13,7 +13,7 @@ MARKS = {OK: ("ok", "green"), ABSENT: ("-", "yellow"), BROKEN: ("BROKEN", "bold 
 
 
 def add_parser(subparsers: Any) -> Parser:
-    """Add this verb to the command line."""
+    """Adds this verb to the command line."""
     parser: Parser = subparsers.add_parser(
         "doctor",
         help="check the installation",
@@ -27,10 +27,10 @@ def add_parser(subparsers: Any) -> Parser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; the status is 1 when something required is broken."""
+    """Prints the report; the status is 1 when something required is broken."""
     needed = environment.required()
     broken = [fact for fact in needed if fact.status == BROKEN]
-    # Asked after the imports above, which settle how many threads MXNet uses.
+    # Asked after the imports above, because they settle how many threads MXNet uses.
     facts = environment.machine()
     broken += [fact for fact in facts if fact.status == BROKEN]
     facts += needed
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def self_check(model: str = "ssd_tiny") -> Fact:
-    """Run the self-check of a network and put its outcome into one line."""
+    """Runs the self-check of a network and returns its outcome as one line of the report."""
     try:
         from ..selfcheck import run_selfcheck
 
@@ -67,7 +67,7 @@ def self_check(model: str = "ssd_tiny") -> Fact:
 
 
 def horovod_facts() -> list[Fact]:
-    """Horovod's version, what it was built with, and whether two processes can add with it."""
+    """Returns Horovod's version, what it was built with, and whether two processes can add with it."""
     try:
         from ..training.horovod_check import horovod_facts
     except Exception:  # MXNet is missing or broken, which is told elsewhere
@@ -76,7 +76,7 @@ def horovod_facts() -> list[Fact]:
 
 
 def show(title: str, facts: list[Fact]) -> None:
-    """Print a table of facts."""
+    """Prints a table of facts."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""``gluon-ssd predict``: draw detections on images and write them as COCO JSON."""
+"""``gluon-ssd predict``: draws detections on images and writes them as COCO JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SCORE_THRESHOLD = 0.3
 
 
 def add_parser(subparsers: Any) -> Parser:
-    """Add this verb to the command line."""
+    """Adds this verb to the command line."""
     parser = subparsers.add_parser(
         "predict",
         help="detect objects in images",
@@ -58,9 +58,13 @@ def add_parser(subparsers: Any) -> Parser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Detect, draw, write. Unreadable images are reported and left out; they make the exit status 2."""
+    """Detects, draws and writes the results.
+
+    Unreadable images are reported and left out; they make the exit status 2.
+    """
     paths, lines = expand_sources(args.sources)
 
+    # After the sources are found, so that a misspelt path is reported before MXNet is loaded.
     from ..predict import Detector, load
 
     net = load(args.weights, args.device)
@@ -119,7 +123,7 @@ def _check_only(only: Sequence[str] | None, classes: Sequence[str]) -> None:
 
 
 def _prepare(output: Path, sources: Sequence[Path], pictures: Sequence[Path]) -> None:
-    """Make the output folder. Raises UserError where it cannot be, or where pictures are in it already."""
+    """Makes the output folder. Raises UserError where that fails, or where pictures are in it already."""
     originals = {path.resolve() for path in sources}
     for picture in pictures:
         if picture.resolve() in originals:
@@ -136,10 +140,11 @@ def _prepare(output: Path, sources: Sequence[Path], pictures: Sequence[Path]) ->
 def detect_all(
     detector: Detector, paths: Sequence[Path], batch_size: int
 ) -> Iterable[tuple[Path, Detections | UserError]]:
-    """Yield each path with its detections, or with the error that tells why it has none."""
+    """Yields each path with its detections, or with the error that tells why it has none."""
     for start in range(0, len(paths), batch_size):
         batch = paths[start : start + batch_size]
         images = [_read(path) for path in batch]
+        # Unreadable images are left out of the batch, so its results are matched with the others in order.
         found = iter(detector([image for image in images if not isinstance(image, UserError)]))
         for path, image in zip(batch, images):
             yield path, image if isinstance(image, UserError) else next(found)

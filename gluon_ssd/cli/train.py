@@ -1,4 +1,4 @@
-"""``gluon-ssd train``: a recipe, a data set, and any recipe key as a flag."""
+"""``gluon-ssd train``: trains with a recipe, a data set, and any recipe key as a flag."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EPILOG = example(
 
 
 def add_parser(subparsers: Any) -> Parser:
-    """Add this verb to the command line."""
+    """Adds this verb to the command line."""
     parser = subparsers.add_parser(
         "train",
         help="train a model",
@@ -32,13 +32,15 @@ def add_parser(subparsers: Any) -> Parser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, and say where the results are."""
+    """Trains, and prints where the results are."""
     recipe = resolve_recipe(args.recipe, recipe_values(args))
     recipe.require_data("--data /path/to/coco")
 
+    # After the recipe is checked, so that a mistake in it is reported before MXNet is loaded.
     from ..training.train import run_training
 
     result = run_training(recipe)
+    # Of several processes only the first prints.
     if detect().rank:
         return 0
     if result.best_map is not None:

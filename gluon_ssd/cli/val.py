@@ -1,4 +1,4 @@
-"""``gluon-ssd val``: score a checkpoint on a data set with pycocotools."""
+"""``gluon-ssd val``: scores a checkpoint on a data set with pycocotools."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from .parsing import Parser, add_orientation, add_recipe_flags, bounded, example, recipe_values
 
-# How images reach the network; those of the recipe that evaluation has a use for.
+# The keys of a recipe on how images reach the network, as far as an evaluation uses them.
 INPUT_KEYS = (
     "data_pipeline",
     "workers",
@@ -20,7 +20,7 @@ INPUT_KEYS = (
 
 
 def add_parser(subparsers: Any) -> Parser:
-    """Add this verb to the command line."""
+    """Adds this verb to the command line."""
     parser = subparsers.add_parser(
         "val",
         help="score a checkpoint",
@@ -62,9 +62,9 @@ def add_detection_flags(
     iou_threshold: float | None = None,
     max_detections: int | None = None,
 ) -> None:
-    """Add what turns raw outputs into detections, for the verbs that detect; None: as the recipe has it.
+    """Adds the flags on turning raw outputs into detections; a default of None means as in the recipe.
 
-    ``score_threshold`` says in words what holds where the flag is not given.
+    ``score_threshold`` says in words what holds where its flag is not given.
     """
 
     def default(value: float | None) -> str:
@@ -94,7 +94,7 @@ def add_detection_flags(
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate and print the scores."""
+    """Evaluates the checkpoint and prints the scores."""
     from ..data.pipelines import InputSettings
     from ..training.evaluate import validate
 

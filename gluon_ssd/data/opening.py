@@ -1,4 +1,4 @@
-"""A data set of any kind opened for training: COCO, another format, or record files."""
+"""Opening a data set of any kind for training: COCO, another format, or record files."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def open_dataset(
     orientation: str = "auto",
     absent_ok: bool = False,
 ) -> CocoDataset:
-    """Open a split of a data set in any format that is known, or of one that was packed into record files.
+    """Opens a split of a data set in any known format, or of one that was packed into record files.
 
     ``root`` is a folder, or the YAML or JSON file of a data set. COCO annotations are read as they are, in
     the layouts of `coco_layouts`; other formats are converted in memory. ``annotation`` and ``images`` name a
-    COCO file and its folder instead. Where neither is named and ``root`` holds record files, these are
-    opened. ``classes`` restricts the data set to these class names, in this order; with ``absent_ok`` it need
-    not have all of them. ``orientation``: see `turn_for`. Raises UserError when something is missing or
-    wrong.
+    COCO file and its folder directly. Where neither is named and ``root`` holds record files, these are
+    opened. ``classes`` restricts the data set to these class names, in this order; with ``absent_ok`` the
+    data set need not have all of them. For ``orientation`` see `turn_for`. Raises UserError when something is
+    missing or wrong.
     """
     base = as_path(root)
     lines: list[str] = []
@@ -38,7 +38,9 @@ def open_dataset(
     if annotation is None and images is None:
         if holds_records(base, split):
             return PackedDataset(base, split, classes, orientation, absent_ok)
+        # COCO is looked for first, because it needs no conversion.
         files, lines = find_layout(base)
+        # A missing folder goes on to `locate_annotation`, which says so.
         if base.exists() and not files:
             return open_converted(base, split, **choice)
         if files and split not in files:

@@ -20,9 +20,7 @@ from .yolo_labels import LabelReader, Named
 
 @register_format
 class Darknet(Format):
-    """A folder with obj.data; or with obj.names (classes.txt) and train.txt; or with labels beside the
-    images.
-    """
+    """Three layouts: obj.data; obj.names (or classes.txt) with train.txt; or labels beside the images."""
 
     name = "darknet"
     labels = (".txt", ".data", ".names")
@@ -49,6 +47,7 @@ class Darknet(Format):
         for split, path in lists.items():
             images = read_list(path, [home, path.parent], home, options)
             parts[split] = (images, path)
+        # Without lists the labels lie beside the images, in folders of the splits or all in one.
         if not parts:
             folders = {s: f for s, f in split_folders(home, lines).items() if _labelled(f)} or {"train": home}
             parts = {split: (named_images(folder), folder) for split, folder in folders.items()}
@@ -57,6 +56,7 @@ class Darknet(Format):
 
 
 def _data_file(root: Path) -> Path | None:
+    """The obj.data of a folder: the first .data file that has the key "names"."""
     found = [*visible(root.glob("*.data")), *visible((root / "data").glob("*.data"))]
     return next((path for path in found if "names" in _settings(path)), None)
 
@@ -68,7 +68,10 @@ def _settings(path: Path) -> dict[str, str]:
 
 
 def _find(name: str, home: Path, file: Path) -> Path | None:
-    """A file that obj.data names, from there, or under a folder of another machine."""
+    """A file that obj.data names: from obj.data, from the data set, or by its name alone.
+
+    The last is for paths of another machine, which CVAT and Darknet's tutorials write.
+    """
     plain = Path(name.replace("\\", "/"))
     places = [file.parent / plain, home / plain, file.parent / plain.name, home / plain.name]
     return next((path for path in places if path.is_file()), None)
@@ -78,6 +81,7 @@ def _named_lists(settings: dict[str, str], home: Path, file: Path, lines: list[s
     lists = {}
     for key, value in settings.items():
         split = split_of(key)
+        # "valid" is the validation list; "names" and "backup" are no lists of images.
         path = _find(value, home, file) if key not in ("classes", "names", "backup") else None
         if path is None and split:
             lines.append(f"{file}: '{key}' names {value}, which is not there; there is no such split")
@@ -91,7 +95,7 @@ def _named_lists(settings: dict[str, str], home: Path, file: Path, lines: list[s
 
 
 def _lists(root: Path) -> list[Path]:
-    """Text files that are called like a split and list images."""
+    """Text files that are named like a split and list images."""
     found = [path for path in visible(root.glob("*.txt")) if split_of(path.stem)]
     return [path for path in found if is_image_name(read_text(path).strip().split("\n")[0])]
 
