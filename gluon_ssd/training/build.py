@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -18,10 +19,11 @@ from ..nn import compute_precision
 from ..recipe import Recipe
 from ..weights.backbones import load_backbone
 from ..weights.checkpoint import Progress, restore_optimizer
+from .callbacks.weight_average import WeightAverage
 from .distributed import World
 from .inputs import Inputs
 from .loss_scale import LossScale
-from .schedule import StepSchedule
+from .schedule import CosineSchedule, StepSchedule
 from .step import TrainStep
 
 
@@ -31,6 +33,7 @@ class Training:
 
     ``batches``: how many an epoch has; what is left over from whole updates is not used. ``transferred``:
     what was taken over of another training's weights. ``processes_before``: how many trained until now.
+    ``average``: that of the weights, where the recipe wants one.
     """
 
     inputs: Inputs
@@ -42,6 +45,7 @@ class Training:
     batches: int
     transferred: TransferReport | None
     processes_before: int
+    average: WeightAverage | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -60,9 +64,22 @@ class Training:
         return self.recipe.max_steps is not None and self.progress.step >= self.recipe.max_steps
 
     @property
+    def out_of_patience(self) -> bool:
+        return self.recipe.patience is not None and self.progress.stale >= self.recipe.patience
+
+    @property
     def reached_target(self) -> bool:
         target, best = self.recipe.target_map, self.progress.best_map
         return target is not None and best is not None and best >= target
+
+    @property
+    def ends_early(self) -> bool:
+        """Whether the run is over whatever its epochs."""
+        return self.out_of_steps or self.out_of_patience or self.reached_target
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Returns a block in which the network computes with averaged weights, where there are any."""
+        return nullcontext() if self.average is None else self.average.in_use()
 
 
 def build_training(inputs: Inputs) -> Training:
@@ -78,7 +95,13 @@ def build_training(inputs: Inputs) -> Training:
         # The epochs before a late first one count as trained, so that its warm-up is over.
         progress.step = progress.evaluated = (recipe.start_epoch - 1) * batches // recipe.accumulate
     schedule = make_schedule(recipe, inputs.train_images, processes)
-    return Training(inputs, net, step, loader, schedule, progress, batches, transferred, processes_before)
+    average = None
+    if recipe.ema is not None:
+        start = resumed.parameters if resumed is not None and resumed.trained else {}
+        average = WeightAverage(net, recipe.ema, start)
+    return Training(
+        inputs, net, step, loader, schedule, progress, batches, transferred, processes_before, average
+    )
 
 
 def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
@@ -94,7 +117,7 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
     net.freeze(recipe.freeze)
     report = None
     if resumed is not None:
-        set_parameters(net, resumed.parameters, str(resumed.path))
+        set_parameters(net, {**resumed.parameters, **resumed.trained}, str(resumed.path))
     elif start_from is not None:
         report = transfer(net, start_from.parameters, start_from.classes)
     elif inputs.backbone is not None:
@@ -156,14 +179,11 @@ def make_schedule(recipe: Recipe, images: int, processes: int = 1) -> StepSchedu
     warmup = recipe.warmup_steps
     if warmup is None:
         warmup = int(recipe.warmup_epochs * images / recipe.global_batch(processes))
-    return StepSchedule(
-        recipe.effective_lr(processes),
-        warmup,
-        recipe.warmup_factor,
-        recipe.decay_epochs,
-        recipe.decay_factor,
-        recipe.warmup_start,
-    )
+    lr, factor, start = recipe.effective_lr(processes), recipe.warmup_factor, recipe.warmup_start
+    if recipe.lr_schedule == "cosine":
+        steps = recipe.epochs * (images // recipe.global_batch(processes))
+        return CosineSchedule(lr, warmup, factor, warmup_start=start, total_steps=steps)
+    return StepSchedule(lr, warmup, factor, recipe.decay_epochs, recipe.decay_factor, start)
 
 
 def _low_precision(inputs: Inputs) -> str:

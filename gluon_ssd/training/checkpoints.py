@@ -54,4 +54,6 @@ class Checkpoints:
         step, progress = self._training.step, self._training.progress
         if step.scale is not None:
             progress.loss_scale = asdict(step.scale)
-        return self._training.net, step.trainer, progress, self._recipe
+        average = self._training.average
+        averages = None if average is None else average.arrays()
+        return self._training.net, step.trainer, progress, self._recipe, averages

@@ -67,15 +67,16 @@ class Evaluator(Callback):
         self.console.start(f"evaluation {epoch}/{recipe.epochs}", len(share))
         self.callbacks.evaluation_started(epoch)
         average_statistics(training.world, training.net)
-        result = function(
-            detector,
-            val_set,
-            batch_size=recipe.eval_batch_size,
-            settings=input_settings(recipe),
-            limit=recipe.limit_val,
-            on_batch=self.console.advance,
-            world=training.world,
-        )
+        with training.averaged():
+            result = function(
+                detector,
+                val_set,
+                batch_size=recipe.eval_batch_size,
+                settings=input_settings(recipe),
+                limit=recipe.limit_val,
+                on_batch=self.console.advance,
+                world=training.world,
+            )
         self.console.stop()
         return result
 
@@ -83,10 +84,12 @@ class Evaluator(Callback):
         """Takes note of the scores of a network after ``step``; True when they are the best so far."""
         progress = self.training.progress
         progress.evaluated = step
+        progress.threshold = None if scores.best is None else scores.best.threshold
         self.callbacks.scored(epoch, scores)
         if progress.best_map is not None and scores.map <= progress.best_map:
+            progress.stale += 1
             return False
-        progress.best_map, progress.best_epoch = scores.map, epoch
+        progress.best_map, progress.best_epoch, progress.stale = scores.map, epoch, 0
         return True
 
 
@@ -128,7 +131,9 @@ class AsyncEvaluator(Evaluator):
         for scores in self.training.world.share(self._scorer and self._scorer.results(wait)):
             epoch, step, kept = self._begun.pop(0)
             if self._take(epoch, step, scores):
-                self.checkpoints.save_best(kept, evaluated=step, best_map=scores.map, best_epoch=epoch)
+                threshold = self.training.progress.threshold
+                best = {"best_map": scores.map, "best_epoch": epoch, "threshold": threshold, "stale": 0}
+                self.checkpoints.save_best(kept, evaluated=step, **best)
 
     def close(self) -> None:
         """Ends the process; what it has not scored yet is dropped."""

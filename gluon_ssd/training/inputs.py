@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Union
 
@@ -10,6 +10,7 @@ import mxnet as mx
 
 from ..data.coco import CocoDataset
 from ..data.opening import open_dataset
+from ..data.published_sets import published_set
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..device import pick_device
 from ..errors import UserError
@@ -82,6 +83,8 @@ def open_inputs(recipe: Recipe, world: World) -> Inputs:
         recipe = recipe.override(find_data(recipe.to_dict(), resumed.recipe, run_dir, splits))
     train_set = _training_set(recipe)
     val_set = _validation_set(recipe, train_set)
+    if not _target_applies(recipe, val_set):
+        recipe = replace(recipe, target_map=None)
     start_from = backbone = None
     if resumed is not None:
         _check_resumed(resumed, recipe, train_set)
@@ -135,6 +138,13 @@ def _validation_set(recipe: Recipe, train_set: DataSet) -> CocoDataset | None:
         recipe.orientation,
         absent_ok=True,
     )
+
+
+def _target_applies(recipe: Recipe, val_set: CocoDataset | None) -> bool:
+    """A published target says nothing of other data, unless its benchmark is what is run."""
+    if not recipe.published_target or recipe.mlperf_log or val_set is None:
+        return True
+    return published_set(val_set.classes, len(val_set)) is not None
 
 
 def _evaluates(recipe: Recipe) -> bool:

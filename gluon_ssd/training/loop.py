@@ -19,7 +19,7 @@ from .stop_signals import StopSignals
 
 
 class Loop:
-    """Trains until epochs or steps run out or the target is reached. All that watches it is a callback."""
+    """Trains until epochs, steps or patience run out or the target is reached. All watchers are callbacks."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Loop:
         training, progress = self.training, self.progress
         self.callbacks.started(info)
         self._evaluate_if_due()
-        while progress.epoch <= self.recipe.epochs and not (training.out_of_steps or training.reached_target):
+        while progress.epoch <= self.recipe.epochs and not training.ends_early:
             # A signal that comes meanwhile ends the run here, when the state is saved.
             with self.signals.held():
                 self._train_epoch()
@@ -60,7 +60,7 @@ class Loop:
         with training.loader:
             for data in training.loader:
                 self._train_batch(data)
-                if progress.batch == training.batches or training.out_of_steps or training.reached_target:
+                if progress.batch == training.batches or training.ends_early:
                     break
                 # A gradient that is gathered in part is no state that can be saved.
                 if progress.batch % self.recipe.accumulate == 0 and self.signals.asked():

@@ -122,6 +122,8 @@ def _watchers(training: Training, console: Console) -> list[Callback]:
     if training.world.size > 1:
         watchers.append(StragglerReport(training.world, console))
     watchers.append(ConsoleReport(training, console))
+    if training.average is not None:
+        watchers.append(training.average)
     if training.world.first:
         watchers += [MetricsLog(), BatchPicture()]
     return watchers

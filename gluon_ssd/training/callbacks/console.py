@@ -14,6 +14,7 @@ from ..distributed import World, averaged
 from ..evaluate import score_table
 from ..inputs import Inputs
 from ..loss_scale import LossScale
+from ..plan import plan_lines
 from .base import Callback, RunInfo, TrainBatch
 
 if TYPE_CHECKING:
@@ -72,6 +73,11 @@ class ConsoleReport(Callback):
         if reached:
             target = self._training.recipe.target_map
             self._console.say(f"reached the target mAP {target} in epoch {progress.best_epoch}")
+        elif self._training.out_of_patience:
+            self._console.say(
+                f"no better mAP in {progress.stale} evaluations in a row (patience "
+                f"{self._training.recipe.patience}); the best is that of epoch {progress.best_epoch}"
+            )
         elif progress.step == self._first_step:
             self._console.say(f"nothing left to train; the run ended at step {progress.step}")
 
@@ -88,6 +94,7 @@ def opening_lines(training: Training, info: RunInfo) -> list[str]:
         f"run folder {info.run_dir}",
         *_rank_lines(world, recipe),
         *inputs.data_lines(),
+        *plan_lines(recipe, inputs.train_images // recipe.global_batch(world.size)),
     ]
     if training.transferred is not None and inputs.start_from is not None:
         lines += [f"weights from {inputs.start_from.path}:", *training.transferred.lines()]
