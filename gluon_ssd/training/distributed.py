@@ -39,7 +39,7 @@ class World:
         return self.rank == 0
 
     def seed(self, seed: int) -> int:
-        """The seed of this rank's own random numbers: ``seed`` on rank 0, another on every other."""
+        """Returns the seed of this rank's own random numbers: ``seed`` on rank 0, another on every other."""
         return (seed + self.rank) % 2**31
 
     def allreduce(
@@ -59,11 +59,11 @@ class World:
         """Replaces every array by rank 0's. Does not wait."""
 
     def gather(self, value: Any) -> list[Any]:
-        """Every rank's ``value``, by rank, on every rank. The values are pickled."""
+        """Returns every rank's ``value``, by rank, on every rank. The values are pickled."""
         return [value]
 
     def share(self, value: Any) -> Any:
-        """Rank 0's ``value`` on every rank; what the others give is not looked at."""
+        """Returns rank 0's ``value`` on every rank; what the others give is not looked at."""
         return value
 
     def barrier(self) -> None:
@@ -71,22 +71,22 @@ class World:
         self.gather(None)
 
     def every(self, flag: bool) -> bool:
-        """Whether ``flag`` is true on every rank."""
+        """Returns whether ``flag`` is true on every rank."""
         return all(self.gather(flag))
 
     def norm_group(self, size: int) -> Any:
-        """The ranks that share norm statistics with this one, as `nn.RankGroup`; None for ``size`` 1."""
+        """Returns the ranks that share norm statistics with this one, `nn.RankGroup`; None for ``size`` 1."""
         if size > 1:
             raise UserError(f"bn_group is {size}, but there is one process; start more, or set bn_group to 1")
         return None
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Inside, the end of one rank is the end of all, with a line that names it."""
+        """Ends all ranks when one ends inside, with a line that names it."""
         yield
 
     def advise(self, advice: Callable[[], str], tell: Callable[[str], None]) -> None:
-        """``advice()``: what that line should end with, asked for then; ``tell`` is called with it, too."""
+        """Has that line end with what ``advice`` returns at that moment; ``tell`` is given the line, too."""
 
 
 class HorovodWorld(World):
@@ -186,7 +186,7 @@ class _RankGroup:
         return hvd.allreduce(array, op=hvd.Sum, name=f"norm.{name}", process_set=self._set)
 
     def gather_local(self, data: bytes) -> list[bytes]:
-        """``data`` of every rank on this machine, by local rank. Collective over all ranks."""
+        """Returns ``data`` of every rank on this machine, by local rank. Collective over all ranks."""
         host = socket.gethostname()
         everywhere = self._world.gather((host, self.local_rank, data))
         return [found for place, _, found in sorted(everywhere) if place == host]
@@ -199,7 +199,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _drop_operations() -> None:
-    """Those in which this rank waits for the others fail with them; at exit MXNet would show a traceback."""
+    """Waits for what is queued, which fails because the others have ended; at exit MXNet would tell of it."""
     with contextlib.suppress(mx.base.MXNetError):
         mx.nd.waitall()
 
@@ -254,7 +254,7 @@ def _join(launch: Launch, bn_group: int, fusion_mb: int | None) -> World:
 
 
 def import_horovod(before: str = "") -> Any:
-    """Horovod's module for MXNet. Raises UserError, with ``before`` in front, where it is not usable."""
+    """Returns Horovod's module for MXNet. Raises UserError, with ``before`` in front, if it fails."""
     # Horovod makes MXNet's symbols global, its old libjpeg's among them; what is loaded later and brings its
     # own would call that one.
     for module in ("cv2", "PIL._imaging", "PIL._imagingft"):
@@ -279,7 +279,7 @@ def import_horovod(before: str = "") -> Any:
 
 
 def horovod_parts() -> list[str]:
-    """What Horovod was built with. Raises UserError where it is not usable."""
+    """Returns what Horovod was built with. Raises UserError where it is not usable."""
     hvd = import_horovod()
     parts = {"MPI": hvd.mpi_built, "gloo": hvd.gloo_built, "NCCL": hvd.nccl_built, "CUDA": hvd.cuda_built}
     return [name for name, built in parts.items() if built()]
@@ -349,13 +349,13 @@ def average_statistics(world: World, net: Any) -> None:
 
 
 def averaged(world: World, values: Mapping[str, float]) -> dict[str, float]:
-    """The mean over the ranks of every value; all ranks have the same names. Collective."""
+    """Returns the mean over the ranks of every value; all ranks have the same names. Collective."""
     everywhere = world.gather(dict(values))
     return {name: sum(found[name] for found in everywhere) / world.size for name in values}
 
 
 def _bundles(arrays: Sequence[mx.nd.NDArray], groups: int) -> list[list[int]]:
-    """Places of ``arrays`` in at most ``groups`` runs of about equal length, split where the type changes."""
+    """Returns places of ``arrays`` in at most ``groups`` runs of about equal length; each has one type."""
     bundles = []
     for run in np.array_split(np.arange(len(arrays)), min(groups, len(arrays))):
         by_type: dict[Any, list[int]] = {}

@@ -52,7 +52,7 @@ class Inputs:
     world: World
 
     def data_lines(self) -> list[str]:
-        """What was taken otherwise than it stands in the labels, for both splits; the same is said once."""
+        """Lines that say what was taken otherwise than it stands in the labels of both splits, each once."""
         sets = (self.train_set, self.val_set)
         return list(dict.fromkeys(line for each in sets for line in getattr(each, "lines", ())))
 
@@ -96,7 +96,7 @@ def open_inputs(recipe: Recipe, world: World) -> Inputs:
 
 
 def _run_so_far(recipe: Recipe) -> Checkpoint | None:
-    """What is resumed. Refuses early what `claim_folder` would, too, but only once everything is built."""
+    """Returns what is resumed. Refuses early what `claim_folder` would refuse once everything is built."""
     if recipe.output is None:
         return None
     run_dir = Path(recipe.output).expanduser()

@@ -26,7 +26,7 @@ class StepSchedule:
     warmup_start: float | None = None
 
     def __call__(self, epoch: int, step: int) -> float:
-        """Rate of optimizer step ``step`` of the run, in epoch ``epoch``; both count from 1."""
+        """Returns the rate of optimizer step ``step`` of the run, in epoch ``epoch``; both count from 1."""
         rate = self.lr * self.decay_factor ** bisect(self.decay_epochs, epoch - 1)
         missing = self.warmup_steps - step
         if self.warmup_start is not None:

@@ -141,7 +141,7 @@ class PublishedAdam(optimizer.Adam):
     epsilon: float
 
     def update(self, index: int, weight: Any, grad: Any, state: Any) -> None:
-        """One step of one parameter; MXNet calls it."""
+        """Updates one parameter by one step; MXNet calls it."""
         steps = self._index_update_count.get(index, self.begin_num_update) + 1
         given, self.epsilon = self.epsilon, self.epsilon * math.sqrt(1 - self.beta2**steps)
         try:

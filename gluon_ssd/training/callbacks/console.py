@@ -24,7 +24,7 @@ _INPUT_BOUND = 0.2
 
 
 class ConsoleReport(Callback):
-    """Tells on ``console`` what ``training`` does. Collective: rank 0 speaks, of all of them."""
+    """Tells on ``console`` what ``training`` does. Collective: rank 0 alone speaks, of the means of all."""
 
     def __init__(self, training: Training, console: Console) -> None:
         self._training, self._console = training, console
@@ -102,7 +102,7 @@ def opening_lines(training: Training, info: RunInfo) -> list[str]:
 
 
 def _image_lines(inputs: Inputs) -> list[str]:
-    """How many images are trained on, and why it is not all of them."""
+    """Returns how many images are trained on, and why it is not all of them."""
     recipe, train_set, images = inputs.recipe, inputs.train_set, inputs.train_images
     chosen = len(train_set.records[: recipe.limit_train])
     text = f"training on {images} images"
@@ -121,7 +121,7 @@ def _image_lines(inputs: Inputs) -> list[str]:
 
 
 def _rank_lines(world: World, recipe: Recipe) -> list[str]:
-    """Lines that say who takes part, with which seeds, and what a step is. Collective."""
+    """Returns who takes part, with which seeds, and what a step is. Collective."""
     if world.size == 1:
         return []
     seeds, hosts = zip(*world.gather((world.seed(recipe.seed), socket.gethostname())))
@@ -137,7 +137,7 @@ def _rank_lines(world: World, recipe: Recipe) -> list[str]:
 def epoch_lines(
     recipe: Recipe, epoch: int, values: Mapping[str, float], scale: LossScale | None
 ) -> list[str]:
-    """An epoch that has ended: a row of metrics.csv, and what it asks the user to look at."""
+    """Returns the line about an epoch that has ended, and those that ask the user to look at something."""
     losses = "  ".join(
         f"{name.replace('_loss', '')} {values[name]:.3f}" for name in values if name.endswith("loss")
     )
