@@ -89,9 +89,11 @@ def build_training(inputs: Inputs) -> Training:
 def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
     """Returns the network with its first weights, and what it took over of another's. Raises UserError."""
     recipe, resumed, start_from = inputs.recipe, inputs.resumed, inputs.start_from
+    # The first weights follow from the recipe alone, whatever was drawn before.
     mx.random.seed(recipe.seed)
     options = {**model_options(recipe), "bn_group": inputs.world.norm_group(recipe.bn_group)}
     source = resumed or start_from
+    # Norms whose weights were trained with another epsilon keep it.
     if source is not None and "norm_epsilon" in source.options:
         options["norm_epsilon"] = source.options["norm_epsilon"]
     net = as_detector(get_model(recipe.model, inputs.train_set.classes, ctx=inputs.device, **options))
@@ -104,6 +106,7 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
         report = transfer(net, start_from.parameters, start_from.classes)
     elif inputs.backbone is not None:
         load_backbone(net, inputs.backbone)
+    # Parameters stay in float32; the layers cast what they compute with.
     if recipe.precision == "amp":
         compute_precision(net, _low_precision(inputs))
     _start_alike(inputs, net)
@@ -183,6 +186,7 @@ def _loss_scale(inputs: Inputs) -> LossScale | None:
         return None
     scale = LossScale(**(resumed.progress.loss_scale if resumed is not None else {}))
     scale.dynamic = recipe.dynamic_loss_scale
+    # A dynamic scale goes on with the value that the run has found.
     if not (resumed and recipe.dynamic_loss_scale):
         scale.value = recipe.loss_scale
     return scale

@@ -113,6 +113,7 @@ class HorovodWorld(World):
                 tensors = [sent[place] for place in bundle]
                 self._hvd.grouped_allreduce_(tensors, op=self._hvd.Sum, name=name, priority=-bundle[0])
         else:
+            # The first layers' gradients come last, but the next forward pass needs them first.
             for place, (array, name) in enumerate(zip(sent, names)):
                 self._hvd.allreduce_(array, op=self._hvd.Sum, name=name, priority=-place)
         for array, summed in zip(kept, sent):
@@ -125,6 +126,7 @@ class HorovodWorld(World):
 
     def gather(self, value: Any) -> list[Any]:
         data = np.frombuffer(pickle.dumps(value), np.uint8)
+        # The ranks' values differ in length: their sizes tell where one ends and the next begins.
         sizes = self._gather_array(np.array([len(data)], np.int32), "gather.size")
         parts = np.split(self._gather_array(data, "gather.value"), np.cumsum(sizes)[:-1])
         return [pickle.loads(part.tobytes()) for part in parts]
@@ -148,6 +150,7 @@ class HorovodWorld(World):
             return None
         if size != self._bn_group:
             raise UserError(f"bn_group is {size}, but these processes have joined for {self._bn_group}")
+        # Without sets, all ranks are one group.
         mine = self._sets[self.rank // size] if self._sets else self._hvd.global_process_set
         return _RankGroup(self, mine, size)
 
@@ -234,6 +237,7 @@ def _join(launch: Launch, bn_group: int, fusion_mb: int | None) -> World:
     check_group(bn_group, launch.size)
     if fusion_mb is not None:
         os.environ["HOROVOD_FUSION_THRESHOLD"] = str(fusion_mb * 2**20)
+    # MPI's processes find each other by MPI, horovodrun's by what it tells them.
     by_mpi = launch.launcher != "torchrun" and hvd.mpi_built()
     if launch.launcher != "horovodrun" and not by_mpi:
         _meet(launch)
@@ -302,6 +306,7 @@ def _meet(launch: Launch) -> None:
         server.init([])
         in_thread(target=server.serve_forever)
     wait_for_rank_0(host, port)
+    # Horovod's "cross" ranks are those with the same local rank, one on each host that has so many processes.
     tasks = launch.tasks or (launch.local_size,) * (launch.size // launch.local_size)
     with_this = [count > launch.local_rank for count in tasks]
     host_index = _host_index(launch, tasks)
@@ -320,6 +325,7 @@ def _meet(launch: Launch) -> None:
     }
     os.environ.update({f"HOROVOD_{name}": str(value) for name, value in place.items()})
     if len(tasks) == 1:
+        # On one host the loopback works, whatever its other addresses are good for.
         os.environ.setdefault("HOROVOD_GLOO_IFACE", "lo")
 
 
@@ -330,13 +336,15 @@ def _host_index(launch: Launch, tasks: Sequence[int]) -> int:
 
 
 def average_statistics(world: World, net: Any) -> None:
-    """Gives every rank the mean of all ranks' running statistics; what is alike stays, bit by bit."""
+    """Gives every rank the mean of all ranks' running statistics of the norms. Collective."""
     if world.size == 1:
         return
     named = net.collect_params().items()
     arrays = [value.data() for name, value in named if name.endswith(("running_mean", "running_var"))]
     if not arrays:
         return
+    # As one array, so that they are exchanged at once; by their differences from rank 0's, so that statistics
+    # which are alike stay as they are, bit by bit.
     joined = mx.nd.concat(*[array.reshape(-1).astype("float32") for array in arrays], dim=0)
     base = joined.copy()
     world.broadcast([base], ["statistics"])
@@ -348,7 +356,7 @@ def average_statistics(world: World, net: Any) -> None:
         place += array.size
 
 
-def averaged(world: World, values: Mapping[str, float]) -> dict[str, float]:
+def mean_over_ranks(world: World, values: Mapping[str, float]) -> dict[str, float]:
     """Returns the mean over the ranks of every value; all ranks have the same names. Collective."""
     everywhere = world.gather(dict(values))
     return {name: sum(found[name] for found in everywhere) / world.size for name in values}

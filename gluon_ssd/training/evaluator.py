@@ -66,6 +66,7 @@ class Evaluator(Callback):
         share = range(len(val_set))[: recipe.limit_val][training.world.rank :: training.world.size]
         self.console.start(f"evaluation {epoch}/{recipe.epochs}", len(share))
         self.callbacks.evaluation_started(epoch)
+        # All ranks evaluate the same network.
         average_statistics(training.world, training.net)
         result = function(
             detector,

@@ -41,6 +41,7 @@ def add() -> None:
 def _sum_of_two() -> Fact:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
+    # Started as mpirun would, which may not be there.
     env = {**os.environ, VARIABLE: f"127.0.0.1:{port}"}
     env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).resolve().parents[2]), env.get("PYTHONPATH", "")])
     processes = []

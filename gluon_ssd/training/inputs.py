@@ -77,6 +77,7 @@ def open_inputs(recipe: Recipe, world: World) -> Inputs:
     device = pick_device(recipe.device, world.local_rank)
     resumed = world.share(_run_so_far(recipe) if world.first else None)
     if resumed is not None:
+        # The data set may have moved since the run was started.
         splits = ("train", "val") if _evaluates(recipe) else ("train",)
         run_dir = resumed.path.parent.parent
         recipe = recipe.override(find_data(recipe.to_dict(), resumed.recipe, run_dir, splits))
@@ -91,6 +92,7 @@ def open_inputs(recipe: Recipe, world: World) -> Inputs:
         names = recipe.model, recipe.weights, train_set.classes, recipe.backbone
         start_from = world.share(find_trained(*names) if world.first else None)
     elif recipe.pretrained_backbone and world.first:
+        # The others are given rank 0's weights when the network is built.
         backbone = find_backbone(recipe.model, recipe.pretrained_backbone, recipe.backbone)
     return Inputs(recipe, device, train_set, val_set, resumed, start_from, backbone, world)
 
@@ -111,30 +113,15 @@ def _training_set(recipe: Recipe) -> DataSet:
     if recipe.data is None and recipe.train_annotation is None and recipe.data_pipeline == "synthetic":
         classes = model_row(recipe.model).default_classes
         return SyntheticDataset(classes, recipe.limit_train or DEFAULT_IMAGES, recipe.seed)
-    return open_dataset(
-        recipe.data or ".",
-        "train",
-        recipe.train_annotation,
-        recipe.train_images,
-        recipe.only,
-        recipe.orientation,
-    )
+    files = recipe.train_annotation, recipe.train_images
+    return open_dataset(recipe.data or ".", "train", *files, recipe.only, recipe.orientation)
 
 
 def _validation_set(recipe: Recipe, train_set: DataSet) -> CocoDataset | None:
-    if isinstance(train_set, SyntheticDataset):
+    if isinstance(train_set, SyntheticDataset) or not _evaluates(recipe):
         return None
-    if not _evaluates(recipe):
-        return None
-    return open_dataset(
-        recipe.data or ".",
-        "val",
-        recipe.val_annotation,
-        recipe.val_images,
-        train_set.classes,
-        recipe.orientation,
-        absent_ok=True,
-    )
+    files, order = (recipe.val_annotation, recipe.val_images), train_set.classes
+    return open_dataset(recipe.data or ".", "val", *files, order, recipe.orientation, absent_ok=True)
 
 
 def _evaluates(recipe: Recipe) -> bool:

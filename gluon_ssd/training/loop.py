@@ -14,7 +14,7 @@ from .build import Training
 from .callbacks import CallbackList, RunInfo, TrainBatch
 from .callbacks.metrics import EpochMeter
 from .checkpoints import Checkpoints
-from .distributed import average_statistics, averaged
+from .distributed import average_statistics, mean_over_ranks
 from .evaluator import Evaluator
 from .stop_signals import StopSignals
 
@@ -108,7 +108,7 @@ class Loop:
         world, progress = self.training.world, self.training.progress
         average_statistics(world, self.training.net)
         if world.size > 1:
-            progress.sums = averaged(world, progress.sums)
+            progress.sums = mean_over_ranks(world, progress.sums)
 
     def _evaluate_if_due(self) -> None:
         """Evaluates after the epochs that the recipe names and at the end, unless it has done so already."""

@@ -27,6 +27,7 @@ class StepSchedule:
 
     def __call__(self, epoch: int, step: int) -> float:
         """Returns the rate of optimizer step ``step`` of the run, in epoch ``epoch``; both count from 1."""
+        # As many decays as decay epochs are over.
         rate = self.lr * self.decay_factor ** bisect(self.decay_epochs, epoch - 1)
         missing = self.warmup_steps - step
         if self.warmup_start is not None:

@@ -106,6 +106,7 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
                 evaluator_type = AsyncEvaluator if training.recipe.async_val else Evaluator
                 evaluator = evaluator_type(training, run_dir / "val", checkpoints, told, console)
                 told.callbacks[len(first) : len(first)] = [*_watchers(training, console), evaluator]
+                # Whatever stops it, the message says how to go on.
                 try:
                     Loop(training, evaluator, checkpoints, told, signals).run(_info(training, run_dir))
                 except KeyboardInterrupt as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ...console import Console, duration, memory_gib
 from ...recipe import Recipe
 from ..build import Training
-from ..distributed import World, averaged
+from ..distributed import World, mean_over_ranks
 from ..evaluate import score_table
 from ..inputs import Inputs
 from ..loss_scale import LossScale
@@ -46,7 +46,7 @@ class ConsoleReport(Callback):
         show = done % training.recipe.log_every == 0 and rate > 0 and done < training.batches
         means = {name: values[name] for name in training.step.loss_names if name in values}
         if show:
-            means = averaged(training.world, means)
+            means = mean_over_ranks(training.world, means)
         shown = {name.replace("_loss", ""): f"{value:.3f}" for name, value in means.items()}
         shown["lr"] = f"{values['lr']:.3g}"
         if rate:
@@ -63,6 +63,7 @@ class ConsoleReport(Callback):
         training, progress = self._training, self._training.progress
         numbers = f"mAP {scores.map:.4f}, AP50 {scores.stats['ap50']:.4f}"
         self._console.say(f"epoch {epoch}: {numbers} on {scores.images} images")
+        # The last evaluation is told in full.
         at_the_end = training.out_of_steps and progress.evaluated == progress.step
         if epoch >= training.recipe.epochs or at_the_end:
             self._console.say(score_table(scores))
@@ -110,6 +111,7 @@ def _image_lines(inputs: Inputs) -> list[str]:
         text += f" (limit_train: the first {chosen} of {len(train_set)})"
     notes = {"images without objects": chosen - images, "unusable boxes": sum(train_set.dropped.values())}
     lines = [text + "".join(f"; {count} {what} are left out" for what, count in notes.items() if count)]
+    # Of several processes or batches, the images of a step are called a global batch.
     batch = recipe.global_batch(inputs.world.size)
     if images % batch:
         name = "batch" if batch == recipe.batch_size else "global batch"

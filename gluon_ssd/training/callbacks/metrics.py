@@ -41,6 +41,7 @@ class EpochMeter:
     """
 
     def __init__(self, training: Training) -> None:
+        # Of an epoch that is resumed, the sums have the batches before, and the speed has not.
         self._training, self._began, self._batches = training, time.perf_counter(), 0
 
     def add(self, losses: Mapping[str, float]) -> None:
