@@ -27,10 +27,10 @@ def warm_up(inputs: Inputs) -> None:
         replace(inputs, recipe=recipe, resumed=None, start_from=None, backbone=None)
     )
     batch = next(iter(training.loader))
-    targets = [mx.nd.array(target, ctx=training.device) for target in batch.targets]
+    targets = [mx.nd.array(target, ctx=training.inputs.device) for target in batch.targets]
     for _ in range(recipe.model_warmup * recipe.accumulate):
         # At rate 0 random weights cannot diverge.
-        training.step(images_on(training.device, batch), targets, lr=0.0)
+        training.step(images_on(training.inputs.device, batch), targets, lr=0.0)
     if inputs.val_set is not None:
         _detect(training)
     mx.nd.waitall()
@@ -42,7 +42,7 @@ def warm_up(inputs: Inputs) -> None:
 def _detect(training: Training) -> None:
     """Detects objects in one batch of an evaluation."""
     recipe, net = training.recipe, training.net
-    settings, target = InputSettings(data_pipeline="synthetic"), target_of(training.device, net)
+    settings, target = InputSettings(data_pipeline="synthetic"), target_of(training.inputs.device, net)
     records, size = training.inputs.train_set, recipe.eval_batch_size
     batch = next(iter(make_loader(records, EvalTransform(net.preprocess), size, settings, target)))
     detector = Detector(
@@ -52,4 +52,4 @@ def _detect(training: Training) -> None:
         recipe.max_detections,
         nms_candidates=recipe.nms_candidates,
     )
-    detector.detect_batch(images_on(training.device, batch), batch.layout)
+    detector.detect_batch(images_on(training.inputs.device, batch), batch.layout)

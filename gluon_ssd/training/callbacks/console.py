@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from ...console import Console, duration, memory_gib
 from ...recipe import Recipe
 from ..build import Training
-from ..distributed import World, averaged
+from ..distributed import World, mean_over_ranks
 from ..evaluate import score_table
 from ..inputs import Inputs
 from ..loss_scale import LossScale
+from ..plan import plan_lines
 from .base import Callback, RunInfo, TrainBatch
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _INPUT_BOUND = 0.2
 
 
 class ConsoleReport(Callback):
-    """Tells on ``console`` what ``training`` does. Collective: rank 0 speaks, of all of them."""
+    """Tells on ``console`` what ``training`` does. Collective: rank 0 alone speaks, of the means of all."""
 
     def __init__(self, training: Training, console: Console) -> None:
         self._training, self._console = training, console
@@ -46,7 +47,7 @@ class ConsoleReport(Callback):
         show = done % training.recipe.log_every == 0 and rate > 0 and done < training.batches
         means = {name: values[name] for name in training.step.loss_names if name in values}
         if show:
-            means = averaged(training.world, means)
+            means = mean_over_ranks(training.world, means)
         shown = {name.replace("_loss", ""): f"{value:.3f}" for name, value in means.items()}
         shown["lr"] = f"{values['lr']:.3g}"
         if rate:
@@ -63,6 +64,7 @@ class ConsoleReport(Callback):
         training, progress = self._training, self._training.progress
         numbers = f"mAP {scores.map:.4f}, AP50 {scores.stats['ap50']:.4f}"
         self._console.say(f"epoch {epoch}: {numbers} on {scores.images} images")
+        # The last evaluation is told in full.
         at_the_end = training.out_of_steps and progress.evaluated == progress.step
         if epoch >= training.recipe.epochs or at_the_end:
             self._console.say(score_table(scores))
@@ -72,6 +74,11 @@ class ConsoleReport(Callback):
         if reached:
             target = self._training.recipe.target_map
             self._console.say(f"reached the target mAP {target} in epoch {progress.best_epoch}")
+        elif self._training.out_of_patience:
+            self._console.say(
+                f"no better mAP in {progress.stale} evaluations in a row (patience "
+                f"{self._training.recipe.patience}); the best is that of epoch {progress.best_epoch}"
+            )
         elif progress.step == self._first_step:
             self._console.say(f"nothing left to train; the run ended at step {progress.step}")
 
@@ -88,6 +95,7 @@ def opening_lines(training: Training, info: RunInfo) -> list[str]:
         f"run folder {info.run_dir}",
         *_rank_lines(world, recipe),
         *inputs.data_lines(),
+        *plan_lines(recipe, inputs.train_images // recipe.global_batch(world.size)),
     ]
     if training.transferred is not None and inputs.start_from is not None:
         lines += [f"weights from {inputs.start_from.path}:", *training.transferred.lines()]
@@ -102,7 +110,7 @@ def opening_lines(training: Training, info: RunInfo) -> list[str]:
 
 
 def _image_lines(inputs: Inputs) -> list[str]:
-    """How many images are trained on, and why it is not all of them."""
+    """Returns how many images are trained on, and why it is not all of them."""
     recipe, train_set, images = inputs.recipe, inputs.train_set, inputs.train_images
     chosen = len(train_set.records[: recipe.limit_train])
     text = f"training on {images} images"
@@ -110,6 +118,7 @@ def _image_lines(inputs: Inputs) -> list[str]:
         text += f" (limit_train: the first {chosen} of {len(train_set)})"
     notes = {"images without objects": chosen - images, "unusable boxes": sum(train_set.dropped.values())}
     lines = [text + "".join(f"; {count} {what} are left out" for what, count in notes.items() if count)]
+    # Of several processes or batches, the images of a step are called a global batch.
     batch = recipe.global_batch(inputs.world.size)
     if images % batch:
         name = "batch" if batch == recipe.batch_size else "global batch"
@@ -121,7 +130,7 @@ def _image_lines(inputs: Inputs) -> list[str]:
 
 
 def _rank_lines(world: World, recipe: Recipe) -> list[str]:
-    """Lines that say who takes part, with which seeds, and what a step is. Collective."""
+    """Returns who takes part, with which seeds, and what a step is. Collective."""
     if world.size == 1:
         return []
     seeds, hosts = zip(*world.gather((world.seed(recipe.seed), socket.gethostname())))
@@ -137,7 +146,7 @@ def _rank_lines(world: World, recipe: Recipe) -> list[str]:
 def epoch_lines(
     recipe: Recipe, epoch: int, values: Mapping[str, float], scale: LossScale | None
 ) -> list[str]:
-    """An epoch that has ended: a row of metrics.csv, and what it asks the user to look at."""
+    """Returns the line about an epoch that has ended, and those that ask the user to look at something."""
     losses = "  ".join(
         f"{name.replace('_loss', '')} {values[name]:.3f}" for name in values if name.endswith("loss")
     )

@@ -37,7 +37,7 @@ def logged(shapes, tmp_path, monkeypatch):
 
     class Evaluation:
         def __init__(self, value):
-            self.scores = self
+            self.scores, self.best = self, None
             self.map, self.images, self.stats = value, 2, {"ap50": value}
 
     monkeypatch.setattr(evaluator, "write_evaluation", lambda *args: None)
