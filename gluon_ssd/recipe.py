@@ -179,6 +179,9 @@ class Recipe:
     profile: tuple[int, ...] | None = _key(
         None, "run", "first and last step to trace into profile.json, for chrome://tracing", low=1
     )
+    json_summary: str | None = _key(
+        None, "run", "also write losses, times and scores into this file, as DLLogger does"
+    )
     mlperf_log: bool = _key(False, "run", "write mlperf.log, the log of an MLPerf submission")
     mlperf_rules: str | None = _key(None, "run", "with mlperf_log: version of the rules, if not the latest")
 

@@ -18,6 +18,7 @@ from .callbacks import Callback, CallbackList, RunInfo
 from .callbacks.base import check_callbacks
 from .callbacks.batch_picture import BatchPicture
 from .callbacks.console import ConsoleReport
+from .callbacks.json_summary import JsonSummary
 from .callbacks.loss_watch import LossWatch
 from .callbacks.metrics import MetricsLog, read_rows
 from .callbacks.profiler import StepProfiler
@@ -96,6 +97,8 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
     with world.together():
         # MLPerf's clock starts before anything is opened, and stops before the others have written anything.
         first = [*callbacks_of(recipe, world.rank), StepProfiler(recipe.profile)]
+        if recipe.json_summary and world.first:
+            first.append(JsonSummary(recipe.json_summary))
         with closing(CallbackList([*first, *given])) as told, StopSignals(world) as signals:
             inputs = open_inputs(recipe, world)
             if inputs.recipe.model_warmup:

@@ -54,7 +54,7 @@ ROWS = [
     ("dle", "--mode benchmark-training --benchmark-iterations 5 --benchmark-warmup 2", "--max-steps 7"),
     ("dle", "--mode benchmark-training", "--max-steps 40 --eval-every 0 --eval-epochs"),
     ("dle", "--no-cuda", "--device cpu"),
-    ("dle", "--json-summary x.json", ""),
+    ("dle", "--json-summary x.json", "--json-summary x.json"),
     ("dle", "--allow-tf32", ""),
     ("dle", "--no-allow-tf32", ""),
     ("dle", "--torchvision-weights-version IMAGENET1K_V2", ""),
