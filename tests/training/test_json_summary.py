@@ -20,10 +20,11 @@ def lines(path):
     return found
 
 
-def test_a_training_and_its_second_part(shapes, tmp_path):
+def test_a_training_and_its_second_part_from_another_folder(shapes, tmp_path, monkeypatch):
     """Three batches an epoch; a loss every second step."""
     path, settings = tmp_path / "train.json", {**QUICK, "output": tmp_path / "run", "log_every": 2}
-    settings.update(json_summary=str(path), batch_size=3)
+    settings.update(json_summary=path.name, batch_size=3)
+    monkeypatch.chdir(tmp_path)
     result = train("ssd_tiny/smoke", data=shapes, epochs=2, **settings)
     (first, parameters), *rest = lines(path)
     assert first == "PARAMETER" and parameters["dataset path"] == str(shapes)
@@ -32,6 +33,7 @@ def test_a_training_and_its_second_part(shapes, tmp_path):
     assert steps == [[0, 0], [0, 2], [0], [1, 4], [1], [1], [], []]
     assert [set(data) for _, data in rest][-4:] == [{"time"}, {"mAP"}, {"total time"}, {"mAP"}]
     assert rest[0][1]["loss"] > 1 and rest[-1][1]["mAP"] == result.best_map
+    monkeypatch.chdir(shapes)
     train(data=shapes, resume=True, output=tmp_path / "run", epochs=3, quiet=True)
     added = lines(path)[9:]
     steps = [step for step, _ in added]
@@ -40,7 +42,7 @@ def test_a_training_and_its_second_part(shapes, tmp_path):
 
 def test_a_folder_that_is_missing_is_told_before_anything_is_opened(shapes, tmp_path):
     path = str(tmp_path / "no/x.json")
-    with pytest.raises(UserError, match="json_summary .*/no/x.json: there is no folder .*/no$"):
+    with pytest.raises(UserError, match="json_summary .*/no/x.json: there is no folder .*/no; make it"):
         train("ssd_tiny/smoke", data="none", output=tmp_path / "run", json_summary=path)
 
 

@@ -26,7 +26,10 @@ class JsonSummary(Callback):
     def __init__(self, path: str) -> None:
         self._path = Path(path).expanduser()
         if not self._path.parent.is_dir():
-            raise UserError(f"json_summary {self._path}: there is no folder {self._path.parent}")
+            raise UserError(
+                f"json_summary {self._path}: there is no folder {self._path.parent}; "
+                "make it, or set json_summary to none"
+            )
         self._best: dict[str, float] = {}
 
     def started(self, info: RunInfo) -> None:
