@@ -235,5 +235,10 @@ def _parse(path: Path) -> ElementTree.Element:
     except (ValueError, LookupError) as error:
         raise UserError(f"{path}: its encoding cannot be read ({error}); save it as UTF-8") from None
     if root.tag != "annotation":
+        if root.tag == "annotations" and root.find("image") is not None:
+            raise UserError(
+                f"{path}: looks like CVAT's own XML, which is not read; export the task as COCO 1.0, "
+                "YOLO 1.1 or PASCAL VOC 1.1 instead"
+            )
         raise UserError(f"{path}: begins with <{root.tag}>; a VOC file begins with <annotation>")
     return root
