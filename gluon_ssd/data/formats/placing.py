@@ -62,9 +62,8 @@ def flat_names(data: DataSet, shared: bool) -> dict[tuple[str, str], str]:
     """Returns a stem for each (split, image name), for formats that keep images in one folder.
 
     It is the image's own stem where all of these are unique, whatever their case, among all splits
-    (``shared``) or within each.
-    Otherwise split and sub-folders stand in front of it, for all images alike. Raises UserError where that is
-    not unique either.
+    (``shared``) or within each. Otherwise split and sub-folders stand in front of it, for all images alike.
+    Raises UserError where that is not unique either.
     """
 
     def plain(split: str, path: PurePosixPath) -> str:
