@@ -57,7 +57,7 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None, images: int
             f"the machine was busy: other programs took {others.share():.0%} of the processor's time; "
             "without them the demo is faster"
         )
-    print("next, on your own COCO files: gluon-ssd train --recipe ssd_resnet34/mlperf --data FOLDER")
+    print("next, on images and labels of your own: gluon-ssd train --recipe ssd_tiny/finetune --data FOLDER")
     print("pictures of detections:")
     for path in (*paths, run / "val" / "samples.jpg", run / "metrics.png"):
         print(f"  {path}")

@@ -7,15 +7,19 @@ from typing import Any
 import mxnet as mx
 
 from .data.batch import Batch, Target
-from .errors import UserError
+from .errors import UserError, unknown
+
+DEVICES = ("auto", "cpu", "gpu")
 
 
 def pick_device(name: str = "auto", local_rank: int = 0) -> mx.Context:
     """Returns the MXNet context for ``auto`` (a GPU if MXNet sees one), ``cpu`` or ``gpu``.
 
     ``local_rank`` is the number of this process on its machine. A process gets the GPU of that number, or the
-    only GPU that its launcher lets it see. Raises UserError where there is no such GPU.
+    only GPU that its launcher lets it see. Raises UserError for another name, and where there is no such GPU.
     """
+    if name not in DEVICES:
+        raise unknown("device", name, DEVICES)
     gpus = mx.context.num_gpus() if name != "cpu" else 0
     if name == "gpu" and not gpus:
         raise UserError("device gpu: MXNet sees no GPU here; use device cpu, or see gluon-ssd doctor")

@@ -197,7 +197,8 @@ def _suppress(
         location,
         whole_image,
         clip=False,
-        threshold=score_threshold,
+        # Pairs that were sorted out have the score 0, which a threshold of 0 would let through.
+        threshold=max(score_threshold, 1e-30),
         nms_threshold=iou_threshold,
         variances=(1, 1, 1, 1),
     )

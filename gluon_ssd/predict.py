@@ -46,21 +46,24 @@ class Detector:
     copy. ``nms_candidates`` is the number of best pairs of box and class that NMS sees, of an image, or for a
     RetinaNet of each of its levels; None stands for the number of the family.
 
-    Raises UserError for an option out of its range, and where there is no such checkpoint.
+    ``score_threshold="best"`` is the threshold of the best F1 in the last evaluation of the checkpoint's
+    training. Raises UserError for an option out of its range, where there is no such checkpoint, and for
+    ``"best"`` where it knows none.
     """
 
     def __init__(
         self,
         source: Any,
-        score_threshold: float = 0.05,
+        score_threshold: float | str = 0.05,
         iou_threshold: float = 0.5,
         max_detections: int = 200,
         batch_size: int = 8,
         fuse: bool = False,
         nms_candidates: int | None = None,
     ) -> None:
+        best = isinstance(score_threshold, str) and score_threshold == "best"
         _check_options(
-            score_threshold=score_threshold,
+            score_threshold=0 if best else score_threshold,
             iou_threshold=iou_threshold,
             max_detections=max_detections,
             batch_size=batch_size,
@@ -73,8 +76,9 @@ class Detector:
         if not isinstance(net, Network):
             kind = type(net).__name__
             raise UserError(f"a Detector takes a network, a run folder or a checkpoint file, got {kind}")
+        self.score_threshold = _best_threshold(net) if best else float(score_threshold)
         self._postprocess = as_detector(net).postprocess(
-            score_threshold=float(score_threshold),
+            score_threshold=self.score_threshold,
             iou_threshold=float(iou_threshold),
             max_detections=int(max_detections),
             **more,
@@ -150,6 +154,15 @@ def to_pixels(
         limits = np.array([width, height, width, height], dtype=np.float32)
         xyxy = np.clip(boxes[row][kept], 0, 1) * limits
         yield xyxy, scores[row][kept], class_ids[row][kept].astype(np.int64)
+
+
+def _best_threshold(net: Network) -> float:
+    if net.best_threshold is None:
+        raise UserError(
+            'score_threshold="best": this network comes from no evaluation that has found anything; '
+            "give a number, such as 0.3"
+        )
+    return net.best_threshold
 
 
 def _check_options(**options: Any) -> None:

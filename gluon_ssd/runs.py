@@ -141,7 +141,8 @@ def resolve_recipe(
         raise UserError(
             f"{folder}: holds a run of {resumed.model}, not of {wanted.model}; use another --output"
         )
-    return resumed.override({**values, "output": str(folder)}, source)
+    # The epochs that are trained already had their schedule, so that more of them do not change it.
+    return resumed.override({**values, "output": str(folder)}, source, scale=False)
 
 
 def _resumed_folder(wanted: Recipe | None, values: Mapping[str, Any]) -> Path | None:

@@ -28,6 +28,10 @@ from .boxes import SSD_VARIANCES, encode, ltrb_to_xywh, pairwise_iou, xywh_to_lt
 _UNIT_VARIANCES = (1, 1, 1, 1)
 
 
+# What stands in place of an object's index in a match. The codes of `cls_targets` are others.
+BACKGROUND, LEFT_OUT = -1, -2
+
+
 class SSDTargetEncoder:
     """SSD's assignment and encoding of a whole batch in NumPy, for the threads of the input pipeline.
 
@@ -47,6 +51,8 @@ class SSDTargetEncoder:
         """Returns (B, A) int64, the row of the object that each default box takes, or -1 for background."""
         # Padding rows keep an IoU of -1, which loses against every object.
         valid = labels >= 0
+        if not valid.any():
+            return np.full((len(labels), len(self.anchors)), BACKGROUND)
         iou = np.full(labels.shape + (len(self.anchors),), -1, dtype=np.float32)
         iou[valid] = pairwise_iou(boxes[valid], self._anchors_ltrb)
         matched = iou.argmax(axis=1)
@@ -62,8 +68,6 @@ class SSDTargetEncoder:
         return _dense_targets(self.match(boxes, labels), boxes, labels, self.anchors, self.variances)
 
 
-# What stands in place of an object's index in a match. The codes of `cls_targets` are others.
-BACKGROUND, LEFT_OUT = -1, -2
 # So many objects are compared with all anchors at once, which bounds the memory for crowded images.
 _CHUNK = 16
 

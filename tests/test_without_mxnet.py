@@ -18,8 +18,9 @@ from gluon_ssd.convert import read_pickle, read_torch, write_torch
 COMPUTING = {
     "gluon_ssd": "device losses nn ops postprocess predict selfcheck",
     "gluon_ssd.weights": "loading pretrained state",
-    "gluon_ssd.training": "adam build distributed evaluate horovod_check lines loss_scale pace "
-    "profiler ranks run_folder scorer setup start step stop_signals stored_recipe train",
+    "gluon_ssd.training": "build checkpoints distributed evaluate evaluator horovod_check inputs loop "
+    "loss_scale meter run_folder scorer step stop_signals train",
+    "gluon_ssd.training.callbacks": "console profiler straggler weight_average",
     "gluon_ssd.model_zoo": "base classifier fused gluoncv_backbone profile resnet retinanet ssd transfer",
     "gluon_ssd.report": "cards",
 }

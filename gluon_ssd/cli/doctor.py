@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 from .. import environment
 from ..environment import ABSENT, BROKEN, OK, Fact
+from ..errors import UserError
 from .parsing import Parser, example
 
+# Beside the package in the repository; an installed package has neither it nor the references' numbers.
+VERIFY = Path(__file__).resolve().parents[2] / "scripts" / "docker" / "verify.sh"
 MARKS = {OK: ("ok", "green"), ABSENT: ("-", "yellow"), BROKEN: ("BROKEN", "bold red")}
 
 
@@ -18,16 +27,26 @@ def add_parser(subparsers: Any) -> Parser:
         "doctor",
         help="check the installation",
         description="Show versions, what is installed and what each missing piece costs; check the network.",
-        epilog=example("gluon-ssd doctor", "gluon-ssd doctor --model retinanet_resnet50"),
+        epilog=example(
+            "gluon-ssd doctor", "gluon-ssd doctor --model retinanet_resnet50", "gluon-ssd doctor --gpu"
+        ),
     )
     parser.add_argument(
         "--model", metavar="NAME", default="ssd_tiny", help="the network to check (default: ssd_tiny)"
+    )
+    parser.add_argument(
+        "--gpu",
+        action="store_true",
+        help="check the GPUs against the references instead, in at most ten minutes, and write what is found "
+        "into verify-HOST.txt (scripts/docker/verify.sh of the repository)",
     )
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the report; the status is 1 when something required is broken."""
+    if args.gpu:
+        return verify_gpu()
     needed = environment.required()
     broken = [fact for fact in needed if fact.status == BROKEN]
     # Asked after the imports above, because they settle how many threads MXNet uses.
@@ -47,6 +66,25 @@ def run(args: argparse.Namespace) -> int:
     verb = "piece is" if len(broken) == 1 else "pieces are"
     print(f"{len(broken)} required {verb} broken" if broken else "everything required works")
     return 1 if broken else 0
+
+
+def verify_gpu() -> int:
+    """Runs the checks of `scripts/docker/verify.sh` and returns their status.
+
+    Raises UserError where they cannot run.
+    """
+    if not importlib.import_module("mxnet").context.num_gpus():
+        raise UserError(
+            f"doctor --gpu: MXNet sees no GPU here; to try the checks on the CPU: {VERIFY.name} --cpu"
+        )
+    if not VERIFY.is_file():
+        raise UserError(
+            "doctor --gpu: its checks are in the repository, not in the installed package; "
+            "run scripts/docker/verify.sh from a clone of it"
+        )
+    if importlib.util.find_spec("pytest") is None:
+        raise UserError('doctor --gpu: pytest is not installed; pip install "gluon_ssd[dev]"')
+    return subprocess.run(["bash", str(VERIFY)], env={**os.environ, "PYTHON": sys.executable}).returncode
 
 
 def self_check(model: str = "ssd_tiny") -> Fact:

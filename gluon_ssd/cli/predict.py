@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ..predict import Detections, Detector
 
 
+# For checkpoints whose evaluation does not tell a better one.
+SCORE_THRESHOLD = 0.3
+
+
 def add_parser(subparsers: Any) -> Parser:
     """Adds this verb to the command line."""
     parser = subparsers.add_parser(
@@ -48,7 +52,8 @@ def add_parser(subparsers: Any) -> Parser:
         help="COCO file that has the images: its image and category ids are written, as pycocotools "
         "wants them",
     )
-    add_detection_flags(parser, score_threshold=0.3, iou_threshold=0.5, max_detections=200)
+    words = f"that of the best F1 in the checkpoint's last evaluation, else {SCORE_THRESHOLD:g}"
+    add_detection_flags(parser, words, iou_threshold=0.5, max_detections=200)
     return parser
 
 
@@ -60,12 +65,19 @@ def run(args: argparse.Namespace) -> int:
     paths, lines = expand_sources(args.sources)
 
     # After the sources are found, so that a misspelt path is reported before MXNet is loaded.
-    from ..predict import Detector
+    from ..predict import Detector, load
 
-    detector = Detector.from_run(
-        args.weights,
-        device=args.device,
-        score_threshold=args.score_threshold,
+    net = load(args.weights, args.device)
+    threshold = args.score_threshold
+    if threshold is None and net.best_threshold is not None:
+        threshold = net.best_threshold
+        lines.append(
+            f"score threshold {threshold:.2f}, that of the best F1 in the checkpoint's last evaluation; "
+            "--score-threshold sets another"
+        )
+    detector = Detector(
+        net,
+        score_threshold=SCORE_THRESHOLD if threshold is None else threshold,
         iou_threshold=args.iou_threshold,
         max_detections=args.max_detections,
         fuse=True,

@@ -10,6 +10,7 @@ from ..runs import resolve_recipe
 from .parsing import Parser, add_recipe_flags, example, recipe_values
 
 EPILOG = example(
+    "gluon-ssd train --recipe ssd_resnet34/finetune --data my_set",
     "gluon-ssd train --recipe ssd_resnet34/mlperf --data /datasets/coco2017",
     "gluon-ssd train --recipe ssd_resnet34/smoke --data coco128 --epochs 2",
     "gluon-ssd train --resume --output runs/ssd_resnet34-1",

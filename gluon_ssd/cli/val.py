@@ -58,11 +58,14 @@ def add_parser(subparsers: Any) -> Parser:
 
 def add_detection_flags(
     parser: argparse.ArgumentParser,
-    score_threshold: float | None = None,
+    score_threshold: str = "as in its recipe",
     iou_threshold: float | None = None,
     max_detections: int | None = None,
 ) -> None:
-    """Adds the flags on turning raw outputs into detections; a default of None means as in the recipe."""
+    """Adds the flags on turning raw outputs into detections; a default of None means as in the recipe.
+
+    ``score_threshold`` says in words what holds where its flag is not given.
+    """
 
     def default(value: float | None) -> str:
         return f"(default: {'as in its recipe' if value is None else value})"
@@ -70,9 +73,8 @@ def add_detection_flags(
     parser.add_argument(
         "--score-threshold",
         type=bounded("float", low=0, below=1),
-        default=score_threshold,
         metavar="X",
-        help=f"drop what scores less {default(score_threshold)}",
+        help=f"drop what scores less (default: {score_threshold})",
     )
     parser.add_argument(
         "--iou-threshold",

@@ -65,6 +65,7 @@ class Network(HybridBlock):
         self.model_name = name
         self.classes: tuple[str, ...] = tuple(class_names)
         self.category_ids: tuple[int, ...] = ()
+        self.best_threshold: float | None = None
         self.preprocess = preprocess
         config = current()
         self.layout, self.dtype = config.layout, config.dtype

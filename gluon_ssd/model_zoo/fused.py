@@ -20,6 +20,7 @@ def fused_copy(net: Any) -> Any:
     # neither train from then on nor follow later changes of its parameters.
     copy = get_model(net.model_name, net.classes, ctx=mx.cpu(), **net.options)
     copy.preprocess, copy.category_ids = net.preprocess, net.category_ids
+    copy.best_threshold = net.best_threshold
     parameters = copy.collect_params()
     for name, parameter in net.collect_params().items():
         assign(parameters[name], parameter.data().asnumpy())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 
 from ..errors import UserError
 from ..launch import detect
-from ..recipe import Recipe, load_recipe
+from ..recipe import SCALED, Recipe, load_recipe
 from .table import System
 
 KEYS = {item.name: item for item in fields(Recipe)}
@@ -181,6 +181,7 @@ def _train_arguments(recipe: str, mode: str, given: Given) -> list[str]:
         values.update(eval_every=["0"], eval_epochs=[])
     elif "eval_every" in values and "eval_epochs" in values:
         _join_evaluations(recipe, given)
+    _keep_schedule(recipe, given)
     if mode != "benchmark":
         given.notes += [f"{name}: not used without --mode benchmark-training" for name in counted]
     arguments = ["train", "--recipe", recipe]
@@ -189,6 +190,18 @@ def _train_arguments(recipe: str, mode: str, given: Given) -> list[str]:
             flag = "--" + key.replace("_", "-")
             arguments += [flag] if str(KEYS[key].type) == "bool" else [flag, *values[key]]
     return arguments
+
+
+def _keep_schedule(recipe: str, given: Given) -> None:
+    """The published systems decay, warm up and evaluate at the same epochs, however many they train."""
+    ours = load_recipe(recipe)
+    if "epochs" in given.values:
+        scaled = ours.override({"epochs": int(given.one("epochs"))})
+        for key in SCALED:
+            value = getattr(ours, key)
+            if getattr(scaled, key) != value:
+                words = value if isinstance(value, tuple) else (value,)
+                given.values.setdefault(key, [str(word) for word in words])
 
 
 def _join_evaluations(recipe: str, given: Given) -> None:

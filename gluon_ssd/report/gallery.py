@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ..data.coco import CocoDataset
+from .confidence_plot import plot_confidence
 from .confusion import confusion_matrix
 from .draw import contact_sheet, draw_boxes, side_by_side
 from .plots import plot_confusion, plot_pr_curves
@@ -21,9 +22,14 @@ CONFUSION_SCORE, CONFUSION_IOU = 0.25, 0.5
 
 
 def write_pictures(evaluation: Any, dataset: CocoDataset, folder: Path) -> list[Path]:
-    """Writes pr_curves.png, confusion.png and samples.jpg into ``folder``, and returns their paths."""
-    paths = [folder / name for name in ("pr_curves.png", "confusion.png", "samples.jpg")]
+    """Writes pr_curves.png, confusion.png, samples.jpg and confidence.png into ``folder``.
+
+    Returns their paths. ``evaluation`` has its ``coco_eval`` and curves.
+    """
+    names = ("pr_curves.png", "confusion.png", "samples.jpg", "confidence.png")
+    paths = [folder / name for name in names]
     plot_pr_curves(evaluation.scores.coco_eval, dataset.classes, paths[0])
+    plot_confidence(evaluation.scores, paths[3])
     # An evaluation of the first N images has no detections of the others.
     records = [record for record in dataset.records if record.image_id in evaluation.detections]
     matrix = confusion_matrix(

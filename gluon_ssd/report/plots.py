@@ -15,15 +15,15 @@ import numpy as np
 from ..errors import UserError
 
 PathLike = Union[str, Path]
-_INK, MUTED, _GRID = "#222222", "#666666", "#e4e4e4"
-BLUE, ORANGE, _GREEN, _PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+INK, MUTED, _GRID = "#222222", "#666666", "#e4e4e4"
+BLUE, ORANGE, GREEN, _PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 _STYLE = {
     "font.size": 10,
     "font.family": "DejaVu Sans",
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "axes.titlecolor": _INK,
+    "axes.titlecolor": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#999999",
@@ -125,10 +125,10 @@ def plot_metrics(csv_path: PathLike, png_path: PathLike) -> None:
     with Canvas(png_path, 9.0, 5.6) as figure:
         axes = figure.subplots(2, 2, sharex=True)
         parts = [name for name in data if name.endswith("_loss")]
-        colours = cycle((BLUE, ORANGE, _GREEN, _PINK))
+        colours = cycle((BLUE, ORANGE, GREEN, _PINK))
         labels = [name[: -len("_loss")].replace("cls", "class") for name in parts]
-        _curves(axes[0, 0], x, data, "Loss", [("loss", "total", _INK), *zip(parts, labels, colours)])
-        _curves(axes[0, 1], x, data, "Validation", [("map", "mAP", _GREEN), ("ap50", "AP50", _PINK)])
+        _curves(axes[0, 0], x, data, "Loss", [("loss", "total", INK), *zip(parts, labels, colours)])
+        _curves(axes[0, 1], x, data, "Validation", [("map", "mAP", GREEN), ("ap50", "AP50", _PINK)])
         _curves(axes[1, 0], x, data, "Learning rate", [("lr", "", BLUE)])
         _curves(axes[1, 1], x, data, "Images per second", [("images_per_second", "", BLUE)])
         axes[0, 1].set_ylim(0, 1)
@@ -193,16 +193,16 @@ def plot_pr_curves(
             axis.text(0.5, 0.5, "no objects to find", transform=axis.transAxes, ha="center", color=MUTED)
             return
         scores = half.mean(axis=0)
-        for index, colour, style in _extremes(scores, extremes):
+        for index, colour, style in best_and_worst(scores, extremes):
             axis.plot(
                 recall,
                 half[:, index],
                 color=colour,
                 lw=1.1,
                 ls=style,
-                label=f"{_short(names[index])}  {scores[index]:.3f}",
+                label=f"{short(names[index])}  {scores[index]:.3f}",
             )
-        axis.plot(recall, half.mean(axis=1), color=_INK, lw=2.6, label=f"mean at IoU 0.50  {half.mean():.3f}")
+        axis.plot(recall, half.mean(axis=1), color=INK, lw=2.6, label=f"mean at IoU 0.50  {half.mean():.3f}")
         axis.plot(
             recall,
             strict.mean(axis=1),
@@ -240,7 +240,7 @@ def _precisions(coco_eval: Any, classes: Sequence[str] | None) -> tuple[list[str
     return [all_names[i] for i in keep], precision[at[0]][:, keep], precision[at[1]][:, keep]
 
 
-def _extremes(scores: np.ndarray, count: int) -> list[tuple[int, str, str]]:
+def best_and_worst(scores: np.ndarray, count: int) -> list[tuple[int, str, str]]:
     """(class, colour, line style) of the best and the worst classes; all classes where there are few."""
     best_first = [int(i) for i in np.argsort(-scores, kind="stable")]
     best = best_first[: min(count, (len(best_first) + 1) // 2)]
@@ -248,7 +248,7 @@ def _extremes(scores: np.ndarray, count: int) -> list[tuple[int, str, str]]:
     # More colours could not be told apart, so the hue tells best from worst and the line style one from
     # another.
     styles = ["-", "--", ":", "-."]
-    tagged = [(best, _GREEN), (worst, ORANGE)]
+    tagged = [(best, GREEN), (worst, ORANGE)]
     return [(index, colour, styles[i % 4]) for group, colour in tagged for i, index in enumerate(group)]
 
 
@@ -284,7 +284,7 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str], png_path: PathLik
                     ha="center",
                     va="center",
                     fontsize=9 if matrix.max() < 1000 else 7,
-                    color="white" if share[row, column] > 0.55 else _INK,
+                    color="white" if share[row, column] > 0.55 else INK,
                 )
 
 
@@ -293,7 +293,7 @@ def _name_ticks(axis: Any, names: list[str], side: float) -> None:
     font = float(np.clip(60 * side / len(names), 5.5, 10))
     step = max(1, int(np.ceil(len(names) * font / (60 * side))))
     ticks = list(range(0, len(names), step))
-    labels = [_short(names[i]) for i in ticks]
+    labels = [short(names[i]) for i in ticks]
     axis.set_xticks(ticks, labels, fontsize=font, rotation=90)
     if len(names) <= 26:
         axis.set_xticks(ticks, labels, fontsize=font, rotation=45, ha="right", rotation_mode="anchor")
@@ -301,5 +301,5 @@ def _name_ticks(axis: Any, names: list[str], side: float) -> None:
     axis.tick_params(length=0)
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     return name if len(name) <= 18 else name[:17] + "…"

@@ -15,6 +15,17 @@ Allowed = Mapping[str, Any]
 
 _SIZED = (str, bytes, bytearray, list, tuple, dict)
 PLAIN_KEYS = (str, bytes, int, float, bool, type(None))
+# What damaged data can raise in a reader. A value that is nested very deep raises RecursionError where it is
+# hashed, compared or shown.
+DAMAGE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    MemoryError,
+    RecursionError,
+)
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _EMPTY = {"EMPTY_LIST": list, "EMPTY_SET": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
@@ -112,7 +123,7 @@ def load_pickle(stream: Any, allowed: Allowed, persistent: Callable[[Any], Any] 
             machine.step(opcode.name, argument)
     except Refused:
         raise
-    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError) as error:
+    except DAMAGE as error:
         raise Refused(f"damaged pickle: {short(str(error))}") from None
     raise Refused("damaged pickle: it has no end")
 
@@ -244,7 +255,7 @@ class _Machine:
         name, module = self.pop(), self.pop()
         # The text of lists that hold each other could be endless.
         if not isinstance(name, str) or not isinstance(module, str):
-            raise Refused("damaged pickle: a name that is no text")
+            raise Refused("damaged pickle: the name of a global is no text")
         self.op_global(f"{module} {name}")
 
     def op_reduce(self, argument: Any) -> None:

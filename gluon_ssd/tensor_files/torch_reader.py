@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Callable
 import numpy as np
 
 from ..errors import UserError
-from .safe_pickle import Refused, load_pickle, short
+from .safe_pickle import DAMAGE, Refused, load_pickle, short
 from .torch_pickle import ALLOWED, ElementType, Storage, Tensor, element_array, is_size, tensor_array
 from .torch_state import find_state
 
@@ -24,7 +24,7 @@ LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 ZIP_START = b"PK\x03\x04"
 _TAR = "the tar format of PyTorch before 0.2; load it with PyTorch and save it again"
 # What damaged data can raise in the readers.
-_PROBLEMS = (ValueError, TypeError, LookupError, ArithmeticError, MemoryError, EOFError, struct.error)
+_PROBLEMS = (*DAMAGE, EOFError, struct.error)
 
 Fetch = Callable[[Storage, ElementType], np.ndarray]
 
@@ -179,7 +179,9 @@ def _legacy_blobs(data: mmap.mmap, keys: Any, storages: Mapping[str, Storage]) -
     Each storage comes after its number of elements. Raises Refused where the number is not that of the
     pickle.
     """
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+    if not isinstance(keys, list) or not all(isinstance(key, (str, int)) for key in keys):
+        raise Refused("its list of storages holds something else than names")
+    if sorted(map(str, keys)) != sorted(storages):
         raise Refused("its list of storages does not match its tensors")
     blobs = {}
     for key in map(str, keys):

@@ -8,7 +8,7 @@ import importlib
 import os
 import pickle
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable
 
 import mxnet as mx
@@ -327,6 +327,31 @@ def _host_index(launch: Launch, tasks: Sequence[int]) -> int:
     if "SLURM_NODEID" in os.environ and launch.launcher == "srun":
         return int(os.environ["SLURM_NODEID"])
     return launch.rank // launch.local_size if len(tasks) > 1 else 0
+
+
+def average_statistics(world: World, net: Any) -> None:
+    """Gives every rank the mean of all ranks' running statistics; what is alike stays, bit by bit."""
+    if world.size == 1:
+        return
+    named = net.collect_params().items()
+    arrays = [value.data() for name, value in named if name.endswith(("running_mean", "running_var"))]
+    if not arrays:
+        return
+    joined = mx.nd.concat(*[array.reshape(-1).astype("float32") for array in arrays], dim=0)
+    base = joined.copy()
+    world.broadcast([base], ["statistics"])
+    change = joined - base
+    world.allreduce([change], ["statistics"])
+    mean, place = base + change / world.size, 0
+    for array in arrays:
+        array[:] = mean[place : place + array.size].reshape(array.shape).astype(array.dtype)
+        place += array.size
+
+
+def averaged(world: World, values: Mapping[str, float]) -> dict[str, float]:
+    """The mean over the ranks of every value; all ranks have the same names. Collective."""
+    everywhere = world.gather(dict(values))
+    return {name: sum(found[name] for found in everywhere) / world.size for name in values}
 
 
 def _bundles(arrays: Sequence[mx.nd.NDArray], groups: int) -> list[list[int]]:

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -27,8 +27,9 @@ from ..predict import Detector, to_pixels
 from ..weights.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from ..weights.loading import restore
 from .coco_eval import METRICS, Scores, score
+from .confidence import Operating
 from .distributed import World, connect
-from .stored_recipe import find_data
+from .run_folder import find_data
 
 Found = dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]
 ALONE = World()
@@ -76,7 +77,7 @@ def evaluate(
     )
     scores = score_detections(found, dataset) if world.first else None
     if world.size > 1:
-        shared = world.share(scores and replace(scores, coco_eval=None))
+        shared = world.share(scores and replace(scores, coco_eval=None, curves=None))
         scores = scores or shared
     assert scores is not None
     return Evaluation(scores, found, time.perf_counter() - start)
@@ -158,20 +159,32 @@ def score_table(scores: Scores, most: int = 20) -> str:
     """The twelve numbers and the classes, as text; of more than ``most`` classes the best and the worst."""
     lines = [f"{scores.images} images evaluated, {scores.detections} detections"]
     lines += [f"  {text}   {scores.stats[name]:7.4f}" for name, text in METRICS]
+    lines += _threshold_lines(scores)
     rows = sorted(scores.classes, key=lambda row: -row.ap if not math.isnan(row.ap) else 2)
     known = [row for row in rows if row.objects]
     half = most // 2
     shown = known if len(known) <= most else known[:half] + known[-half:]
     width = max([len(row.name) for row in shown] + [5])
     if shown:
-        lines.append(f"  {'class':{width}}  objects      AP    AP50")
+        lines.append(f"  {'class':{width}}  objects      AP    AP50      F1  at score")
     for number, row in enumerate(shown):
         if len(known) > most and number == half:
             lines.append(f"  ... {len(known) - most} more classes in per_class.csv")
-        lines.append(f"  {row.name:{width}}  {row.objects:7}  {row.ap:6.4f}  {row.ap50:6.4f}")
+        best = f"{row.best.f1:6.4f}  {row.best.threshold:8.2f}" if row.best else f"{0:6.4f}  {'-':>8}"
+        lines.append(f"  {row.name:{width}}  {row.objects:7}  {row.ap:6.4f}  {row.ap50:6.4f}  {best}")
     if len(known) < len(rows):
         lines.append(f"  {len(rows) - len(known)} classes have no object in these images")
     return "\n".join(lines)
+
+
+def _threshold_lines(scores: Scores) -> list[str]:
+    best = scores.best
+    if best is None:
+        return []
+    return [
+        f"  F1   IoU 0.50       best at score threshold {best.threshold:.2f}   {best.f1:7.4f}"
+        f"   (precision {best.precision:.4f}, recall {best.recall:.4f})"
+    ]
 
 
 def write_evaluation(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> None:
@@ -199,11 +212,19 @@ def _write_files(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> 
     ]
     _write(folder / "detections.json", json.dumps(results))
     scores = evaluation.scores
-    summary = {"images": scores.images, "seconds": round(evaluation.seconds, 2), **scores.stats}
+    summary: dict[str, Any] = {"images": scores.images, "seconds": round(evaluation.seconds, 2)}
+    summary.update(scores.stats, best=asdict(scores.best) if scores.best else None)
     _write(folder / "scores.json", json.dumps(summary, indent=1))
-    rows = [f'"{row.name}",{row.objects},{row.ap:.5f},{row.ap50:.5f}' for row in scores.classes]
-    _write(folder / "per_class.csv", "\n".join(["class,objects,ap,ap50", *rows]) + "\n")
+    rows = [
+        f'"{row.name}",{row.objects},{row.ap:.5f},{row.ap50:.5f},{_best_cells(row.best)}'
+        for row in scores.classes
+    ]
+    _write(folder / "per_class.csv", "\n".join(["class,objects,ap,ap50,f1,score_threshold", *rows]) + "\n")
     write_pictures(evaluation, dataset, folder)
+
+
+def _best_cells(best: Operating | None) -> str:
+    return f"{best.f1:.5f},{best.threshold:.2f}" if best else "0.00000,"
 
 
 def _write(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ from ..tensor_files.archive import read_archive, write_archive
 from ..version import __version__
 
 SUFFIX = ".ckpt"
-PARAMETERS, OPTIMIZER = "parameters/", "optimizer/"
+PARAMETERS, OPTIMIZER, TRAINED = "parameters/", "optimizer/", "trained/"
 
 
 @dataclass
@@ -27,6 +27,8 @@ class Progress:
     evaluation. ``best_map`` is the best mAP so far, from 0 to 1, and ``best_epoch`` its epoch. ``sums`` are
     the running totals of the epoch so far, for its row of metrics. ``loss_scale`` holds the fields of a
     `LossScale`. ``processes`` is how many processes trained, each ``batch`` batches of this epoch.
+    ``threshold`` is the score threshold of the best F1 in the last evaluation, None before one and where
+    nothing was right. ``stale`` is the number of evaluations since the best one.
     """
 
     epoch: int = 1
@@ -38,6 +40,8 @@ class Progress:
     sums: dict[str, float] = field(default_factory=dict)
     loss_scale: dict[str, Any] = field(default_factory=dict)
     processes: int = 1
+    threshold: float | None = None
+    stale: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ class Checkpoint:
     """The content of a checkpoint file: arrays by parameter name, and what they belong to.
 
     ``options`` are those with which `get_model` builds the network again. ``category_ids`` are the ids of
-    ``classes`` in the annotations that were trained on, and empty where these have none.
+    ``classes`` in the annotations that were trained on, and empty where these have none. Where ``parameters``
+    are averages over the steps of a training, ``trained`` are those that it goes on from.
     """
 
     path: Path
@@ -58,6 +63,7 @@ class Checkpoint:
     progress: Progress
     recipe: dict[str, Any]
     category_ids: tuple[int, ...] = ()
+    trained: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -66,14 +72,16 @@ def save_checkpoint(
     trainer: Any = None,
     progress: Progress | None = None,
     recipe: Mapping[str, Any] | None = None,
+    averages: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Writes ``net`` and, where given, the state of the optimizer, the position and the recipe.
 
+    ``averages`` are those of its parameters over the steps, and what the checkpoint is then used with.
     The file appears whole or not at all. Raises UserError when the disk is full or the folder cannot be
     written, and as `snapshot` does; what was at ``path`` then stays.
     """
     path = Path(path)
-    write_archive(path, *snapshot(path, net, trainer, progress, recipe))
+    write_archive(path, *snapshot(path, net, trainer, progress, recipe, averages))
 
 
 def snapshot(
@@ -82,6 +90,7 @@ def snapshot(
     trainer: Any = None,
     progress: Progress | None = None,
     recipe: Mapping[str, Any] | None = None,
+    averages: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Returns the arrays and the state that `save_checkpoint` writes to ``path``, for `write_archive`.
 
@@ -90,7 +99,10 @@ def snapshot(
     """
     import mxnet as mx
 
-    arrays = {PARAMETERS + name: p.data().asnumpy() for name, p in net.collect_params().items()}
+    values = {name: p.data().asnumpy() for name, p in net.collect_params().items()}
+    averages = averages or {}
+    arrays = {PARAMETERS + name: averages.get(name, array) for name, array in values.items()}
+    arrays.update({TRAINED + name: values[name] for name in averages})
     if trainer is not None:
         arrays.update(_optimizer_arrays(trainer))
     for name, array in arrays.items():
@@ -134,6 +146,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             progress=Progress(**state["progress"]),
             recipe=state["recipe"],
             category_ids=tuple(state.get("category_ids", ())),
+            trained=_under(arrays, TRAINED),
         )
     except KeyError as error:
         raise UserError(f"{path}: not a checkpoint of this library; it lacks {error}") from None

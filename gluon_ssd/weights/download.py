@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable
 
 from ..errors import UserError
+from ..files import unwritable
 from ..version import __version__
 
 try:
@@ -50,6 +51,8 @@ def fetch(source: str, path: Path, check: Callable[[Path], None], progress: Prog
                 # On disk before the rename, so that a power cut cannot leave an empty file under the name.
                 file.flush()
                 os.fsync(file.fileno())
+        except OSError as error:
+            raise unwritable(part, error, "run again to go on") from None
         except UserError:
             if not part.stat().st_size:
                 part.unlink()
@@ -110,7 +113,7 @@ def _download(url: str, file: BinaryIO, progress: Progress | None) -> None:
             return
         raise UserError(f"{url}: the server says {error.code} {error.reason}") from None
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
-        # A full disk is no problem of the connection; the command line has a message for it.
+        # A full disk is no problem of the connection; `fetch` says which file could not be written.
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise
         advice = _advice(Path(file.name), have)

@@ -44,6 +44,7 @@ def restore(checkpoint: Checkpoint, device: str = "auto", local_rank: int = 0) -
         raise UserError(f"{checkpoint.path}: {error}") from None
     net.preprocess = checkpoint.preprocess
     net.category_ids = checkpoint.category_ids
+    net.best_threshold = checkpoint.progress.threshold
     set_parameters(net, checkpoint.parameters, str(checkpoint.path))
     return net
 

@@ -13,11 +13,10 @@ import mxnet as mx
 import numpy as np
 
 from gluon_ssd.recipe import load_recipe
-from gluon_ssd.training.build import make_net, make_schedule, make_step
-from gluon_ssd.training.distributed import connect
+from gluon_ssd.training.build import make_net, make_schedule, make_step, training_loader
+from gluon_ssd.training.distributed import average_statistics, connect
+from gluon_ssd.training.inputs import open_inputs
 from gluon_ssd.training.loss_scale import LossScale
-from gluon_ssd.training.ranks import average_statistics
-from gluon_ssd.training.setup import gather, training_loader
 
 STEPS, IMAGES = 20, 4
 # Rounding makes ReLU and the choice of negatives fall the other way now and then, and a gradient jump by
@@ -34,7 +33,7 @@ def recipe_of(data, world, **changes):
 
 
 def parts(world, recipe, constant_norms):
-    inputs = gather(recipe, world)
+    inputs = open_inputs(recipe, world)
     net, _ = make_net(inputs)
     if constant_norms:
         for block in net.backbone, net.extras:

@@ -56,6 +56,7 @@ def hostile(folder):
         "a name with a line break": b"\x80\x04\x8c\x02o\ns\x8c\x06system\x93.",
         "an unhashable key": b"\x80\x02}]K\x01s.",
         "a key many tuples deep": b"\x80\x02})" + b"\x85" * 200_000 + b"K\x01s.",
+        "a name many tuples deep": b"\x80\x04\x8c\x01o)" + b"\x85" * 200_000 + b"\x93.",
         "a list many deep": b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b".",
         "a text of 2**62 bytes": b"\x80\x04\x8d" + struct.pack("<Q", 1 << 62) + b"x.",
         "bytes of 2**40": b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b"x.",
@@ -67,7 +68,7 @@ def hostile(folder):
     }
 
 
-@pytest.fixture(params=range(25))
+@pytest.fixture(params=range(26))
 def case(request, tmp_path):
     name, data = list(hostile(tmp_path).items())[request.param]
     yield name, data
@@ -84,7 +85,7 @@ def check(read, path):
 
 
 def test_there_are_as_many_cases_as_are_run(tmp_path):
-    assert len(hostile(tmp_path)) == 25
+    assert len(hostile(tmp_path)) == 26
 
 
 def test_in_a_zip(case, tmp_path):

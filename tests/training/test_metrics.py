@@ -3,7 +3,7 @@ import csv
 import pytest
 
 from gluon_ssd.errors import UserError
-from gluon_ssd.training.metrics import MetricsFile
+from gluon_ssd.training.callbacks.metrics import MetricsFile
 
 LOSSES = ("loss", "cls_loss", "box_loss")
 COLUMNS = "epoch,step,lr,loss,cls_loss,box_loss,images_per_second,wait_share,seconds,map,ap50"

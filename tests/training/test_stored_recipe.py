@@ -7,7 +7,7 @@ from small import refused, same, write_set
 
 from gluon_ssd.recipe import Recipe
 from gluon_ssd.tensor_files.archive import read_archive, write_archive
-from gluon_ssd.training.stored_recipe import absolute_paths
+from gluon_ssd.training.run_folder import absolute_paths
 from gluon_ssd.weights.checkpoint import read_checkpoint
 
 TRAIN = ("train", "--recipe", "ssd_tiny/smoke", "--batch-size", 2, "--epochs", 9, "--eval-every", 9)

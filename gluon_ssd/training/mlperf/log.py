@@ -181,7 +181,7 @@ def submission_fields(benchmark: str) -> dict[str, str]:
 def settings(info: RunInfo, rules: Rules) -> dict[str, Any]:
     """The hyper-parameters by MLPerf's keys; rates are those after scaling to the global batch."""
     from ...data.transforms import crop_attempts
-    from ..setup import augmentation
+    from ..build import augmentation
 
     recipe, schedule = info.recipe, info.schedule
     values: dict[str, Any] = {
@@ -218,6 +218,8 @@ def _check(recipe: Recipe, rules: Rules) -> None:
     if not any(recipe.evaluates_after(epoch) for epoch in range(1, recipe.epochs + 1)):
         raise UserError("mlperf_log needs evaluations, and the recipe has none: --eval-every 1")
     title = rules.facts.title
+    if recipe.lr_schedule != "step":
+        raise UserError(f"mlperf_log: the rules of {title} know decays alone: --lr-schedule step")
     if not rules.facts.warmup_start and recipe.warmup_start is not None:
         raise UserError(
             f"mlperf_log: the rules of {title} state a warm-up by its factor, not by where it starts: "

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import UserError
-from ..recipe import Recipe
-from .schedule import StepSchedule
+from ...data.batch import Batch
+from ...errors import UserError
+from ...recipe import Recipe
+from ...weights.checkpoint import Progress
+from ..schedule import StepSchedule
+
+if TYPE_CHECKING:
+    from ..coco_eval import Scores
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What is settled once a training is built.
+    """What is settled once a training is built, and its ``progress``, which changes as the training goes on.
 
     ``train_images``: those with objects, an epoch before what does not fill a batch is left out.
     ``resumed``: the run goes on from its own checkpoint. ``processes``: how many train together; ``rank``:
-    which of them this is, from 0. ``bn_group``: processes that share norm statistics.
+    which of them this is, from 0. ``bn_group``: processes that share norm statistics. ``batches``: how many
+    an epoch has. ``train_step``: what trains the network on a batch; its ``trainer`` is Gluon's.
     """
 
     recipe: Recipe
@@ -31,6 +37,25 @@ class RunInfo:
     processes: int = 1
     rank: int = 0
     bn_group: int = 1
+    batches: int = 0
+    train_step: Any = None
+    progress: Progress = field(default_factory=Progress)
+
+
+@dataclass(frozen=True)
+class TrainBatch:
+    """A batch of a training: ``number`` (from 0) of ``epoch`` (from 1), and its ``data``.
+
+    ``step``: the optimizer step that it is part of, from 1, at rate ``lr``. ``updates``: the step is made
+    with this batch; of several whose gradients are accumulated, it is the last.
+    """
+
+    epoch: int
+    number: int
+    step: int
+    lr: float
+    updates: bool
+    data: Batch
 
 
 class Callback:
@@ -39,8 +64,9 @@ class Callback:
     Epochs count from 1; mAP is from 0 to 1. Where several processes train together, the callbacks of each
     are called; ``started`` tells the rank, and one that writes files does so where it is 0.
 
-    An exception ends the run and reaches the caller as it is. That of ``epoch_ended`` and ``evaluated`` does
-    so once the checkpoint is written that contains this epoch or evaluation, so that nothing is lost.
+    An exception ends the run and reaches the caller as it is. That of ``epoch_ended``, ``scored`` and
+    ``evaluated`` does so once the checkpoint is written that contains this epoch or evaluation, so that
+    nothing is lost.
     """
 
     def started(self, info: RunInfo) -> None:
@@ -48,6 +74,19 @@ class Callback:
 
     def epoch_started(self, epoch: int) -> None:
         """The first batch of ``epoch``, or of what is left of it, comes next."""
+
+    def batch_started(self, batch: TrainBatch) -> None:
+        """The network is trained on ``batch`` next."""
+
+    def losses_read(self, batch: TrainBatch, losses: Mapping[str, float]) -> None:
+        """The losses of ``batch`` have come from the device, which works on the batch after it by now."""
+
+    def batch_ended(self, batch: TrainBatch, values: Mapping[str, float]) -> None:
+        """Forward, backward and update of ``batch`` are queued; parameters that are read now contain them.
+
+        ``values``: as of ``epoch_ended``, over the epoch so far. The losses of this batch are not in the
+        means yet, so that nobody waits for the device; with an epoch's first batch there are no means.
+        """
 
     def epoch_ended(self, epoch: int, values: Mapping[str, float]) -> None:
         """All of ``epoch``, or as much as was wanted, is trained.
@@ -59,8 +98,16 @@ class Callback:
     def evaluation_started(self, epoch: int) -> None:
         """The network as it is after ``epoch`` will be evaluated."""
 
+    def scored(self, epoch: int, scores: Scores) -> None:
+        """The evaluation after ``epoch`` has given ``scores``; with ``async_val``, later ones may have begun.
+
+        ``scores.stats`` has COCO's twelve numbers by name, ``scores.classes`` the AP of each class. Calls
+        ``evaluated``.
+        """
+        self.evaluated(epoch, scores.map)
+
     def evaluated(self, epoch: int, score: float) -> None:
-        """``score`` is the mAP after ``epoch``; with ``async_val``, later epochs may have begun."""
+        """``score`` is the mAP after ``epoch``: of `scored` that part which most want."""
 
     def ended(self, reached: bool) -> None:
         """The run is over; ``reached``: because the target mAP was."""
@@ -70,10 +117,10 @@ class Callback:
 
 
 class CallbackList(Callback):
-    """Several callbacks as one, told in their order."""
+    """Several ``callbacks`` as one, told in their order."""
 
     def __init__(self, callbacks: Iterable[Callback]) -> None:
-        self._callbacks = tuple(callbacks)
+        self.callbacks = list(callbacks)
         self._held: Exception | None = None
 
     def started(self, info: RunInfo) -> None:
@@ -82,14 +129,23 @@ class CallbackList(Callback):
     def epoch_started(self, epoch: int) -> None:
         self._tell("epoch_started", epoch)
 
+    def batch_started(self, batch: TrainBatch) -> None:
+        self._tell("batch_started", batch)
+
+    def losses_read(self, batch: TrainBatch, losses: Mapping[str, float]) -> None:
+        self._tell("losses_read", batch, losses)
+
+    def batch_ended(self, batch: TrainBatch, values: Mapping[str, float]) -> None:
+        self._tell("batch_ended", batch, values)
+
     def epoch_ended(self, epoch: int, values: Mapping[str, float]) -> None:
         self._tell_all("epoch_ended", epoch, values)
 
     def evaluation_started(self, epoch: int) -> None:
         self._tell("evaluation_started", epoch)
 
-    def evaluated(self, epoch: int, score: float) -> None:
-        self._tell_all("evaluated", epoch, score)
+    def scored(self, epoch: int, scores: Scores) -> None:
+        self._tell_all("scored", epoch, scores)
 
     def ended(self, reached: bool) -> None:
         self._tell("ended", reached)
@@ -105,12 +161,12 @@ class CallbackList(Callback):
             raise error
 
     def _tell(self, event: str, *values: Any) -> None:
-        for callback in self._callbacks:
+        for callback in self.callbacks:
             getattr(callback, event)(*values)
 
     def _tell_all(self, event: str, *values: Any) -> None:
         """Holds back what one raises, so that the others are told and the checkpoint is written."""
-        for callback in self._callbacks:
+        for callback in self.callbacks:
             try:
                 getattr(callback, event)(*values)
             except Exception as error:

@@ -1,29 +1,26 @@
-"""What a training is made of, found and checked before its run folder is touched."""
+"""What a training reads, found and checked before its run folder is touched."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Union
+from typing import Union
 
 import mxnet as mx
 
 from ..data.coco import CocoDataset
-from ..data.epochs import EpochLoader
 from ..data.opening import open_dataset
-from ..data.pipelines import InputSettings, make_loader
+from ..data.published_sets import published_set
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
-from ..data.transforms import training_transform
-from ..device import pick_device, target_of
+from ..device import pick_device
 from ..errors import UserError
 from ..model_zoo import model_row
 from ..recipe import Recipe
 from ..runs import checkpoint_path, refuse_running
-from ..weights.checkpoint import Checkpoint, Progress, read_checkpoint
+from ..weights.checkpoint import Checkpoint, read_checkpoint
 from ..weights.pretrained import Trained, find_backbone, find_trained
 from .distributed import World
-from .run_folder import refuse_old_run
-from .stored_recipe import find_data
+from .run_folder import find_data, refuse_old_run
 
 # What decides which images make which batch: these may change between two epochs, not within one. The number
 # of processes may: the position is counted in images.
@@ -72,7 +69,7 @@ class Inputs:
         return len(range(len(self.val_set or ()))[: self.recipe.limit_val])
 
 
-def gather(recipe: Recipe, world: World) -> Inputs:
+def open_inputs(recipe: Recipe, world: World) -> Inputs:
     """Opens and checks what ``recipe`` names; writes nothing. Raises UserError.
 
     Only rank 0 looks into the run folder and reads checkpoints; the others have them from it.
@@ -86,6 +83,8 @@ def gather(recipe: Recipe, world: World) -> Inputs:
         recipe = recipe.override(find_data(recipe.to_dict(), resumed.recipe, run_dir, splits))
     train_set = _training_set(recipe)
     val_set = _validation_set(recipe, train_set)
+    if not _target_applies(recipe, val_set):
+        recipe = replace(recipe, target_map=None)
     start_from = backbone = None
     if resumed is not None:
         _check_resumed(resumed, recipe, train_set)
@@ -141,6 +140,13 @@ def _validation_set(recipe: Recipe, train_set: DataSet) -> CocoDataset | None:
     )
 
 
+def _target_applies(recipe: Recipe, val_set: CocoDataset | None) -> bool:
+    """A published target says nothing of other data, unless its benchmark is what is run."""
+    if not recipe.published_target or recipe.mlperf_log or val_set is None:
+        return True
+    return published_set(val_set.classes, len(val_set)) is not None
+
+
 def _evaluates(recipe: Recipe) -> bool:
     return any(recipe.evaluates_after(epoch) for epoch in range(1, recipe.epochs + 1))
 
@@ -165,59 +171,3 @@ def _check_resumed(resumed: Checkpoint, recipe: Recipe, train_set: DataSet) -> N
                 f"{path}: stands in the middle of epoch {progress.epoch}, where {key} cannot change from "
                 f"{before} to {wanted[key]}; resume with {flag} {before}"
             )
-
-
-def augmentation(recipe: Recipe) -> str:
-    """The name of the augmentation that ``recipe`` asks for, or that its model has by default."""
-    return recipe.augment or model_row(recipe.model).default_augment
-
-
-def input_settings(recipe: Recipe) -> InputSettings:
-    """The keys of ``recipe`` that say how images reach the network."""
-    return InputSettings(**{item.name: getattr(recipe, item.name) for item in fields(InputSettings)})
-
-
-def training_loader(inputs: Inputs, net: Any) -> EpochLoader:
-    """The batches that ``net`` trains on. Raises UserError when there are too few for one update."""
-    recipe, train_set = inputs.recipe, inputs.train_set
-    loader = make_loader(
-        train_set,
-        training_transform(augmentation(recipe), net.preprocess, recipe.colour),
-        recipe.batch_size,
-        input_settings(recipe),
-        target_of(inputs.device, net),
-        shuffle=True,
-        seed=recipe.seed,
-        drop_last=True,
-        skip_empty=True,
-        encoder=net.target_encoder(net.input_size),
-        indices=range(len(train_set))[: recipe.limit_train],
-        shard=(inputs.world.rank, inputs.world.size),
-    )
-    if len(loader) < recipe.accumulate:
-        raise UserError(
-            f"an epoch has {len(loader)} batches, fewer than accumulate ({recipe.accumulate}); "
-            "use a smaller batch size or less accumulation"
-        )
-    resumed = inputs.resumed
-    if resumed is None:
-        return loader
-    _share_position(resumed.progress, recipe, inputs.world.size)
-    if resumed.progress.batch > len(loader):
-        raise UserError(
-            f"{resumed.path}: stands at batch {resumed.progress.batch} of an epoch that now has "
-            f"{len(loader)}; {train_set.annotation} is not what it was trained on"
-        )
-    return loader
-
-
-def _share_position(progress: Progress, recipe: Recipe, processes: int) -> None:
-    """Counts the epoch's images so far in batches of another number of processes.
-
-    Together, the ranks go through an epoch's order from its start without gaps. Where that place is not
-    between two updates of the new size, it is the one before: less than an update's images are seen twice.
-    """
-    if progress.processes != processes:
-        images = progress.batch * recipe.batch_size * progress.processes
-        progress.batch = images // recipe.global_batch(processes) * recipe.accumulate
-        progress.processes = processes

@@ -1,12 +1,18 @@
-"""metrics.csv: one row per epoch."""
+"""metrics.csv, one row per epoch, and metrics.png, its curves."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..files import atomic_write
+from ...files import atomic_write
+from ...report.plots import plot_metrics
+from .base import Callback, RunInfo
+
+if TYPE_CHECKING:
+    from ..coco_eval import Scores
 
 # The columns before and after those of the losses.
 _FIRST, _LAST = ("epoch", "step", "lr"), ("images_per_second", "wait_share", "seconds", "map", "ap50")
@@ -51,3 +57,18 @@ class MetricsFile:
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(self._rows[number] for number in sorted(self._rows))
+
+
+class MetricsLog(Callback):
+    """Writes metrics.csv after every epoch and evaluation, and draws its curves after every evaluation."""
+
+    def started(self, info: RunInfo) -> None:
+        losses = info.train_step.loss_names
+        self._file = MetricsFile(info.run_dir / "metrics.csv", losses, info.progress.epoch - 1)
+
+    def epoch_ended(self, epoch: int, values: Mapping[str, float]) -> None:
+        self._file.write(epoch, values)
+
+    def scored(self, epoch: int, scores: Scores) -> None:
+        self._file.write(epoch, {"map": scores.map, "ap50": scores.stats["ap50"]})
+        plot_metrics(self._file.path, self._file.path.with_suffix(".png"))

@@ -1,4 +1,4 @@
-"""What the network really sees."""
+"""train_batch.jpg: the first batch of a training as the network sees it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..data.batch import Batch
-from ..files import atomic_write
-from ..report.draw import contact_sheet, draw_boxes
+from ...data.batch import Batch
+from ...files import atomic_write
+from ...report.draw import contact_sheet, draw_boxes
+from .base import Callback, RunInfo, TrainBatch
+
+
+class BatchPicture(Callback):
+    """Draws the first batch of a run."""
+
+    def started(self, info: RunInfo) -> None:
+        self._net, self._path = info.net, info.run_dir / "train_batch.jpg"
+
+    def batch_started(self, batch: TrainBatch) -> None:
+        if batch.epoch == 1 and batch.number == 0:
+            write_batch_picture(batch.data, self._net, self._path)
 
 
 def write_batch_picture(batch: Batch, net: Any, path: Path, most: int = 16) -> None:
