@@ -6,23 +6,21 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
-import mxnet as mx
 import numpy as np
 from PIL import Image
 
-from .data.images import ImageLike, rgb_pixels
+from .data.images import ImageLike, resize_image, rgb_pixels
 from .data.transforms import EvalTransform
 from .detections import Detection, Detections
-from .errors import UserError
-from .model_zoo import as_detector
-from .model_zoo.base import Network
-from .model_zoo.fused import can_fuse, fused_copy
+from .errors import UserError, import_problem
+from .runtimes.runners import SessionRunner
+from .runtimes.sessions import check_choice, choose, is_model_file, open_session
 from .values import Bounds
-from .weights.loading import load as load
 
-__all__ = ["Detection", "Detections", "Detector", "load"]
+__all__ = ["Detection", "Detections", "Detector"]
 
 _OPTIONS: dict[str, tuple[type, str, Bounds]] = {
     "score_threshold": (Real, "a number", Bounds(low=0, below=1)),
@@ -31,66 +29,105 @@ _OPTIONS: dict[str, tuple[type, str, Bounds]] = {
     "nms_candidates": (Integral, "an integer", Bounds(low=1)),
     "batch_size": (Integral, "an integer", Bounds(low=1)),
 }
+# What a network detects with unless told otherwise; an exported file has settings of its own.
+DEFAULTS: dict[str, Any] = {"score_threshold": 0.05, "iou_threshold": 0.5, "max_detections": 200}
 
 
 class Detector:
     """Finds objects on images.
 
-    ``source``: a network of the zoo, or the run folder or checkpoint of one, as `load` takes it.
-    ``score_threshold``: detections of a lower score are dropped. ``iou_threshold``: of two boxes of a class
-    that overlap more, the one of the lower score is dropped. ``max_detections``: kept of one image.
-    ``batch_size``: images that go through the network together.
+    ``source``: a network of the zoo, the run folder or checkpoint of one, as `load` takes it, or a file that
+    `gluon_ssd.export` has made with detections, .onnx or .xml, which needs neither MXNet nor PyTorch.
+    ``score_threshold``: detections of a lower score are dropped, by default below 0.05. ``iou_threshold``: of
+    two boxes of a class that overlap more, by default more than half, the one of the lower score is dropped.
+    ``max_detections``: kept of one image, by default 200. A file has settings of its own, which these can
+    only make stricter. ``batch_size``: images that go through the network together.
     ``fuse``: work on a copy with norms folded into convolutions, a little faster on CPU in float32 (it has no
     effect elsewhere); later changes of the network do not reach it. ``nms_candidates``: how many of an
     image's best pairs of box and class NMS sees, of each level's for a RetinaNet; None: the family's number.
-    Raises UserError for options out of their range, and where there is no such checkpoint.
+    ``runtime``: mxnet, openvino or onnxruntime; auto is MXNet for a network and the fastest that is installed
+    for a file. A network is copied for another runtime: later changes of it do not reach the copy.
+    ``precision``: fp32, or bf16 in MXNet and OpenVINO, which is faster where the processor has it, and
+    rounds.
+    Raises UserError for options out of their range, and where there is no such checkpoint, file or runtime.
     """
 
     def __init__(
         self,
         source: Any,
-        score_threshold: float = 0.05,
-        iou_threshold: float = 0.5,
-        max_detections: int = 200,
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        max_detections: int | None = None,
         batch_size: int = 8,
         fuse: bool = False,
         nms_candidates: int | None = None,
+        *,
+        runtime: str = "auto",
+        precision: str = "fp32",
+        device: str = "auto",
     ) -> None:
-        _check_options(
-            score_threshold=score_threshold,
-            iou_threshold=iou_threshold,
-            max_detections=max_detections,
-            batch_size=batch_size,
-        )
-        more: dict[str, Any] = {}
-        if nms_candidates is not None:
-            _check_options(nms_candidates=nms_candidates)
-            more["candidates"] = int(nms_candidates)
-        net = load(source) if isinstance(source, (str, os.PathLike)) else source
-        if not isinstance(net, Network):
-            kind = type(net).__name__
-            raise UserError(f"a Detector takes a network, a run folder or a checkpoint file, got {kind}")
-        self._postprocess = as_detector(net).postprocess(
-            score_threshold=float(score_threshold),
-            iou_threshold=float(iou_threshold),
-            max_detections=int(max_detections),
-            **more,
-        )
-        self.net = fused_copy(net) if fuse and can_fuse(net) else net
+        asked = {
+            "score_threshold": score_threshold,
+            "iou_threshold": iou_threshold,
+            "max_detections": max_detections,
+            "nms_candidates": nms_candidates,
+        }
+        given = {name: value for name, value in asked.items() if value is not None}
+        _check_options(**given, batch_size=batch_size)
+        check_choice(runtime, precision)
+        if "nms_candidates" in given:
+            given["candidates"] = given.pop("nms_candidates")
+        settings = {name: float(v) if name.endswith("threshold") else int(v) for name, v in given.items()}
         self.batch_size = int(batch_size)
-        self.device = next(iter(net.collect_params().values())).list_ctx()[0]
-        self._transform = EvalTransform(net.preprocess)
-        self._postprocess.initialize(ctx=self.device)
-        for block in (net, self._postprocess) if self.net is net else (self._postprocess,):
-            block.hybridize(static_alloc=True)
+        self.net: Any = None
+        self._runner: Any
+        if is_model_file(source):
+            path = Path(source).expanduser()
+            session = open_session(choose(runtime, path), path, device, precision)
+            self._runner = SessionRunner(session, str(path), settings)
+            self._describe(session.header)
+            self._pixels = session.header.pixels
+            return
+        net = _network(source, device)
+        settings = {**DEFAULTS, **settings}
+        if runtime in ("auto", "mxnet"):
+            from .runtimes.mxnet_runner import MXNetRunner
+
+            self._runner = MXNetRunner(net, settings, fuse, precision)
+            self.net = self._runner.net
+        else:
+            try:
+                from .export.in_memory import open_network
+            except ImportError as error:
+                raise (import_problem(error) or error) from None
+            self.net = net
+            self._runner = SessionRunner(open_network(net, settings, runtime, device, precision), "", {})
+        self._describe(net)
+        self._pixels = False
+
+    def _describe(self, source: Any) -> None:
+        """Takes over what a network, or the header of a file, says of itself."""
+        self.classes: tuple[str, ...] = source.classes
+        self.category_ids: tuple[int, ...] = source.category_ids
+        self._transform = EvalTransform(source.preprocess)
+
+    @property
+    def preprocess(self) -> Any:
+        """How pictures become inputs, a `Preprocess`."""
+        return self._transform.preprocess
+
+    @property
+    def target(self) -> Any:
+        """What a loader should make for this detector."""
+        return self._runner.target
 
     @classmethod
     def from_run(cls, where: str | os.PathLike[str], device: str = "auto", **options: Any) -> Detector:
-        """Returns the detector of a run folder or checkpoint on ``device``: auto, cpu or gpu.
+        """Returns the detector of a run folder, checkpoint or exported file on ``device``: auto, cpu or gpu.
 
         ``options``: those of the class. Raises UserError when there is no such checkpoint or device.
         """
-        return cls(load(where, device), **options)
+        return cls(where, device=device, **options)
 
     def __call__(self, images: Any) -> Any:
         """Returns the `Detections` of one image, or the list of those of several.
@@ -112,37 +149,52 @@ class Detector:
 
     def _detect(self, images: Sequence[ImageLike]) -> Iterator[Detections]:
         pictures = [rgb_pixels(image) for image in images]
-        inputs = np.stack([self._transform(picture)[0] for picture in pictures])
-        outputs = self.detect_batch(mx.nd.array(inputs, ctx=self.device))
+        if self._pixels:
+            inputs = np.stack([resize_image(picture, self.preprocess.size) for picture in pictures])
+        else:
+            inputs = np.stack([self._transform(picture)[0] for picture in pictures])
+        outputs = self.detect_batch(inputs)
         sizes = np.array([picture.shape[:2] for picture in pictures])
         for image, (boxes, scores, class_ids) in zip(images, to_pixels(outputs, sizes)):
-            yield Detections(boxes, scores, class_ids, self.net.classes, image)
+            yield Detections(boxes, scores, class_ids, self.classes, image)
 
-    def detect_batch(
-        self, images: mx.nd.NDArray, layout: str = "NCHW"
-    ) -> tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray]:
+    def detect_batch(self, images: Any, layout: str = "NCHW") -> tuple[Any, Any, Any]:
         """Returns padded (class_ids, scores, boxes) of normalised images, as the network post-processes them.
 
-        ``images``: (N, 3, H, W), or in the network's own ``layout``.
+        ``images``: an array of NumPy's or MXNet's, (N, 3, H, W), or in the network's own ``layout``.
         """
-        if layout != self.net.layout:
-            images = self.net.arrange(images)
-        return self._postprocess(*self.net(images))
+        return self._runner.detect(images, layout)
 
 
 def to_pixels(
-    outputs: tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray], sizes: np.ndarray
+    outputs: tuple[Any, Any, Any], sizes: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Turns padded outputs of a post-processing block into (xyxy pixels, scores, class_ids) per image.
 
     ``sizes``: (N, 2) height and width of the original images. Boxes are clipped to the image.
     """
-    class_ids, scores, boxes = (output.asnumpy() for output in outputs)
+    class_ids, scores, boxes = (
+        output if isinstance(output, np.ndarray) else output.asnumpy() for output in outputs
+    )
     for row, (height, width) in enumerate(sizes):
         kept = class_ids[row] >= 0
         limits = np.array([width, height, width, height], dtype=np.float32)
         xyxy = np.clip(boxes[row][kept], 0, 1) * limits
         yield xyxy, scores[row][kept], class_ids[row][kept].astype(np.int64)
+
+
+def _network(source: Any, device: str) -> Any:
+    """The network of a run or checkpoint, or ``source`` itself where it is one."""
+    try:
+        from .model_zoo.base import Network
+        from .weights.loading import load
+    except ImportError as error:
+        raise (import_problem(error) or error) from None
+    net = load(source, device) if isinstance(source, (str, os.PathLike)) else source
+    if not isinstance(net, Network):
+        kind = type(net).__name__
+        raise UserError(f"a Detector takes a network, a run folder or a checkpoint file, got {kind}")
+    return net
 
 
 def _check_options(**options: Any) -> None:

@@ -15,7 +15,7 @@ from ..runs import make_run_dir
 from .parsing import Parser, bounded, example
 from .results import Numbering, coco_image, coco_results
 from .sources import expand_sources, output_names
-from .val import add_detection_flags
+from .val import add_detection_flags, add_runtime
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,9 @@ def add_parser(subparsers: Any) -> Parser:
         ),
     )
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="image, folder or quoted glob")
-    parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint or run folder")
+    parser.add_argument(
+        "--weights", required=True, metavar="CKPT", help="checkpoint, run folder or exported file"
+    )
     parser.add_argument("--output", metavar="FOLDER", help="new folder (default: the next runs/predict-<N>)")
     parser.add_argument("--batch-size", type=bounded("int", low=1), default=8, metavar="N", help="default: 8")
     parser.add_argument("--only", nargs="+", metavar="CLASS", help="find these classes alone")
@@ -48,7 +50,11 @@ def add_parser(subparsers: Any) -> Parser:
         help="COCO file that has the images: its image and category ids are written, as pycocotools "
         "wants them",
     )
-    add_detection_flags(parser, score_threshold=0.3, iou_threshold=0.5, max_detections=200)
+    parser.add_argument(
+        "--precision", choices=("fp32", "bf16"), default="fp32", help="compute in this (default: fp32)"
+    )
+    add_runtime(parser)
+    add_detection_flags(parser, score_threshold=0.3, otherwise="0.5 and 200, of an exported file its own")
     return parser
 
 
@@ -66,9 +72,11 @@ def run(args: argparse.Namespace) -> int:
         max_detections=args.max_detections,
         fuse=True,
         batch_size=args.batch_size,
+        runtime=args.runtime,
+        precision=args.precision,
     )
-    _check_only(args.only, detector.net.classes)
-    numbering = Numbering(paths, detector.net, args.annotation)
+    _check_only(args.only, detector.classes)
+    numbering = Numbering(paths, detector, args.annotation)
     output = Path(args.output).expanduser() if args.output else make_run_dir("predict")
     pictures = [output / "images" / name for name in output_names(paths)]
     _prepare(output, paths, pictures)

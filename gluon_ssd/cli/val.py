@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..runtimes.sessions import RUNTIMES
 from .parsing import Parser, add_orientation, add_recipe_flags, bounded, example, recipe_values
 
 # How images reach the network; those of the recipe that evaluation has a use for.
@@ -49,23 +50,41 @@ def add_parser(subparsers: Any) -> Parser:
         help="best pairs of box and class that NMS sees (default: as in its recipe)",
     )
     parser.add_argument(
-        "--precision", choices=("fp32", "fp16"), help="compute in this (default: what it was trained in)"
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        help="compute in this; fp16 in MXNet alone (default: what it was trained in)",
     )
+    add_runtime(parser)
     add_detection_flags(parser)
     add_recipe_flags(parser, INPUT_KEYS)
     return parser
 
 
+def add_runtime(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that says what computes."""
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default="auto",
+        help="what computes; auto: MXNet, for an exported file the fastest that is installed",
+    )
+
+
 def add_detection_flags(
-    parser: argparse.ArgumentParser,
-    score_threshold: float | None = None,
-    iou_threshold: float | None = None,
-    max_detections: int | None = None,
+    parser: argparse.ArgumentParser, score_threshold: float | None = None, otherwise: str = "as in its recipe"
 ) -> None:
-    """Add what turns raw outputs into detections, for the verbs that detect; None: as the recipe has it."""
+    """Add what turns raw outputs into detections, and where; None is ``otherwise``."""
+    add_thresholds(parser, score_threshold, otherwise)
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
+
+
+def add_thresholds(
+    parser: argparse.ArgumentParser, score_threshold: float | None = None, otherwise: str = "as in its recipe"
+) -> None:
+    """Add what turns raw outputs into detections."""
 
     def default(value: float | None) -> str:
-        return f"(default: {'as in its recipe' if value is None else value})"
+        return f"(default: {otherwise if value is None else value})"
 
     parser.add_argument(
         "--score-threshold",
@@ -77,18 +96,15 @@ def add_detection_flags(
     parser.add_argument(
         "--iou-threshold",
         type=bounded("float", above=0, high=1),
-        default=iou_threshold,
         metavar="X",
-        help=f"IoU above which NMS drops a box {default(iou_threshold)}",
+        help=f"IoU above which NMS drops a box {default(None)}",
     )
     parser.add_argument(
         "--max-detections",
         type=bounded("int", low=1),
-        default=max_detections,
         metavar="N",
-        help=f"per image {default(max_detections)}",
+        help=f"per image {default(None)}",
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -113,5 +129,6 @@ def run(args: argparse.Namespace) -> int:
         nms_candidates=args.nms_candidates,
         device=args.device,
         precision=args.precision,
+        runtime=args.runtime,
     )
     return 0

@@ -16,12 +16,18 @@ def fused_copy(net: Any) -> Any:
     It is a copy because the folded weights are kept from the first call on: a network in this state neither
     trains nor follows later changes of its parameters. Outputs agree to rounding.
     """
+    copy = plain_copy(net)
+    copy.hybridize(backend="MKLDNN", static_alloc=True)
+    return copy
+
+
+def plain_copy(net: Any) -> Any:
+    """A copy of a network, with the same values, on CPU."""
     copy = get_model(net.model_name, net.classes, ctx=mx.cpu(), **net.options)
     copy.preprocess, copy.category_ids = net.preprocess, net.category_ids
     parameters = copy.collect_params()
     for name, parameter in net.collect_params().items():
         assign(parameters[name], parameter.data().asnumpy())
-    copy.hybridize(backend="MKLDNN", static_alloc=True)
     return copy
 
 
