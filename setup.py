@@ -84,7 +84,7 @@ setup(
     python_requires=">=3.9,<3.14",
     packages=find_packages(include=["gluon_ssd", "gluon_ssd.*"]),
     package_dir={"": "."},
-    package_data={"gluon_ssd": ["py.typed", "report/*.html"]},
+    package_data={"gluon_ssd": ["py.typed", "report/*.html", "export/*.txt"]},
     cmdclass={"build_py": BuildWithModelZoo},
     install_requires=[
         "numpy>=1.22",

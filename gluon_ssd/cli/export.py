@@ -9,7 +9,7 @@ from ..errors import UserError
 from .parsing import Parser, bounded, example
 from .val import add_thresholds
 
-FORMATS = ("onnx", "openvino", "symbol")
+FORMATS = {"onnx": "to_onnx", "openvino": "to_openvino", "torch": "to_torch", "symbol": "to_symbol"}
 
 
 def add_parser(subparsers: Any) -> Parser:
@@ -17,8 +17,8 @@ def add_parser(subparsers: Any) -> Parser:
     parser = subparsers.add_parser(
         "export",
         help="write a checkpoint for another runtime",
-        description="Write a checkpoint as ONNX, as OpenVINO's IR or as MXNet's symbol. The file is run and "
-        "compared with the network before it is kept (docs/export.md).",
+        description="Write a checkpoint as ONNX, OpenVINO's IR, a PyTorch module or MXNet's symbol. The file "
+        "is run and compared with the network before it is kept (docs/export.md).",
         epilog=example(
             "gluon-ssd export runs/ssd_resnet34-1 --format onnx --output model.onnx --detections",
             "gluon-ssd predict photos/ --weights model.onnx",
@@ -30,7 +30,7 @@ def add_parser(subparsers: Any) -> Parser:
         "--output",
         required=True,
         metavar="PATH",
-        help="file to write: .onnx, .xml; of a symbol, what both names start with",
+        help="file to write: .onnx, .xml, .py; of a symbol, what both names start with",
     )
     parser.add_argument("--detections", action="store_true", help="boxes instead of raw outputs")
     parser.add_argument(
@@ -70,8 +70,7 @@ def run(args: argparse.Namespace) -> int:
     }
     from .. import export
 
-    write = {"onnx": "to_onnx", "openvino": "to_openvino", "symbol": "to_symbol"}[args.format]
-    for line in getattr(export, write)(args.checkpoint, args.output, **options).lines:
+    for line in getattr(export, FORMATS[args.format])(args.checkpoint, args.output, **options).lines:
         print(line)
     return 0
 

@@ -15,10 +15,16 @@ if TYPE_CHECKING:
     from .onnx_file import to_onnx
     from .openvino_file import to_openvino
     from .symbol_file import to_symbol
+    from .torch_file import to_torch
 
-__all__ = ["to_onnx", "to_openvino", "to_symbol"]
+__all__ = ["to_onnx", "to_openvino", "to_symbol", "to_torch"]
 
-_WHERE = {"to_onnx": ".onnx_file", "to_openvino": ".openvino_file", "to_symbol": ".symbol_file"}
+_WHERE = {
+    "to_onnx": ".onnx_file",
+    "to_openvino": ".openvino_file",
+    "to_symbol": ".symbol_file",
+    "to_torch": ".torch_file",
+}
 
 
 def __getattr__(name: str) -> Any:

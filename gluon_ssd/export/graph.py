@@ -75,7 +75,7 @@ class Graph:
         """The whole as a model. Constants that no node reads any more are left out."""
         read = {name for node in self.nodes for name in node.input}
         initializers = [
-            numpy_helper.from_array(np.ascontiguousarray(value), name)
+            numpy_helper.from_array(np.asarray(value, order="C"), name)
             for name, value in self.constants.items()
             if name in read
         ]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from ..files import atomic_write
 from ..runtimes.header import Header
-from ..runtimes.sessions import SUFFIXES, open_session
 from .graph import OPSET
+from .in_memory import open_model
 from .network import build_model, set_header
 from .proof import Proof, Reference, made_pictures, require
 from .sources import Exported, Options, header_of, network_of
@@ -35,7 +35,7 @@ def to_onnx(source: Any, path: str | Path, **options: Any) -> Exported:
     net = network_of(source, asked.input_size)
     header = header_of(net, asked)
     model = build_model(net, header)
-    runtime = next((name for name in _PROVED_BY if importlib.util.find_spec(name)), None)
+    runtime = next((name for name in _PROVED_BY if installed(name)), None)
     line = unproven(asked, "onnxruntime")
     if asked.prove and runtime is not None:
         proof = prove(net, model, header, asked, runtime)
@@ -65,27 +65,26 @@ def unproven(options: Options, extra: str) -> str:
     return f'not compared with the network: {extra} is not installed; pip install "gluon_ssd[{extra}]"'
 
 
+def installed(name: str) -> bool:
+    """Whether a runtime can be imported."""
+    return importlib.util.find_spec(name) is not None
+
+
 def summary(header: Header) -> str:
     """What goes in and comes out, in a few words."""
-    height, width = header.preprocess.size
-    count = header.batch or "N"
-    taken = f"float32 ({count}, 3, {height}, {width})"
-    if header.pixels:
-        taken = f"uint8 ({count}, {height}, {width}, 3)"
     given = "detections" if header.detections else "raw outputs"
-    return f"{given} of {len(header.classes)} classes from {taken}"
+    return f"{given} of {len(header.classes)} classes from {header.taken}"
 
 
 def prove(net: Any, model: onnx.ModelProto, header: Header, options: Options, runtime: str) -> Proof:
     """Runs ``model`` and compares it with ``net``; of a model with detections the raw outputs, too."""
-    assert runtime in SUFFIXES
     images = list(options.images or made_pictures())
     reference = Reference(net, images)
-    session = open_session(runtime, model.SerializeToString(), "cpu")
+    session = open_model(model, header, runtime)
     same = total = 0
     raw = session
     if header.detections:
         same, total = reference.agreement(session)
-        bare = build_model(net, replace(header, detections={}))
-        raw = open_session(runtime, bare.SerializeToString(), "cpu")
+        bare = replace(header, detections={})
+        raw = open_model(build_model(net, bare), bare, runtime)
     return Proof(runtime, len(images), reference.differences(raw), same, total)

@@ -32,6 +32,14 @@ class Header:
     detections: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def taken(self) -> str:
+        """The type and shape of the input, in words."""
+        (height, width), count = self.preprocess.size, self.batch or "N"
+        if self.pixels:
+            return f"uint8 ({count}, {height}, {width}, 3)"
+        return f"float32 ({count}, 3, {height}, {width})"
+
     def to_text(self) -> dict[str, str]:
         """All of it as text, lists and numbers as JSON."""
         values = {

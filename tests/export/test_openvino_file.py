@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from random_nets import network
 
-for name in ("onnx", "openvino"):
-    pytest.importorskip(name, reason=f'{name} is not installed: pip install "gluon_ssd[{name}]"')
+pytest.importorskip("onnx", reason='onnx is not installed: pip install "gluon_ssd[onnx]"')
+pytest.importorskip("openvino", reason='openvino is not installed: pip install "gluon_ssd[openvino]"')
 
 from gluon_ssd import Detector
 from gluon_ssd.data.shapes import make_picture

@@ -7,7 +7,7 @@ from small import picture
 
 from gluon_ssd import Detector, UserError, load
 from gluon_ssd.export.proof import same_detections
-from gluon_ssd.runtimes.sessions import SUFFIXES
+from gluon_ssd.runtimes.sessions import PRECISIONS, SUFFIXES
 
 pytest.importorskip("onnx", reason='onnx is not installed: pip install "gluon_ssd[onnx]"')
 
@@ -44,7 +44,9 @@ def agree(first, second):
         assert same == total > 0
 
 
+@pytest.mark.parametrize("runtime", PRECISIONS)
 def test_a_network_runs_in_it(runtime):
+    pytest.importorskip(runtime, reason=f'pip install "gluon_ssd[{runtime}]"')
     net = network("ssd_tiny")
     agree(Detector(net, **OPTIONS)(PHOTOS), Detector(net, **OPTIONS, runtime=runtime)(PHOTOS))
 
@@ -154,6 +156,6 @@ def test_all_agree_on_photos(coco128):
     assert len(images) == 4
     net = network("ssd_resnet34", None)
     plain = Detector(net, **OPTIONS)(images)
-    for runtime in SUFFIXES:
+    for runtime in PRECISIONS:
         pytest.importorskip(runtime)
         agree(plain, Detector(net, **OPTIONS, runtime=runtime)(images))
