@@ -65,9 +65,10 @@ def run(args: argparse.Namespace) -> int:
     # Packing takes long, so everything that could stop it is found out before it begins.
     for split in splits:
         check_output(args.output, split, args.format, args.overwrite)
+    # A folder of another format is converted once for all splits.
+    choice: dict[str, Any] = {"orientation": args.orientation, "converted": {}}
     datasets = {
-        split: open_dataset(args.data, split, args.annotation, args.images, orientation=args.orientation)
-        for split in splits
+        split: open_dataset(args.data, split, args.annotation, args.images, **choice) for split in splits
     }
     for split, dataset in datasets.items():
         check_shards(dataset, split, args.shards)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from .coco import CocoDataset, locate_annotation, locate_images, no_split
 from .coco_json import read_coco
 from .coco_layouts import find_layout
+from .formats.model import DataSet
 from .formats.opening import open_converted
 from .images import PathLike, as_path
 from .record_files.dataset import PackedDataset
@@ -22,6 +24,7 @@ def open_dataset(
     classes: Sequence[str] | None = None,
     orientation: str = "auto",
     absent_ok: bool = False,
+    converted: dict[Path, DataSet] | None = None,
 ) -> CocoDataset:
     """Opens a split of a data set in any known format, or of one that was packed into record files.
 
@@ -29,7 +32,8 @@ def open_dataset(
     the layouts of `coco_layouts`; other formats are converted in memory. ``annotation`` and ``images`` name a
     COCO file and its folder directly. Where neither is named and ``root`` holds record files, these are
     opened. ``classes`` restricts the data set to these class names, in this order; with ``absent_ok`` the
-    data set need not have all of them. For ``orientation`` see `turn_for`. Raises UserError when something is
+    data set need not have all of them. ``converted`` keeps what was converted, for the call that opens the
+    next split. For ``orientation`` see `turn_for`. Raises UserError when something is
     missing or wrong.
     """
     base = as_path(root)
@@ -42,7 +46,7 @@ def open_dataset(
         files, lines = find_layout(base)
         # A missing folder goes on to `locate_annotation`, which says so.
         if base.exists() and not files:
-            return open_converted(base, split, **choice)
+            return open_converted(base, split, converted=converted, **choice)
         if files and split not in files:
             raise no_split(base, split, files)
     file = read_coco(locate_annotation(root, split, annotation))

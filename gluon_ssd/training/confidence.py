@@ -54,12 +54,16 @@ class ConfidenceCurves:
     def best(self, row: int = 0) -> Operating | None:
         """Returns the threshold of the best F1 of class ``row``; None where no detection of it is right.
 
-        Of several thresholds that are equally good it is the middle one, which is farthest from losing.
+        Of several thresholds that are equally good it is the middle one, which is farthest from losing. None
+        is below every score: what the evaluation itself has dropped, nobody has looked at.
         """
         f1 = self.f1()[row]
         if not f1.max() > 0:
             return None
+        total = self.found.sum(axis=0)
+        lowest = np.flatnonzero(total == total[0])[-1]
         equal = np.flatnonzero(f1 == f1.max())
+        equal = equal[equal >= lowest]
         place = int(equal[len(equal) // 2])
         precision, recall = self.precision()[row, place], self.recall()[row, place]
         return Operating(float(THRESHOLDS[place]), float(f1[place]), float(precision), float(recall))

@@ -9,6 +9,7 @@ from typing import Union
 import mxnet as mx
 
 from ..data.coco import CocoDataset
+from ..data.formats.model import DataSet
 from ..data.opening import open_dataset
 from ..data.published_sets import published_set
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
@@ -33,7 +34,7 @@ _ORDER_KEYS = (
     "input_batch_multiplier",
 )
 
-DataSet = Union[CocoDataset, SyntheticDataset]
+TrainSet = Union[CocoDataset, SyntheticDataset]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Inputs:
 
     recipe: Recipe
     device: mx.Context
-    train_set: DataSet
+    train_set: TrainSet
     val_set: CocoDataset | None
     resumed: Checkpoint | None
     start_from: Trained | None
@@ -82,8 +83,9 @@ def open_inputs(recipe: Recipe, world: World) -> Inputs:
         splits = ("train", "val") if _evaluates(recipe) else ("train",)
         run_dir = resumed.path.parent.parent
         recipe = recipe.override(find_data(recipe.to_dict(), resumed.recipe, run_dir, splits))
-    train_set = _training_set(recipe)
-    val_set = _validation_set(recipe, train_set)
+    converted: dict[Path, DataSet] = {}
+    train_set = _training_set(recipe, converted)
+    val_set = _validation_set(recipe, train_set, converted)
     if not _target_applies(recipe, val_set):
         recipe = replace(recipe, target_map=None)
     start_from = backbone = None
@@ -112,19 +114,21 @@ def _run_so_far(recipe: Recipe) -> Checkpoint | None:
     return read_checkpoint(last) if last.is_file() else None
 
 
-def _training_set(recipe: Recipe) -> DataSet:
+def _training_set(recipe: Recipe, converted: dict[Path, DataSet]) -> TrainSet:
     if recipe.data is None and recipe.train_annotation is None and recipe.data_pipeline == "synthetic":
         classes = model_row(recipe.model).default_classes
         return SyntheticDataset(classes, recipe.limit_train or DEFAULT_IMAGES, recipe.seed)
-    files = recipe.train_annotation, recipe.train_images
-    return open_dataset(recipe.data or ".", "train", *files, recipe.only, recipe.orientation)
+    files, choice = (recipe.train_annotation, recipe.train_images), (recipe.only, recipe.orientation)
+    return open_dataset(recipe.data or ".", "train", *files, *choice, converted=converted)
 
 
-def _validation_set(recipe: Recipe, train_set: DataSet) -> CocoDataset | None:
+def _validation_set(
+    recipe: Recipe, train_set: TrainSet, converted: dict[Path, DataSet]
+) -> CocoDataset | None:
     if isinstance(train_set, SyntheticDataset) or not _evaluates(recipe):
         return None
-    files, order = (recipe.val_annotation, recipe.val_images), train_set.classes
-    return open_dataset(recipe.data or ".", "val", *files, order, recipe.orientation, absent_ok=True)
+    files, choice = (recipe.val_annotation, recipe.val_images), (train_set.classes, recipe.orientation)
+    return open_dataset(recipe.data or ".", "val", *files, *choice, absent_ok=True, converted=converted)
 
 
 def _target_applies(recipe: Recipe, val_set: CocoDataset | None) -> bool:
@@ -138,7 +142,7 @@ def _evaluates(recipe: Recipe) -> bool:
     return any(recipe.evaluates_after(epoch) for epoch in range(1, recipe.epochs + 1))
 
 
-def _check_resumed(resumed: Checkpoint, recipe: Recipe, train_set: DataSet) -> None:
+def _check_resumed(resumed: Checkpoint, recipe: Recipe, train_set: TrainSet) -> None:
     path, progress = resumed.path, resumed.progress
     if resumed.model != recipe.model:
         raise UserError(f"{path}: holds a {resumed.model}, not the recipe's {recipe.model}")

@@ -40,9 +40,10 @@ SOME = [(1, BOX, 0.9, 1), (2, BOX, 0.5, 1), (3, FAR, 0.6, 2), (1, FAR, 0.305, 2)
 
 def test_each_class_has_the_threshold_of_its_best_f1():
     cat, dog, bird = scores(*SOME).classes
-    # 2 of 2 right, 2 of 3 found: 2 x 2 / (2 + 3), from 0 to 0.5; the middle of these is 0.25.
+    # 2 of 2 right, 2 of 3 found: 2 x 2 / (2 + 3), up to 0.5. Nothing at all scores below 0.2; the middle of
+    # the two is 0.35.
     assert (cat.best.f1, cat.best.precision, cat.best.recall) == pytest.approx((0.8, 1, 2 / 3))
-    assert cat.best.threshold == 0.25
+    assert cat.best.threshold == 0.35
     # The wrong dog goes at 0.31, the right one at 0.61; the middle of 0.31 to 0.60 is 0.46.
     assert (dog.best.f1, dog.best.threshold) == (1, 0.46)
     assert bird.best is None
@@ -80,7 +81,7 @@ def test_the_table_says_both():
     lines = score_table(scores(*SOME)).splitlines()
     assert any("best at score threshold 0.4" in line and "precision 1.0000" in line for line in lines)
     (cat,) = [line.split() for line in lines if line.startswith("  cat ")]
-    assert cat[-2:] == ["0.8000", "0.25"]
+    assert cat[-2:] == ["0.8000", "0.35"]
 
 
 def test_curves_of_many_classes_are_those_of_one_together():

@@ -1,4 +1,4 @@
-"""What a training says of its schedule at the start, and which target ends it."""
+"""What is settled before a training starts: its schedule and its target in words, and its data."""
 
 import pytest
 from small import write_set
@@ -93,3 +93,19 @@ def test_more_epochs_of_a_run_do_not_change_its_schedule(cli, own):
     assert cli("train", *flags, "--epochs", 10, "--eval-every", 0, "--output", "run").status == 0
     assert cli("train", "--resume", "--output", "run", "--epochs", 20, "--max-steps", 2).status == 0
     assert Recipe.from_yaml("run/recipe.yaml").decay_epochs == (8, 9)
+
+
+def test_a_folder_of_another_format_is_converted_once(cli, own, monkeypatch):
+    from gluon_ssd.data.formats import opening
+
+    assert cli("convert-data", own, "yolo", "--to", "yolo", "--images", "copy").status == 0
+    read, calls = opening.read_dataset, []
+
+    def counted(*args, **options):
+        calls.append(args)
+        return read(*args, **options)
+
+    monkeypatch.setattr(opening, "read_dataset", counted)
+    outcome = start(cli, "yolo", "--eval-every", 1)
+    assert outcome.status == 0 and "on 4 images" in outcome.out
+    assert len(calls) == 1

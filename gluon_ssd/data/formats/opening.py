@@ -20,9 +20,13 @@ def open_converted(
     classes: Sequence[str] | None = None,
     orientation: str = "auto",
     absent_ok: bool = False,
+    converted: dict[Path, DataSet] | None = None,
 ) -> CocoDataset:
     """Converts a data set in memory and opens one split of it; see `open_dataset`. Nothing is written."""
-    data = read_dataset(root, options=Options(orientation=orientation))
+    known = {} if converted is None else converted
+    if root not in known:
+        known[root] = read_dataset(root, options=Options(orientation=orientation))
+    data = known[root]
     if split not in data.splits:
         raise no_split(root, split, data.splits)
     return _opened(root, data, split, classes=classes, orientation=orientation, absent_ok=absent_ok)
