@@ -86,7 +86,7 @@ def stored_recipe(recipe: Recipe, run_dir: Path) -> dict[str, Any]:
 
 def absolute_paths(recipe: Recipe) -> Recipe:
     """Returns ``recipe`` with the paths that it reads made absolute; names of published weights stay."""
-    paths = {}
+    paths: dict[str, Any] = {}
     for key in ("train_annotation", "train_images", "val_annotation", "val_images"):
         value = getattr(recipe, key)
         if value is not None:
@@ -98,7 +98,8 @@ def absolute_paths(recipe: Recipe) -> Recipe:
         value = getattr(recipe, key)
         if value is not None and not is_published(value):
             paths[key] = str(absolute(value))
-    return recipe.override(paths)
+    # Not `override`, which a key leaves out that the given ones stand in for.
+    return replace(recipe, **paths)
 
 
 def find_data(
