@@ -95,6 +95,7 @@ def detect_all(
     """
     chosen = range(len(dataset))[:limit]
     found: Found = {}
+    # A rank beyond the number of images has none, and only takes part in the exchange.
     if world.rank < len(chosen):
         loader = make_loader(
             dataset,
@@ -114,6 +115,7 @@ def detect_all(
     parts = world.gather(found)
     if not world.first:
         return {}
+    # In the data set's order, so that results do not depend on the number of ranks.
     everywhere = {image_id: result for part in parts for image_id, result in part.items()}
     return {record.image_id: everywhere[record.image_id] for record in dataset.records[: len(chosen)]}
 
@@ -190,6 +192,7 @@ def write_evaluation(evaluation: Evaluation, dataset: CocoDataset, folder: Path)
 
 
 def _write_files(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> None:
+    # Here, because scoring alone draws nothing.
     from ..report.gallery import write_pictures
 
     results = [
