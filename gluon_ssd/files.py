@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -18,6 +19,14 @@ IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".jp2", ".gif")
     + (".ppm", ".pgm", ".pbm")
 )
+
+
+def folded_name(name: str) -> str:
+    """Returns a file's name in the form in which macOS and Windows compare it.
+
+    There A.jpg would overwrite a.jpg.
+    """
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def unwritable(path: Path | str, error: BaseException | None, advice: str = "") -> UserError:

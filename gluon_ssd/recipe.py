@@ -323,6 +323,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path}: not valid YAML{where}: {getattr(error, 'problem', None) or error}"
         ) from None
+    except (ValueError, RecursionError) as error:
+        # Such as the date 2026-99-99, a number of thousands of digits, or thousands of brackets.
+        raise UserError(f"{path}: holds a value that YAML cannot read: {error}") from None
     # YAML reads an empty file as null; such a recipe is one of defaults.
     if values is None:
         return {}

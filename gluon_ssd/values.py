@@ -59,8 +59,10 @@ def convert(value: Any, type_name: str, bounds: Bounds) -> Any:
         return None if optional else UserError(f"expected {_NAMES[base]}, got nothing")
     try:
         result = _CONVERTERS[base](value)
+    except OverflowError:
+        return UserError(f"expected {_NAMES[base]}, got too large a number: {_shown(value)}")
     except (TypeError, ValueError):
-        return UserError(f"expected {_NAMES[base]}{' or null' if optional else ''}, got {value!r}")
+        return UserError(f"expected {_NAMES[base]}{' or null' if optional else ''}, got {_shown(value)}")
     problem = bounds.problem(result)
     return UserError(problem) if problem else result
 
@@ -78,11 +80,24 @@ def convert_text(text: str, type_name: str, bounds: Bounds) -> Any:
     return convert(value, type_name, bounds)
 
 
+def _shown(value: Any) -> str:
+    """Returns a value for a message, in at most 80 characters."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no integer of over 4300 digits
+        return "one of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def _integer(value: Any) -> int:
     # YAML's true would otherwise pass as 1.
     if isinstance(value, bool):
         raise TypeError
-    return operator.index(value)
+    number = operator.index(value)
+    # No key needs more than 64 bits, and arithmetic with floats would fail on larger ones.
+    if not -(1 << 63) <= number < 1 << 63:
+        raise OverflowError
+    return number
 
 
 def _number(value: Any) -> float:

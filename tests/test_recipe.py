@@ -81,6 +81,13 @@ def test_home_folder(monkeypatch):
         ("precision: fp8", "key 'precision': must be one of fp32, amp, fp16, got 'fp8'; did you mean fp32?"),
         ("- epochs", "a recipe is a list of 'key: value' lines, found a list"),
         ("epochs: 3\n  lr: [", "not valid YAML at line 2"),
+        ("lr: 1" + "0" * 310, "key 'lr': expected a number, got too large a number: 1000"),
+        ("lr: 0x" + "f" * 5000, "key 'lr': expected a number, got too large a number: one of thousands"),
+        ("epochs: 0x" + "f" * 5000, "key 'epochs': expected an integer, got too large a number: one of"),
+        ("decay_epochs: [1, 0x1" + "0" * 16 + "]", "key 'decay_epochs': expected a list of integers, got to"),
+        ("data: 0x" + "f" * 5000, "key 'data': expected a text or null, got one of thousands of digits"),
+        ("data: 2026-99-99", "holds a value that YAML cannot read: month must be in 1..12"),
+        ("data: " + "[" * 5000, "holds a value that YAML cannot read: maximum recursion depth exceeded"),
     ],
 )
 def test_what_does_not_fit_names_file_and_key(tmp_path, text, message):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UserError
+from ..files import folded_name
 
 
 class Sources(NamedTuple):
@@ -73,17 +74,17 @@ def _left_out(source: str, files: Sequence[Path]) -> list[str]:
 def output_names(paths: Sequence[Path]) -> list[str]:
     """Returns a file name for each annotated image, with a suffix that can be written.
 
-    A name that comes twice gets a number.
+    A name that comes twice gets a number, whatever its case (see `folded_name`).
     """
     taken: set[str] = set()
     names = []
     for path in paths:
         suffix = path.suffix if path.suffix.lower() in _WRITTEN else ".png"
         name, count = path.stem + suffix, 1
-        while name in taken:
+        while folded_name(name) in taken:
             count += 1
             name = f"{path.stem}-{count}{suffix}"
-        taken.add(name)
+        taken.add(folded_name(name))
         names.append(name)
     return names
 

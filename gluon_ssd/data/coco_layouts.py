@@ -110,6 +110,9 @@ def _looks_like_coco(path: Path) -> bool:
 
     It may have gigabytes, so it is searched and not parsed.
     """
+    # Opening a pipe would wait for ever.
+    if not os.path.isfile(path):
+        return False
     try:
         with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return path.suffix.lower() == ".json" and all(data.find(key) >= 0 for key in _KEYS[:3])

@@ -44,9 +44,16 @@ class Doubt(NamedTuple):
         return f"{self.text}; {self.cure}"
 
 
-def corners(values: Any, reading: str, size: Any) -> tuple[Any, Any, Any, Any]:
-    """Returns left, top, right, bottom in pixels for an image of ``size`` (width, height)."""
+def corners(values: Any, reading: str, size: Any, origin: int = 0) -> tuple[Any, Any, Any, Any]:
+    """Returns left, top, right, bottom in pixels for an image of ``size`` (width, height).
+
+    ``origin`` is the number of the first pixel. From 1, pixel number k reaches from the coordinate k - 1 to
+    k. A position therefore shifts by 1, a width stays, and so do right and bottom, whose pixels are included.
+    Fractions have no first pixel.
+    """
+    first = 0 if reading.endswith("n") else origin
     a, b, c, d = values
+    a, b = a - first, b - first
     order = reading.rstrip("n")
     if order == "xywh":
         c, d = a + c, b + d
@@ -112,9 +119,8 @@ def _inside(values: np.ndarray, sizes: np.ndarray, reading: str, origin: int, sl
 
 def _sides(values: np.ndarray, sizes: np.ndarray, reading: str, origin: int) -> tuple[np.ndarray, np.ndarray]:
     """Left and top, then right and bottom, each (n, 2), in pixels."""
-    left, top, right, bottom = corners(values.T, reading, sizes.T)
-    first = 0 if reading.endswith("n") else origin
-    return np.stack([left - first, top - first], axis=1), np.stack([right, bottom], axis=1)
+    left, top, right, bottom = corners(values.T, reading, sizes.T, origin)
+    return np.stack([left, top], axis=1), np.stack([right, bottom], axis=1)
 
 
 def _other_origin(values: np.ndarray, reading: str, origin: int) -> list[Doubt]:

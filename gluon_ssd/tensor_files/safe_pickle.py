@@ -13,6 +13,7 @@ from typing import Any, Callable
 
 Allowed = Mapping[str, Any]
 
+_SIZED = (str, bytes, bytearray, list, tuple, dict)
 PLAIN_KEYS = (str, bytes, int, float, bool, type(None))
 # What damaged data can raise in a reader. A value that is nested very deep raises RecursionError where it is
 # hashed, compared or shown.
@@ -34,6 +35,13 @@ _LITERALS = {
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
     *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
+
+
+# What calls may take, in items and characters for each byte of the pickle so far. A pickle writes out what it
+# calls with, about once, but a hostile one could name one long list again and again.
+_MOST_TAKEN = 8
+# A tuple that is a key has at most so many items; each look-up hashes all of them.
+_LONGEST_KEY = 100
 
 
 class Refused(Exception):
@@ -92,7 +100,7 @@ def make_dict(*pairs: Any) -> dict[Any, Any]:
 def _checked_key(key: Any) -> Any:
     # Python hashes nested tuples recursively, and a million of them would overflow the stack of C.
     flat = key if isinstance(key, tuple) else (key,)
-    if all(isinstance(item, PLAIN_KEYS) for item in flat):
+    if len(flat) <= _LONGEST_KEY and all(isinstance(item, PLAIN_KEYS) for item in flat):
         return key
     raise Refused("a dictionary key that is neither text nor a number")
 
@@ -108,7 +116,8 @@ def load_pickle(stream: Any, allowed: Allowed, persistent: Callable[[Any], Any] 
     # `genops` only splits the bytes into instructions; it runs none of them.
     machine = _Machine(allowed, persistent)
     try:
-        for opcode, argument, _ in pickletools.genops(stream):
+        for opcode, argument, position in pickletools.genops(stream):
+            machine.position = position or 0
             if opcode.name == "STOP":
                 return machine.pop()
             machine.step(opcode.name, argument)
@@ -127,6 +136,8 @@ class _Machine:
         self.persistent = persistent
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+        # The place of the instruction in the file, and what calls have taken so far.
+        self.position, self.taken = 0, 0
 
     def pop(self) -> Any:
         value = self.stack.pop()
@@ -242,6 +253,7 @@ class _Machine:
 
     def op_stack_global(self, argument: Any) -> None:
         name, module = self.pop(), self.pop()
+        # The text of lists that hold each other could be endless.
         if not isinstance(name, str) or not isinstance(module, str):
             raise Refused("damaged pickle: the name of a global is no text")
         self.op_global(f"{module} {name}")
@@ -250,13 +262,22 @@ class _Machine:
         arguments, target = self.pop(), self.pop()
         if not isinstance(target, Call) or not isinstance(arguments, tuple):
             raise Refused("a call of something that is no function for tensors")
+        self._count(arguments)
         self.stack.append(target.function(*arguments))
 
     op_newobj = op_reduce
 
+    def _count(self, arguments: Any) -> None:
+        """Counts what a call takes. Raises Refused where a small pickle would build a large value of it."""
+        items = arguments if isinstance(arguments, (tuple, list)) else (arguments,)
+        self.taken += len(items) + sum(len(item) for item in items if isinstance(item, _SIZED))
+        if self.taken > _MOST_TAKEN * (self.position + 100):
+            raise Refused("a value that is repeated until it fills the memory")
+
     def op_build(self, argument: Any) -> None:
         state, target = self.pop(), self.stack[-1]
         if isinstance(target, Shell):
+            self._count(state)
             target.set_state(state)
         elif not isinstance(target, dict):  # the attributes of a state dict (`_metadata`) are not needed
             raise Refused("a state for something that has none")

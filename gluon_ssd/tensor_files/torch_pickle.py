@@ -64,7 +64,10 @@ class Storage:
         if not isinstance(parts, tuple) or len(parts) not in (5, 6) or parts[0] != "storage":
             raise Refused("a reference to something that is no storage")
         _, kind, key, _, count = parts[:5]
-        if not isinstance(kind, ElementType) or not isinstance(key, (str, int)) or not is_size(count):
+        # The key of an old file may be an address, but none has digits without end.
+        if not isinstance(key, str) and not (isinstance(key, int) and key.bit_length() <= 64):
+            raise Refused(f"a storage called {short(key)}")
+        if not isinstance(kind, ElementType) or not is_size(count):
             raise Refused(f"a storage of {short(kind)} with {short(count)} elements")
         if len(parts) == 5 or parts[5] is None:
             return cls(str(key), kind, count, count)

@@ -49,18 +49,17 @@ class Training:
 
     @property
     def recipe(self) -> Recipe:
+        """The recipe, with the places where its data set was found."""
         return self.inputs.recipe
 
     @property
-    def device(self) -> mx.Context:
-        return self.inputs.device
-
-    @property
     def world(self) -> World:
+        """The processes that train together."""
         return self.inputs.world
 
     @property
     def out_of_steps(self) -> bool:
+        """Whether ``max_steps`` are done."""
         return self.recipe.max_steps is not None and self.progress.step >= self.recipe.max_steps
 
     @property
@@ -69,6 +68,7 @@ class Training:
 
     @property
     def reached_target(self) -> bool:
+        """Whether an evaluation has come to ``target_map``."""
         target, best = self.recipe.target_map, self.progress.best_map
         return target is not None and best is not None and best >= target
 
@@ -105,11 +105,13 @@ def build_training(inputs: Inputs) -> Training:
 
 
 def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
-    """The network with the weights it starts from, and what of another's it took over. Raises UserError."""
+    """Returns the network with its first weights, and what it took over of another's. Raises UserError."""
     recipe, resumed, start_from = inputs.recipe, inputs.resumed, inputs.start_from
+    # The first weights follow from the recipe alone, whatever was drawn before.
     mx.random.seed(recipe.seed)
     options = {**model_options(recipe), "bn_group": inputs.world.norm_group(recipe.bn_group)}
     source = resumed or start_from
+    # Norms whose weights were trained with another epsilon keep it.
     if source is not None and "norm_epsilon" in source.options:
         options["norm_epsilon"] = source.options["norm_epsilon"]
     net = as_detector(get_model(recipe.model, inputs.train_set.classes, ctx=inputs.device, **options))
@@ -122,6 +124,7 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
         report = transfer(net, start_from.parameters, start_from.classes)
     elif inputs.backbone is not None:
         load_backbone(net, inputs.backbone)
+    # Parameters stay in float32; the layers cast what they compute with.
     if recipe.precision == "amp":
         compute_precision(net, _low_precision(inputs))
     _start_alike(inputs, net)
@@ -129,7 +132,7 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
 
 
 def _start_alike(inputs: Inputs, net: Any) -> None:
-    """Rank 0's weights on every rank, and random numbers of its own on each."""
+    """Gives every rank the weights of rank 0, and random numbers of its own."""
     world = inputs.world
     if world.size > 1:
         parameters = net.collect_params()
@@ -138,7 +141,7 @@ def _start_alike(inputs: Inputs, net: Any) -> None:
 
 
 def model_options(recipe: Recipe) -> dict[str, Any]:
-    """What the recipe's model keys are called in `get_model`."""
+    """Returns the keywords for `get_model` that the recipe's model keys stand for."""
     dtype = "float16" if recipe.precision == "fp16" else "float32"
     options: dict[str, Any] = {"layout": recipe.layout, "dtype": dtype, "bn_fp16": recipe.bn_fp16}
     for name in ("backbone", "trainable_layers", "input_size"):
@@ -148,7 +151,7 @@ def model_options(recipe: Recipe) -> dict[str, Any]:
 
 
 def make_step(inputs: Inputs, net: Any) -> TrainStep:
-    """What trains ``net``, with the optimizer's state of a resumed run. Raises UserError."""
+    """Returns what trains ``net``, with the optimizer's state of a resumed run. Raises UserError."""
     recipe, resumed = inputs.recipe, inputs.resumed
     step = TrainStep(
         net,
@@ -172,7 +175,7 @@ def make_step(inputs: Inputs, net: Any) -> TrainStep:
 
 
 def make_schedule(recipe: Recipe, images: int, processes: int = 1) -> StepSchedule:
-    """The learning rate of every step of a training whose epochs have ``images``.
+    """Returns the learning rate of every step of a training whose epochs have ``images``.
 
     Those are the images of all processes, as published, not only those that fill batches.
     """
@@ -191,30 +194,31 @@ def _low_precision(inputs: Inputs) -> str:
 
 
 def _loss_scale(inputs: Inputs) -> LossScale | None:
-    """For gradients in float16 only: bfloat16 has float32's range."""
+    """Returns the loss scale where gradients are float16, else None: bfloat16 has float32's range."""
     recipe, resumed = inputs.recipe, inputs.resumed
     half = recipe.precision == "fp16" or (recipe.precision == "amp" and _low_precision(inputs) == "float16")
     if not half:
         return None
     scale = LossScale(**(resumed.progress.loss_scale if resumed is not None else {}))
     scale.dynamic = recipe.dynamic_loss_scale
+    # A dynamic scale goes on with the value that the run has found.
     if not (resumed and recipe.dynamic_loss_scale):
         scale.value = recipe.loss_scale
     return scale
 
 
 def augmentation(recipe: Recipe) -> str:
-    """The name of the augmentation that ``recipe`` asks for, or that its model has by default."""
+    """Returns the name of the augmentation that ``recipe`` asks for, or that its model has by default."""
     return recipe.augment or model_row(recipe.model).default_augment
 
 
 def input_settings(recipe: Recipe) -> InputSettings:
-    """The keys of ``recipe`` that say how images reach the network."""
+    """Returns the keys of ``recipe`` that say how images reach the network."""
     return InputSettings(**{item.name: getattr(recipe, item.name) for item in fields(InputSettings)})
 
 
 def training_loader(inputs: Inputs, net: Any) -> EpochLoader:
-    """The batches that ``net`` trains on. Raises UserError when there are too few for one update."""
+    """Returns the batches that ``net`` trains on. Raises UserError when there are too few for one update."""
     recipe, train_set = inputs.recipe, inputs.train_set
     loader = make_loader(
         train_set,

@@ -34,6 +34,7 @@ class Checkpoints:
         """Writes the last checkpoint. What a callback has raised ends the run now, and on no rank before."""
         self.save("last")
         self.saved = self._training.progress.step
+        # No rank ends, and with it all others, while rank 0 still writes.
         self._training.world.barrier()
         self._callbacks.raise_held()
 
@@ -52,6 +53,7 @@ class Checkpoints:
 
     def _state(self) -> tuple[Any, ...]:
         step, progress = self._training.step, self._training.progress
+        # A scale that has found its value takes long to find it again.
         if step.scale is not None:
             progress.loss_scale = asdict(step.scale)
         average = self._training.average

@@ -63,7 +63,7 @@ class Scores:
 
     @property
     def map(self) -> float:
-        """AP averaged over IoU 0.50 to 0.95, all classes and sizes: COCO's primary number."""
+        """COCO's primary number: the AP averaged over IoU 0.50 to 0.95, all classes and sizes."""
         return self.stats["map"]
 
 

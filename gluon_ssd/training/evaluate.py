@@ -42,7 +42,7 @@ _PRECISIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores, and per image id the detections (xyxy pixels, scores, class ids) they were made from."""
+    """Scores, and the detections by image id (xyxy pixels, scores, class ids) that they were made from."""
 
     scores: Scores
     detections: Found
@@ -53,28 +53,16 @@ def evaluate(
     detector: Detector,
     dataset: CocoDataset | SyntheticDataset,
     *,
-    batch_size: int = 8,
-    settings: InputSettings = InputSettings(),  # noqa: B008 - frozen
-    limit: int | None = None,
-    on_batch: Callable[[int], None] = lambda images: None,
     world: World = ALONE,
+    **options: Any,
 ) -> Evaluation:
-    """Runs ``detector`` over all images of ``dataset`` (the first ``limit``) and scores it with pycocotools.
+    """Runs ``detector`` over the images of ``dataset``, and scores what it finds with pycocotools.
 
-    ``on_batch`` is told how many images each batch had. With several ranks in ``world``, each runs its share
-    of the images; all return the scores, rank 0 alone the detections. Raises UserError for an image that
-    cannot be read.
+    ``options`` are those of `detect_all`. All ranks of ``world`` return the scores, rank 0 alone the
+    detections. Raises UserError for an image that cannot be read.
     """
     start = time.perf_counter()
-    found = detect_all(
-        detector,
-        dataset,
-        batch_size=batch_size,
-        settings=settings,
-        limit=limit,
-        on_batch=on_batch,
-        world=world,
-    )
+    found = detect_all(detector, dataset, world=world, **options)
     scores = score_detections(found, dataset) if world.first else None
     if world.size > 1:
         shared = world.share(scores and replace(scores, coco_eval=None, curves=None))
@@ -84,7 +72,7 @@ def evaluate(
 
 
 def score_detections(found: Found, dataset: CocoDataset | SyntheticDataset) -> Scores:
-    """Scores what `detect_all` has found on images of ``dataset``."""
+    """Returns the scores of what `detect_all` has found on images of ``dataset``."""
     names = dict(zip(dataset.category_ids, dataset.classes))
     return score(dataset.coco_gt(), coco_rows(found, dataset.category_ids), list(found), names)
 
@@ -99,9 +87,10 @@ def detect_all(
     on_batch: Callable[[int], None] = lambda images: None,
     world: World = ALONE,
 ) -> Found:
-    """Detections on the images of ``dataset`` by image id, in the order of the data set.
+    """Returns the detections on the first ``limit`` images of ``dataset`` by image id, in its order.
 
-    Every rank works on each ``world.size``-th image; rank 0 returns all detections, the others nothing.
+    ``on_batch`` is told how many images each batch had. Of the ranks of ``world``, each works on every
+    ``world.size``-th image; rank 0 returns all detections, the others nothing. Collective.
     """
     chosen = range(len(dataset))[:limit]
     found: Found = {}
@@ -129,7 +118,7 @@ def detect_all(
 
 
 def _one_ahead(detector: Detector, loader: EpochLoader) -> Iterable[Any]:
-    """Results of a batch while the network works on the next."""
+    """Yields ids, sizes and outputs of one batch while the network works on the next."""
     waiting = None
     for batch in loader:
         outputs = detector.detect_batch(images_on(detector.device, batch), batch.layout)
@@ -142,7 +131,7 @@ def _one_ahead(detector: Detector, loader: EpochLoader) -> Iterable[Any]:
 
 
 def coco_rows(found: Found, category_ids: tuple[int, ...]) -> np.ndarray:
-    """(n, 7) float64 rows of image id, left, top, width, height, score, category id."""
+    """Returns (n, 7) float64 rows of image id, left, top, width, height, score, category id."""
     categories = np.array(category_ids)
     parts = [np.zeros((0, 7))]
     for image_id, (xyxy, scores, class_ids) in found.items():
@@ -156,10 +145,11 @@ def coco_rows(found: Found, category_ids: tuple[int, ...]) -> np.ndarray:
 
 
 def score_table(scores: Scores, most: int = 20) -> str:
-    """The twelve numbers and the classes, as text; of more than ``most`` classes the best and the worst."""
+    """Returns the twelve numbers and the classes as text; of more than ``most`` the best and the worst."""
     lines = [f"{scores.images} images evaluated, {scores.detections} detections"]
     lines += [f"  {text}   {scores.stats[name]:7.4f}" for name, text in METRICS]
     lines += _threshold_lines(scores)
+    # Without an object a class has no AP but NaN, which would leave the order to chance.
     rows = sorted(scores.classes, key=lambda row: -row.ap if not math.isnan(row.ap) else 2)
     known = [row for row in rows if row.objects]
     half = most // 2
@@ -263,6 +253,7 @@ def validate(
     with world.together():
         path = find_checkpoint(checkpoint)
         saved = read_checkpoint(path)
+        # The network is built for the precision, whatever it was trained in; the weights are cast.
         if precision is not None:
             saved = replace(saved, options={**saved.options, **_PRECISIONS[precision]})
         net = restore(saved, device, world.local_rank)
@@ -292,7 +283,7 @@ def validate(
 
 
 def _detection_settings(saved: Checkpoint, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """``asked``, and for what is None there the recipe's; a checkpoint without one leaves the defaults."""
+    """Returns ``asked``, with the recipe's values for None; what neither has keeps the detector's default."""
     values = {key: saved.recipe.get(key) if value is None else value for key, value in asked.items()}
     return {key: value for key, value in values.items() if value is not None}
 
@@ -301,6 +292,7 @@ def _time_synthetic(
     detector: Detector, images: int, batch_size: int, settings: InputSettings, world: World
 ) -> Evaluation:
     made = SyntheticDataset(detector.net.classes, images)
+    # Random pictures have no truth worth scoring, but a score is part of what an evaluation costs.
     evaluation = evaluate(detector, made, batch_size=batch_size, settings=settings, world=world)
     if world.first:
         rate = images / evaluation.seconds
@@ -317,7 +309,7 @@ def _dataset_of(
     images: str | None,
     orientation: str | None,
 ) -> CocoDataset:
-    """The data set that was named, else the one that ``saved`` was trained with, in its order of classes."""
+    """Opens the data set that was named, else that of the training, with the classes in ``saved``'s order."""
     if data is None:
         given = annotation is not None or images is not None
         found = find_data(saved.recipe, saved.recipe, run, () if given else (split,))

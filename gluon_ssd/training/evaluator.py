@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
@@ -18,19 +19,18 @@ from .evaluate import detect_all, evaluate, write_evaluation
 from .scorer import Scorer
 
 
+@dataclass(eq=False)
 class Evaluator(Callback):
-    """Evaluates the network of ``training``, and keeps it where it is the best so far. Collective."""
+    """Evaluates the network of ``training``, and keeps it where it is the best so far. Collective.
 
-    def __init__(
-        self,
-        training: Training,
-        run_dir: Path,
-        checkpoints: Checkpoints,
-        callbacks: CallbackList,
-        console: Console,
-    ) -> None:
-        self.training, self.folder = training, run_dir / "val"
-        self.checkpoints, self.callbacks, self.console = checkpoints, callbacks, console
+    ``folder``: where the results of the best evaluation go, ``val/`` of the run folder.
+    """
+
+    training: Training
+    folder: Path
+    checkpoints: Checkpoints
+    callbacks: CallbackList
+    console: Console
 
     @property
     def pending(self) -> bool:
@@ -53,7 +53,7 @@ class Evaluator(Callback):
         """Waits for the scores that are still to come."""
 
     def _over_images(self, function: Callable[..., Any], epoch: int) -> Any:
-        """What ``function``, `evaluate` or `detect_all`, returns for the validation images."""
+        """Returns what ``function``, `evaluate` or `detect_all`, makes of the validation images."""
         training, recipe, val_set = self.training, self.training.recipe, self.training.inputs.val_set
         assert val_set is not None
         detector = Detector(
@@ -66,6 +66,7 @@ class Evaluator(Callback):
         share = range(len(val_set))[: recipe.limit_val][training.world.rank :: training.world.size]
         self.console.start(f"evaluation {epoch}/{recipe.epochs}", len(share))
         self.callbacks.evaluation_started(epoch)
+        # All ranks evaluate the same network.
         average_statistics(training.world, training.net)
         with training.averaged():
             result = function(
@@ -81,7 +82,7 @@ class Evaluator(Callback):
         return result
 
     def _take(self, epoch: int, step: int, scores: Scores) -> bool:
-        """Takes note of the scores of a network after ``step``; True when they are the best so far."""
+        """Tells of the scores of the network after ``step``; returns whether they are the best so far."""
         progress = self.training.progress
         progress.evaluated = step
         progress.threshold = None if scores.best is None else scores.best.threshold

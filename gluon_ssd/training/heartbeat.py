@@ -147,7 +147,7 @@ def _cause(rank: int, host: str, why: str) -> str:
 
 
 def _killed(ranks: list[tuple[int, str]]) -> str:
-    """The cause where ``ranks``, each a number and a host, have ended together without a word."""
+    """Returns the cause where ``ranks``, each a number and a host, have ended together without a word."""
     if len(ranks) == 1:
         return _cause(*ranks[0], "it was killed, or its machine is gone")
     named = " and ".join(f"rank {rank} on {host}" for rank, host in sorted(ranks))
@@ -155,7 +155,7 @@ def _killed(ranks: list[tuple[int, str]]) -> str:
 
 
 def _wrap(connected: socket.socket) -> Connection:
-    """A socket as a connection that sends whole messages; the kernel looks after its other end."""
+    """Returns a connection that sends whole messages; the kernel looks whether its other end is alive."""
     connected.settimeout(None)
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, seconds in _KEEPALIVE:
@@ -175,7 +175,7 @@ def _allow_connections() -> None:
 
 
 def _addresses() -> list[str]:
-    """IPv4 addresses of this machine, the loopback last."""
+    """Returns the IPv4 addresses of this machine, the loopback last."""
     import psutil  # comes with Horovod
 
     rows = [row for rows in psutil.net_if_addrs().values() for row in rows]

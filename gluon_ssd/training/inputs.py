@@ -54,7 +54,7 @@ class Inputs:
     world: World
 
     def data_lines(self) -> list[str]:
-        """What was taken otherwise than it stands in the labels, for both splits; the same is said once."""
+        """Lines that say what was taken otherwise than it stands in the labels of both splits, each once."""
         sets = (self.train_set, self.val_set)
         return list(dict.fromkeys(line for each in sets for line in getattr(each, "lines", ())))
 
@@ -79,6 +79,7 @@ def open_inputs(recipe: Recipe, world: World) -> Inputs:
     device = pick_device(recipe.device, world.local_rank)
     resumed = world.share(_run_so_far(recipe) if world.first else None)
     if resumed is not None:
+        # The data set may have moved since the run was started.
         splits = ("train", "val") if _evaluates(recipe) else ("train",)
         run_dir = resumed.path.parent.parent
         recipe = recipe.override(find_data(recipe.to_dict(), resumed.recipe, run_dir, splits))
@@ -96,12 +97,13 @@ def open_inputs(recipe: Recipe, world: World) -> Inputs:
         names = recipe.model, recipe.weights, train_set.classes, recipe.backbone
         start_from = world.share(find_trained(*names) if world.first else None)
     elif recipe.pretrained_backbone and world.first:
+        # The others are given rank 0's weights when the network is built.
         backbone = find_backbone(recipe.model, recipe.pretrained_backbone, recipe.backbone)
     return Inputs(recipe, device, train_set, val_set, resumed, start_from, backbone, world)
 
 
 def _run_so_far(recipe: Recipe) -> Checkpoint | None:
-    """What is resumed. Refuses early what `claim_folder` would, too, but only once everything is built."""
+    """Returns what is resumed. Refuses early what `claim_folder` would refuse once everything is built."""
     if recipe.output is None:
         return None
     run_dir = Path(recipe.output).expanduser()
@@ -116,34 +118,17 @@ def _training_set(recipe: Recipe, converted: dict[Path, DataSet]) -> TrainSet:
     if recipe.data is None and recipe.train_annotation is None and recipe.data_pipeline == "synthetic":
         classes = model_row(recipe.model).default_classes
         return SyntheticDataset(classes, recipe.limit_train or DEFAULT_IMAGES, recipe.seed)
-    return open_dataset(
-        recipe.data or ".",
-        "train",
-        recipe.train_annotation,
-        recipe.train_images,
-        recipe.only,
-        recipe.orientation,
-        converted=converted,
-    )
+    files, choice = (recipe.train_annotation, recipe.train_images), (recipe.only, recipe.orientation)
+    return open_dataset(recipe.data or ".", "train", *files, *choice, converted=converted)
 
 
 def _validation_set(
     recipe: Recipe, train_set: TrainSet, converted: dict[Path, DataSet]
 ) -> CocoDataset | None:
-    if isinstance(train_set, SyntheticDataset):
+    if isinstance(train_set, SyntheticDataset) or not _evaluates(recipe):
         return None
-    if not _evaluates(recipe):
-        return None
-    return open_dataset(
-        recipe.data or ".",
-        "val",
-        recipe.val_annotation,
-        recipe.val_images,
-        train_set.classes,
-        recipe.orientation,
-        absent_ok=True,
-        converted=converted,
-    )
+    files, choice = (recipe.val_annotation, recipe.val_images), (train_set.classes, recipe.orientation)
+    return open_dataset(recipe.data or ".", "val", *files, *choice, absent_ok=True, converted=converted)
 
 
 def _target_applies(recipe: Recipe, val_set: CocoDataset | None) -> bool:

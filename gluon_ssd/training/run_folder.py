@@ -80,12 +80,12 @@ def _prepare(run_dir: Path, recipe: Recipe) -> None:
 
 
 def stored_recipe(recipe: Recipe, run_dir: Path) -> dict[str, Any]:
-    """The recipe as the checkpoints of a run keep it."""
+    """Returns the recipe as the checkpoints of a run keep it."""
     return replace(absolute_paths(recipe), output=str(absolute(run_dir))).to_dict()
 
 
 def absolute_paths(recipe: Recipe) -> Recipe:
-    """``recipe`` with every path that is read as seen from anywhere; names of published weights stay."""
+    """Returns ``recipe`` with the paths that it reads made absolute; names of published weights stay."""
     paths = {}
     for key in ("train_annotation", "train_images", "val_annotation", "val_images"):
         value = getattr(recipe, key)
@@ -104,7 +104,7 @@ def absolute_paths(recipe: Recipe) -> Recipe:
 def find_data(
     recipe: Mapping[str, Any], stored: Mapping[str, Any], run_dir: Path, splits: Sequence[str]
 ) -> dict[str, str]:
-    """Where the data set of a run is now: ``data`` and the annotations and images of ``splits``, by key.
+    """Returns where the data of a run is now: ``data``, and annotations and images of ``splits``, by key.
 
     ``recipe``: the keys of a recipe; what differs in it from ``stored``, those of a checkpoint of the run,
     was given by the user and stays. Raises UserError, with all places that were tried, when something is
@@ -125,7 +125,7 @@ def find_data(
 
 
 def _places(value: str, stored: Mapping[str, Any], run_dir: Path, data: str | None) -> list[str]:
-    """Where a stored path may lead now, the likeliest first; ``data``: where the data set is now."""
+    """Returns where a stored path may lead now, the likeliest first; ``data``: where the data set is now."""
     before = stored.get("data")
     places = [value]
     if data is not None and isinstance(before, str):
@@ -143,7 +143,7 @@ def _places(value: str, stored: Mapping[str, Any], run_dir: Path, data: str | No
 
 
 def _moved(path: str, old: str, new: str) -> str | None:
-    """``path`` as far from ``new`` as it was from ``old``, where that can be told."""
+    """Returns ``path`` as far from ``new`` as it was from ``old``; None where that cannot be told."""
     if os.path.isabs(path) != os.path.isabs(old):
         return None
     return os.path.normpath(os.path.join(new, os.path.relpath(path, old)))

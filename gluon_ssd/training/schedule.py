@@ -27,7 +27,7 @@ class StepSchedule:
     warmup_start: float | None = None
 
     def __call__(self, epoch: int, step: int) -> float:
-        """Rate of optimizer step ``step`` of the run, in epoch ``epoch``; both count from 1."""
+        """Returns the rate of optimizer step ``step`` of the run, in epoch ``epoch``; both count from 1."""
         rate = self.lr * self._share(epoch, step)
         missing = self.warmup_steps - step
         if self.warmup_start is not None:
@@ -38,7 +38,7 @@ class StepSchedule:
         return rate
 
     def _share(self, epoch: int, step: int) -> float:
-        """What is left of ``lr`` after the decays so far."""
+        """Returns what is left of ``lr`` after the decays so far."""
         return self.decay_factor ** bisect(self.decay_epochs, epoch - 1)
 
 

@@ -25,7 +25,7 @@ from .stop_signals import kept_from_children
 
 
 class Scorer:
-    """Takes detections, gives their scores back in the same order.
+    """Takes detections, and gives their scores back in the same order.
 
     The process writes ``folder`` for every evaluation that is better than all before it and than ``best``.
     It ends with `close`, and when this process ends in any way.
@@ -119,7 +119,7 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
 
 
 def main() -> None:
-    """The process itself: requests on standard input, scores on standard output."""
+    """Runs the process: requests come on standard input, scores go to standard output."""
     with contextlib.suppress(OSError, AttributeError):  # Windows has none
         os.nice(5)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")

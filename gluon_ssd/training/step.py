@@ -66,11 +66,13 @@ class TrainStep:
         self._graph = _Graph(net, loss, arranged)
         if hybridize:
             self._graph.hybridize(static_alloc=True, static_shape=True)
+        # The rate of each update is set before it is made.
         settings = {"learning_rate": 0.0, "wd": weight_decay, "multi_precision": True}
         if optimizer == "sgd":
             settings["momentum"] = momentum
         self._trained = [param for param in net.collect_params().values() if param.grad_req != "null"]
         for param in self._trained:
+            # Biases and the parameters of norms have one dimension.
             param.wd_mult = float(decay_norms or len(param.shape) > 1)
         rule = PublishedAdam.__name__ if optimizer == "adam" else optimizer
         self.trainer = gluon.Trainer(net.collect_params(), rule, settings, kvstore=None)
@@ -124,6 +126,7 @@ class TrainStep:
             self.trainer.step(parts)
             return
         used = self.scale.value
+        # All ranks make a step or leave it out together.
         finite = self.world.every(all_finite(gradients))
         self.scale.update(finite)
         if finite:
@@ -141,7 +144,8 @@ class PublishedAdam(optimizer.Adam):
     epsilon: float
 
     def update(self, index: int, weight: Any, grad: Any, state: Any) -> None:
-        """One step of one parameter; MXNet calls it."""
+        """Updates one parameter by one step; MXNet calls it."""
+        # MXNet compares its epsilon with a root that is not corrected yet: this makes the two alike.
         steps = self._index_update_count.get(index, self.begin_num_update) + 1
         given, self.epsilon = self.epsilon, self.epsilon * math.sqrt(1 - self.beta2**steps)
         try:

@@ -104,8 +104,9 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
                 world.advise(lambda: way_on(run_dir), console.note)
                 checkpoints = Checkpoints(training, run_dir, told)
                 evaluator_type = AsyncEvaluator if training.recipe.async_val else Evaluator
-                evaluator = evaluator_type(training, run_dir, checkpoints, told, console)
+                evaluator = evaluator_type(training, run_dir / "val", checkpoints, told, console)
                 told.callbacks[len(first) : len(first)] = [*_watchers(training, console), evaluator]
+                # Whatever stops it, the message says how to go on.
                 try:
                     Loop(training, evaluator, checkpoints, told, signals).run(_info(training, run_dir))
                 except KeyboardInterrupt as error:
@@ -117,7 +118,7 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
 
 
 def _watchers(training: Training, console: Console) -> list[Callback]:
-    """The callbacks of every training, in the order in which they are told."""
+    """Returns the callbacks of every training, in the order in which they are told."""
     watchers: list[Callback] = [LossWatch()]
     if training.world.size > 1:
         watchers.append(StragglerReport(training.world, console))

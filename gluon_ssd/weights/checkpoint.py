@@ -157,14 +157,16 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 def find_checkpoint(where: str | Path) -> Path:
     """Returns the checkpoint file that ``where`` means.
 
-    That is a checkpoint file, a run folder (its best checkpoint, or else its last), or ``RUN/best`` and
-    ``RUN/last``. Raises UserError when there is no such file.
+    That is a checkpoint file, with or without its suffix, a run folder (its best checkpoint, or else its
+    last), or ``RUN/best`` and ``RUN/last``. Raises UserError when there is no such file.
     """
     where = Path(where).expanduser()
-    # The file itself, without its suffix, in a run folder, and RUN/best for RUN/checkpoints/best.ckpt.
-    candidates = [where, where.parent / (where.name + SUFFIX)]
-    candidates += [where / "checkpoints" / f"{name}{SUFFIX}" for name in ("best", "last")]
-    candidates += [where.parent / "checkpoints" / (where.name + SUFFIX)]
+    if where.is_dir():
+        # A file RUN.ckpt beside the folder RUN is not what was named.
+        candidates = [where / "checkpoints" / f"{name}{SUFFIX}" for name in ("best", "last")]
+    else:
+        name = where.name + SUFFIX
+        candidates = [where, where.parent / name, where.parent / "checkpoints" / name]
     for path in candidates:
         if path.is_file():
             return path

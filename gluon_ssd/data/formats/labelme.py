@@ -13,7 +13,7 @@ from ..finder import Finder
 from ..progress import counted
 from ..splits import SPLITS, split_of
 from .model import MASKS, NO_BOX, NO_SIZE, RESPELLED, ROTATED, DataSet, Options, Picture
-from .reading import choose_classes, class_file, inner_name, missing, read_classes, visible
+from .reading import choose_classes, class_file, inner_name, missing, peek, read_classes, read_file, visible
 from .registry import LIKELY, NO, Format, register_format
 from .sheet import Sheet
 
@@ -27,12 +27,15 @@ class LabelMe(Format):
     layout = "a JSON file with 'shapes' and 'imagePath' for each image"
 
     def detect(self, root: Path) -> int:
-        return LIKELY if root.is_dir() and any(map(_has_shapes, _json_files(root)[:20])) else NO
+        files = _json_files(root)[:20] if root.is_dir() else []
+        return LIKELY if any(_has_shapes(peek(path)) for path in files) else NO
 
     def read(self, root: Path, options: Options) -> DataSet:
         parts: dict[str, list[Path]] = {}
         lines: list[str] = []
-        for path in filter(_has_shapes, _json_files(root)):
+        for path in _json_files(root):
+            if not _has_shapes(read_file(path)):
+                continue
             found = next(filter(None, map(split_of, path.relative_to(root).parts[:-1])), None)
             parts.setdefault(found or "", []).append(path)
         rest = parts.pop("", [])
@@ -65,9 +68,8 @@ def _json_files(root: Path) -> list[Path]:
     return visible(root.rglob("*.json"))
 
 
-def _has_shapes(path: Path) -> bool:
+def _has_shapes(data: bytes) -> bool:
     """Whether a file has LabelMe's keys. It is not parsed, since it may hold the whole image in base64."""
-    data = path.read_bytes()
     return b'"shapes"' in data and b'"imagePath"' in data
 
 

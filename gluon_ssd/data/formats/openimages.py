@@ -181,7 +181,8 @@ def _parts(root: Path) -> dict[str, _Part]:
         boxes = _box_file(root, split)
         if boxes is None:
             continue
-        home = boxes.parent.parent
+        # FiftyOne gives each split its own metadata/; the official CSV files share one list.
+        home = boxes.parent.parent if boxes.name == "detections.csv" else root
         # FiftyOne puts the images into data/, the official download straight into the folder of the split.
         folders = [root / name / "data" for name in names] + [root / name for name in names]
         folders += [root / "images" / name for name in names] + [root / "images"]

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Callable
 
 from ...errors import UserError
+from ...files import folded_name
 from .model import DataSet, Picture
 
 RENAMED = "images renamed, since several have one name"
@@ -60,9 +61,9 @@ class Placer:
 def flat_names(data: DataSet, shared: bool) -> dict[tuple[str, str], str]:
     """Returns a stem for each (split, image name), for formats that keep images in one folder.
 
-    It is the image's own stem where all of these are unique, among all splits (``shared``) or within each.
-    Otherwise split and sub-folders stand in front of it, for all images alike. Raises UserError where that is
-    not unique either.
+    It is the image's own stem where all of these are unique, whatever their case, among all splits
+    (``shared``) or within each. Otherwise split and sub-folders stand in front of it, for all images alike.
+    Raises UserError where that is not unique either.
     """
 
     def plain(split: str, path: PurePosixPath) -> str:
@@ -73,8 +74,9 @@ def flat_names(data: DataSet, shared: bool) -> dict[tuple[str, str], str]:
 
     # The error only says that plain stems are not unique.
     with contextlib.suppress(UserError):
-        return _named(data, plain, shared)
-    return _named(data, full, shared)
+        return _named(data, plain, shared, folded_name)
+    # Images of one folder whose names differ in case alone come from a disk that tells them apart.
+    return _named(data, full, shared, str)
 
 
 def label_clash(first: Path, second: Path) -> UserError:
@@ -85,15 +87,15 @@ def label_clash(first: Path, second: Path) -> UserError:
 
 
 def _named(
-    data: DataSet, rule: Callable[[str, PurePosixPath], str], shared: bool
+    data: DataSet, rule: Callable[[str, PurePosixPath], str], shared: bool, form: Callable[[str], str]
 ) -> dict[tuple[str, str], str]:
-    """The stems by ``rule``. Raises UserError where two images would share one."""
+    """The stems by ``rule``. Raises UserError where two images would share one, compared by ``form``."""
     names = {}
     taken: dict[tuple[str, str], Path] = {}
     for split, pictures in data.splits.items():
         for picture in pictures:
             stem = rule(split, PurePosixPath(picture.name))
-            key = ("" if shared else split, stem)
+            key = ("" if shared else split, form(stem))
             if key in taken:
                 raise label_clash(taken[key], picture.file)
             taken[key] = picture.file

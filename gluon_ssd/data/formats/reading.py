@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,25 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
+
+
+def peek(path: Path) -> bytes:
+    """Returns the content of a file that may be of any format, and nothing where it cannot be read.
+
+    Formats are recognised by it. Only reading the labels refuses a file, with `read_file`.
+    """
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def peek_text(path: Path) -> str:
+    """Returns a text file like `read_text`, and an empty text where it is none."""
+    try:
+        return read_text(path)
+    except UserError:
+        return ""
 
 
 def read_text(path: Path) -> str:
@@ -99,8 +119,17 @@ class Images:
 
 
 def visible(paths: Iterable[Path]) -> list[Path]:
-    """Returns ``paths`` sorted, without hidden files such as the ._NAME that macOS puts beside others."""
-    return sorted(path for path in paths if not path.name.startswith("."))
+    """Returns those of ``paths`` that are files, sorted.
+
+    Hidden files are left out, such as the ._NAME that macOS puts beside others, and so is what only has the
+    name of a label file: a folder, or a pipe, on which reading would wait for ever.
+    """
+    # A broken link is kept, so that reading says what is missing instead of leaving its labels out.
+    return sorted(
+        path
+        for path in paths
+        if not path.name.startswith(".") and (os.path.isfile(path) or not os.path.exists(path))
+    )
 
 
 def missing(message: str, skip: bool, notes: Counter[str]) -> None:

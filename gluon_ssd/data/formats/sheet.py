@@ -94,12 +94,11 @@ class Sheet:
         chosen = self._options.boxes or reading
         start = (self._options.origin or 0) if origin is None else origin
         self._values.append(tuple(values))
-        ltrb = corners(values, chosen, self._frame)
+        ltrb = corners(values, chosen, self._frame, start)
         # Converting to corners and back loses the last digits, so numbers that need no conversion are kept
         # beside.
-        exact = tuple(values) if chosen == "xywh" and not start else None
-        # Right and bottom stay: counted from 1 and included, pixel number k ends at the coordinate k.
-        self.add(label, (ltrb[0] - start, ltrb[1] - start, *ltrb[2:]), exact=exact, **about)  # type: ignore[arg-type]
+        exact = (*ltrb[:2], *values[2:]) if chosen == "xywh" else None
+        self.add(label, ltrb, exact=exact, **about)  # type: ignore[arg-type]
 
     def add(
         self,

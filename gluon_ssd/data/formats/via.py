@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
 from ..coco_json import load_json, parse_json
 from .model import MASKS, NO_BOX, ROTATED, DataSet, Options, Picture
-from .reading import choose_classes, visible
+from .reading import choose_classes, peek, read_file, visible
 from .registry import NO, SURE, Format, register_format
 from .sheet import Sheet
 from .tables import csv_files, header_of, number, read_table, sheets_of, split_files
@@ -36,10 +36,10 @@ class Via(Format):
     layout = "via_project.json, or JSON or CSV of regions with region_attributes"
 
     def detect(self, root: Path) -> int:
-        return SURE if any(map(_fits, _files(root)[:_LOOKED_AT])) else NO
+        return SURE if any(_fits(path, peek) for path in _files(root)[:_LOOKED_AT]) else NO
 
     def read(self, root: Path, options: Options) -> DataSet:
-        files = [path for path in _files(root) if _fits(path)]
+        files = [path for path in _files(root) if _fits(path, read_file)]
         if not files:
             raise UserError(f"{root}: neither JSON nor CSV of the VGG Image Annotator")
         lines: list[str] = []
@@ -66,13 +66,13 @@ def _files(root: Path) -> list[Path]:
     return [*visible(found), *csv_files(root)]
 
 
-def _fits(path: Path) -> bool:
+def _fits(path: Path, read: Callable[[Path], bytes]) -> bool:
     if path.suffix.lower() == ".csv":
         return set(header_of(path)) >= _COLUMNS
     if path.suffix.lower() != ".json":
         return False
     # Searched, not parsed: most JSON files of a folder are not VIA's.
-    data = path.read_bytes()
+    data = read(path)
     return b'"_via_img_metadata"' in data or (b'"shape_attributes"' in data and b'"filename"' in data)
 
 

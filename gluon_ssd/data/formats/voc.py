@@ -20,6 +20,7 @@ from ...errors import UserError, unknown
 from ..coco_json import enclosing
 from ..finder import Finder
 from ..progress import counted
+from ..units import corners
 from .model import NO_LABELS, NO_SIZE, RESPELLED, ROTATED, DataSet, Options, Picture
 from .placing import Placer
 from .reading import Images, choose_classes, class_file, missing, read_classes, read_file, unneeded
@@ -162,8 +163,8 @@ class _Reader:
         # CVAT writes a rotated box as an upright one with an attribute.
         angle = _number(where, "rotation", about.get("rotation") or "0")
         if angle % 360:
-            corners = (values[0] - self._origin, values[1] - self._origin, *values[2:])
-            sheet.add(label, _turned(corners, angle), flags=flags, notes=[ROTATED])
+            ltrb = corners(values, "xyxy", sheet.size, self._origin)
+            sheet.add(label, _turned(ltrb, angle), flags=flags, notes=[ROTATED])
         else:
             sheet.add_values(label, values, "xyxy", self._origin, flags=flags)
 
@@ -186,9 +187,9 @@ def _robndbox(where: str, element: ElementTree.Element) -> tuple[float, float, f
     return x - wide / 2, y - high / 2, x + wide / 2, y + high / 2
 
 
-def _turned(corners: tuple[float, ...], angle: float) -> tuple[float, float, float, float]:
+def _turned(ltrb: tuple[float, ...], angle: float) -> tuple[float, float, float, float]:
     """The upright box around one that CVAT turns about its centre, by degrees."""
-    left, top, right, bottom = corners
+    left, top, right, bottom = ltrb
     wide, high = enclosing(right - left, bottom - top, math.radians(angle))
     x, y = (left + right) / 2, (top + bottom) / 2
     return x - wide / 2, y - high / 2, x + wide / 2, y + high / 2

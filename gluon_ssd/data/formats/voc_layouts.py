@@ -17,7 +17,7 @@ def label_folder(root: Path) -> Path | None:
     """Returns the folder of ``root`` that holds XML files, None where it has none of its own."""
     for name in _LABELS:
         folder = folder_called(root, name)
-        if folder is not None and next(folder.rglob("*.[xX][mM][lL]"), None) is not None:
+        if folder is not None and visible(folder.rglob("*.[xX][mM][lL]")):
             return folder
     return None
 
@@ -88,10 +88,10 @@ def _by_lists(root: Path, labels: Path, files: list[Path], lines: list[str]) -> 
         lines.append(f"{len(single)} lists of single classes are not used")
     if known:
         lines += [f"{path} is not used: its name is of no split (train, val, test)" for path in others]
-        parts = {split: _listed(labels, path, split, lines) for split, path in known.items()}
+        parts = {split: _listed(labels, files, path, split, lines) for split, path in known.items()}
     else:
         lines += [f"{path} names no split; its images are taken as train" for path in others]
-        parts = {"train": [xml for path in others for xml in _listed(labels, path, "train", lines)]}
+        parts = {"train": [xml for path in others for xml in _listed(labels, files, path, "train", lines)]}
     # An image may stand in several lists of one split, but trains once.
     parts = {split: list(dict.fromkeys(found)) for split, found in parts.items() if found}
     left = len(set(files) - {path for found in parts.values() for path in found})
@@ -108,11 +108,13 @@ def _lists(root: Path) -> list[Path]:
     return visible((main or sets).glob("*.[tT][xX][tT]"))
 
 
-def _listed(labels: Path, file: Path, split: str, lines: list[str]) -> list[Path]:
-    """The XML files of a list.
+def _listed(labels: Path, files: list[Path], file: Path, split: str, lines: list[str]) -> list[Path]:
+    """Those of the XML ``files``, which are below ``labels``, that a list names.
 
     A list of the test split may name images without XML files, as VOC's own does; those are left out.
     """
+    # By the name without its suffix, which may be in capitals.
+    known = {path.with_suffix(""): path for path in files}
     paths = []
     missing: list[tuple[int, str]] = []
     for number, line in enumerate(read_text(file).split("\n"), start=1):
@@ -121,7 +123,7 @@ def _listed(labels: Path, file: Path, split: str, lines: list[str]) -> list[Path
         # Names may hold blanks, but in the lists of one class a mark (1, 0, -1) stands behind the name. Some
         # lists name the image file instead, or both files.
         stems = (line.strip(), line.rsplit(None, 1)[0].strip(), Path(line.split()[0]).stem)
-        path = next((p for p in (labels / f"{stem}.xml" for stem in stems) if p.is_file()), None)
+        path = next((known[labels / stem] for stem in stems if labels / stem in known), None)
         if path is None:
             missing.append((number, stems[1]))
         else:

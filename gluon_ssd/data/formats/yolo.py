@@ -11,8 +11,8 @@ from ...errors import UserError
 from ..splits import split_folders
 from .model import FLAGS_LOST, Box, DataSet, Options, Picture
 from .placing import Placer, fraction, label_clash, new_text, write_lines
-from .reading import Images, check_names, class_file, read_classes
-from .registry import LIKELY, NO, SURE, Format, register_format
+from .reading import Images, check_names, class_file, read_classes, visible
+from .registry import LIKELY, NO, POSSIBLE, SURE, Format, register_format
 from .yolo_config import find_config, load_config, names_of, parts_of
 from .yolo_labels import LabelReader, Named
 
@@ -34,10 +34,15 @@ class Yolo(Format):
     reading = "cxcywhn"
 
     def detect(self, root: Path) -> int:
-        if find_config(root) is not None:
-            return SURE
+        unsound = NO
+        try:
+            if find_config(root) is not None:
+                return SURE
+        except UserError:
+            # Another program may have written this data.yaml. Where nothing else fits, reading tells of it.
+            unsound = POSSIBLE
         folders = (root, *split_folders(root).values())
-        return LIKELY if any(next((f / "labels").rglob("*.txt"), None) is not None for f in folders) else NO
+        return LIKELY if any(visible((f / "labels").rglob("*.txt")) for f in folders) else unsound
 
     def read(self, root: Path, options: Options) -> DataSet:
         config = find_config(root)

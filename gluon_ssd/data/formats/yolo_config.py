@@ -14,7 +14,7 @@ from ...errors import UserError
 from ..finder import Finder
 from ..splits import split_of
 from .model import Options
-from .reading import Images, check_names, missing, read_text
+from .reading import Images, check_names, missing, read_text, visible
 from .yolo_labels import Named
 
 _CONFIGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -24,14 +24,15 @@ _OTHER_KEYS = ("path", "names", "nc", "download", "kpt_shape", "flip_idx", "robo
 def find_config(root: Path) -> Path | None:
     """Returns the YAML file of a data set, None without one.
 
-    It is ``root`` itself, data.yaml in it, or else its only YAML file that has 'names'.
+    It is ``root`` itself, data.yaml in it, or else its only YAML file that has 'names'. Raises UserError
+    where data.yaml cannot be read.
     """
     if root.is_file():
         return root if root.suffix in (".yaml", ".yml") else None
     usual = next((root / name for name in _CONFIGS if (root / name).is_file()), None)
     if usual is not None:
-        return usual if "names" in load_config(usual) or "nc" in load_config(usual) else None
-    others = [path for path in sorted(root.glob("*.y*ml")) if _has_names(path)]
+        return usual if load_config(usual).keys() & {"names", "nc"} else None
+    others = [path for path in visible(root.glob("*.y*ml")) if _has_names(path)]
     return others[0] if len(others) == 1 else None
 
 
@@ -53,6 +54,9 @@ def load_config(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         raise UserError(f"{path}: not YAML{place}: {getattr(error, 'problem', None) or error}") from None
+    except (ValueError, RecursionError) as error:
+        # Such as the date 2026-99-99, a number of thousands of digits, or thousands of brackets.
+        raise UserError(f"{path}: holds a value that YAML cannot read: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: must have the keys 'names', 'train' and 'val'")
     return content

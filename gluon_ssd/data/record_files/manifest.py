@@ -144,11 +144,13 @@ def _missing(folder: Path, split: str) -> str:
 
 
 def _splits(folder: Path) -> list[str]:
-    return sorted(path.stem[len("records_") :] for path in folder.glob("records_*.json"))
+    found = folder.glob("records_*.json")
+    return sorted(path.stem[len("records_") :] for path in found if path.is_file())
 
 
 def _loose_shards(folder: Path) -> list[Path]:
-    return sorted(path for suffix in SUFFIXES.values() for path in folder.glob(f"*{suffix}"))
+    found = (path for suffix in SUFFIXES.values() for path in folder.glob(f"*{suffix}"))
+    return sorted(path for path in found if path.is_file())
 
 
 def _reason(error: OSError) -> str:

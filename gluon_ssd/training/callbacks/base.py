@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from ...data.batch import Batch
 from ...errors import UserError
@@ -107,7 +107,7 @@ class Callback:
         self.evaluated(epoch, scores.map)
 
     def evaluated(self, epoch: int, score: float) -> None:
-        """``score`` is the mAP after ``epoch``: of `scored` that part which most want."""
+        """The mAP after ``epoch`` is ``score``. `scored` calls this, for those who need no more."""
 
     def ended(self, reached: bool) -> None:
         """The run is over; ``reached``: because the target mAP was."""
@@ -116,61 +116,50 @@ class Callback:
         """Nothing more will come, whether or not the run ended well. May be called twice."""
 
 
+def _event(name: str, hold: bool = False) -> Callable[..., None]:
+    """Returns a method that tells all callbacks of an event; ``hold``: what one raises is kept for later."""
+
+    def tell(self: CallbackList, *values: Any) -> None:
+        for callback in self.callbacks:
+            try:
+                getattr(callback, name)(*values)
+            except Exception as error:
+                if not hold:
+                    raise
+                self.held = self.held or error
+
+    return tell
+
+
 class CallbackList(Callback):
-    """Several ``callbacks`` as one, told in their order."""
+    """Tells several ``callbacks``, in their order. ``held``: the first exception that was held back."""
 
     def __init__(self, callbacks: Iterable[Callback]) -> None:
         self.callbacks = list(callbacks)
-        self._held: Exception | None = None
+        self.held: Exception | None = None
 
-    def started(self, info: RunInfo) -> None:
-        self._tell("started", info)
-
-    def epoch_started(self, epoch: int) -> None:
-        self._tell("epoch_started", epoch)
-
-    def batch_started(self, batch: TrainBatch) -> None:
-        self._tell("batch_started", batch)
-
-    def losses_read(self, batch: TrainBatch, losses: Mapping[str, float]) -> None:
-        self._tell("losses_read", batch, losses)
-
-    def batch_ended(self, batch: TrainBatch, values: Mapping[str, float]) -> None:
-        self._tell("batch_ended", batch, values)
-
-    def epoch_ended(self, epoch: int, values: Mapping[str, float]) -> None:
-        self._tell_all("epoch_ended", epoch, values)
-
-    def evaluation_started(self, epoch: int) -> None:
-        self._tell("evaluation_started", epoch)
-
-    def scored(self, epoch: int, scores: Scores) -> None:
-        self._tell_all("scored", epoch, scores)
-
-    def ended(self, reached: bool) -> None:
-        self._tell("ended", reached)
+    started = _event("started")
+    epoch_started = _event("epoch_started")
+    batch_started = _event("batch_started")
+    losses_read = _event("losses_read")
+    batch_ended = _event("batch_ended")
+    evaluation_started = _event("evaluation_started")
+    ended = _event("ended")
+    # A checkpoint follows these two. It is written before an exception ends the run.
+    epoch_ended = _event("epoch_ended", hold=True)
+    scored = _event("scored", hold=True)
+    _close = _event("close", hold=True)
 
     def close(self) -> None:
-        self._tell_all("close")
+        """Closes all, also where one raises; then raises the first exception that was held back."""
+        self._close()
         self.raise_held()
 
     def raise_held(self) -> None:
         """Raises the first exception that was held back, if there is one."""
-        error, self._held = self._held, None
+        error, self.held = self.held, None
         if error is not None:
             raise error
-
-    def _tell(self, event: str, *values: Any) -> None:
-        for callback in self.callbacks:
-            getattr(callback, event)(*values)
-
-    def _tell_all(self, event: str, *values: Any) -> None:
-        """Holds back what one raises, so that the others are told and the checkpoint is written."""
-        for callback in self.callbacks:
-            try:
-                getattr(callback, event)(*values)
-            except Exception as error:
-                self._held = self._held or error
 
 
 def check_callbacks(callbacks: Any) -> list[Callback]:

@@ -29,6 +29,7 @@ def write_batch_picture(batch: Batch, net: Any, path: Path, most: int = 16) -> N
     """Draws the first ``most`` images of a training batch with their boxes, as augmented, into a JPEG."""
     pictures = []
     for image, boxes, labels in zip(batch.pictures()[:most], batch.boxes, batch.labels):
+        # Rows beyond an image's objects have the label -1.
         picture, real = net.preprocess.restore(image), labels >= 0
         height, width = picture.shape[:2]
         pixels = boxes[real] * np.array([width, height, width, height])

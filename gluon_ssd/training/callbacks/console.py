@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ...console import Console, duration, memory_gib
 from ...recipe import Recipe
 from ..build import Training
-from ..distributed import World, averaged
+from ..distributed import World, mean_over_ranks
 from ..evaluate import score_table
 from ..inputs import Inputs
 from ..loss_scale import LossScale
@@ -25,7 +25,7 @@ _INPUT_BOUND = 0.2
 
 
 class ConsoleReport(Callback):
-    """Tells on ``console`` what ``training`` does. Collective: rank 0 speaks, of all of them."""
+    """Tells on ``console`` what ``training`` does. Collective: rank 0 alone speaks, of the means of all."""
 
     def __init__(self, training: Training, console: Console) -> None:
         self._training, self._console = training, console
@@ -47,7 +47,7 @@ class ConsoleReport(Callback):
         show = done % training.recipe.log_every == 0 and rate > 0 and done < training.batches
         means = {name: values[name] for name in training.step.loss_names if name in values}
         if show:
-            means = averaged(training.world, means)
+            means = mean_over_ranks(training.world, means)
         shown = {name.replace("_loss", ""): f"{value:.3f}" for name, value in means.items()}
         shown["lr"] = f"{values['lr']:.3g}"
         if rate:
@@ -64,6 +64,7 @@ class ConsoleReport(Callback):
         training, progress = self._training, self._training.progress
         numbers = f"mAP {scores.map:.4f}, AP50 {scores.stats['ap50']:.4f}"
         self._console.say(f"epoch {epoch}: {numbers} on {scores.images} images")
+        # The last evaluation is told in full.
         at_the_end = training.out_of_steps and progress.evaluated == progress.step
         if epoch >= training.recipe.epochs or at_the_end:
             self._console.say(score_table(scores))
@@ -109,7 +110,7 @@ def opening_lines(training: Training, info: RunInfo) -> list[str]:
 
 
 def _image_lines(inputs: Inputs) -> list[str]:
-    """How many images are trained on, and why it is not all of them."""
+    """Returns how many images are trained on, and why it is not all of them."""
     recipe, train_set, images = inputs.recipe, inputs.train_set, inputs.train_images
     chosen = len(train_set.records[: recipe.limit_train])
     text = f"training on {images} images"
@@ -117,6 +118,7 @@ def _image_lines(inputs: Inputs) -> list[str]:
         text += f" (limit_train: the first {chosen} of {len(train_set)})"
     notes = {"images without objects": chosen - images, "unusable boxes": sum(train_set.dropped.values())}
     lines = [text + "".join(f"; {count} {what} are left out" for what, count in notes.items() if count)]
+    # Of several processes or batches, the images of a step are called a global batch.
     batch = recipe.global_batch(inputs.world.size)
     if images % batch:
         name = "batch" if batch == recipe.batch_size else "global batch"
@@ -128,7 +130,7 @@ def _image_lines(inputs: Inputs) -> list[str]:
 
 
 def _rank_lines(world: World, recipe: Recipe) -> list[str]:
-    """Lines that say who takes part, with which seeds, and what a step is. Collective."""
+    """Returns who takes part, with which seeds, and what a step is. Collective."""
     if world.size == 1:
         return []
     seeds, hosts = zip(*world.gather((world.seed(recipe.seed), socket.gethostname())))
@@ -144,7 +146,7 @@ def _rank_lines(world: World, recipe: Recipe) -> list[str]:
 def epoch_lines(
     recipe: Recipe, epoch: int, values: Mapping[str, float], scale: LossScale | None
 ) -> list[str]:
-    """An epoch that has ended: a row of metrics.csv, and what it asks the user to look at."""
+    """Returns the line about an epoch that has ended, and those that ask the user to look at something."""
     losses = "  ".join(
         f"{name.replace('_loss', '')} {values[name]:.3f}" for name in values if name.endswith("loss")
     )

@@ -23,6 +23,7 @@ class LossWatch(Callback):
     def losses_read(self, batch: TrainBatch, losses: Mapping[str, float]) -> None:
         if all(map(math.isfinite, losses.values())):
             return
+        # The step has been made with this loss: the batch is all that is left to look at.
         data = batch.data
         names = ("boxes", "labels", "image_ids", "sizes")
         arrays: dict[str, Any] = {name: getattr(data, name) for name in names}

@@ -1,8 +1,9 @@
-"""metrics.csv, one row per epoch, and metrics.png, its curves."""
+"""The values of an epoch: measured while it is trained, and written into metrics.csv and its curves."""
 
 from __future__ import annotations
 
 import csv
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from ...report.plots import plot_metrics
 from .base import Callback, RunInfo
 
 if TYPE_CHECKING:
+    from ..build import Training
     from ..coco_eval import Scores
 
 # The columns before and after those of the losses.
@@ -30,6 +32,38 @@ def _number(text: str) -> float | None:
     if not text:
         return None
     return int(text) if text.isdecimal() else float(text)
+
+
+class EpochMeter:
+    """Measures what is left of an epoch, from now on, and adds up its losses.
+
+    The sums of the losses are in the training's progress, so that a checkpoint within the epoch has them.
+    """
+
+    def __init__(self, training: Training) -> None:
+        # Of an epoch that is resumed, the sums have the batches before, and the speed has not.
+        self._training, self._began, self._batches = training, time.perf_counter(), 0
+
+    def add(self, losses: Mapping[str, float]) -> None:
+        """Adds the losses of a batch that is done."""
+        self._batches += 1
+        sums = self._training.progress.sums
+        for name, value in {**losses, "batches": 1}.items():
+            sums[name] = sums.get(name, 0) + value
+
+    def values(self, lr: float) -> dict[str, float]:
+        """Returns a row of metrics.csv without mAP; it has no losses while no batch is done."""
+        training, sums = self._training, self._training.progress.sums
+        seconds = time.perf_counter() - self._began
+        images = self._batches * training.recipe.batch_size * training.world.size
+        return {
+            "step": training.progress.step,
+            "lr": lr,
+            **{name: sums[name] / sums["batches"] for name in training.step.loss_names if name in sums},
+            "images_per_second": images / seconds,
+            "wait_share": training.loader.wait_seconds / seconds,
+            "seconds": seconds,
+        }
 
 
 class MetricsFile:

@@ -30,6 +30,7 @@ class StepProfiler(Callback):
 
     def batch_started(self, batch: TrainBatch) -> None:
         if self._steps and not self._running and self._steps[0] <= batch.step <= self._steps[1]:
+            # What was queued before is no part of these steps.
             mx.nd.waitall()
             mx.profiler.set_config(profile_all=True, filename=str(self._path))
             mx.profiler.set_state("run")

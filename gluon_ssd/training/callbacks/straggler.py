@@ -46,7 +46,7 @@ class StragglerReport(Callback):
             self._began = time.perf_counter()
 
     def gradients_queued(self) -> None:
-        """The step's own part is over as soon as the device is done with what is queued."""
+        """Stops the clock when the device has done this rank's own part of a step. `TrainStep` calls it."""
         if self._began is not None:
             mx.nd.waitall()
             self._own, self._began = time.perf_counter() - self._began, None

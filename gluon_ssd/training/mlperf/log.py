@@ -149,14 +149,14 @@ class MlperfLog(Callback):
 
 
 class _File(logging.FileHandler):
-    """What a full disk does not take ends the run, as with the other files of the run folder."""
+    """Ends the run where a full disk does not take a line, as the other files of the run folder do."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         raise unwritable(self.baseFilename, sys.exc_info()[1]) from None
 
 
 def submission_fields(benchmark: str) -> dict[str, str]:
-    """Who submits what, from the environment. Raises UserError for a division or status there is not."""
+    """Returns who submits what, from the environment. Raises UserError for an unknown division or status."""
 
     def chosen(name: str, known: tuple[str, ...]) -> str:
         value = os.environ.get(name) or known[0]
@@ -179,7 +179,7 @@ def submission_fields(benchmark: str) -> dict[str, str]:
 
 
 def settings(info: RunInfo, rules: Rules) -> dict[str, Any]:
-    """The hyper-parameters by MLPerf's keys; rates are those after scaling to the global batch."""
+    """Returns the hyper-parameters by MLPerf's keys; rates are those after scaling to the global batch."""
     from ...data.transforms import crop_attempts
     from ..build import augmentation
 
