@@ -217,5 +217,5 @@ def test_a_header_that_lies_is_refused_before_anything_is_decoded(monkeypatch):
 def test_a_heic_picture_names_the_package_that_reads_it(monkeypatch):
     monkeypatch.setattr("gluon_ssd.data.images._know_heic", lambda: False)
     data = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
-    with pytest.raises(UserError, match="^x: a HEIC picture, which can be read after: pip install pillow-heif$"):
+    with pytest.raises(UserError, match="^x: a HEIC picture, .* pip install pillow-heif$"):
         decode_image(data, "x")
