@@ -240,7 +240,7 @@ def test_every_way_to_a_detector(detector, small_run):
         ({"score_threshold": True}, "score_threshold must be a number, got True"),
         ({"iou_threshold": 0}, "iou_threshold must be greater than 0, got 0"),
         ({"iou_threshold": 1.5}, "iou_threshold must be at most 1, got 1.5"),
-        ({"iou_threshold": None}, "iou_threshold must be a number, got None"),
+        ({"iou_threshold": "0.5"}, "iou_threshold must be a number, got '0.5'"),
         ({"max_detections": 0}, "max_detections must be at least 1, got 0"),
         ({"max_detections": True}, "max_detections must be an integer, got True"),
         ({"max_detections": "20"}, "max_detections must be an integer, got '20'"),

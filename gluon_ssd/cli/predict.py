@@ -15,7 +15,7 @@ from ..runs import make_run_dir
 from .parsing import Parser, bounded, example
 from .results import Numbering, coco_image, coco_results
 from .sources import expand_sources, output_names
-from .val import add_detection_flags
+from .val import add_detection_flags, add_runtime
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +42,9 @@ def add_parser(subparsers: Any) -> Parser:
         ),
     )
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="image, folder or quoted glob")
-    parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint or run folder")
+    parser.add_argument(
+        "--weights", required=True, metavar="CKPT", help="checkpoint, run folder or exported file"
+    )
     parser.add_argument("--output", metavar="FOLDER", help="new folder (default: the next runs/predict-<N>)")
     parser.add_argument("--batch-size", type=bounded("int", low=1), default=8, metavar="N", help="default: 8")
     parser.add_argument("--only", nargs="+", metavar="CLASS", help="find these classes alone")
@@ -52,8 +54,12 @@ def add_parser(subparsers: Any) -> Parser:
         help="COCO file that has the images: its image and category ids are written, as pycocotools "
         "wants them",
     )
+    parser.add_argument(
+        "--precision", choices=("fp32", "bf16"), default="fp32", help="compute in this (default: fp32)"
+    )
+    add_runtime(parser)
     words = f"that of the best F1 in the checkpoint's last evaluation, else {SCORE_THRESHOLD:g}"
-    add_detection_flags(parser, words, iou_threshold=0.5, max_detections=200)
+    add_detection_flags(parser, words, otherwise="0.5 and 200, of an exported file its own")
     return parser
 
 
@@ -63,28 +69,9 @@ def run(args: argparse.Namespace) -> int:
     Unreadable images are reported and left out; they make the exit status 2.
     """
     paths, lines = expand_sources(args.sources)
-
-    # After the sources are found, so that a misspelt path is reported before MXNet is loaded.
-    from ..predict import Detector, load
-
-    net = load(args.weights, args.device)
-    threshold = args.score_threshold
-    if threshold is None and net.best_threshold is not None:
-        threshold = net.best_threshold
-        lines.append(
-            f"score threshold {threshold:.2f}, that of the best F1 in the checkpoint's last evaluation; "
-            "--score-threshold sets another"
-        )
-    detector = Detector(
-        net,
-        score_threshold=SCORE_THRESHOLD if threshold is None else threshold,
-        iou_threshold=args.iou_threshold,
-        max_detections=args.max_detections,
-        fuse=True,
-        batch_size=args.batch_size,
-    )
-    _check_only(args.only, detector.net.classes)
-    numbering = Numbering(paths, detector.net, args.annotation)
+    detector = _open_detector(args, lines)
+    _check_only(args.only, detector.classes)
+    numbering = Numbering(paths, detector, args.annotation)
     output = Path(args.output).expanduser() if args.output else make_run_dir("predict")
     pictures = [output / "images" / name for name in output_names(paths)]
     _prepare(output, paths, pictures)
@@ -114,6 +101,36 @@ def run(args: argparse.Namespace) -> int:
         print(f"{absent} images are not in {args.annotation}; detections.json has no detections of them")
     print(f"{len(paths) - failed} images, {len(results)} detections in {output}/")
     return 2 if failed else 0
+
+
+def _open_detector(args: argparse.Namespace, lines: list[str]) -> Detector:
+    """Returns the detector that was asked for. ``lines`` are told where its threshold comes from."""
+    # After the sources are found, so that a misspelt path is reported before anything heavy is loaded.
+    from ..predict import Detector
+    from ..runtimes.sessions import is_model_file
+
+    source, threshold = args.weights, args.score_threshold
+    if not is_model_file(source):
+        from ..weights.loading import load
+
+        source = load(args.weights, args.device)
+        if threshold is None and source.best_threshold is not None:
+            threshold = source.best_threshold
+            lines.append(
+                f"score threshold {threshold:.2f}, that of the best F1 in the checkpoint's last evaluation; "
+                "--score-threshold sets another"
+            )
+    return Detector(
+        source,
+        score_threshold=SCORE_THRESHOLD if threshold is None else threshold,
+        iou_threshold=args.iou_threshold,
+        max_detections=args.max_detections,
+        fuse=True,
+        batch_size=args.batch_size,
+        runtime=args.runtime,
+        precision=args.precision,
+        device=args.device,
+    )
 
 
 def _check_only(only: Sequence[str] | None, classes: Sequence[str]) -> None:

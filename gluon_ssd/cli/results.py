@@ -23,11 +23,11 @@ class Numbering:
     ``images`` has one id per path, None for an image that the annotation file does not name.
     """
 
-    def __init__(self, paths: Sequence[Path], net: Any, annotation: str | None) -> None:
+    def __init__(self, paths: Sequence[Path], detector: Any, annotation: str | None) -> None:
         self.own = annotation is None
-        self.classes = net.classes
+        self.classes = detector.classes
         self.images: Sequence[int | None] = image_ids(paths)
-        self.categories = list(getattr(net, "category_ids", None) or category_ids(net.classes))
+        self.categories = list(detector.category_ids or category_ids(detector.classes))
         if annotation is not None:
             self._take_from(Path(annotation).expanduser(), paths)
 

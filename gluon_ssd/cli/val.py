@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..runtimes.sessions import RUNTIMES
 from .parsing import Parser, add_orientation, add_recipe_flags, bounded, example, recipe_values
 
 # The keys of a recipe on how images reach the network, as far as an evaluation uses them.
@@ -49,48 +50,60 @@ def add_parser(subparsers: Any) -> Parser:
         help="best pairs of box and class that NMS sees (default: as in its recipe)",
     )
     parser.add_argument(
-        "--precision", choices=("fp32", "fp16"), help="compute in this (default: what it was trained in)"
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        help="compute in this; fp16 in MXNet alone (default: what it was trained in)",
     )
+    add_runtime(parser)
     add_detection_flags(parser)
     add_recipe_flags(parser, INPUT_KEYS)
     return parser
 
 
+def add_runtime(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag that says what computes."""
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default="auto",
+        help="what computes; auto: MXNet, for an exported file the fastest that is installed",
+    )
+
+
 def add_detection_flags(
-    parser: argparse.ArgumentParser,
-    score_threshold: str = "as in its recipe",
-    iou_threshold: float | None = None,
-    max_detections: int | None = None,
+    parser: argparse.ArgumentParser, score_threshold: str = "", otherwise: str = "as in its recipe"
 ) -> None:
-    """Adds the flags on turning raw outputs into detections; a default of None means as in the recipe.
+    """Adds the flags on turning raw outputs into detections, and the device they are made on.
 
-    ``score_threshold`` says in words what holds where its flag is not given.
+    ``score_threshold`` says in words what holds where its flag is not given, ``otherwise`` what holds for the
+    others, and for it too where it is empty.
     """
+    add_thresholds(parser, score_threshold, otherwise)
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
 
-    def default(value: float | None) -> str:
-        return f"(default: {'as in its recipe' if value is None else value})"
 
+def add_thresholds(
+    parser: argparse.ArgumentParser, score_threshold: str = "", otherwise: str = "as in its recipe"
+) -> None:
+    """Adds the flags on turning raw outputs into detections; see `add_detection_flags`."""
     parser.add_argument(
         "--score-threshold",
         type=bounded("float", low=0, below=1),
         metavar="X",
-        help=f"drop what scores less (default: {score_threshold})",
+        help=f"drop what scores less (default: {score_threshold or otherwise})",
     )
     parser.add_argument(
         "--iou-threshold",
         type=bounded("float", above=0, high=1),
-        default=iou_threshold,
         metavar="X",
-        help=f"IoU above which NMS drops a box {default(iou_threshold)}",
+        help=f"IoU above which NMS drops a box (default: {otherwise})",
     )
     parser.add_argument(
         "--max-detections",
         type=bounded("int", low=1),
-        default=max_detections,
         metavar="N",
-        help=f"per image {default(max_detections)}",
+        help=f"per image (default: {otherwise})",
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -115,5 +128,6 @@ def run(args: argparse.Namespace) -> int:
         nms_candidates=args.nms_candidates,
         device=args.device,
         precision=args.precision,
+        runtime=args.runtime,
     )
     return 0

@@ -18,13 +18,19 @@ def fused_copy(net: Any) -> Any:
     """
     # oneDNN folds the norms into the weights at the first call and keeps the result. The network itself would
     # neither train from then on nor follow later changes of its parameters.
+    copy = plain_copy(net)
+    copy.hybridize(backend="MKLDNN", static_alloc=True)
+    return copy
+
+
+def plain_copy(net: Any) -> Any:
+    """Returns a copy of a network, with the same values, on the CPU."""
     copy = get_model(net.model_name, net.classes, ctx=mx.cpu(), **net.options)
     copy.preprocess, copy.category_ids = net.preprocess, net.category_ids
     copy.best_threshold = net.best_threshold
     parameters = copy.collect_params()
     for name, parameter in net.collect_params().items():
         assign(parameters[name], parameter.data().asnumpy())
-    copy.hybridize(backend="MKLDNN", static_alloc=True)
     return copy
 
 

@@ -19,7 +19,6 @@ from ..data.opening import open_dataset
 from ..data.pipelines import InputSettings, make_loader
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform
-from ..device import images_on, target_of
 from ..errors import UserError
 from ..files import atomic_write, make_folder
 from ..locks import only_writer
@@ -34,8 +33,10 @@ from .run_folder import find_data
 Found = dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]
 ALONE = World()
 
+# What a network is built with, whatever it was trained in, to compute in a precision.
 _PRECISIONS: dict[str, dict[str, Any]] = {
     "fp32": {"dtype": "float32", "bn_fp16": False},
+    "bf16": {"dtype": "float32", "bn_fp16": False},
     "fp16": {"dtype": "float16"},
 }
 
@@ -97,11 +98,11 @@ def detect_all(
     if world.rank < len(chosen):
         loader = make_loader(
             dataset,
-            EvalTransform(detector.net.preprocess),
+            EvalTransform(detector.preprocess),
             batch_size,
             # An image left out would not be scored, and nobody would know.
             replace(settings, on_bad_image="fail"),
-            target_of(detector.device, detector.net),
+            detector.target,
             indices=chosen,
             shard=(world.rank, world.size),
         )
@@ -121,7 +122,7 @@ def _one_ahead(detector: Detector, loader: EpochLoader) -> Iterable[Any]:
     """Yields ids, sizes and outputs of one batch while the network works on the next."""
     waiting = None
     for batch in loader:
-        outputs = detector.detect_batch(images_on(detector.device, batch), batch.layout)
+        outputs = detector.detect_batch(batch.images, batch.layout)
         current = batch.image_ids, batch.sizes, outputs
         if waiting is not None:
             yield waiting
@@ -240,12 +241,14 @@ def validate(
     nms_candidates: int | None = None,
     device: str = "auto",
     precision: str | None = None,
+    runtime: str = "auto",
 ) -> Evaluation:
     """Scores a checkpoint on a data set, prints the table and writes the results beside the checkpoint.
 
     ``data``: folder; None is the one the checkpoint was trained with. Synthetic images tell the speed alone:
     it is printed, and nothing is written. Several processes share the images; rank 0 prints and writes.
-    ``precision``: fp32 or fp16; None is what it was trained in. Thresholds and ``max_detections`` that are
+    ``precision``: fp32, bf16 or fp16, which MXNet alone computes in; None is what it was trained in.
+    ``runtime``: what computes, see `Detector`. Thresholds and ``max_detections`` that are
     None, and ``orientation``, are those of the checkpoint's recipe, as the training scored itself. See
     `gluon-ssd val --help`.
     """
@@ -263,7 +266,9 @@ def validate(
             "max_detections": max_detections,
             "nms_candidates": nms_candidates,
         }
-        detector = Detector(net, fuse=True, **_detection_settings(saved, asked))
+        computes: dict[str, Any] = {"precision": "bf16" if precision == "bf16" else "fp32"}
+        computes.update(_detection_settings(saved, asked))
+        detector = Detector(net, fuse=True, runtime=runtime, device=device, **computes)
         if settings.data_pipeline == "synthetic":
             return _time_synthetic(detector, limit or DEFAULT_IMAGES, batch_size, settings, world)
         run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
@@ -291,7 +296,7 @@ def _detection_settings(saved: Checkpoint, asked: Mapping[str, Any]) -> dict[str
 def _time_synthetic(
     detector: Detector, images: int, batch_size: int, settings: InputSettings, world: World
 ) -> Evaluation:
-    made = SyntheticDataset(detector.net.classes, images)
+    made = SyntheticDataset(detector.classes, images)
     # Random pictures have no truth worth scoring, but a score is part of what an evaluation costs.
     evaluation = evaluate(detector, made, batch_size=batch_size, settings=settings, world=world)
     if world.first:

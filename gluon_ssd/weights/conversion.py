@@ -77,6 +77,8 @@ def convert_file(
     the file cannot be read or does not fit; what was at ``target`` then stays.
     """
     path, to = _find(Path(source).expanduser()), Path(target).expanduser()
+    if to.suffix.lower() in (".onnx", ".xml"):
+        raise UserError(f"{to}: convert is for weights; gluon-ssd export writes whole networks of this kind")
     if to.suffix.lower() not in TARGETS:
         raise UserError(f"{to}: the name says not what to write; it should end in {', '.join(TARGETS)}")
     if to.exists() and to.resolve() == path.resolve():
