@@ -19,7 +19,7 @@ COMPUTING = {
     "gluon_ssd": "device losses nn ops postprocess selfcheck",
     "gluon_ssd.weights": "loading pretrained state",
     "gluon_ssd.training": "build checkpoints distributed evaluate evaluator horovod_check inputs loop "
-    "loss_scale run_folder scorer step stop_signals train",
+    "loss_scale run_folder scorer step stop_signals train warm_up",
     "gluon_ssd.training.callbacks": "console profiler straggler weight_average",
     "gluon_ssd.model_zoo": "base classifier fused gluoncv_backbone profile resnet retinanet ssd transfer",
     "gluon_ssd.report": "cards",

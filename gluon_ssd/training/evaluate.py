@@ -87,16 +87,17 @@ def detect_all(
     limit: int | None = None,
     on_batch: Callable[[int], None] = lambda images: None,
     world: World = ALONE,
+    ranks: int | None = None,
 ) -> Found:
     """Returns the detections on the first ``limit`` images of ``dataset`` by image id, in its order.
 
-    ``on_batch`` is told how many images each batch had. Of the ranks of ``world``, each works on every
-    ``world.size``-th image; rank 0 returns all detections, the others nothing. Collective.
+    ``on_batch`` is told how many images each batch had. Every rank of ``world`` has its `share`; rank 0
+    returns all detections, the others nothing. Collective.
     """
     chosen = range(len(dataset))[:limit]
     found: Found = {}
     # A rank beyond the number of images has none, and only takes part in the exchange.
-    if world.rank < len(chosen):
+    if share(chosen, world, ranks):
         loader = make_loader(
             dataset,
             EvalTransform(detector.preprocess),
@@ -105,7 +106,7 @@ def detect_all(
             replace(settings, on_bad_image="fail"),
             detector.target,
             indices=chosen,
-            shard=(world.rank, world.size),
+            shard=(world.rank, _sharing(world, ranks)),
         )
         with loader:
             for image_ids, sizes, outputs in _one_ahead(detector, loader):
@@ -118,6 +119,16 @@ def detect_all(
     # In the data set's order, so that results do not depend on the number of ranks.
     everywhere = {image_id: result for part in parts for image_id, result in part.items()}
     return {record.image_id: everywhere[record.image_id] for record in dataset.records[: len(chosen)]}
+
+
+def share(chosen: range, world: World, ranks: int | None = None) -> range:
+    """Returns what this rank evaluates of ``chosen``, which the first ``ranks`` share; None: all ranks."""
+    sharing = _sharing(world, ranks)
+    return chosen[world.rank :: sharing] if world.rank < sharing else range(0)
+
+
+def _sharing(world: World, ranks: int | None) -> int:
+    return world.size if ranks is None else min(ranks, world.size)
 
 
 def _one_ahead(detector: Detector, loader: EpochLoader) -> Iterable[Any]:

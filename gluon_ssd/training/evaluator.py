@@ -15,7 +15,7 @@ from .callbacks import Callback, CallbackList, RunInfo, TrainBatch
 from .checkpoints import Checkpoints
 from .coco_eval import Scores
 from .distributed import average_statistics
-from .evaluate import detect_all, evaluate, write_evaluation
+from .evaluate import detect_all, evaluate, share, write_evaluation
 from .scorer import Scorer
 
 
@@ -63,8 +63,8 @@ class Evaluator(Callback):
             recipe.max_detections,
             nms_candidates=recipe.nms_candidates,
         )
-        share = range(len(val_set))[: recipe.limit_val][training.world.rank :: training.world.size]
-        self.console.start(f"evaluation {epoch}/{recipe.epochs}", len(share))
+        mine = share(range(len(val_set))[: recipe.limit_val], training.world, recipe.eval_ranks)
+        self.console.start(f"evaluation {epoch}/{recipe.epochs}", len(mine))
         self.callbacks.evaluation_started(epoch)
         # All ranks evaluate the same network.
         average_statistics(training.world, training.net)
@@ -77,6 +77,7 @@ class Evaluator(Callback):
                 limit=recipe.limit_val,
                 on_batch=self.console.advance,
                 world=training.world,
+                ranks=recipe.eval_ranks,
             )
         self.console.stop()
         return result

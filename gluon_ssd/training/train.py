@@ -18,6 +18,7 @@ from .callbacks import Callback, CallbackList, RunInfo
 from .callbacks.base import check_callbacks
 from .callbacks.batch_picture import BatchPicture
 from .callbacks.console import ConsoleReport
+from .callbacks.json_summary import JsonSummary
 from .callbacks.loss_watch import LossWatch
 from .callbacks.metrics import MetricsLog, read_rows
 from .callbacks.profiler import StepProfiler
@@ -30,6 +31,7 @@ from .loop import Loop
 from .mlperf.log import callbacks_of
 from .run_folder import claim_folder
 from .stop_signals import StopSignals, stopped_at, way_on
+from .warm_up import warm_up
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,13 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
     with world.together():
         # MLPerf's clock starts before anything is opened, and stops before the others have written anything.
         first = [*callbacks_of(recipe, world.rank), StepProfiler(recipe.profile)]
+        if recipe.json_summary and world.first:
+            first.append(JsonSummary(recipe.json_summary))
         with closing(CallbackList([*first, *of_the_user])) as all_callbacks, StopSignals(world) as signals:
-            training = build_training(open_inputs(recipe, world))
+            inputs = open_inputs(recipe, world)
+            if inputs.recipe.model_warmup:
+                warm_up(inputs)
+            training = build_training(inputs)
             resumed = training.inputs.resumed is not None
             with closing(claim_folder(training.recipe, world, resumed)) as folder:
                 run_dir = folder.path
