@@ -50,7 +50,7 @@ def in_int8(net: Any, header: Header, options: Options, runtime: str) -> tuple[o
             if before - after <= LOSS_LIMIT:
                 slow, fast = (_speed(one, scored, runtime) for one in (whole, small))
                 line = f"int8 in {runtime}: mAP {after:.4f} (float {before:.4f}), {fast:.0f} images/s (float "
-                line += f"{slow:.0f}); ranges of {len(images)} images, {len(kept)} layers in float"
+                line += f"{slow:.0f}); ranges of {len(images)} images, layers in float: {len(kept)}"
                 return quantised(model, raw, ranges, kept), line
     except ImportError as error:
         raise (import_problem(error) or error) from None
