@@ -6,12 +6,12 @@ them is first used.
 
 from __future__ import annotations
 
-import importlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import compat
-from .errors import UserError, import_problem
+from .errors import UserError
+from .lazy import names_on_use
 from .machine import threads
 from .version import __version__
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .model_zoo import list_models
     from .predict import Detections, Detector
     from .training.callbacks import Callback
-    from .training.start import train
+    from .training.train import train
     from .weights.loading import load
     from .weights.pretrained import get_model
 
@@ -48,20 +48,7 @@ _WHERE = {
     "get_model": ".weights.pretrained",
     "list_models": ".model_zoo",
     "load": ".weights.loading",
-    "train": ".training.start",
+    "train": ".training.train",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        module = importlib.import_module(_WHERE[name], __name__)
-    except (ImportError, AttributeError) as error:
-        raise (import_problem(error) or error) from None
-    return getattr(module, name)
-
-
-def __dir__() -> list[str]:
-    """Returns what is public, whether it has been used yet or not: for `dir` and the Tab key."""
-    return sorted(__all__)
+__getattr__, __dir__ = names_on_use(__name__, _WHERE)

@@ -1,4 +1,4 @@
-"""A trained network as something to call on images."""
+"""The detector: a trained network that is called on images."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from .values import Bounds
 
 __all__ = ["Detection", "Detections", "Detector"]
 
+# By option: its type, how a message calls that, and the values that are allowed.
 _OPTIONS: dict[str, tuple[type, str, Bounds]] = {
     "score_threshold": (Real, "a number", Bounds(low=0, below=1)),
     "iou_threshold": (Real, "a number", Bounds(above=0, high=1)),
@@ -36,26 +37,31 @@ DEFAULTS: dict[str, Any] = {"score_threshold": 0.05, "iou_threshold": 0.5, "max_
 class Detector:
     """Finds objects on images.
 
-    ``source``: a network of the zoo, the run folder or checkpoint of one, as `load` takes it, or a file that
+    ``source`` is a network of the zoo, its run folder or checkpoint as `load` takes it, or a file that
     `gluon_ssd.export` has made with detections, .onnx or .xml, which needs neither MXNet nor PyTorch.
-    ``score_threshold``: detections of a lower score are dropped, by default below 0.05. ``iou_threshold``: of
-    two boxes of a class that overlap more, by default more than half, the one of the lower score is dropped.
-    ``max_detections``: kept of one image, by default 200. A file has settings of its own, which these can
-    only make stricter. ``batch_size``: images that go through the network together.
-    ``fuse``: work on a copy with norms folded into convolutions, a little faster on CPU in float32 (it has no
-    effect elsewhere); later changes of the network do not reach it. ``nms_candidates``: how many of an
-    image's best pairs of box and class NMS sees, of each level's for a RetinaNet; None: the family's number.
-    ``runtime``: mxnet, openvino or onnxruntime; auto is MXNet for a network and the fastest that is installed
-    for a file. A network is copied for another runtime: later changes of it do not reach the copy.
-    ``precision``: fp32, or bf16 in MXNet and OpenVINO, which is faster where the processor has it, and
-    rounds.
-    Raises UserError for options out of their range, and where there is no such checkpoint, file or runtime.
+    Detections with a score below ``score_threshold`` are dropped, by default below 0.05. Of two boxes of a
+    class that overlap more than ``iou_threshold``, by default more than half, the one of lower score is
+    dropped. ``max_detections`` is the largest number of detections on one image, by default 200. A file has
+    settings of its own, which these can only make stricter. ``batch_size`` is the number of images that go
+    through the network together. With ``fuse`` the detector works on a copy whose norms are folded into the
+    convolutions. This is a little faster on a CPU in float32 and has no effect elsewhere; later changes of
+    the network do not reach the copy. ``nms_candidates`` is the number of best pairs of box and class that
+    NMS sees, of an image, or for a RetinaNet of each of its levels; None stands for the family's number.
+
+    ``runtime`` is mxnet, openvino, onnxruntime or torch; auto is MXNet for a network, and for a file the
+    fastest that is installed. A network is copied for another runtime, which later changes of it do not
+    reach. ``precision`` is fp32, or bf16 in MXNet and OpenVINO, which rounds and is faster where the
+    processor has it.
+
+    ``score_threshold="best"`` is the threshold of the best F1 in the last evaluation of the checkpoint's
+    training. Raises UserError for an option out of its range, where there is no such checkpoint, file or
+    runtime, and for ``"best"`` where the source knows none.
     """
 
     def __init__(
         self,
         source: Any,
-        score_threshold: float | None = None,
+        score_threshold: float | str | None = None,
         iou_threshold: float | None = None,
         max_detections: int | None = None,
         batch_size: int = 8,
@@ -66,8 +72,9 @@ class Detector:
         precision: str = "fp32",
         device: str = "auto",
     ) -> None:
+        best = isinstance(score_threshold, str) and score_threshold == "best"
         asked = {
-            "score_threshold": score_threshold,
+            "score_threshold": None if best else score_threshold,
             "iou_threshold": iou_threshold,
             "max_detections": max_detections,
             "nms_candidates": nms_candidates,
@@ -82,14 +89,21 @@ class Detector:
         self.net: Any = None
         self._runner: Any
         if is_model_file(source):
+            if best:
+                raise UserError(f'{source}: score_threshold="best" needs a checkpoint; give a number')
             path = Path(source).expanduser()
             session = open_session(choose(runtime, path), path, device, precision)
             self._runner = SessionRunner(session, str(path), settings)
+            made_with = session.header.detections.get("score_threshold", 0.0)
+            self.score_threshold: float = max(made_with, settings.get("score_threshold", 0.0))
             self._describe(session.header)
             self._pixels = session.header.pixels
             return
         net = _network(source, device)
         settings = {**DEFAULTS, **settings}
+        if best:
+            settings["score_threshold"] = _best_threshold(net)
+        self.score_threshold = settings["score_threshold"]
         if runtime in ("auto", "mxnet"):
             from .runtimes.mxnet_runner import MXNetRunner
 
@@ -113,32 +127,35 @@ class Detector:
 
     @property
     def preprocess(self) -> Any:
-        """How pictures become inputs, a `Preprocess`."""
+        """Returns how pictures become inputs, a `Preprocess`."""
         return self._transform.preprocess
 
     @property
     def target(self) -> Any:
-        """What a loader should make for this detector."""
+        """Returns what a loader should make for this detector."""
         return self._runner.target
 
     @classmethod
     def from_run(cls, where: str | os.PathLike[str], device: str = "auto", **options: Any) -> Detector:
-        """Returns the detector of a run folder, checkpoint or exported file on ``device``: auto, cpu or gpu.
+        """Returns the detector of a run folder, checkpoint or exported file on ``device``.
 
-        ``options``: those of the class. Raises UserError when there is no such checkpoint or device.
+        ``device`` is ``auto``, ``cpu`` or ``gpu``.
+
+        ``options`` are those of the class. Raises UserError when there is no such checkpoint or device.
         """
         return cls(where, device=device, **options)
 
     def __call__(self, images: Any) -> Any:
-        """Returns the `Detections` of one image, or the list of those of several.
+        """Returns the `Detections` of one image, or a list of them for several images.
 
-        An image is a path, whose photo is turned upright by its EXIF orientation, a PIL image of any mode,
-        or a uint8 array: (H, W, 3) RGB, (H, W, 4) RGBA, whose alpha is dropped, or (H, W) grey. Several are
-        a list, a generator, or a batch (N, H, W, 3). Raises UserError for what is none of these and for
-        files that cannot be read as an image.
+        An image is a path, a PIL image of any mode, or a uint8 array: (H, W, 3) RGB, (H, W, 4) RGBA, whose
+        alpha is dropped, or (H, W) grey. The photo of a path is turned upright by its EXIF orientation.
+        Several images are a list, a generator, or an array (N, H, W, 3). Raises UserError for anything else,
+        and for files that cannot be read as an image.
         """
         if _is_one(images):
             return self([images])[0]
+        # A generator is read one batch at a time, so that its images need not fit into memory together.
         found: list[Detections] = []
         pending = iter(images)
         while True:
@@ -159,9 +176,10 @@ class Detector:
             yield Detections(boxes, scores, class_ids, self.classes, image)
 
     def detect_batch(self, images: Any, layout: str = "NCHW") -> tuple[Any, Any, Any]:
-        """Returns padded (class_ids, scores, boxes) of normalised images, as the network post-processes them.
+        """Returns the padded ``class_ids``, ``scores`` and ``boxes`` of a batch of normalised images.
 
-        ``images``: an array of NumPy's or MXNet's, (N, 3, H, W), or in the network's own ``layout``.
+        They are (N, D), (N, D) and (N, D, 4), as `DetectionNetwork.postprocess` says. ``images`` are an array
+        of NumPy's or MXNet's, (N, 3, H, W) in layout NCHW, or in the network's own ``layout``.
         """
         return self._runner.detect(images, layout)
 
@@ -169,9 +187,10 @@ class Detector:
 def to_pixels(
     outputs: tuple[Any, Any, Any], sizes: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Turns padded outputs of a post-processing block into (xyxy pixels, scores, class_ids) per image.
+    """Turns the padded outputs of a post-processing block into ``(xyxy, scores, class_ids)`` per image.
 
-    ``sizes``: (N, 2) height and width of the original images. Boxes are clipped to the image.
+    These are (n, 4) float32 in pixels of the original image and clipped to it, (n,) float32, and (n,) int64.
+    ``sizes`` (N, 2) are the heights and widths of the original images in pixels.
     """
     class_ids, scores, boxes = (
         output if isinstance(output, np.ndarray) else output.asnumpy() for output in outputs
@@ -184,7 +203,7 @@ def to_pixels(
 
 
 def _network(source: Any, device: str) -> Any:
-    """The network of a run or checkpoint, or ``source`` itself where it is one."""
+    """Returns the network of a run or checkpoint, or ``source`` itself where it is one."""
     try:
         from .model_zoo.base import Network
         from .weights.loading import load
@@ -197,9 +216,19 @@ def _network(source: Any, device: str) -> Any:
     return net
 
 
+def _best_threshold(net: Any) -> float:
+    if net.best_threshold is None:
+        raise UserError(
+            'score_threshold="best": this network comes from no evaluation that has found anything; '
+            "give a number, such as 0.3"
+        )
+    return float(net.best_threshold)
+
+
 def _check_options(**options: Any) -> None:
     for name, value in options.items():
         kind, words, bounds = _OPTIONS[name]
+        # In Python a bool is a number, too.
         if isinstance(value, bool) or not isinstance(value, kind):
             raise UserError(f"{name} must be {words}, got {value!r}")
         problem = bounds.problem(value)
@@ -208,7 +237,7 @@ def _check_options(**options: Any) -> None:
 
 
 def _is_one(images: Any) -> bool:
-    """Says whether this is one image, or nothing that could be several."""
+    """Tells whether ``images`` is one image, or nothing that could be several."""
     if isinstance(images, np.ndarray):
         return images.ndim < 4 or not images.size
     return isinstance(images, (str, bytes, os.PathLike, Image.Image)) or not isinstance(images, Iterable)

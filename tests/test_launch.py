@@ -4,15 +4,17 @@ import os
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from gluon_ssd import machine
 from gluon_ssd.errors import UserError
 from gluon_ssd.launch import Launch, detect
+from gluon_ssd.recipe import Recipe
+from gluon_ssd.training.callbacks import TrainBatch
+from gluon_ssd.training.callbacks.straggler import StragglerReport, straggler
 from gluon_ssd.training.distributed import World, check_group, connect
-from gluon_ssd.training.pace import Pace, straggler
 from gluon_ssd.training.rendezvous import first_host, meeting_point
 
 OMPI = {"SIZE": "4", "RANK": "3", "LOCAL_SIZE": "2", "LOCAL_RANK": "1"}
@@ -145,7 +147,8 @@ def test_one_process_is_a_world_of_its_own(cli, shapes, tmp_path):
 
 def test_only_one_module_knows_horovod():
     package = Path(machine.__file__).parent
-    known = [path for path in package.rglob("*.py") if re.search(r"(import|from) horovod", path.read_text())]
+    imports = re.compile(r"(import|from) horovod\b")
+    known = [path for path in package.rglob("*.py") if imports.search(path.read_text())]
     # The launcher is Horovod's own, started after gluon_ssd.
     assert sorted(known) == [package / "horovodrun.py", package / "training" / "distributed.py"]
 
@@ -170,7 +173,7 @@ def test_who_is_slow(times, named):
     assert straggler(times, "abc") == named
 
 
-def test_the_pace_of_a_rank_is_told_once_an_epoch():
+def test_the_slow_rank_is_named_once_an_epoch():
     class Two(World):
         size = 2
 
@@ -178,13 +181,22 @@ def test_the_pace_of_a_rank_is_told_once_an_epoch():
             mean, host = value
             return [value, (mean + 1, "other")]
 
-    pace = Pace()
-    assert pace.straggler(Two()) is None
-    for _ in range(3):
-        pace.begin(0.5)
-        pace.gradients_queued()
-    line = pace.straggler(Two())
-    assert line is not None and line.startswith("rank 1 on other is slow: 1.5")
-    assert pace.straggler(Two()) is None
-    pace.new_epoch()
-    assert pace.straggler(Two()) is None
+    lines = []
+    report = StragglerReport(Two(), SimpleNamespace(say=lines.append))
+    step = SimpleNamespace()
+    report.started(SimpleNamespace(recipe=Recipe(log_every=1), bn_group=1, train_step=step))
+    report.epoch_started(1)
+    report.epoch_ended(1, {})
+    assert lines == []
+    for number in range(4):
+        batch = TrainBatch(1, number, number + 1, 0.1, True, None)
+        report.batch_started(batch)
+        step.before_exchange()
+        # Half a second for the images of each batch.
+        report.batch_ended(batch, {"wait_share": 0.5, "seconds": number + 1})
+        assert len(lines) == (number >= 2)
+    assert lines[0].startswith("rank 1 on other is slow: 1.5")
+    report.epoch_ended(1, {})
+    report.epoch_started(2)
+    report.epoch_ended(2, {})
+    assert len(lines) == 1

@@ -11,6 +11,7 @@ from small import picture
 
 from gluon_ssd import Detector, get_model, load
 from gluon_ssd.data.transforms import EvalTransform
+from gluon_ssd.device import pick_device
 from gluon_ssd.errors import UserError
 from gluon_ssd.nn import assign
 from gluon_ssd.predict import to_pixels
@@ -292,3 +293,9 @@ def test_a_fused_detector_finds_the_same_and_leaves_the_network_alone():
         loss = (net(mx.nd.ones((1, 3, 192, 192)))[0] ** 2).mean()
     loss.backward()
     assert float(net.predictors[0].conv.weight.grad().abs().sum().asscalar()) > 0
+
+
+@pytest.mark.parametrize("name", ["cuda", "GPU", "", "cpu:0"])
+def test_a_device_of_another_name_is_refused(name):
+    with pytest.raises(UserError, match="unknown device"):
+        pick_device(name)

@@ -1,4 +1,4 @@
-"""``gluon-ssd val``: score a checkpoint on a data set with pycocotools."""
+"""``gluon-ssd val``: scores a checkpoint on a data set with pycocotools."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from ..runtimes.sessions import RUNTIMES
 from .parsing import Parser, add_orientation, add_recipe_flags, bounded, example, recipe_values
 
-# How images reach the network; those of the recipe that evaluation has a use for.
+# The keys of a recipe on how images reach the network, as far as an evaluation uses them.
 INPUT_KEYS = (
     "data_pipeline",
     "workers",
@@ -21,7 +21,7 @@ INPUT_KEYS = (
 
 
 def add_parser(subparsers: Any) -> Parser:
-    """Add this verb to the command line."""
+    """Adds this verb to the command line."""
     parser = subparsers.add_parser(
         "val",
         help="score a checkpoint",
@@ -61,7 +61,7 @@ def add_parser(subparsers: Any) -> Parser:
 
 
 def add_runtime(parser: argparse.ArgumentParser) -> None:
-    """Add the flag that says what computes."""
+    """Adds the flag that says what computes."""
     parser.add_argument(
         "--runtime",
         choices=RUNTIMES,
@@ -71,44 +71,43 @@ def add_runtime(parser: argparse.ArgumentParser) -> None:
 
 
 def add_detection_flags(
-    parser: argparse.ArgumentParser, score_threshold: float | None = None, otherwise: str = "as in its recipe"
+    parser: argparse.ArgumentParser, score_threshold: str = "", otherwise: str = "as in its recipe"
 ) -> None:
-    """Add what turns raw outputs into detections, and where; None is ``otherwise``."""
+    """Adds the flags on turning raw outputs into detections, and the device they are made on.
+
+    ``score_threshold`` says in words what holds where its flag is not given, ``otherwise`` what holds for the
+    others, and for it too where it is empty.
+    """
     add_thresholds(parser, score_threshold, otherwise)
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
 
 
 def add_thresholds(
-    parser: argparse.ArgumentParser, score_threshold: float | None = None, otherwise: str = "as in its recipe"
+    parser: argparse.ArgumentParser, score_threshold: str = "", otherwise: str = "as in its recipe"
 ) -> None:
-    """Add what turns raw outputs into detections."""
-
-    def default(value: float | None) -> str:
-        return f"(default: {otherwise if value is None else value})"
-
+    """Adds the flags on turning raw outputs into detections; see `add_detection_flags`."""
     parser.add_argument(
         "--score-threshold",
         type=bounded("float", low=0, below=1),
-        default=score_threshold,
         metavar="X",
-        help=f"drop what scores less {default(score_threshold)}",
+        help=f"drop what scores less (default: {score_threshold or otherwise})",
     )
     parser.add_argument(
         "--iou-threshold",
         type=bounded("float", above=0, high=1),
         metavar="X",
-        help=f"IoU above which NMS drops a box {default(None)}",
+        help=f"IoU above which NMS drops a box (default: {otherwise})",
     )
     parser.add_argument(
         "--max-detections",
         type=bounded("int", low=1),
         metavar="N",
-        help=f"per image {default(None)}",
+        help=f"per image (default: {otherwise})",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate and print the scores."""
+    """Evaluates the checkpoint and prints the scores."""
     from ..data.pipelines import InputSettings
     from ..training.evaluate import validate
 

@@ -1,4 +1,4 @@
-"""Telling how far a long work has come."""
+"""Reporting how far a long piece of work has come."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Protocol, TypeVar
 _Item = TypeVar("_Item")
 
 
-class Progress(Protocol):
-    """Who is told how far a long work has come: `console.Console` is one."""
+class ProgressReporter(Protocol):
+    """Shows how far a long piece of work has come; `console.Console` is one."""
 
     def start(self, title: str, total: int) -> None: ...
 
@@ -19,7 +19,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Progress that nobody looks at."""
+    """A progress that shows nothing."""
 
     def start(self, title: str, total: int) -> None:
         return
@@ -31,8 +31,8 @@ class Silent:
         return
 
 
-def counted(items: Collection[_Item], title: str, progress: Progress) -> Iterator[_Item]:
-    """Yield ``items``, telling ``progress`` of each that is done with."""
+def counted(items: Collection[_Item], title: str, progress: ProgressReporter) -> Iterator[_Item]:
+    """Yields ``items`` and tells ``progress`` of each when it is done."""
     progress.start(title, len(items))
     for item in items:
         yield item

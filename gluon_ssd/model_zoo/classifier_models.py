@@ -1,4 +1,7 @@
-"""Rows of the classifiers. What they are built with is imported when one is built, since it needs MXNet."""
+"""The rows of the classifiers.
+
+The modules with which they are built are imported when one is built, because they need MXNet.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def build_classifier(row: ModelRow, classes: Sequence[str]) -> Classifier:
-    """Builds the classifier of ``row``; names of parameters do not depend on what was built before."""
+    """Builds the classifier of ``row``; its parameter names do not depend on what was built before."""
     from .classifier import Classifier
     from .resnet import ResNet
 
@@ -30,7 +33,7 @@ for _spec in RESNETS.values():
             family="resnet",
             backbone=_spec.name,
             input_size=(224, 224),
-            # ImageNet's classes by their numbers, as in the published weights.
+            # The classes of ImageNet by number, in the order of the published weights.
             default_classes=tuple(str(index) for index in range(1000)),
             summary=f"torchvision's {_title}: 1000-class classifier, and maps of its four stages",
             source="Xie et al. 2017" if _spec.groups > 1 else "He et al. 2016",

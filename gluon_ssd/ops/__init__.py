@@ -1,4 +1,4 @@
-"""Operator seam: which MXNet operators the layers of `gluon_ssd.nn` are made of on this machine."""
+"""Chooses the MXNet operators of which the layers of `gluon_ssd.nn` are made on this machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 import mxnet as mx
 
 from .emulated import EmulatedOps
-from .nvidia import Features, NvidiaOps, detect
+from .nvidia import Features, NvidiaOps, detect_features
 from .stock import LOW_PRECISION, StockOps
 
 __all__ = ["LOW_PRECISION", "EmulatedOps", "Features", "NvidiaOps", "StockOps", "detect", "report", "select"]
@@ -15,15 +15,18 @@ __all__ = ["LOW_PRECISION", "EmulatedOps", "Features", "NvidiaOps", "StockOps", 
 
 @cache
 def select(device: str) -> StockOps:
-    """The operators for a network on ``device``, ``cpu`` or ``gpu``: the one place where they are chosen."""
+    """Returns the operators for a network on ``device``, ``cpu`` or ``gpu``.
+
+    This is the only place where they are chosen.
+    """
     if device == "cpu":
         return EmulatedOps()
-    features = detect(mx.sym)
+    features = detect_features(mx.sym)
     return NvidiaOps(features) if features else StockOps()
 
 
 def report() -> dict[str, str]:
-    """What `select` chooses, by device, in words."""
+    """Returns, by device, what `select` chooses, in words."""
     count = mx.context.num_gpus()
     gpus = {"gpu": f"{select('gpu').name} ({count} found)" if count else "none found"}
     return {"cpu": select("cpu").name, **gpus}

@@ -1,7 +1,7 @@
 """Options of DeepLearningExamples' `main.py`, and of the two trainings made from it.
 
-``dle``: DeepLearningExamples. ``dali``: DALI's single-shot example. ``sample``: the SSD_ResNet50 sample of
-Cambricon's model zoo. Names that two of them give the same meaning are one row.
+``dle`` is DeepLearningExamples, ``dali`` is DALI's single-shot example, and ``sample`` is the SSD_ResNet50
+sample of Cambricon's model zoo. Names that two of them give the same meaning are one row.
 """
 
 from __future__ import annotations

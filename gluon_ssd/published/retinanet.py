@@ -1,4 +1,4 @@
-"""Options of `train.py` of MLPerf's RetinaNet, the reference's and NVIDIA's of v2.0 to v5.1."""
+"""Options of `train.py` of MLPerf's RetinaNet: the reference's, and NVIDIA's of v2.0 to v5.1."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import math
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -27,8 +27,9 @@ from ..predict import Detector, to_pixels
 from ..weights.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from ..weights.loading import restore
 from .coco_eval import METRICS, Scores, score
+from .confidence import Operating
 from .distributed import World, connect
-from .stored_recipe import find_data
+from .run_folder import find_data
 
 Found = dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]
 ALONE = World()
@@ -43,7 +44,7 @@ _PRECISIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores, and per image id the detections (xyxy pixels, scores, class ids) they were made from."""
+    """Scores, and the detections by image id (xyxy pixels, scores, class ids) that they were made from."""
 
     scores: Scores
     detections: Found
@@ -54,38 +55,26 @@ def evaluate(
     detector: Detector,
     dataset: CocoDataset | SyntheticDataset,
     *,
-    batch_size: int = 8,
-    settings: InputSettings = InputSettings(),  # noqa: B008 - frozen
-    limit: int | None = None,
-    on_batch: Callable[[int], None] = lambda images: None,
     world: World = ALONE,
+    **options: Any,
 ) -> Evaluation:
-    """Runs ``detector`` over all images of ``dataset`` (the first ``limit``) and scores it with pycocotools.
+    """Runs ``detector`` over the images of ``dataset``, and scores what it finds with pycocotools.
 
-    ``on_batch`` is told how many images each batch had. With several ranks in ``world``, each runs its share
-    of the images; all return the scores, rank 0 alone the detections. Raises UserError for an image that
-    cannot be read.
+    ``options`` are those of `detect_all`. All ranks of ``world`` return the scores, rank 0 alone the
+    detections. Raises UserError for an image that cannot be read.
     """
     start = time.perf_counter()
-    found = detect_all(
-        detector,
-        dataset,
-        batch_size=batch_size,
-        settings=settings,
-        limit=limit,
-        on_batch=on_batch,
-        world=world,
-    )
+    found = detect_all(detector, dataset, world=world, **options)
     scores = score_detections(found, dataset) if world.first else None
     if world.size > 1:
-        shared = world.share(scores and replace(scores, coco_eval=None))
+        shared = world.share(scores and replace(scores, coco_eval=None, curves=None))
         scores = scores or shared
     assert scores is not None
     return Evaluation(scores, found, time.perf_counter() - start)
 
 
 def score_detections(found: Found, dataset: CocoDataset | SyntheticDataset) -> Scores:
-    """Scores what `detect_all` has found on images of ``dataset``."""
+    """Returns the scores of what `detect_all` has found on images of ``dataset``."""
     names = dict(zip(dataset.category_ids, dataset.classes))
     return score(dataset.coco_gt(), coco_rows(found, dataset.category_ids), list(found), names)
 
@@ -100,9 +89,10 @@ def detect_all(
     on_batch: Callable[[int], None] = lambda images: None,
     world: World = ALONE,
 ) -> Found:
-    """Detections on the images of ``dataset`` by image id, in the order of the data set.
+    """Returns the detections on the first ``limit`` images of ``dataset`` by image id, in its order.
 
-    Every rank works on each ``world.size``-th image; rank 0 returns all detections, the others nothing.
+    ``on_batch`` is told how many images each batch had. Of the ranks of ``world``, each works on every
+    ``world.size``-th image; rank 0 returns all detections, the others nothing. Collective.
     """
     chosen = range(len(dataset))[:limit]
     found: Found = {}
@@ -130,7 +120,7 @@ def detect_all(
 
 
 def _one_ahead(detector: Detector, loader: EpochLoader) -> Iterable[Any]:
-    """Results of a batch while the network works on the next."""
+    """Yields ids, sizes and outputs of one batch while the network works on the next."""
     waiting = None
     for batch in loader:
         outputs = detector.detect_batch(batch.images, batch.layout)
@@ -143,7 +133,7 @@ def _one_ahead(detector: Detector, loader: EpochLoader) -> Iterable[Any]:
 
 
 def coco_rows(found: Found, category_ids: tuple[int, ...]) -> np.ndarray:
-    """(n, 7) float64 rows of image id, left, top, width, height, score, category id."""
+    """Returns (n, 7) float64 rows of image id, left, top, width, height, score, category id."""
     categories = np.array(category_ids)
     parts = [np.zeros((0, 7))]
     for image_id, (xyxy, scores, class_ids) in found.items():
@@ -157,23 +147,36 @@ def coco_rows(found: Found, category_ids: tuple[int, ...]) -> np.ndarray:
 
 
 def score_table(scores: Scores, most: int = 20) -> str:
-    """The twelve numbers and the classes, as text; of more than ``most`` classes the best and the worst."""
+    """Returns the twelve numbers and the classes as text; of more than ``most`` the best and the worst."""
     lines = [f"{scores.images} images evaluated, {scores.detections} detections"]
     lines += [f"  {text}   {scores.stats[name]:7.4f}" for name, text in METRICS]
+    lines += _threshold_lines(scores)
+    # Without an object a class has no AP but NaN, which would leave the order to chance.
     rows = sorted(scores.classes, key=lambda row: -row.ap if not math.isnan(row.ap) else 2)
     known = [row for row in rows if row.objects]
     half = most // 2
     shown = known if len(known) <= most else known[:half] + known[-half:]
     width = max([len(row.name) for row in shown] + [5])
     if shown:
-        lines.append(f"  {'class':{width}}  objects      AP    AP50")
+        lines.append(f"  {'class':{width}}  objects      AP    AP50      F1  at score")
     for number, row in enumerate(shown):
         if len(known) > most and number == half:
             lines.append(f"  ... {len(known) - most} more classes in per_class.csv")
-        lines.append(f"  {row.name:{width}}  {row.objects:7}  {row.ap:6.4f}  {row.ap50:6.4f}")
+        best = f"{row.best.f1:6.4f}  {row.best.threshold:8.2f}" if row.best else f"{0:6.4f}  {'-':>8}"
+        lines.append(f"  {row.name:{width}}  {row.objects:7}  {row.ap:6.4f}  {row.ap50:6.4f}  {best}")
     if len(known) < len(rows):
         lines.append(f"  {len(rows) - len(known)} classes have no object in these images")
     return "\n".join(lines)
+
+
+def _threshold_lines(scores: Scores) -> list[str]:
+    best = scores.best
+    if best is None:
+        return []
+    return [
+        f"  F1   IoU 0.50       best at score threshold {best.threshold:.2f}   {best.f1:7.4f}"
+        f"   (precision {best.precision:.4f}, recall {best.recall:.4f})"
+    ]
 
 
 def write_evaluation(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> None:
@@ -201,11 +204,19 @@ def _write_files(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> 
     ]
     _write(folder / "detections.json", json.dumps(results))
     scores = evaluation.scores
-    summary = {"images": scores.images, "seconds": round(evaluation.seconds, 2), **scores.stats}
+    summary: dict[str, Any] = {"images": scores.images, "seconds": round(evaluation.seconds, 2)}
+    summary.update(scores.stats, best=asdict(scores.best) if scores.best else None)
     _write(folder / "scores.json", json.dumps(summary, indent=1))
-    rows = [f'"{row.name}",{row.objects},{row.ap:.5f},{row.ap50:.5f}' for row in scores.classes]
-    _write(folder / "per_class.csv", "\n".join(["class,objects,ap,ap50", *rows]) + "\n")
+    rows = [
+        f'"{row.name}",{row.objects},{row.ap:.5f},{row.ap50:.5f},{_best_cells(row.best)}'
+        for row in scores.classes
+    ]
+    _write(folder / "per_class.csv", "\n".join(["class,objects,ap,ap50,f1,score_threshold", *rows]) + "\n")
     write_pictures(evaluation, dataset, folder)
+
+
+def _best_cells(best: Operating | None) -> str:
+    return f"{best.f1:.5f},{best.threshold:.2f}" if best else "0.00000,"
 
 
 def _write(path: Path, text: str) -> None:
@@ -259,6 +270,7 @@ def validate(
     with world.together():
         path = find_checkpoint(checkpoint)
         saved = read_checkpoint(path)
+        # The network is built for the precision, whatever it was trained in; the weights are cast.
         if precision is not None:
             saved = replace(saved, options={**saved.options, **_PRECISIONS[precision]})
         net = restore(saved, device, world.local_rank)
@@ -290,7 +302,7 @@ def validate(
 
 
 def _detection_settings(saved: Checkpoint, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """``asked``, and for what is None there the recipe's; a checkpoint without one leaves the defaults."""
+    """Returns ``asked``, with the recipe's values for None; what neither has keeps the detector's default."""
     values = {key: saved.recipe.get(key) if value is None else value for key, value in asked.items()}
     return {key: value for key, value in values.items() if value is not None}
 
@@ -299,6 +311,7 @@ def _time_synthetic(
     detector: Detector, images: int, batch_size: int, settings: InputSettings, world: World
 ) -> Evaluation:
     made = SyntheticDataset(detector.classes, images)
+    # Random pictures have no truth worth scoring, but a score is part of what an evaluation costs.
     evaluation = evaluate(detector, made, batch_size=batch_size, settings=settings, world=world)
     if world.first:
         rate = images / evaluation.seconds
@@ -315,7 +328,7 @@ def _dataset_of(
     images: str | None,
     orientation: str | None,
 ) -> CocoDataset:
-    """The data set that was named, else the one that ``saved`` was trained with, in its order of classes."""
+    """Opens the data set that was named, else that of the training, with the classes in ``saved``'s order."""
     if data is None:
         given = annotation is not None or images is not None
         found = find_data(saved.recipe, saved.recipe, run, () if given else (split,))

@@ -1,4 +1,4 @@
-"""Where published weights lie, and how they come there."""
+"""The store: the folder of published weights, and how they are brought there."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from ..errors import UserError, unknown
 from .download import Progress, fetch
 from .table import WEIGHTS, WeightFile
 
+# The environment variables that move the store, and that replace the servers of the publishers.
 HOME, MIRROR = "GLUON_SSD_HOME", "GLUON_SSD_MIRROR"
 
 
 def store_dir() -> Path:
-    """The folder of the store: ``GLUON_SSD_HOME/models``, by default ``~/.gluon_ssd/models``."""
+    """Returns the folder of the store: ``GLUON_SSD_HOME/models``, by default ``~/.gluon_ssd/models``."""
     home = os.environ.get(HOME)
     return (Path(home).expanduser() if home else Path.home() / ".gluon_ssd") / "models"
 
 
 def weight_file(name: str) -> WeightFile:
-    """The row of a name, or of a file name. Raises UserError, naming the nearest, when there is none."""
+    """Returns the row of the published weights called ``name``, which may also be the name of their file.
+
+    Raises UserError, which names similar weights, when there are none.
+    """
     for row in WEIGHTS.values():
         if name in (row.name, row.file):
             return row
@@ -29,14 +33,18 @@ def weight_file(name: str) -> WeightFile:
 
 
 def stored_path(name: str) -> Path:
-    """Where the file of ``name`` is, or would be, in the store. Raises UserError for an unknown name."""
+    """Returns the path that the file of ``name`` has, or would have, in the store.
+
+    Raises UserError for an unknown name.
+    """
     return store_dir() / weight_file(name).file
 
 
 def source_of(row: WeightFile) -> str:
-    """Where a file comes from: the mirror, a folder or the start of a URL, where one is set.
+    """Returns the URL or the path from which a file is fetched.
 
-    Raises UserError for a URL of another kind than http and https.
+    It is that of the publisher, or in the mirror where one is set, which is a folder or the start of a URL.
+    Raises UserError for a mirror whose URL is neither http nor https.
     """
     mirror = os.environ.get(MIRROR, "")
     if not mirror:
@@ -49,10 +57,10 @@ def source_of(row: WeightFile) -> str:
 
 
 def pull(name: str, progress: Progress | None = None) -> Path:
-    """The file of ``name``, from the store or else downloaded into it, checked by its SHA-256.
+    """Returns the file of ``name`` in the store, which is downloaded first if it is not there.
 
-    A download that was cut off goes on where it stopped. Raises UserError when the file can neither be found
-    nor fetched, or what came is not the published file.
+    Its SHA-256 is checked each time. A download that was cut off continues where it stopped. Raises UserError
+    when the file cannot be fetched, or is not the published file.
     """
     row, path = weight_file(name), stored_path(name)
     if path.is_file():
@@ -72,10 +80,12 @@ def pull(name: str, progress: Progress | None = None) -> Path:
 
 
 def _check(path: Path, row: WeightFile, source: str | None = None) -> None:
+    """Raises UserError unless ``path`` holds the published file; ``source`` is where it was fetched from."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
+    # The publisher states only the first digits, in the name of the file.
     found = digest.hexdigest()[: len(row.digest)]
     if found != row.digest:
         advice = "remove it and pull again" if source is None else "nothing was kept"

@@ -1,4 +1,4 @@
-"""Published weight files that the store knows."""
+"""The published weight files that the store knows."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ _HOST = "https://download.pytorch.org/models/"
 
 @dataclass(frozen=True)
 class WeightFile:
-    """One published file of torchvision's; ``file`` ends in ``-`` and the first digits of its SHA-256.
+    """One file that torchvision has published.
 
-    ``name``: that of the model, and after a dash, where there are several, which. ``megabytes``: about its
-    size. ``content``: what it was trained on.
+    ``name`` is that of the model, followed by a dash and a word where the model has several files. ``file``
+    is the name of the file, which ends in a dash and the first digits of its SHA-256. ``megabytes`` is its
+    approximate size, and ``content`` the data on which it was trained.
     """
 
     name: str
@@ -22,16 +23,17 @@ class WeightFile:
 
     @property
     def model(self) -> str:
-        """The model of the zoo that the file holds."""
+        """Returns the model of the zoo that the file holds."""
         return self.name.split("-")[0]
 
     @property
     def url(self) -> str:
+        """Returns the address from which the file is downloaded."""
         return _HOST + self.file
 
     @property
     def digest(self) -> str:
-        """The first 8 hex digits of the file's SHA-256."""
+        """Returns the first 8 hexadecimal digits of the file's SHA-256."""
         return self.file.rsplit(".", 1)[0].rsplit("-", 1)[1]
 
 
@@ -41,6 +43,7 @@ WEIGHTS: dict[str, WeightFile] = {
     for row in (
         WeightFile("resnet18", "resnet18-f37072fd.pth", 45, _IMAGENET),
         WeightFile("resnet34", "resnet34-b627a593.pth", 83, _IMAGENET),
+        # MLPerf's reference of SSD starts from this file.
         WeightFile("resnet34-mlperf", "resnet34-333f7ec4.pth", 83, f"{_IMAGENET}, MLPerf's"),
         WeightFile("resnet50", "resnet50-0676ba61.pth", 98, _IMAGENET),
         WeightFile("resnet50-2017", "resnet50-19c8e357.pth", 98, f"{_IMAGENET}, older"),
