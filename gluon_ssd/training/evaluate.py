@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -235,6 +236,19 @@ def _best_cells(best: Operating | None) -> str:
 def _write(path: Path, text: str) -> None:
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def model_score(dataset: CocoDataset) -> Callable[[Any, str], float]:
+    """What tells the mAP of an exported ONNX model with detections in a runtime, on ``dataset``."""
+
+    def score_of(model: Any, runtime: str) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "model.onnx")
+            path.write_bytes(model.SerializeToString())
+            scores = evaluate(Detector(path, runtime=runtime, device="cpu"), dataset).scores
+        return float(scores.stats["map"])
+
+    return score_of
 
 
 def validate(
