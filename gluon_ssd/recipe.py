@@ -118,7 +118,7 @@ class Recipe:
     lr_schedule: str = _key(
         "step",
         "schedule",
-        "step: lr decays after decay_epochs; cosine: it goes down to 0 over the whole run",
+        "step: lr decays after decay_epochs; cosine: it goes down to 0 over all epochs",
         choices=("step", "cosine"),
     )
     decay_epochs: tuple[int, ...] = _key((44, 55), "schedule", "epochs after which lr decays", low=1)

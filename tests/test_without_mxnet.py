@@ -24,7 +24,8 @@ COMPUTING = {
     "gluon_ssd.model_zoo": "base classifier fused gluoncv_backbone profile resnet retinanet ssd transfer",
     "gluon_ssd.report": "cards",
     "gluon_ssd.runtimes": "mxnet_runner",
-    "gluon_ssd.export": "in_memory network onnx_file openvino_file proof sources symbol_file torch_file walk",
+    "gluon_ssd.export": "in_memory network onnx_file openvino_file proof small_model sources symbol_file "
+    "torch_file walk",
 }
 MACHINES = {
     "no MXNet": "bare_machine.without_mxnet()",

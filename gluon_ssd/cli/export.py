@@ -49,6 +49,17 @@ def add_parser(subparsers: Any) -> Parser:
     parser.add_argument(
         "--images", nargs="+", metavar="SOURCE", help="pictures to compare on (default: eight that are made)"
     )
+    parser.add_argument(
+        "--precision", choices=("fp32", "int8"), default="fp32", help="int8: ONNX, OpenVINO (default: fp32)"
+    )
+    parser.add_argument(
+        "--data",
+        metavar="DATA",
+        help="int8: data set; ranges are measured on training images, mAP on its validation images",
+    )
+    parser.add_argument(
+        "--no-score", action="store_true", help="int8: do not measure mAP; ranges may then come from --images"
+    )
     add_thresholds(parser, otherwise="0.05, 0.5 and 200")
     return parser
 
@@ -67,12 +78,37 @@ def run(args: argparse.Namespace) -> int:
         "batch": _batch(args.batch),
         "input_size": args.input_size,
         "images": _images(args.images),
+        **_int8(args),
     }
     from .. import export
 
     for line in getattr(export, FORMATS[args.format])(args.checkpoint, args.output, **options).lines:
         print(line)
     return 0
+
+
+def _int8(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of an export in 8 bits. Raises UserError where flags do not go together."""
+    if args.precision != "int8":
+        if args.data is not None or args.no_score:
+            raise UserError("--data and --no-score are for --precision int8")
+        return {}
+    if args.data is None and not (args.no_score and args.images):
+        raise UserError("--precision int8 needs --data, or --images and --no-score, to measure ranges on")
+    if args.data is None:
+        return {"precision": "int8", "calibration": _images(args.images)}
+    from ..data.opening import open_dataset
+    from ..export.int8 import IMAGES
+    from ..training.evaluate import model_score
+    from ..weights.checkpoint import find_checkpoint, read_checkpoint
+
+    classes = read_checkpoint(find_checkpoint(args.checkpoint)).classes
+    train = open_dataset(args.data, "train", classes=classes, absent_ok=True)
+    pictures = [record.pixels() for record in train.records[:IMAGES]]
+    score = None
+    if not args.no_score:
+        score = model_score(open_dataset(args.data, "val", classes=classes, absent_ok=True))
+    return {"precision": "int8", "calibration": pictures, "score": score}
 
 
 def _batch(text: str) -> int | None:

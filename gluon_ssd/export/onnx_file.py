@@ -34,18 +34,32 @@ def to_onnx(source: Any, path: str | Path, **options: Any) -> Exported:
     path, asked = checked(path, ".onnx"), Options(**options)
     net = network_of(source, asked.input_size)
     header = header_of(net, asked)
-    model = build_model(net, header)
     runtime = next((name for name in _PROVED_BY if installed(name)), None)
-    line = unproven(asked, "onnxruntime")
-    if asked.prove and runtime is not None:
-        proof = prove(net, model, header, asked, runtime)
-        require(proof, path)
-        line = str(proof)
+    model, line = checked_model(net, header, asked, runtime, path)
     set_header(model, replace(header, notes={**header.notes, "proof": line}))
     with atomic_write(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
     size = path.stat().st_size / 1e6
     return Exported(path, (f"{path}: ONNX, opset {OPSET}, {size:.1f} MB, {summary(header)}", line))
+
+
+def checked_model(
+    net: Any, header: Header, options: Options, runtime: str | None, path: Path
+) -> tuple[onnx.ModelProto, str]:
+    """The model that is asked for, and in a line how it was compared with the network.
+
+    ``runtime``: what runs it for that, None where there is none. Raises UserError where it differs.
+    """
+    if options.precision == "int8":
+        from .small_model import in_int8
+
+        return in_int8(net, header, options, runtime or _PROVED_BY[0])
+    model = build_model(net, header)
+    if not options.prove or runtime is None:
+        return model, unproven(options, runtime or _PROVED_BY[0])
+    proof = prove(net, model, header, options, runtime)
+    require(proof, path)
+    return model, str(proof)
 
 
 def checked(path: str | Path, suffix: str) -> Path:

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import unwritable
-from .network import build_model
-from .onnx_file import checked, prove, summary, unproven
-from .proof import require
+from .onnx_file import checked, checked_model, summary
 from .sources import Exported, Options, header_of, network_of
 
 
@@ -26,12 +24,7 @@ def to_openvino(source: Any, path: str | Path, **options: Any) -> Exported:
     path, asked = checked(path, ".xml"), Options(**options)
     net = network_of(source, asked.input_size)
     header = header_of(net, asked)
-    model = build_model(net, header)
-    line = unproven(asked, "openvino")
-    if asked.prove:
-        proof = prove(net, model, header, asked, "openvino")
-        require(proof, path)
-        line = str(proof)
+    model, line = checked_model(net, header, asked, "openvino", path)
     noted = replace(header, notes={**header.notes, "proof": line})
     converted = openvino.Core().read_model(model.SerializeToString())
     for name, text in noted.to_text().items():

@@ -26,8 +26,8 @@ def to_symbol(source: Any, path: str | Path, **options: Any) -> Exported:
     does.
     """
     asked, prefix = Options(**options), Path(path).expanduser()
-    if asked.preprocess or asked.batch is not None:
-        raise UserError(f"{prefix}: a symbol takes normalised batches of any size; no preprocess, no batch")
+    if asked.preprocess or asked.batch is not None or asked.precision != "fp32":
+        raise UserError(f"{prefix}: a symbol is float32 and takes normalised batches of any size")
     if not prefix.parent.is_dir():
         raise UserError(f"{prefix}: there is no folder {prefix.parent}")
     net = network_of(source, asked.input_size)

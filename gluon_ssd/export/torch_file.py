@@ -27,8 +27,8 @@ def to_torch(source: Any, path: str | Path, **options: Any) -> Exported:
     path, asked = checked(path, ".py"), Options(**options)
     if not path.stem.isidentifier():
         raise UserError(f"{path}: Python cannot import a module of this name; use letters, digits and _")
-    if asked.batch is not None:
-        raise UserError(f"{path}: a module takes batches of any size; leave out batch")
+    if asked.batch is not None or asked.precision != "fp32":
+        raise UserError(f"{path}: a module is float32 and takes batches of any size")
     net = network_of(source, asked.input_size)
     header = header_of(net, asked)
     model = build_model(net, header)

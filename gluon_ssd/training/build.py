@@ -64,6 +64,7 @@ class Training:
 
     @property
     def out_of_patience(self) -> bool:
+        """Whether ``patience`` evaluations in a row were no better than the best."""
         return self.recipe.patience is not None and self.progress.stale >= self.recipe.patience
 
     @property
@@ -115,6 +116,7 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
     if source is not None and "norm_epsilon" in source.options:
         options["norm_epsilon"] = source.options["norm_epsilon"]
     net = as_detector(get_model(recipe.model, inputs.train_set.classes, ctx=inputs.device, **options))
+    # Checkpoints keep them, so that detections can be written with the ids of the annotation file.
     net.category_ids = inputs.train_set.category_ids
     net.freeze(recipe.freeze)
     report = None
@@ -181,6 +183,7 @@ def make_schedule(recipe: Recipe, images: int, processes: int = 1) -> StepSchedu
     """
     warmup = recipe.warmup_steps
     if warmup is None:
+        # Rounded down, as the published trainings do.
         warmup = int(recipe.warmup_epochs * images / recipe.global_batch(processes))
     lr, factor, start = recipe.effective_lr(processes), recipe.warmup_factor, recipe.warmup_start
     if recipe.lr_schedule == "cosine":

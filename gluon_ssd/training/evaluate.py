@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -96,6 +97,7 @@ def detect_all(
     """
     chosen = range(len(dataset))[:limit]
     found: Found = {}
+    # A rank beyond the number of images has none, and only takes part in the exchange.
     if share(chosen, world, ranks):
         loader = make_loader(
             dataset,
@@ -115,6 +117,7 @@ def detect_all(
     parts = world.gather(found)
     if not world.first:
         return {}
+    # In the data set's order, so that results do not depend on the number of ranks.
     everywhere = {image_id: result for part in parts for image_id, result in part.items()}
     return {record.image_id: everywhere[record.image_id] for record in dataset.records[: len(chosen)]}
 
@@ -201,6 +204,7 @@ def write_evaluation(evaluation: Evaluation, dataset: CocoDataset, folder: Path)
 
 
 def _write_files(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> None:
+    # Here, because scoring alone draws nothing.
     from ..report.gallery import write_pictures
 
     results = [
@@ -232,6 +236,19 @@ def _best_cells(best: Operating | None) -> str:
 def _write(path: Path, text: str) -> None:
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def model_score(dataset: CocoDataset) -> Callable[[Any, str], float]:
+    """What tells the mAP of an exported ONNX model with detections in a runtime, on ``dataset``."""
+
+    def score_of(model: Any, runtime: str) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "model.onnx")
+            path.write_bytes(model.SerializeToString())
+            scores = evaluate(Detector(path, runtime=runtime, device="cpu"), dataset).scores
+        return float(scores.stats["map"])
+
+    return score_of
 
 
 def validate(

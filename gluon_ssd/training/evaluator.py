@@ -102,19 +102,19 @@ class AsyncEvaluator(Evaluator):
 
     def started(self, info: RunInfo) -> None:
         # The evaluations whose scores are still to come, the oldest first: epoch, step, state for "best".
-        self._begun: list[tuple[int, int, Any]] = []
+        self._unscored: list[tuple[int, int, Any]] = []
         if not info.rank and self.training.inputs.val_set is not None:
             self._scorer = Scorer(self.training.inputs.val_set, self.folder, info.progress.best_map)
 
     @property
     def pending(self) -> bool:
-        return bool(self._begun)
+        return bool(self._unscored)
 
     def evaluate(self, epoch: int) -> None:
         start = time.perf_counter()
         found = self._over_images(detect_all, epoch)
         # The network is trained on before it is known whether this is the best.
-        self._begun.append((epoch, self.training.progress.step, self.checkpoints.keep()))
+        self._unscored.append((epoch, self.training.progress.step, self.checkpoints.keep()))
         if self._scorer is not None:
             self._scorer.submit(found, time.perf_counter() - start)
         self.console.say(f"epoch {epoch}: detections are made, their scores follow")
@@ -128,10 +128,10 @@ class AsyncEvaluator(Evaluator):
 
     def _take_scores(self, wait: bool) -> None:
         """Takes the scores that are there by now; with ``wait``, all."""
-        if not self._begun:
+        if not self._unscored:
             return
         for scores in self.training.world.share(self._scorer and self._scorer.results(wait)):
-            epoch, step, kept = self._begun.pop(0)
+            epoch, step, kept = self._unscored.pop(0)
             if self._take(epoch, step, scores):
                 threshold = self.training.progress.threshold
                 best = {"best_map": scores.map, "best_epoch": epoch, "threshold": threshold, "stale": 0}

@@ -29,7 +29,7 @@ def test_a_run_leaves_with_its_proof(cli, small_run, shapes, tmp_path):
         ("--format onnx --output a.onnx --batch 0", "--batch is '0'; give a number of images, or dynamic"),
         ("--format onnx --output a.onnx --input-size 64 64", "takes inputs of (192, 192) alone"),
         ("--format onnx --output a.onnx --images none", "none: no such file or folder"),
-        ("--format symbol --output a --preprocess", "a symbol takes normalised batches"),
+        ("--format symbol --output a --preprocess", "a symbol is float32 and takes normalised batches"),
         ("--format coreml --output a", "invalid choice: 'coreml'"),
     ],
 )

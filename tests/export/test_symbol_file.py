@@ -43,8 +43,8 @@ def test_detections(tmp_path):
         np.testing.assert_allclose(found.asnumpy(), expected.asnumpy(), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"preprocess": True}, {"batch": 2}])
+@pytest.mark.parametrize("options", [{"preprocess": True}, {"batch": 2}, {"precision": "int8"}])
 def test_what_a_symbol_has_not(tmp_path, options):
-    with pytest.raises(UserError, match="a symbol takes normalised batches of any size"):
+    with pytest.raises(UserError, match="a symbol is float32 and takes normalised batches of any size"):
         to_symbol(network("ssd_tiny"), tmp_path / "a", **options)
     assert list(tmp_path.iterdir()) == []
