@@ -23,9 +23,7 @@ def warm_up(inputs: Inputs) -> None:
     this process: chosen algorithms, memory, connections.
     """
     recipe = replace(inputs.recipe, data_pipeline="synthetic")
-    training = build_training(
-        replace(inputs, recipe=recipe, resumed=None, start_from=None, backbone=None)
-    )
+    training = build_training(replace(inputs, recipe=recipe, resumed=None, start_from=None, backbone=None))
     batch = next(iter(training.loader))
     targets = [mx.nd.array(target, ctx=training.inputs.device) for target in batch.targets]
     for _ in range(recipe.model_warmup * recipe.accumulate):
