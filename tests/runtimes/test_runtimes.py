@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from random_nets import network
-from small import picture
+from small import picture, refused
 
 from gluon_ssd import Detector, UserError, load
 from gluon_ssd.export.proof import same_detections
@@ -148,6 +148,17 @@ def test_predict_and_val(runtime, exported, small_run, shapes, cli):
     other = cli("val", small_run, "--runtime", runtime, "--output", "d")
     assert other.status == 0, other.err
     assert plain.out.splitlines()[:14] == other.out.splitlines()[:14]
+
+
+def test_a_file_is_scored(runtime, exported, small_run, shapes, cli):
+    """As its run is with the same settings; it has no recipe that would name a data set."""
+    given = ("--score-threshold", 0.01, "--max-detections", 40)
+    plain = cli("val", small_run, *given, "--output", "c")
+    for name in ("boxes.onnx", "pixels.onnx"):
+        file = cli("val", exported / name, "--runtime", runtime, "--data", shapes, "--output", name[:5])
+        assert file.status == 0, file.err
+        assert plain.out.splitlines()[:14] == file.out.splitlines()[:14]
+    refused(cli("val", exported / "boxes.onnx", "--output", "d"), "no data set; give its folder")
 
 
 def test_all_agree_on_photos(coco128):
