@@ -14,10 +14,9 @@ from ..runtimes.header import Header
 from .graph import Graph
 from .norms import fold_norms
 from .operators import ints, number
-from .sources import parameter_arrays
+from .sources import INPUT, parameter_arrays
 from .walk import add_symbol
 
-INPUT = "images"
 # What the outputs of a model with detections are called, in this order.
 DETECTIONS = ("boxes", "scores", "class_ids", "count")
 

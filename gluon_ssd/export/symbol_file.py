@@ -12,9 +12,8 @@ import mxnet as mx
 
 from ..errors import UserError
 from ..files import unwritable
-from .network import INPUT
 from .proof import Proof, Reference, difference, pictures_of, require
-from .sources import DETECTIONS, Exported, Options, network_of
+from .sources import DETECTIONS, INPUT, Exported, Options, network_of
 
 
 def to_symbol(source: Any, path: str | Path, **options: Any) -> Exported:

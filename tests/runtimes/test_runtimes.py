@@ -109,6 +109,10 @@ def test_damaged_files_and_those_of_others(runtime, tmp_path):
     onnx.save(model, str(tmp_path / "other.onnx"))
     with pytest.raises(UserError, match="other.onnx: was not made by gluon-ssd export"):
         Detector(tmp_path / "other.onnx", runtime=runtime)
+    (tmp_path / "damaged.xml").write_text("<net></net>")
+    if runtime == "openvino":
+        with pytest.raises(UserError, match="damaged.xml: is no file of OpenVINO's, or damaged"):
+            Detector(tmp_path / "damaged.xml")
     with pytest.raises(UserError, match="none.onnx: no such file"):
         Detector(tmp_path / "none.onnx", runtime=runtime)
 
