@@ -95,6 +95,20 @@ OPTIONAL = (
         "no mlperf.log, no compliance checker",
         'pip install "gluon_ssd[mlperf]"',
     ),
+    Piece("onnx", ("onnx",), "no export but MXNet's symbol", 'pip install "gluon_ssd[onnx]"'),
+    Piece(
+        "onnxruntime",
+        ("onnxruntime", "onnxruntime-gpu"),
+        "exports to ONNX are not proven by it, no runtime onnxruntime",
+        'pip install "gluon_ssd[onnxruntime]"',
+    ),
+    Piece(
+        "openvino",
+        ("openvino",),
+        "no export to OpenVINO, no runtime openvino",
+        'pip install "gluon_ssd[openvino]"',
+    ),
+    Piece("torch", ("torch",), "exports to PyTorch are not proven", 'pip install "gluon_ssd[torch]"'),
 )
 
 

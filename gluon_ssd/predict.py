@@ -91,33 +91,41 @@ class Detector:
         if is_model_file(source):
             if best:
                 raise UserError(f'{source}: score_threshold="best" needs a checkpoint; give a number')
-            path = Path(source).expanduser()
-            session = open_session(choose(runtime, path), path, device, precision)
-            self._runner = SessionRunner(session, str(path), settings)
-            made_with = session.header.detections.get("score_threshold", 0.0)
-            self.score_threshold: float = max(made_with, settings.get("score_threshold", 0.0))
-            self._describe(session.header)
-            self._pixels = session.header.pixels
+            self._open_file(Path(source).expanduser(), settings, runtime, device, precision)
             return
         net = _network(source, device)
         settings = {**DEFAULTS, **settings}
         if best:
             settings["score_threshold"] = _best_threshold(net)
+        self._open_network(net, settings, fuse, runtime, device, precision)
+
+    def _open_file(
+        self, path: Path, settings: dict[str, Any], runtime: str, device: str, precision: str
+    ) -> None:
+        session = open_session(choose(runtime, path), path, device, precision)
+        self._runner = SessionRunner(session, str(path), settings)
+        made_with = session.header.detections["score_threshold"]
+        self.score_threshold: float = max(made_with, settings.get("score_threshold", 0.0))
+        self._describe(session.header)
+        self._pixels = session.header.pixels
+
+    def _open_network(
+        self, net: Any, settings: dict[str, Any], fuse: bool, runtime: str, device: str, precision: str
+    ) -> None:
+        self.net, self._pixels = net, False
         self.score_threshold = settings["score_threshold"]
+        self._describe(net)
         if runtime in ("auto", "mxnet"):
             from .runtimes.mxnet_runner import MXNetRunner
 
             self._runner = MXNetRunner(net, settings, fuse, precision)
             self.net = self._runner.net
-        else:
-            try:
-                from .export.in_memory import open_network
-            except ImportError as error:
-                raise (import_problem(error) or error) from None
-            self.net = net
-            self._runner = SessionRunner(open_network(net, settings, runtime, device, precision), "", {})
-        self._describe(net)
-        self._pixels = False
+            return
+        try:
+            from .export.in_memory import open_network
+        except ImportError as error:
+            raise (import_problem(error) or error) from None
+        self._runner = SessionRunner(open_network(net, settings, runtime, device, precision), "", {})
 
     def _describe(self, source: Any) -> None:
         """Takes over what a network, or the header of a file, says of itself."""

@@ -28,7 +28,7 @@ def add_parser(subparsers: Any) -> Parser:
         description="Score a checkpoint on a data set: the 12 COCO numbers and a table per class.",
         epilog=example("gluon-ssd val runs/ssd_resnet34-1 --data /datasets/coco2017"),
     )
-    parser.add_argument("checkpoint", help="checkpoint, or run folder (its best checkpoint)")
+    parser.add_argument("checkpoint", help="checkpoint, run folder (its best checkpoint), or exported file")
     parser.add_argument(
         "--data", metavar="DATA", help="data set of any known format (default: the one of its recipe)"
     )

@@ -14,25 +14,25 @@ from ..runtimes.header import Header
 from .graph import Graph
 from .norms import fold_norms
 from .operators import ints, number
-from .sources import parameter_arrays
+from .sources import INPUT, parameter_arrays
 from .walk import add_symbol
 
-INPUT = "images"
 # What the outputs of a model with detections are called, in this order.
 DETECTIONS = ("boxes", "scores", "class_ids", "count")
 
-def build_model(net: Any, header: Header, fold: bool = True) -> onnx.ModelProto:
+
+def build_model(net: Any, header: Header) -> onnx.ModelProto:
     """The ONNX model of a float32 NCHW detector, with what ``header`` asks for.
 
-    ``fold``: norms into convolutions. Raises UserError for an operator that has no translation.
+    Norms are folded into convolutions. Raises UserError for an operator that has no translation.
     """
     try:
-        return _build(net, header, fold)
+        return _build(net, header)
     except UserError as error:
         raise UserError(f"{net.model_name}: {error}") from None
 
 
-def _build(net: Any, header: Header, fold: bool) -> onnx.ModelProto:
+def _build(net: Any, header: Header) -> onnx.ModelProto:
     graph = Graph(header.batch)
     for name in (INPUT, *(DETECTIONS if header.detections else net.output_names)):
         graph.unique(name)
@@ -41,8 +41,7 @@ def _build(net: Any, header: Header, fold: bool) -> onnx.ModelProto:
     symbol = mx.sym.Group(list(net(mx.sym.var(INPUT))))
     shapes = {INPUT: (1, 3, height, width)}
     outputs = add_symbol(graph, symbol, {INPUT: images}, shapes, parameter_arrays(net))
-    if fold:
-        fold_norms(graph)
+    fold_norms(graph)
     found = [tuple(shape[1:]) for shape in symbol.infer_shape(**shapes)[1]]
     if header.detections:
         described = _add_detections(graph, net, header, outputs, found)

@@ -13,7 +13,7 @@ from ..runtimes.header import Header
 from .graph import OPSET
 from .in_memory import open_model
 from .network import build_model, set_header
-from .proof import Proof, Reference, made_pictures, require
+from .proof import Proof, Reference, pictures_of, require
 from .sources import Exported, Options, header_of, network_of
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def summary(header: Header) -> str:
 
 def prove(net: Any, model: onnx.ModelProto, header: Header, options: Options, runtime: str) -> Proof:
     """Runs ``model`` and compares it with ``net``; of a model with detections the raw outputs, too."""
-    images = list(options.images or made_pictures())
+    images = pictures_of(options)
     reference = Reference(net, images)
     session = open_model(model, header, runtime)
     same = total = 0

@@ -15,13 +15,15 @@ from ..data.transforms import normalise
 from ..errors import UserError
 from ..runtimes.runners import SessionRunner, in_batches
 from ..runtimes.source import Session
+from .sources import Options
 
 # Largest difference of a raw output, as a share of the largest value of it; of a score; of a box, as a share
 # of the image.
 OUTPUT_LIMIT, SCORE_LIMIT, BOX_LIMIT = 1e-4, 1e-3, 1e-3
 # Rounding can turn a comparison with a threshold, and then a detection is there in one result alone.
 LOST_SHARE = 0.005
-IMAGES = 8
+# Pictures that are made, and the most of those that were given which are compared.
+MADE, MOST = 8, 32
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,14 @@ class Proof:
         return text + (f"; {self.same} of {self.total} detections the same" if self.total else "")
 
 
-def made_pictures(count: int = IMAGES) -> list[np.ndarray]:
+def made_pictures(count: int = MADE) -> list[np.ndarray]:
     """Pictures of shapes, uint8 (H, W, 3) RGB, the same each time: there are no others that all may use."""
     return [make_picture(np.random.default_rng(seed))[0] for seed in range(count)]
+
+
+def pictures_of(options: Options) -> list[ImageLike]:
+    """The pictures that an export is compared on."""
+    return list(options.images or made_pictures())[:MOST]
 
 
 def prepared(net: Any, images: Sequence[ImageLike]) -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,8 @@ from ..model_zoo.transfer import set_parameters
 from ..runtimes.header import Header
 from ..version import __version__
 
+# What the input of every export is called.
+INPUT = "images"
 _HALF = ("layout", "dtype", "bn_fp16")
 _LICENCE = (
     "the network is gluon_ssd's, Apache-2.0; its weights are under the terms of whoever trained them, and of "

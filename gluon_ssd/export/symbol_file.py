@@ -12,9 +12,8 @@ import mxnet as mx
 
 from ..errors import UserError
 from ..files import unwritable
-from .network import INPUT
-from .proof import Proof, Reference, difference, made_pictures, require
-from .sources import DETECTIONS, Exported, Options, network_of
+from .proof import Proof, Reference, difference, pictures_of, require
+from .sources import DETECTIONS, INPUT, Exported, Options, network_of
 
 
 def to_symbol(source: Any, path: str | Path, **options: Any) -> Exported:
@@ -65,7 +64,7 @@ def _symbol(net: Any, options: Options) -> tuple[Any, dict[str, Any]]:
 def _prove(net: Any, files: list[Path], options: Options) -> str:
     if not options.prove:
         return "not compared with the network, as asked"
-    images = list(options.images or made_pictures())
+    images = pictures_of(options)
     reference = Reference(net, images)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the type of the images is not known yet

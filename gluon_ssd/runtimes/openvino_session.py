@@ -29,6 +29,8 @@ class OpenVINOSession:
         target = "GPU" if device == "gpu" else "CPU"
         if target == "CPU":
             config["INFERENCE_NUM_THREADS"] = threads()
+        if isinstance(source, Path) and source.suffix.lower() == ".xml":
+            _check_xml(source)
         try:
             model = core.read_model(str(source) if isinstance(source, Path) else source)
             self._compiled = core.compile_model(model, target, config)
@@ -42,6 +44,13 @@ class OpenVINOSession:
         results = self._compiled(images)
         # Copies, because the next call writes into the same memory.
         return [np.array(results[place]) for place in range(len(self.output_names))]
+
+
+def _check_xml(path: Path) -> None:
+    """Raises UserError for what is no IR: OpenVINO would try other formats on it, and each has its say."""
+    with path.open("rb") as file:
+        if b"<net name=" not in file.read(4096):
+            raise UserError(f"{path}: is no file of OpenVINO's, or damaged; export it again")
 
 
 def metadata(model: Any) -> dict[str, str]:

@@ -34,15 +34,20 @@ class SessionRunner:
             if too_much or (key not in _SETTINGS and value != made):
                 made = "its model's own" if made is None else made
                 raise UserError(f"{name}: exported with {key} {made}, not {value}; export it anew for that")
-        self._threshold = settings.get("score_threshold", 0)
+        self._threshold = np.float32(settings.get("score_threshold", 0))
         self._most = settings.get("max_detections")
         height, width = header.preprocess.size
         self._scale = 1 / np.array([width, height, width, height], dtype=np.float32)
         self.header = header
 
     def detect(self, images: Any, layout: str = "NCHW") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Padded (class_ids, scores, boxes) of a batch, as a network post-processes them."""
+        """Padded (class_ids, scores, boxes) of a batch, as a network post-processes them.
+
+        ``images``: (N, 3, H, W) normalised, or what the file takes.
+        """
         images = images if isinstance(images, np.ndarray) else images.asnumpy()
+        if self.header.pixels and images.dtype != np.uint8:
+            images = np.stack([self.header.preprocess.restore(image) for image in images])
         parts = [
             [output[:count] for output in self._session.run(np.ascontiguousarray(part))]
             for part, count in in_batches(images, self.header.batch or len(images))

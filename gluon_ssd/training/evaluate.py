@@ -6,7 +6,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Callable
@@ -24,7 +24,8 @@ from ..errors import UserError
 from ..files import atomic_write, make_folder
 from ..locks import only_writer
 from ..predict import Detector, to_pixels
-from ..weights.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
+from ..runtimes.sessions import is_model_file
+from ..weights.checkpoint import find_checkpoint, read_checkpoint
 from ..weights.loading import restore
 from .coco_eval import METRICS, Scores, score
 from .confidence import Operating
@@ -273,6 +274,7 @@ def validate(
 ) -> Evaluation:
     """Scores a checkpoint on a data set, prints the table and writes the results beside the checkpoint.
 
+    ``checkpoint`` may also be a file that was exported with detections, whose settings are its own.
     ``data``: folder; None is the one the checkpoint was trained with. Synthetic images tell the speed alone:
     it is printed, and nothing is written. Several processes share the images; rank 0 prints and writes.
     ``precision``: fp32, bf16 or fp16, which MXNet alone computes in; None is what it was trained in.
@@ -282,25 +284,16 @@ def validate(
     """
     world = connect()
     with world.together():
-        path = find_checkpoint(checkpoint)
-        saved = read_checkpoint(path)
-        # The network is built for the precision, whatever it was trained in; the weights are cast.
-        if precision is not None:
-            saved = replace(saved, options={**saved.options, **_PRECISIONS[precision]})
-        net = restore(saved, device, world.local_rank)
         asked = {
             "score_threshold": score_threshold,
             "iou_threshold": iou_threshold,
             "max_detections": max_detections,
             "nms_candidates": nms_candidates,
         }
-        computes: dict[str, Any] = {"precision": "bf16" if precision == "bf16" else "fp32"}
-        computes.update(_detection_settings(saved, asked))
-        detector = Detector(net, fuse=True, runtime=runtime, device=device, **computes)
+        detector, recipe, run = _opened(checkpoint, asked, precision, runtime, device, world)
         if settings.data_pipeline == "synthetic":
             return _time_synthetic(detector, limit or DEFAULT_IMAGES, batch_size, settings, world)
-        run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
-        dataset = _dataset_of(saved, run, split, data, annotation, images, orientation)
+        dataset = _dataset_of(recipe, detector.classes, run, split, data, annotation, images, orientation)
         folder = Path(output).expanduser() if output else run / ("val" if split == "val" else f"val-{split}")
         if world.first:
             make_folder(folder)
@@ -315,9 +308,34 @@ def validate(
         return evaluation
 
 
-def _detection_settings(saved: Checkpoint, asked: Mapping[str, Any]) -> dict[str, Any]:
+def _opened(
+    where: str | Path,
+    asked: Mapping[str, Any],
+    precision: str | None,
+    runtime: str,
+    device: str,
+    world: World,
+) -> tuple[Detector, Mapping[str, Any], Path]:
+    """Returns the detector of a checkpoint or exported file, its recipe, and the folder it belongs to."""
+    computes: dict[str, Any] = {"runtime": runtime, "device": device, "precision": precision or "fp32"}
+    if is_model_file(where):
+        detector = Detector(where, **_detection_settings({}, asked), **computes)
+        return detector, {}, Path(where).expanduser().parent
+    path = find_checkpoint(where)
+    saved = read_checkpoint(path)
+    # The network is built for the precision, whatever it was trained in; the weights are cast.
+    if precision is not None:
+        saved = replace(saved, options={**saved.options, **_PRECISIONS[precision]})
+    net = restore(saved, device, world.local_rank)
+    if precision != "bf16":
+        computes["precision"] = "fp32"
+    detector = Detector(net, fuse=True, **_detection_settings(saved.recipe, asked), **computes)
+    return detector, saved.recipe, path.parent.parent if path.parent.name == "checkpoints" else path.parent
+
+
+def _detection_settings(recipe: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
     """Returns ``asked``, with the recipe's values for None; what neither has keeps the detector's default."""
-    values = {key: saved.recipe.get(key) if value is None else value for key, value in asked.items()}
+    values = {key: recipe.get(key) if value is None else value for key, value in asked.items()}
     return {key: value for key, value in values.items() if value is not None}
 
 
@@ -334,7 +352,8 @@ def _time_synthetic(
 
 
 def _dataset_of(
-    saved: Checkpoint,
+    recipe: Mapping[str, Any],
+    classes: Sequence[str],
     run: Path,
     split: str,
     data: str | None,
@@ -345,11 +364,11 @@ def _dataset_of(
     """Opens the data set that was named, else that of the training, with the classes in ``saved``'s order."""
     if data is None:
         given = annotation is not None or images is not None
-        found = find_data(saved.recipe, saved.recipe, run, () if given else (split,))
+        found = find_data(recipe, recipe, run, () if given else (split,))
         data = found.get("data")
         if not given:
             annotation, images = found.get(f"{split}_annotation"), found.get(f"{split}_images")
     if data is None and annotation is None:
         raise UserError("no data set; give its folder: --data /path/to/coco")
-    way = orientation or saved.recipe.get("orientation", "auto")
-    return open_dataset(data or ".", split, annotation, images, saved.classes, way, absent_ok=True)
+    way = orientation or recipe.get("orientation", "auto")
+    return open_dataset(data or ".", split, annotation, images, classes, way, absent_ok=True)

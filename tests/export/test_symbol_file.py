@@ -5,8 +5,6 @@ import numpy as np
 import pytest
 from random_nets import network
 
-pytest.importorskip("onnx", reason='onnx is not installed: pip install "gluon_ssd[onnx]"')
-
 from gluon_ssd import Detector
 from gluon_ssd.errors import UserError
 from gluon_ssd.export import to_symbol

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from random_nets import network
-from small import picture
+from small import picture, refused
 
 from gluon_ssd import Detector, UserError, load
 from gluon_ssd.export.proof import same_detections
@@ -109,6 +109,10 @@ def test_damaged_files_and_those_of_others(runtime, tmp_path):
     onnx.save(model, str(tmp_path / "other.onnx"))
     with pytest.raises(UserError, match="other.onnx: was not made by gluon-ssd export"):
         Detector(tmp_path / "other.onnx", runtime=runtime)
+    (tmp_path / "damaged.xml").write_text("<net></net>")
+    if runtime == "openvino":
+        with pytest.raises(UserError, match="damaged.xml: is no file of OpenVINO's, or damaged"):
+            Detector(tmp_path / "damaged.xml")
     with pytest.raises(UserError, match="none.onnx: no such file"):
         Detector(tmp_path / "none.onnx", runtime=runtime)
 
@@ -148,6 +152,17 @@ def test_predict_and_val(runtime, exported, small_run, shapes, cli):
     other = cli("val", small_run, "--runtime", runtime, "--output", "d")
     assert other.status == 0, other.err
     assert plain.out.splitlines()[:14] == other.out.splitlines()[:14]
+
+
+def test_a_file_is_scored(runtime, exported, small_run, shapes, cli):
+    """As its run is with the same settings; it has no recipe that would name a data set."""
+    given = ("--score-threshold", 0.01, "--max-detections", 40)
+    plain = cli("val", small_run, *given, "--output", "c")
+    for name in ("boxes.onnx", "pixels.onnx"):
+        file = cli("val", exported / name, "--runtime", runtime, "--data", shapes, "--output", name[:5])
+        assert file.status == 0, file.err
+        assert plain.out.splitlines()[:14] == file.out.splitlines()[:14]
+    refused(cli("val", exported / "boxes.onnx", "--output", "d"), "no data set; give its folder")
 
 
 def test_all_agree_on_photos(coco128):
