@@ -33,6 +33,8 @@ class Conv2D(nn.Conv2D):
     output channels with zero weights to a multiple that is fast; the caller slices them off. An input of
     odd channels is padded, for NHWC in float16, in the same way; parameters have neither padding.
     ``tensor_cores`` makes NVIDIA's build insist on tensor cores in float16, as its ResNet does.
+    ``late_start`` moves every window a pixel to the right and down: with a stride of 2 and half the kernel
+    as padding that is TensorFlow's SAME on an input of even sides.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Conv2D(nn.Conv2D):
         bias_initializer: Any = "zeros",
         pad_channels: bool = False,
         tensor_cores: bool = False,
+        late_start: bool = False,
         **kwargs: Any,
     ) -> None:
         config = current()
@@ -66,7 +69,7 @@ class Conv2D(nn.Conv2D):
         self._ops, self._layout, self._channel_axis = config.ops, config.layout, config.channel_axis
         self.compute_dtype = self._own_dtype = config.precision
         self._missing_channels = -channels % self._ops.channel_multiple if pad_channels else 0
-        self._tensor_cores = tensor_cores
+        self._tensor_cores, self._late_start = tensor_cores, late_start
 
     def hybrid_forward(self, F: Any, x: Any, weight: Any, bias: Any = None) -> Any:
         if self._missing_channels:
@@ -78,6 +81,12 @@ class Conv2D(nn.Conv2D):
         arrays = [x, weight] if bias is None else [x, weight, bias]
         attrs = {name: self._kwargs[name] for name in _CONVOLUTION_ATTRIBUTES}
         attrs["num_filter"] += self._missing_channels
+        if self._late_start:
+            # MXNet pads both sides alike. Zeros in front of the kernel cost less than a padded map.
+            for axis in (1, 2) if self._layout == "NHWC" else (2, 3):
+                weight = _zero_in_front(F, weight, axis)
+            arrays[1] = weight
+            attrs["kernel"] = tuple(side + 1 for side in attrs["kernel"])
         return self._ops.convolution(
             F,
             arrays,
@@ -91,6 +100,11 @@ class Conv2D(nn.Conv2D):
 def _pad(F: Any, array: Any, axis: int, missing: int) -> Any:
     """``missing`` zeros more along ``axis``; at most as many as there are."""
     return F.concat(array, F.zeros_like(F.slice_axis(array, axis=axis, begin=0, end=missing)), dim=axis)
+
+
+def _zero_in_front(F: Any, array: Any, axis: int) -> Any:
+    first = F.slice_axis(array, axis=axis, begin=0, end=1)
+    return F.concat(F.zeros_like(first), array, dim=axis)
 
 
 class BatchNorm(nn.BatchNorm):

@@ -8,9 +8,9 @@ import mxnet as mx
 
 from .emulated import EmulatedOps
 from .nvidia import Features, NvidiaOps, detect
-from .stock import LOW_PRECISION, StockOps
+from .stock import LOW_PRECISION, StockOps, activate
 
-__all__ = ["LOW_PRECISION", "EmulatedOps", "Features", "NvidiaOps", "StockOps", "detect", "report", "select"]
+__all__ = ["LOW_PRECISION", "EmulatedOps", "Features", "NvidiaOps", "StockOps", "activate", "detect", "report", "select"]
 
 
 @cache

@@ -52,7 +52,7 @@ class StockOps:
         x = self._plain_norm(F, x, params, attrs)
         if add is not None:
             x = x + add
-        return x if act is None else F.Activation(x, act_type=act)
+        return activate(F, x, act, precision)
 
     def group_attributes(self, group: Any, layout: str) -> dict[str, Any] | None:
         """Attributes that make a float16 norm share statistics with ``group``; None where no operator can.
@@ -69,6 +69,17 @@ class StockOps:
         if layout == "NCHW":
             return F.UpSampling(x, scale=2, sample_type="nearest")
         return F.repeat(F.repeat(x, repeats=2, axis=1), repeats=2, axis=2)
+
+
+def activate(F: Any, x: Any, act: str | None, precision: str | None = None) -> Any:
+    """``x`` after ``act``: None, ``relu6``, or what MXNet's Activation knows, such as ``relu``."""
+    if act is None:
+        return x
+    if act != "relu6":
+        return F.Activation(x, act_type=act)
+    # MXNet cannot clip bfloat16.
+    x = F.amp_cast(x, dtype="float32") if precision == "bfloat16" else x
+    return F.clip(x, a_min=0, a_max=6)
 
 
 def cast_all(F: Any, arrays: list[Any], precision: str | None) -> list[Any]:
