@@ -6,12 +6,12 @@ them is first used.
 
 from __future__ import annotations
 
-import importlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import compat
-from .errors import UserError, import_problem
+from .errors import UserError
+from .lazy import names_on_use
 from .machine import threads
 from .version import __version__
 
@@ -51,17 +51,4 @@ _WHERE = {
     "train": ".training.start",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        module = importlib.import_module(_WHERE[name], __name__)
-    except (ImportError, AttributeError) as error:
-        raise (import_problem(error) or error) from None
-    return getattr(module, name)
-
-
-def __dir__() -> list[str]:
-    """Returns what is public, whether it has been used yet or not: for `dir` and the Tab key."""
-    return sorted(__all__)
+__getattr__, __dir__ = names_on_use(__name__, _WHERE)

@@ -5,10 +5,9 @@ Importing this module loads NumPy only. Reading and writing files never needs MX
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .errors import import_problem
+from .lazy import names_on_use
 
 if TYPE_CHECKING:
     from .tensor_files.params_file import read_params, write_params
@@ -38,31 +37,19 @@ __all__ = [
 ]
 
 _WHERE = {
-    "convert_file": ".weights.conversion",
-    "load_backbone": ".weights.backbones",
-    "load_torch_state": ".weights.state",
-    "read_params": ".tensor_files.params_file",
-    "read_pickle": ".tensor_files.pickles",
-    "read_safetensors": ".tensor_files.safetensors_file",
-    "read_torch": ".tensor_files.torch_reader",
-    "read_weights": ".tensor_files.reading",
-    "to_torch_state": ".weights.state",
-    "write_backbone_pickle": ".tensor_files.pickles",
-    "write_params": ".tensor_files.params_file",
-    "write_safetensors": ".tensor_files.safetensors_file",
-    "write_torch": ".tensor_files.torch_writer",
+    "convert_file": "..weights.conversion",
+    "load_backbone": "..weights.backbones",
+    "load_torch_state": "..weights.state",
+    "read_params": "..tensor_files.params_file",
+    "read_pickle": "..tensor_files.pickles",
+    "read_safetensors": "..tensor_files.safetensors_file",
+    "read_torch": "..tensor_files.torch_reader",
+    "read_weights": "..tensor_files.reading",
+    "to_torch_state": "..weights.state",
+    "write_backbone_pickle": "..tensor_files.pickles",
+    "write_params": "..tensor_files.params_file",
+    "write_safetensors": "..tensor_files.safetensors_file",
+    "write_torch": "..tensor_files.torch_writer",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        module = importlib.import_module(_WHERE[name], __package__)
-    except ImportError as error:
-        raise (import_problem(error) or error) from None
-    return getattr(module, name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = names_on_use(__name__, _WHERE)

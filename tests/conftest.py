@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import REPOSITORY
 
 # Before any test imports MXNet, which reads the number of threads only then: two numbers give two roundings.
 import gluon_ssd  # noqa: F401
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 Outcome = namedtuple("Outcome", "status out err")
 
 

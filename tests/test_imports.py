@@ -27,7 +27,7 @@ LEVELS = [
     "recipe console",
     "data anchors losses postprocess targets nn environment",
     "ops tensor_files boxes machine values locks resources",
-    "files launch",
+    "files launch lazy",
     "errors",
     "platforms version compat",
 ]

@@ -8,8 +8,8 @@ import venv
 from pathlib import Path
 
 import pytest
+from places import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 NOT_SOURCE = (".*", "build", "dist", "runs", "tests", "*.egg-info", "__pycache__")
 WHERE = "from gluon_ssd import Detector; import gluon_ssd; print(gluon_ssd.__file__)"
 

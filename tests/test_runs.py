@@ -1,9 +1,9 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import REPOSITORY
 
 from gluon_ssd.errors import UserError
 from gluon_ssd.runs import latest_run, make_run_dir
@@ -43,7 +43,7 @@ for _ in range(20):
 
 
 def test_processes_that_ask_at_the_same_moment_get_folders_of_their_own(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     makers = [
         subprocess.Popen([sys.executable, "-c", MAKER, name], cwd=tmp_path, env=environment)
         for name in "abcd"

@@ -6,16 +6,14 @@ import pkgutil
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from places import REPOSITORY
 
 import gluon_ssd
 from gluon_ssd.convert import read_pickle, read_torch, write_torch
 
-TESTS = Path(__file__).resolve().parent
-REPOSITORY = TESTS.parent
 # The modules that compute with MXNet, and those that need one of them. All others do without.
 COMPUTING = {
     "gluon_ssd": "device losses nn ops postprocess predict selfcheck",
@@ -62,7 +60,7 @@ NEEDS_MXNET = (
 def on(machine, code, folder):
     """What a line of Python prints on such a machine, in ``folder``."""
     code = f"import bare_machine; {MACHINES[machine]}\n{code}"
-    paths = os.pathsep.join([str(REPOSITORY), str(TESTS)])
+    paths = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests" / "support")])
     environment = {**os.environ, "PYTHONPATH": paths, "GLUON_SSD_HOME": "home", "GLUON_SSD_MIRROR": "nothing"}
     command = [sys.executable, "-c", code]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)

@@ -63,6 +63,12 @@ def add_parser(subparsers: Any) -> Parser:
         metavar="X",
         help="share of the training images to keep for validation, for a SOURCE without val",
     )
+    _add_readings(parser)
+    return parser
+
+
+def _add_readings(parser: Parser) -> None:
+    """Adds the options that say how the labels are to be read."""
     parser.add_argument(
         "--missing",
         choices=("fail", "skip"),
@@ -93,17 +99,15 @@ def add_parser(subparsers: Any) -> Parser:
         "--boxes",
         choices=READINGS,
         help="what the four numbers of a box are, if not what the format says: x and y of left and top, "
-        "right and "
-        "bottom, or centre; width, height; n: as fractions of the image",
+        "right and bottom, or centre; width, height; n: as fractions of the image",
     )
     parser.add_argument(
         "--other-size",
         choices=("keep", "scale"),
         default="keep",
-        help="boxes of images that have another size than their labels say: keep or scale them (default: "
-        "keep)",
+        help="boxes of images that have another size than their labels say: keep or scale them "
+        "(default: keep)",
     )
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

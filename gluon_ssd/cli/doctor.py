@@ -69,10 +69,10 @@ def self_check(model: str = "ssd_tiny") -> Fact:
 def horovod_facts() -> list[Fact]:
     """Horovod's version, what it was built with, and whether two processes can add with it."""
     try:
-        from ..training.horovod_check import facts
+        from ..training.horovod_check import horovod_facts
     except Exception:  # MXNet is missing or broken, which is told elsewhere
         return []
-    return facts()
+    return horovod_facts()
 
 
 def show(title: str, facts: list[Fact]) -> None:

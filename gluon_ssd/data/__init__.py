@@ -5,29 +5,24 @@ Names resolve on first use, so that ``import gluon_ssd.data`` and its ``preproce
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from ..lazy import names_on_use
 
-_HOME = {
-    "Record": "records",
-    "Records": "records",
-    "Preprocess": "preprocess",
-    "CocoDataset": "coco",
-    "open_dataset": "opening",
-    "read_image": "images",
-    "EvalTransform": "transforms",
-    "PlainTrainTransform": "transforms",
-    "SSDTrainTransform": "transforms",
-    "Batch": "batch",
-    "NativeLoader": "loader",
-    "InputSettings": "pipelines",
-    "make_loader": "pipelines",
+_WHERE = {
+    "Record": ".records",
+    "Records": ".records",
+    "Preprocess": ".preprocess",
+    "CocoDataset": ".coco",
+    "open_dataset": ".opening",
+    "read_image": ".images",
+    "EvalTransform": ".transforms",
+    "PlainTrainTransform": ".transforms",
+    "SSDTrainTransform": ".transforms",
+    "Batch": ".batch",
+    "NativeLoader": ".loader",
+    "InputSettings": ".pipelines",
+    "make_loader": ".pipelines",
 }
 
-__all__ = sorted(_HOME)
+__all__ = sorted(_WHERE)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__ = names_on_use(__name__, _WHERE)

@@ -129,7 +129,7 @@ class EpochLoader:
             )
 
 
-def encode(encoder: Encoder | None, boxes: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> Any:
+def encode_targets(encoder: Encoder | None, boxes: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> Any:
     """What ``encoder`` makes of a batch, None without one; its failure names the images."""
     if encoder is None:
         return None

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import UserError
 from .batch import Batch, pad_objects
-from .epochs import Encoder, EpochLoader, encode
+from .epochs import Encoder, EpochLoader, encode_targets
 from .records import Records
 from .samples import MAX_BAD_SHARE, Sample, SampleReader, Transform
 from .workers import WorkerPool
@@ -89,7 +89,7 @@ class _BatchJob:
         boxes, labels = pad_objects([(sample.boxes, sample.labels) for sample in samples])
         ids = np.array([sample.record.image_id for sample in samples], np.int64)
         sizes = np.array([(sample.record.height, sample.record.width) for sample in samples], np.int32)
-        targets = encode(self._encoder, boxes, labels, ids)
+        targets = encode_targets(self._encoder, boxes, labels, ids)
         return Batch(self._images, boxes, labels, ids, sizes, targets)
 
 

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 _Item = TypeVar("_Item")
 
 
-class Progress(Protocol):
+class ProgressReporter(Protocol):
     """Who is told how far a long work has come: `console.Console` is one."""
 
     def start(self, title: str, total: int) -> None: ...
@@ -31,7 +31,7 @@ class Silent:
         return
 
 
-def counted(items: Collection[_Item], title: str, progress: Progress) -> Iterator[_Item]:
+def counted(items: Collection[_Item], title: str, progress: ProgressReporter) -> Iterator[_Item]:
     """Yield ``items``, telling ``progress`` of each that is done with."""
     progress.start(title, len(items))
     for item in items:

@@ -11,7 +11,7 @@ import numpy as np
 
 from .batch import Batch, Target
 from .coco import make_truth
-from .epochs import Encoder, EpochLoader, encode
+from .epochs import Encoder, EpochLoader, encode_targets
 from .records import Record, Records
 from .transforms import EvalTransform
 
@@ -94,7 +94,7 @@ class SyntheticLoader(EpochLoader):
         if count == len(whole):
             return whole
         boxes, labels = whole.boxes[:count], whole.labels[:count]
-        targets = encode(self._encoder, boxes, labels, np.arange(count))
+        targets = encode_targets(self._encoder, boxes, labels, np.arange(count))
         return replace(whole, images=whole.images[:count], boxes=boxes, labels=labels, targets=targets)
 
 
@@ -117,6 +117,6 @@ def _random_batch(
     context = mx.gpu(target.device_id) if target.device == "gpu" else mx.cpu()
     boxes, labels = random_objects(rng, count, classes)
     none = np.zeros(count, np.int64)
-    targets = encode(encoder, boxes, labels, none)
+    targets = encode_targets(encoder, boxes, labels, none)
     array = mx.nd.array(images, ctx=context, dtype=target.dtype)
     return Batch(array, boxes, labels, none, np.zeros((count, 2), np.int32), targets, target.layout)

@@ -5,9 +5,9 @@ Rows can be read without MXNet, which is imported when a model is built or a fam
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..lazy import names_on_use
 from . import classifier_models, retinanet_models, ssd_models
 from .registry import ModelRow, get_model, list_models, model_row, register_model
 
@@ -29,8 +29,6 @@ __all__ = [
     "ssd_models",
 ]
 
+_WHERE = dict.fromkeys(("Backbone", "DetectionNetwork", "Network", "as_detector"), ".base")
 
-def __getattr__(name: str) -> Any:
-    if name not in ("Backbone", "DetectionNetwork", "Network", "as_detector"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(".base", __name__), name)
+__getattr__, __dir__ = names_on_use(__name__, _WHERE)

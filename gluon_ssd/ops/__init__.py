@@ -7,10 +7,20 @@ from functools import cache
 import mxnet as mx
 
 from .emulated import EmulatedOps
-from .nvidia import Features, NvidiaOps, detect
+from .nvidia import Features, NvidiaOps, detect_features
 from .stock import LOW_PRECISION, StockOps, activate
 
-__all__ = ["LOW_PRECISION", "EmulatedOps", "Features", "NvidiaOps", "StockOps", "activate", "detect", "report", "select"]
+__all__ = [
+    "LOW_PRECISION",
+    "EmulatedOps",
+    "Features",
+    "NvidiaOps",
+    "StockOps",
+    "activate",
+    "detect_features",
+    "report",
+    "select",
+]
 
 
 @cache
@@ -18,7 +28,7 @@ def select(device: str) -> StockOps:
     """The operators for a network on ``device``, ``cpu`` or ``gpu``: the one place where they are chosen."""
     if device == "cpu":
         return EmulatedOps()
-    features = detect(mx.sym)
+    features = detect_features(mx.sym)
     return NvidiaOps(features) if features else StockOps()
 
 

@@ -36,7 +36,7 @@ class Features:
         return ", ".join(label for name, label in names.items() if getattr(self, name))
 
 
-def detect(namespace: Any) -> Features:
+def detect_features(namespace: Any) -> Features:
     """Looks the operators and their attributes up in ``namespace``, such as `mxnet.sym`."""
 
     def takes(operator: str, attribute: str) -> bool:

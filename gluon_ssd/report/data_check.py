@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..console import Console
 from ..data.check.anchors import grids_of
-from ..data.check.dataset import DatasetCheck, SplitCheck, Target, check_dataset
+from ..data.check.dataset import DatasetCheck, ModelGrids, SplitCheck, check_dataset
 from ..data.check.findings import ERROR, NOTE, Finding, printable
 from ..data.check.sources import find_sources
 from ..data.images import as_path
@@ -49,7 +49,7 @@ def run_check(
     Raises UserError for folders and files that are not there or not readable, and for an unknown model.
     """
     row = model_row(model)
-    target = Target(model, row.input_size, grids_of(_anchors(row), row.input_size))
+    target = ModelGrids(model, row.input_size, grids_of(_anchors(row), row.input_size))
     sources = find_sources(as_path(root), {"train": train, "val": val}, orientation)
     console = Console()
     try:
@@ -96,7 +96,7 @@ def _first(finding: Finding) -> str:
 
 
 def write_check(
-    check: DatasetCheck, folder: Path, title: str, row: ModelRow, target: Target
+    check: DatasetCheck, folder: Path, title: str, row: ModelRow, target: ModelGrids
 ) -> None:
     """Write report.html, its PNG pictures and findings.json into ``folder``. Raises UserError."""
     make_folder(folder)
@@ -113,7 +113,7 @@ def write_check(
 
 
 def _write_pictures(
-    split: SplitCheck, classes: tuple[str, ...], folder: Path, row: ModelRow, target: Target
+    split: SplitCheck, classes: tuple[str, ...], folder: Path, row: ModelRow, target: ModelGrids
 ) -> list[tuple[str, str]]:
     name, records = split.name, split.usable_records()
     preprocess = Preprocess(size=row.input_size)

@@ -13,7 +13,7 @@ from ..files import atomic_write
 from . import numpy_pickle
 from .backbone_names import backbone_arrays
 from .numpy_pickle import NumpyArray
-from .safe_pickle import Refused, load
+from .safe_pickle import Refused, load_pickle
 from .torch_reader import readable
 
 # Arrays at their plain bytes, and read by every Python from 3.4.
@@ -28,7 +28,7 @@ def read_pickle(path: str | Path) -> dict[str, np.ndarray]:
     """
     path = Path(path)
     with readable(path, "pickle of arrays"):
-        value: Any = load(path.read_bytes(), numpy_pickle.ALLOWED)
+        value: Any = load_pickle(path.read_bytes(), numpy_pickle.ALLOWED)
         if not isinstance(value, dict):
             raise Refused("it holds no dictionary of arrays")
         arrays = {}

@@ -79,7 +79,7 @@ def _checked_key(key: Any) -> Any:
     raise Refused("a dictionary key that is neither text nor a number")
 
 
-def load(stream: Any, allowed: Allowed, persistent: Callable[[Any], Any] | None = None) -> Any:
+def load_pickle(stream: Any, allowed: Allowed, persistent: Callable[[Any], Any] | None = None) -> Any:
     """Runs one pickle and returns its value.
 
     ``stream``: bytes, or a file whose ``read(n)`` never allocates more than what is left of it (a BytesIO or

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Callable
 import numpy as np
 
 from ..errors import UserError
-from .safe_pickle import Refused, load, short
+from .safe_pickle import Refused, load_pickle, short
 from .torch_pickle import ALLOWED, ElementType, Storage, Tensor, element_array, is_size, tensor_array
 from .torch_state import find_state
 
@@ -110,7 +110,7 @@ def _read_archive(archive: zipfile.ZipFile, length: int) -> dict[str, np.ndarray
             raise Refused(f"storage {short(storage.key)} is {size}, its tensors need {wanted} bytes")
         return element_array(archive.read(member), kind, order == b"big")
 
-    return _collect(load(archive.read(members[pickles[0]]), ALLOWED, Storage.from_id), fetch)
+    return _collect(load_pickle(archive.read(members[pickles[0]]), ALLOWED, Storage.from_id), fetch)
 
 
 def _members(archive: zipfile.ZipFile, length: int) -> Mapping[str, zipfile.ZipInfo]:
@@ -134,8 +134,8 @@ def _members(archive: zipfile.ZipFile, length: int) -> Mapping[str, zipfile.ZipI
 
 def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        magic, protocol = load(data, {}), load(data, {})
-        system = load(data, {})
+        magic, protocol = load_pickle(data, {}), load_pickle(data, {})
+        system = load_pickle(data, {})
         if (magic, protocol) != (LEGACY_MAGIC, 1001) or not isinstance(system, dict):
             raise Refused("an unknown version of the legacy format")
         if system.get("little_endian") is not True:
@@ -149,8 +149,8 @@ def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
                 raise Refused(f"storage {short(storage.key)} with two sizes")
             return storage
 
-        value = load(data, ALLOWED, remember)
-        blobs = _legacy_blobs(data, load(data, {}), storages)
+        value = load_pickle(data, ALLOWED, remember)
+        blobs = _legacy_blobs(data, load_pickle(data, {}), storages)
 
         def fetch(storage: Storage, kind: ElementType) -> np.ndarray:
             return element_array(blobs[storage.key], kind, big_endian=False)

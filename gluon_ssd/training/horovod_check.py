@@ -19,7 +19,7 @@ ADD = f"from {__name__} import add; add()"
 PATIENCE = 120
 
 
-def facts() -> list[Fact]:
+def horovod_facts() -> list[Fact]:
     """One line about the package, and one about a sum over two processes where it is installed."""
     try:
         version = metadata.version("horovod")

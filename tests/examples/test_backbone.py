@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import mxnet as mx
 import numpy as np
 import pytest
+from places import REPOSITORY
 
 from gluon_ssd import UserError, get_model
 from gluon_ssd.convert import load_backbone, write_torch
@@ -14,7 +13,7 @@ from gluon_ssd.model_zoo import registry
 from gluon_ssd.plugins import import_plugins
 from gluon_ssd.training.step import TrainStep
 
-PLUGIN = str(Path(__file__).resolve().parents[2] / "examples" / "backbone.py")
+PLUGIN = str(REPOSITORY / "examples" / "backbone.py")
 # torchvision's vgg16_bn: numbers of its convolutions and their output channels.
 CONVOLUTIONS = dict(
     zip((0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40), [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6)

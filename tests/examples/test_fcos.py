@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from pathlib import Path
 
 import mxnet as mx
 import numpy as np
 import pytest
+from places import REPOSITORY
 from small import refused
 
 from gluon_ssd import Detector, get_model, list_models, load
@@ -23,7 +23,7 @@ from gluon_ssd.recipe import load_recipe
 from gluon_ssd.selfcheck import run_selfcheck
 from gluon_ssd.training.train import run_training
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = REPOSITORY / "examples"
 PLUGIN = str(EXAMPLES / "fcos.py")
 
 

@@ -5,8 +5,9 @@ import sys
 import mxnet as mx
 import numpy as np
 import pytest
-from launching import REPOSITORY, need_horovod, run
+from launching import need_horovod, run
 from mxnet import autograd
+from places import REPOSITORY
 
 from gluon_ssd.nn import BatchNorm, LayerConfig, using
 from gluon_ssd.ops import NvidiaOps, StockOps, select
@@ -55,7 +56,7 @@ def test_two_processes_train_as_one_with_shared_norms(gpus, tmp_path):
     from gluon_ssd.data.shapes import make_shapes
 
     data = make_shapes(tmp_path / "data", train=15, val=1, size=(96, 128))
-    run(2, REPOSITORY / "tests/rank_steps.py", data, tmp_path)
+    run(2, REPOSITORY / "tests/support/rank_steps.py", data, tmp_path)
     with np.load(tmp_path / "rank0.npz") as first, np.load(tmp_path / "rank1.npz") as second:
         names = [name for name in first if name.startswith("group/") and not name.endswith(("ids", "moved"))]
         assert len(names) > 20

@@ -71,7 +71,7 @@ def test_five_steps_of_ssd(device, way):
 
 def test_images_of_dali_are_those_of_the_native_loader(device, tmp_path):
     pytest.importorskip("nvidia.dali")
-    from gluon_ssd.data.coco import open_dataset
+    from gluon_ssd.data.opening import open_dataset
     from gluon_ssd.data.pipelines import InputSettings, Target, make_loader
     from gluon_ssd.data.preprocess import Preprocess
     from gluon_ssd.data.shapes import make_shapes

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from places import REPOSITORY
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "scripts" / "train"
+FOLDER = REPOSITORY / "scripts" / "train"
 # What decides what a script does; a test sets what it wants.
 STARTS = ("GLUON_SSD", "MLPERF", "SLURM", "DGX", "PGN", "PGSYSTEM", "HOROVOD", "OMPI")
 NAMES = {

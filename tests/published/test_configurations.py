@@ -1,21 +1,21 @@
 """Configurations of MLPerf submissions, v1.0 to v5.1, through run_and_time.sh to the recipe they mean.
 
-tests/data/published_configurations.json holds them as facts: submission, file, the variables that it exports,
-and the recipe's keys that these decide.
+tests/vectors/published_configurations.json holds them as facts: submission, file, the variables that it
+exports, and the recipe's keys that these decide.
 """
 
 from __future__ import annotations
 
 import json
 import shlex
-from pathlib import Path
 
 import pytest
 from dry_run import of_command, recipe_of, translated
+from places import VECTORS
 
 from gluon_ssd.published import translate
 
-FILE = Path(__file__).resolve().parent.parent / "data" / "published_configurations.json"
+FILE = VECTORS / "published_configurations.json"
 ROWS = json.loads(FILE.read_text())
 
 

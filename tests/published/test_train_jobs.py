@@ -6,12 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from dry_run import recipe_of, split, translated, words
+from places import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
 FOLDER = REPOSITORY / "scripts" / "train"
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from dry_run import of_config, recipe_of, split, words
+from places import REPOSITORY
 
 from gluon_ssd.published import translate
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
 FOLDER = REPOSITORY / "scripts" / "train"
 CONFIGS = sorted((FOLDER / "configs").glob("config_*.sh"))
 SHARED = {"common.sh", "start.sh", "settings.sh", "bind.sh", "run_and_time.sh", "run_with_docker.sh"}

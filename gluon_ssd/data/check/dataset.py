@@ -13,7 +13,7 @@ from ..coco import make_records, unused_parents
 from ..coco_json import CocoFile
 from ..images import is_image_name
 from ..orientation import is_ambiguous, turn_for
-from ..progress import Progress
+from ..progress import ProgressReporter
 from ..record_files.manifest import Manifest
 from ..records import Record
 from .anchors import AnchorGrid, best_iou
@@ -38,7 +38,7 @@ _STATES = (
 
 
 @dataclass(frozen=True)
-class Target:
+class ModelGrids:
     """The network that is to be trained: its name, input (height, width), and anchors."""
 
     model: str
@@ -47,7 +47,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Source:
+class SplitSource:
     """A split to check: annotations, the folder of their images, what to say of them, and record files.
 
     ``orientation``: see `turn_for`; ``findings`` are those of reading the annotations.
@@ -110,9 +110,9 @@ class DatasetCheck:
 
 
 def check_dataset(
-    sources: Mapping[str, Source],
-    target: Target,
-    progress: Progress,
+    sources: Mapping[str, SplitSource],
+    target: ModelGrids,
+    progress: ProgressReporter,
     *,
     decode: bool = False,
     workers: int = 4,
@@ -147,9 +147,9 @@ class _Scan:
 
     def __init__(
         self,
-        sources: Mapping[str, Source],
+        sources: Mapping[str, SplitSource],
         files: Mapping[str, CocoFile],
-        progress: Progress,
+        progress: ProgressReporter,
         workers: int,
         decode: bool,
     ) -> None:
@@ -203,11 +203,11 @@ class _Scan:
 
 def _check_split(
     name: str,
-    source: Source,
+    source: SplitSource,
     file: CocoFile,
     facts: list[FileFacts],
     classes: tuple[str, ...],
-    target: Target,
+    target: ModelGrids,
     findings: Findings,
 ) -> SplitCheck:
     class_of = np.array([classes.index(own) if own in classes else -1 for own in file.names], np.int64)
@@ -274,7 +274,7 @@ def _judge_orientations(
     findings.add(WARNING, "images whose EXIF orientation their size does not show", assumed, advice)
 
 
-def _add_lines(sources: Mapping[str, Source], notes: Mapping[str, Findings], both: Findings) -> None:
+def _add_lines(sources: Mapping[str, SplitSource], notes: Mapping[str, Findings], both: Findings) -> None:
     """What was taken otherwise than it stands in the labels: as a warning where it begins like one."""
     advice = "taken so here, in training and in evaluation"
     said: dict[str, list[str]] = {}
@@ -289,7 +289,7 @@ def _add_lines(sources: Mapping[str, Source], notes: Mapping[str, Findings], bot
 
 def _add_doubles(
     scan: _Scan,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, SplitSource],
     files: Mapping[str, CocoFile],
     notes: Mapping[str, Findings],
 ) -> None:
@@ -308,7 +308,7 @@ def _add_doubles(
 
 def _add_overlap(
     scan: _Scan,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, SplitSource],
     files: Mapping[str, CocoFile],
     findings: Findings,
 ) -> None:
@@ -322,7 +322,7 @@ def _add_overlap(
     findings.add(WARNING, f"images of {other} that are in {one} too", shared, advice)
 
 
-def _add_unlisted(scan: _Scan, sources: Mapping[str, Source], notes: Mapping[str, Findings]) -> None:
+def _add_unlisted(scan: _Scan, sources: Mapping[str, SplitSource], notes: Mapping[str, Findings]) -> None:
     walked = set()
     for name, source in sources.items():
         root = os.path.realpath(source.images_dir)

@@ -18,7 +18,7 @@ from ...errors import UserError
 from ..header import JPEG, PNG, Header, read_header
 from ..images import decode_image, is_complete
 from ..orientation import upright_size
-from ..progress import Progress
+from ..progress import ProgressReporter
 from ..record_files.shards import PackedPicture
 
 FINE, MISSING, EMPTY, CORRUPT = "fine", "missing", "empty", "corrupt"
@@ -49,7 +49,7 @@ class FileFacts:
 
 
 def scan_files(
-    locations: Sequence[Location], workers: int, progress: Progress, decode: bool = False
+    locations: Sequence[Location], workers: int, progress: ProgressReporter, decode: bool = False
 ) -> list[FileFacts]:
     """Look at every picture; ``decode`` decodes each whole instead of reading headers and end markers."""
     return list(_in_threads(partial(look_at, decode=decode), locations, workers, progress))
@@ -128,7 +128,7 @@ def _decoded(data: bytes, path: Path) -> FileFacts:
 
 
 def same_content(
-    locations: Sequence[Location], lengths: Sequence[int], workers: int, progress: Progress
+    locations: Sequence[Location], lengths: Sequence[int], workers: int, progress: ProgressReporter
 ) -> list[list[int]]:
     """Groups of indices of pictures with equal bytes; reads only those that are as long as another."""
     by_length: dict[int, list[int]] = defaultdict(list)
@@ -158,7 +158,7 @@ def _digest(location: Location) -> bytes | None:
 
 
 def _in_threads(
-    work: Callable[[Location], Any], locations: Sequence[Location], workers: int, progress: Progress
+    work: Callable[[Location], Any], locations: Sequence[Location], workers: int, progress: ProgressReporter
 ) -> Iterator[Any]:
     with ThreadPoolExecutor(workers, thread_name_prefix="gluon_ssd-check") as pool:
         for start in range(0, len(locations), _PORTION):

@@ -10,7 +10,7 @@ from ..coco import has_split, locate_annotation, locate_images, no_split, settle
 from ..coco_layouts import find_layout
 from ..record_files.manifest import holds_records, manifest_path, read_manifest
 from .annotations import read_tolerantly
-from .dataset import Source
+from .dataset import SplitSource
 from .findings import ERROR, NOTE, Findings
 
 # Annotation file and image folder, None where they are found by themselves.
@@ -18,7 +18,7 @@ Given = tuple["str | None", "str | None"]
 _NONE = (None, None)
 
 
-def find_sources(root: Path, given: Mapping[str, Given], orientation: str) -> dict[str, Source]:
+def find_sources(root: Path, given: Mapping[str, Given], orientation: str) -> dict[str, SplitSource]:
     """Return train, and val where there is one; see `open_dataset`. Raises UserError without either."""
     foreign = root.exists() and not holds_records(root, "train") and not find_layout(root).files
     if foreign and all(places == _NONE for places in given.values()):
@@ -31,14 +31,14 @@ def find_sources(root: Path, given: Mapping[str, Given], orientation: str) -> di
     return sources
 
 
-def _converted(root: Path, splits: Sequence[str], orientation: str) -> dict[str, Source]:
+def _converted(root: Path, splits: Sequence[str], orientation: str) -> dict[str, SplitSource]:
     from ..formats.opening import open_all_converted
 
     opened = open_all_converted(root, orientation)
     if "train" not in opened:
         raise no_split(root, "train", opened)
     return {
-        split: Source(
+        split: SplitSource(
             opened[split].file,
             opened[split].images_dir,
             Findings(split),
@@ -51,12 +51,12 @@ def _converted(root: Path, splits: Sequence[str], orientation: str) -> dict[str,
     }
 
 
-def _source(root: Path, split: str, given: Given, orientation: str) -> Source:
+def _source(root: Path, split: str, given: Given, orientation: str) -> SplitSource:
     findings = Findings(split)
     if given == _NONE and holds_records(root, split):
         manifest = read_manifest(root, split)
         manifest.check_files()
-        return Source(manifest.coco, root, findings, manifest, orientation=orientation)
+        return SplitSource(manifest.coco, root, findings, manifest, orientation=orientation)
     layout = find_layout(root) if given == _NONE else None
     if layout and layout.files and split not in layout.files:
         raise no_split(root, split, layout.files)
@@ -69,4 +69,4 @@ def _source(root: Path, split: str, given: Given, orientation: str) -> Source:
     for what, count in file.notes.items():
         findings.add(NOTE, what, [str(file.path)] * count, "taken so in training and evaluation", 1)
     lines = tuple(layout.lines) if layout else ()
-    return Source(file, folder, findings, None, lines, orientation)
+    return SplitSource(file, folder, findings, None, lines, orientation)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from ...lazy import names_on_use
 
-_HOME = {"DaliLoader": "loader", "DaliOptions": "options"}
+_WHERE = {"DaliLoader": ".loader", "DaliOptions": ".options"}
 
-__all__ = sorted(_HOME)
+__all__ = sorted(_WHERE)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__ = names_on_use(__name__, _WHERE)

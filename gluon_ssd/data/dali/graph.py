@@ -19,7 +19,7 @@ IMAGES, BOXES, LABELS, INDICES, SHAPES = range(5)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Augmentation:
     """What becomes of an image: ``attempts`` per crop option (None: no crop), chance to mirror, colours."""
 
     preprocess: Preprocess
@@ -29,7 +29,7 @@ class Recipe:
 
 
 def build_pipeline(
-    recipe: Recipe, options: DaliOptions, source: Callable[[], Any], batch_size: int, seed: int
+    augmentation: Augmentation, options: DaliOptions, source: Callable[[], Any], batch_size: int, seed: int
 ) -> Any:
     """A pipeline over ``source``: called in it, it gives encoded pictures, boxes, labels, indices.
 
@@ -44,17 +44,18 @@ def build_pipeline(
         encoded, boxes, labels, index = source()
         stored = fn.peek_image_shape(encoded)
         region = None
-        if recipe.attempts is not None:
-            *region, boxes, labels = random_crop(boxes, labels, recipe.attempts, seeds[0])
+        if augmentation.attempts is not None:
+            *region, boxes, labels = random_crop(boxes, labels, augmentation.attempts, seeds[0])
         image = _decode(encoded, region, options)
-        height, width = recipe.preprocess.size
+        height, width = augmentation.preprocess.size
         image = fn.resize(image, resize_x=width, resize_y=height, interp_type=types.INTERP_LINEAR)
-        if recipe.jitter is not None:
-            image = recolour(image, recipe.jitter, seeds[2:])
-        mirror = fn.random.coin_flip(probability=recipe.mirror, seed=seeds[1]) if recipe.mirror else 0
-        if recipe.mirror:
+        if augmentation.jitter is not None:
+            image = recolour(image, augmentation.jitter, seeds[2:])
+        share = augmentation.mirror
+        mirror = fn.random.coin_flip(probability=share, seed=seeds[1]) if share else 0
+        if share:
             boxes = fn.bb_flip(boxes, ltrb=True, horizontal=mirror)
-        image = _normalise(image, mirror, recipe.preprocess, options)
+        image = _normalise(image, mirror, augmentation.preprocess, options)
         pipeline.set_outputs(image, boxes, labels, index, stored)
     pipeline.build()
     return pipeline

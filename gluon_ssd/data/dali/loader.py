@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import UserError
 from ..batch import Batch, pad_objects
-from ..epochs import Encoder, EpochLoader, encode
+from ..epochs import Encoder, EpochLoader, encode_targets
 from ..images import check_size
 from ..record_files.dali_source import record_source
 from ..records import Record, Records
@@ -109,10 +109,10 @@ class DaliLoader(EpochLoader):
     def _read(self, transform: EvalTransform) -> Any:
         """A transform in the terms of the graph."""
         if isinstance(transform, SSDTrainTransform):
-            return self._graph.Recipe(
+            return self._graph.Augmentation(
                 transform.preprocess, transform.attempts, transform.mirror, transform.jitter
             )
-        return self._graph.Recipe(transform.preprocess, mirror=getattr(transform, "mirror", 0.0))
+        return self._graph.Augmentation(transform.preprocess, mirror=getattr(transform, "mirror", 0.0))
 
 
 class _Epoch:
@@ -181,7 +181,7 @@ class _Epoch:
         boxes, labels = pad_objects(objects)
         ids = np.array([record.image_id for record in records], np.int64)
         sizes = np.array([(record.height, record.width) for record in records], np.int32)
-        targets = encode(self._loader.encoder, boxes, labels, ids)
+        targets = encode_targets(self._loader.encoder, boxes, labels, ids)
         return Batch(images, boxes, labels, ids, sizes, targets, self._loader.options.layout)
 
 

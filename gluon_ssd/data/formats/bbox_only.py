@@ -20,7 +20,7 @@ def prepare_json(
     Images keep id, file name, height and width; annotations keep id, image, category and box. With
     ``keep_keys`` annotations keep every key, for readers that insist on them, but ``segmentation`` is empty
     and ``area`` is 1.0. ``pretty`` indents by four instead of writing no blank at all. Byte for byte what
-    NVIDIA's prepare-json.py writes (tests/data/golden/prepare_json). Returns the numbers of images and boxes.
+    NVIDIA's prepare-json.py writes. Returns the numbers of images and boxes.
     Raises UserError for a file that is not COCO's, or a target that cannot be written.
     """
     content = load_json(source, _empty_outline)

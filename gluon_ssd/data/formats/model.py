@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..coco_json import CROWD, DIFFICULT_KEPT, IGNORED, NO_SIZE, OCCLUDED, RESPELLED, ROTATED
-from ..progress import Progress, Silent
+from ..progress import ProgressReporter, Silent
 
 __all__ = [
     "CROWD",
@@ -140,7 +140,7 @@ class Options(NamedTuple):
     voc_origin: int = 1
     difficult: str = "keep"
     skip_missing: bool = False
-    progress: Progress = Silent()
+    progress: ProgressReporter = Silent()
     orientation: str = "auto"
     boxes: str | None = None
     other_size: str = "keep"

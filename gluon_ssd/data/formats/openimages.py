@@ -13,7 +13,7 @@ from ..progress import counted
 from ..splits import SPLITS
 from .model import FLAGS_LOST, Box, DataSet, Options, Picture
 from .placing import RENAMED, Placer, flat_names, fraction, new_text
-from .reading import Images, check_classes, missing
+from .reading import Images, check_names, missing
 from .registry import NO, SURE, Format, register_format
 from .sheet import Sheet
 
@@ -115,7 +115,7 @@ def read_descriptions(path: Path) -> dict[str, str]:
     for number, row in rows:
         if len(row) != 2:
             raise UserError(f"{path} line {number}: has {len(row)} fields; it must be LabelName,DisplayName")
-    check_classes([row[1] for _, row in rows], path)
+    check_names([row[1] for _, row in rows], path)
     return {row[0]: row[1] for _, row in rows}
 
 

@@ -15,7 +15,7 @@ from .model import MISSING, OTHER_CLASS, Box, DataSet, Picture
 CLASS_FILES = ("classes.txt", "labels.txt", "obj.names")
 
 
-def read_bytes(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
     """Read a whole file. Raises UserError."""
     try:
         return path.read_bytes()
@@ -25,7 +25,7 @@ def read_bytes(path: Path) -> bytes:
 
 def read_text(path: Path) -> str:
     """Read a text file in UTF-8, or in UTF-16 with its mark, whatever its line ends. Raises UserError."""
-    data = read_bytes(path)
+    data = read_file(path)
     code = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
         return data.decode(code).replace("\r\n", "\n").replace("\r", "\n")
@@ -39,10 +39,10 @@ def read_classes(path: Path) -> list[str]:
     for number, name in enumerate(lines, start=1):
         if not name and len(lines) > 1:
             raise UserError(f"{path} line {number}: no class name; remove the blank line")
-    return check_classes([name for name in lines if name], path)
+    return check_names([name for name in lines if name], path)
 
 
-def check_classes(names: Sequence[Any], where: object) -> list[str]:
+def check_names(names: Sequence[Any], where: object) -> list[str]:
     """Return the names, none of which may be missing, doubled or anything but text. Raises UserError."""
     if not names:
         raise UserError(f"{where}: the class list is empty; name at least one class")
@@ -133,7 +133,7 @@ def choose_classes(data: DataSet, chosen: Sequence[str] | None) -> DataSet:
     for name in chosen:
         if name not in data.classes:
             raise unknown("class", name, data.classes)
-    names = check_classes(chosen, "--classes")
+    names = check_names(chosen, "--classes")
     place = {data.classes.index(name): index for index, name in enumerate(names)}
 
     def restrict(picture: Picture) -> Picture:

@@ -82,7 +82,7 @@ def get_format(name: str) -> Format:
     return _FORMATS[name]
 
 
-def detect(root: Path) -> str:
+def detect_format(root: Path) -> str:
     """Name the format of a data set: the one that is surest. Raises UserError where none or several are."""
     ranks = {name: _FORMATS[name].detect(root) for name in list_formats()}
     best = max(ranks.values())

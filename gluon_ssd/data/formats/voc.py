@@ -22,10 +22,10 @@ from ..finder import Finder
 from ..progress import counted
 from .model import NO_LABELS, NO_SIZE, RESPELLED, ROTATED, DataSet, Options, Picture
 from .placing import Placer
-from .reading import Images, choose_classes, class_file, missing, read_bytes, read_classes, unneeded
+from .reading import Images, choose_classes, class_file, missing, read_classes, read_file, unneeded
 from .registry import LIKELY, NO, SURE, Format, register_format
 from .sheet import Sheet
-from .voc_layouts import find_parts, image_folder, label_folder, xml_files
+from .voc_layouts import find_parts, label_folder, voc_image_folder, xml_files
 from .voc_writer import write_voc
 
 SEGMENTED = "images with segmentation, of which only the boxes are read"
@@ -88,7 +88,7 @@ class _Reader:
         owner: dict[Path, Path] = {}
         for path in counted(files, f"reading {split}", self._options.progress):
             root = _parse(path)
-            folder = image_folder(path, self._root)
+            folder = voc_image_folder(path, self._root)
             found = self._image_of(path, root, folder)
             if found is None:
                 what = root.findtext("filename") or path.stem
@@ -106,7 +106,7 @@ class _Reader:
 
     def _note_unlabelled(self, files: list[Path], pictures: list[Picture]) -> None:
         # Images of other splits lie in the same folder, so only a folder of its own tells of unlabelled ones.
-        if files and image_folder(files[0], self._root) == files[0].parent:
+        if files and voc_image_folder(files[0], self._root) == files[0].parent:
             beside = self._images[files[0].parent].names
             self.notes[NO_LABELS + ", left out"] += max(0, len(beside) - len(pictures))
 
@@ -217,7 +217,7 @@ def _number(where: object, field: str, text: str) -> float:
 def _parse(path: Path) -> ElementTree.Element:
     """Parses one file. Refuses a document type, because that could declare entities."""
     try:
-        root = fromstring(read_bytes(path), forbid_dtd=True)
+        root = fromstring(read_file(path), forbid_dtd=True)
     except DTDForbidden:
         raise UserError(
             f"{path}: has a document type (<!DOCTYPE ...>), which no VOC file needs; remove it"

@@ -22,7 +22,7 @@ def label_folder(root: Path) -> Path | None:
     return None
 
 
-def image_folder(path: Path, root: Path) -> Path:
+def voc_image_folder(path: Path, root: Path) -> Path:
     """Return where the image of an XML file is looked for first: JPEGImages/ or the like, else beside it."""
     for folder in path.parents:
         inner = folder_called(folder, *_IMAGES)

@@ -11,7 +11,7 @@ from ...errors import UserError
 from ..splits import split_folders
 from .model import FLAGS_LOST, Box, DataSet, Options, Picture
 from .placing import Placer, fraction, label_clash, new_text, write_lines
-from .reading import Images, check_classes, class_file, read_classes
+from .reading import Images, check_names, class_file, read_classes
 from .registry import LIKELY, NO, SURE, Format, register_format
 from .yolo_config import find_config, load_config, names_of, parts_of
 from .yolo_labels import LabelReader, Named
@@ -86,7 +86,7 @@ def folder_classes(root: Path, options: Options) -> tuple[list[str], str]:
     listed = class_file(root, root / "labels", root / "data", *split_folders(root).values())
     if listed is None and options.classes is None:
         raise UserError(f"{root}: neither data.yaml nor classes.txt; name the classes with --classes")
-    names = read_classes(listed) if listed else check_classes(options.classes or [], "--classes")
+    names = read_classes(listed) if listed else check_names(options.classes or [], "--classes")
     return names, str(listed or "--classes")
 
 

@@ -14,7 +14,7 @@ from ...errors import UserError
 from ..finder import Finder
 from ..splits import split_of
 from .model import Options
-from .reading import Images, check_classes, missing, read_text
+from .reading import Images, check_names, missing, read_text
 from .yolo_labels import Named
 
 _CONFIGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -68,7 +68,7 @@ def names_of(content: dict[str, Any], path: Path, lines: list[str]) -> list[str]
         names = [byindex[index] for index in range(len(names))]
     if not isinstance(names, list):
         raise UserError(f"{path}: 'names' must be a list of class names, or their indices with names")
-    checked = check_classes(names, f"{path}: 'names'")
+    checked = check_names(names, f"{path}: 'names'")
     if count is not None and count != len(checked):
         raise UserError(f"{path}: 'nc' is {count!r} but 'names' has {len(checked)}; correct one")
     return checked

@@ -1,0 +1,247 @@
+"""Files made to do harm: each is refused with one line, and nothing in it runs."""
+
+import argparse
+import builtins
+import collections
+import os
+import pickle
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+
+from gluon_ssd.convert import read_pickle, read_torch, read_weights
+from gluon_ssd.errors import UserError
+from gluon_ssd.tensor_files.safe_pickle import load_pickle
+from gluon_ssd.tensor_files.torch_pickle import ALLOWED, Storage
+
+LEGACY = [b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"\x80\x02M\xe9\x03."]
+SYSTEM = pickle.dumps({"protocol_version": 1001, "little_endian": True, "type_sizes": {}}, 2)
+
+
+class Call:
+    """An object whose unpickling calls a function."""
+
+    def __init__(self, function, *arguments):
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self):
+        return self.function, self.arguments
+
+
+class Local:
+    pass
+
+
+def hostile(folder):
+    """Pickles by name; each would leave the file ``folder``/ran, were it run."""
+    mark = f"touch {folder / 'ran'}"
+    return {
+        "os.system": pickle.dumps({"w": Call(os.system, mark)}, 2),
+        "os.system in protocol 0": pickle.dumps({"w": Call(os.system, mark)}, 0),
+        "os.system in protocol 4": pickle.dumps({"w": Call(os.system, mark)}, 4),
+        "builtins.eval": pickle.dumps({"w": Call(builtins.eval, f"__import__('os').system({mark!r})")}, 2),
+        "getattr": pickle.dumps({"w": Call(getattr, "x", "upper")}, 2),
+        "a class from a module": pickle.dumps({"w": Local()}, 2),
+        "INST": b"(S'" + mark.encode() + b"'\nios\nsystem\n.",
+        "OBJ": b"(cos\nsystem\nS'" + mark.encode() + b"'\no.",
+        "an extension": b"\x80\x02\x82\x01.",
+        "the persistent id of a string": b"\x80\x02X\x01\0\0\0aQ.",
+        "a call of a container": b"\x80\x02})R.",
+        "a call of a tensor's type": b"\x80\x02ctorch\nFloatStorage\n)R.",
+        "a state for a string": b"\x80\x02X\x01\0\0\0a}b.",
+        "a dotted name": b"\x80\x04\x8c\x0bcollections\x8c\x19OrderedDict.fromkeys.mro\x93.",
+        "a name with a line break": b"\x80\x04\x8c\x02o\ns\x8c\x06system\x93.",
+        "an unhashable key": b"\x80\x02}]K\x01s.",
+        "a key many tuples deep": b"\x80\x02})" + b"\x85" * 200_000 + b"K\x01s.",
+        "a list many deep": b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b".",
+        "a text of 2**62 bytes": b"\x80\x04\x8d" + struct.pack("<Q", 1 << 62) + b"x.",
+        "bytes of 2**40": b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b"x.",
+        "a memo at 2**32 - 1": b"\x80\x02]r\xff\xff\xff\xff.",
+        "no value": b"\x80\x02.",
+        "a mark as value": b"\x80\x02(.",
+        "items without a list": b"\x80\x02(K\x01e.",
+        "a number of many digits": b"\x80\x02I" + b"9" * 5000 + b"\n.",
+    }
+
+
+@pytest.fixture(params=range(25))
+def case(request, tmp_path):
+    name, data = list(hostile(tmp_path).items())[request.param]
+    yield name, data
+    assert not (tmp_path / "ran").exists()
+
+
+def check(read, path):
+    with pytest.raises(UserError) as error:
+        read(path)
+    text = str(error.value)
+    assert text.startswith(str(path))
+    assert "\n" not in text
+    assert len(text) < 300 + len(str(path))
+
+
+def test_there_are_as_many_cases_as_are_run(tmp_path):
+    assert len(hostile(tmp_path)) == 25
+
+
+def test_in_a_zip(case, tmp_path):
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", case[1])
+        archive.writestr("archive/version", b"3\n")
+    check(read_torch, path)
+    check(read_weights, path)
+
+
+def test_in_a_legacy_file(case, tmp_path):
+    path = tmp_path / "a.pth"
+    path.write_bytes(b"".join(LEGACY) + SYSTEM + case[1] + pickle.dumps([], 2))
+    check(read_torch, path)
+
+
+def test_instead_of_the_legacy_header(case, tmp_path):
+    path = tmp_path / "a.pth"
+    path.write_bytes(LEGACY[0] + case[1])
+    check(read_torch, path)
+
+
+def test_in_a_backbone_pickle(case, tmp_path):
+    path = tmp_path / "a.pickle"
+    path.write_bytes(case[1])
+    check(read_pickle, path)
+    check(read_weights, path)
+
+
+def test_an_array_of_objects(tmp_path):
+    path = tmp_path / "a.pickle"
+    path.write_bytes(pickle.dumps({"w": np.array([Call(os.system, "true")], dtype=object)}))
+    check(read_pickle, path)
+    path.write_bytes(pickle.dumps({"w": np.array([None, None], dtype=object)}))
+    check(read_pickle, path)
+    path.write_bytes(pickle.dumps({"w": np.zeros(2, [("a", "f4")])}))
+    check(read_pickle, path)
+
+
+def test_an_array_that_says_more_than_it_holds(tmp_path):
+    data = pickle.dumps({"w": np.arange(4, dtype=np.int8)}, 2)
+    assert data.count(b"K\x04") >= 1
+    path = tmp_path / "a.pickle"
+    path.write_bytes(data.replace(b"K\x04\x85", b"K\xff\x85"))
+    check(read_pickle, path)
+
+
+def tensor_pickle(count, offset, shape, strides, kind="FloatStorage"):
+    """A data.pkl of one tensor with these numbers."""
+
+    def number(value):
+        data = value.to_bytes(10, "little", signed=True)
+        return b"\x8a" + bytes([len(data)]) + data
+
+    def numbers(values):
+        return b"(" + b"".join(map(number, values)) + b"t"
+
+    storage = (
+        b"(X\x07\0\0\0storagectorch\n"
+        + kind.encode()
+        + b"\nX\x01\0\0\x000X\x03\0\0\0cpu"
+        + number(count)
+        + b"tQ"
+    )
+    arguments = b"(" + storage + number(offset) + numbers(shape) + numbers(strides) + b"\x89Nt"
+    return b"\x80\x02}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n" + arguments + b"Rs."
+
+
+@pytest.mark.parametrize(
+    ("count", "offset", "shape", "strides"),
+    [
+        (4, 0, (5,), (1,)),
+        (4, 1, (4,), (1,)),
+        (4, 0, (2, 2), (4, 1)),
+        (4, -1, (2,), (1,)),
+        (4, 3, (4,), (-1,)),
+        (4, 0, (-2, -2), (1, 1)),
+        (4, 0, (4,), (1, 1)),
+        (4, 0, (1 << 40,), (1,)),
+        (1 << 40, 0, (1 << 40,), (1,)),
+        (1 << 62, 0, (4,), (1,)),
+        (4, 0, (1 << 20, 1 << 20), (0, 0)),
+        (4, 1 << 60, (1,), (1,)),
+        (4, 0, (1,) * 70, (0,) * 70),
+        (-4, 0, (4,), (1,)),
+    ],
+)
+def test_a_tensor_beyond_its_storage(tmp_path, count, offset, shape, strides):
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", tensor_pickle(count, offset, shape, strides))
+        archive.writestr("archive/data/0", np.arange(4, dtype=np.float32).tobytes())
+    check(read_torch, path)
+    path.write_bytes(
+        b"".join(LEGACY)
+        + SYSTEM
+        + tensor_pickle(count, offset, shape, strides)
+        + pickle.dumps(["0"], 2)
+        + struct.pack("<q4f", 4, 0, 1, 2, 3)
+    )
+    check(read_torch, path)
+
+
+def test_the_same_tensor_within_its_storage(tmp_path):
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", tensor_pickle(4, 1, (3, 2), (1, 0)))
+        archive.writestr("archive/data/0", np.arange(4, dtype=np.float32).tobytes())
+    assert read_torch(path)["w"].tolist() == [[1, 1], [2, 2], [3, 3]]
+
+
+def test_two_tensors_that_disagree_on_their_storage(tmp_path):
+    first, second = tensor_pickle(4, 0, (4,), (1,)), tensor_pickle(4096, 0, (4096,), (1,))
+    data = first[:-2] + second[len(b"\x80\x02}") :].replace(b"X\x01\0\0\0w", b"X\x01\0\0\0v")
+    data = data.replace(b"RX", b"RsX")
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", data)
+        archive.writestr("archive/data/0", np.arange(4, dtype=np.float32).tobytes())
+    check(read_torch, path)
+
+
+def test_a_zip_that_says_more_than_it_holds(tmp_path):
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", tensor_pickle(1 << 30, 0, (1 << 30,), (1,)))
+        archive.writestr("archive/data/0", b"")
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\x01\x02", 0, data.rindex(b"archive/data/0"))
+    struct.pack_into("<II", data, entry + 20, (1 << 32) - 2, (1 << 32) - 2)
+    path.write_bytes(data)
+    check(read_torch, path)
+
+
+@pytest.mark.parametrize("loops", [False, True])
+def test_dictionaries_that_hold_each_other(tmp_path, loops):
+    value = {"x": 1}
+    if loops:
+        value["model"] = value
+        value["other"] = value
+    for _ in range(200):
+        value = {"model": value, "state_dict": value, "net": value, "a": value, "b": value}
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(value, 2))
+    check(read_torch, path)
+
+
+def test_harmless_extras_are_read_over():
+    value = {
+        "args": argparse.Namespace(a=1, b=[2]),
+        "milestones": collections.Counter([3, 3]),
+        "best": np.float64(0.5),
+        "names": {"a", "b"},
+        "order": collections.OrderedDict(a=1),
+    }
+    for protocol in (2, 4):
+        result = load_pickle(pickle.dumps(value, protocol), ALLOWED, Storage.from_id)
+        assert (result["milestones"], result["best"], result["order"]) == ({3: 2}, 0.5, {"a": 1})
+        assert sorted(result["names"]) == ["a", "b"]
