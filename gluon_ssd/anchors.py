@@ -21,7 +21,7 @@ class DefaultBoxes:
 
     image_size: int
     map_sizes: tuple[int, ...]
-    steps: tuple[int, ...]
+    steps: tuple[float, ...]
     scales: tuple[float, ...]
     ratios: tuple[tuple[float, ...], ...]
 

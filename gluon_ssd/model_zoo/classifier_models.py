@@ -56,6 +56,7 @@ for _spec in RESNETS.values():
         )
     )(build_classifier)
 for _lite in EFFICIENTNETS.values():
+    _title = f"EfficientNet-L{_lite.name.rsplit('_l')[-1]}"
     register_model(
         ModelRow(
             name=_lite.name,
@@ -63,7 +64,7 @@ for _lite in EFFICIENTNETS.values():
             backbone=_lite.name,
             input_size=(_lite.image_size, _lite.image_size),
             default_classes=IMAGENET_CLASSES,
-            summary=f"Google's EfficientNet-{_lite.name[-5:].capitalize()}: 1000-class classifier, small and fast",
+            summary=f"Google's {_title}: 1000-class classifier, small and fast",
             source="Tan and Le 2019",
             kind="backbone",
             weights=_lite.name,

@@ -4,49 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, Callable
+from typing import Any
 
 from mxnet.gluon import HybridBlock, nn
 
-from ..nn import Conv2D
 from ..nn import norm as trained_norm
 from .base import Backbone
+from .mobile import Norm, conv_norm
 from .reference_names import Entry, conv_entries, norm_entries
 from .specs import EfficientNetSpec, StageSpec
 
-Norm = Callable[..., HybridBlock]
 # Keras's epsilon, with which the published weights were trained.
 EPSILON = 1e-3
-
-
-def conv_norm(
-    norm: Norm,
-    in_channels: int,
-    channels: int,
-    kernel: int,
-    stride: int = 1,
-    *,
-    act: str | None = "relu6",
-    depthwise: bool = False,
-    late_start: bool = False,
-    prefix: str = "",
-) -> nn.HybridSequential:
-    """A convolution, its norm, and ``act``; ``late_start`` is `Conv2D`'s."""
-    layers = nn.HybridSequential(prefix=prefix)
-    with layers.name_scope():
-        layers.add(
-            Conv2D(
-                channels,
-                kernel,
-                stride,
-                kernel // 2,
-                in_channels=in_channels,
-                groups=channels if depthwise else 1,
-                late_start=late_start,
-            ),
-            norm(channels, act=act),
-        )
-    return layers
 
 
 class InvertedResidual(HybridBlock):
@@ -55,7 +24,9 @@ class InvertedResidual(HybridBlock):
     Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks" (2018).
     """
 
-    def __init__(self, in_channels: int, stage: StageSpec, stride: int, even: bool, norm: Norm, **kwargs: Any):
+    def __init__(
+        self, in_channels: int, stage: StageSpec, stride: int, even: bool, norm: Norm, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         inner, channels = in_channels * stage.expansion, stage.channels
         self.expanded_channels = inner

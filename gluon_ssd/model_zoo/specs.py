@@ -82,7 +82,7 @@ _LITE0 = (
 
 
 def _scaled(width: float, depth: float) -> tuple[StageSpec, ...]:
-    """The stages of lite0, wider and deeper; depths of the first and the last stay, as Google's Lite has it."""
+    """The stages of lite0, wider and deeper; the first and the last keep their depth, as in Google's Lite."""
     last = len(_LITE0) - 1
     return tuple(
         replace(

@@ -115,7 +115,7 @@ def _foreign_backbone(backbone: str, boxes: DefaultBoxes) -> GluonCVBackbone:
     if not isinstance(backbone, str) or not backbone.startswith(PREFIX):
         raise UserError(f"backbone is {backbone!r}; write {PREFIX}NAME for a network of GluonCV")
     # Classification networks end at stride 32; what is coarser comes from extra layers.
-    strides = [step for step in boxes.steps if step <= 32]
+    strides = [int(step) for step in boxes.steps if step <= 32]
     return build_gluoncv_backbone(backbone[len(PREFIX) :], strides, boxes.image_size, "ssd0_")
 
 

