@@ -16,7 +16,8 @@ class DefaultBoxes:
     Every cell of feature map ``k`` has a square of ``scales[k]``, a square of the geometric mean of
     ``scales[k]`` and ``scales[k + 1]``, and for each ratio ``a`` in ``ratios[k]`` a box ``scales[k]`` wide
     times sqrt(a), high over sqrt(a), then the same box on its side. Source: Liu et al., "SSD: Single Shot
-    MultiBox Detector" (2016), section 2.2.
+    MultiBox Detector" (2016), section 2.2. The centres of a last row or column may lie outside the image;
+    unless ``clip_centres``, as in torchvision, they stay there.
     """
 
     image_size: int
@@ -24,6 +25,7 @@ class DefaultBoxes:
     steps: tuple[float, ...]
     scales: tuple[float, ...]
     ratios: tuple[tuple[float, ...], ...]
+    clip_centres: bool = True
 
     def __post_init__(self) -> None:
         levels = len(self.map_sizes)
@@ -48,12 +50,14 @@ class DefaultBoxes:
         return np.array(sizes)
 
     def xywh(self) -> np.ndarray:
-        """(A, 4) float32 xywh in fractions of the image, clipped to [0, 1].
+        """(A, 4) float32 xywh in fractions of the image, clipped to [0, 1] but for what stays outside.
 
         Order: feature maps from fine to coarse; inside a map by row, column, then box of the cell.
         """
-        levels = [self._level(level) for level in range(len(self.map_sizes))]
-        return np.clip(np.concatenate(levels), 0, 1).astype(np.float32)
+        boxes = np.concatenate([self._level(level) for level in range(len(self.map_sizes))])
+        first = 0 if self.clip_centres else 2
+        boxes[:, first:] = np.clip(boxes[:, first:], 0, 1)
+        return boxes.astype(np.float32)
 
     def ltrb(self, height: int, width: int) -> np.ndarray:
         """(A, 4) float32 ltrb in pixels of an input of this size, in the order of `xywh`."""

@@ -15,8 +15,9 @@ class SSDPostprocess(HybridBlock):
     """Decoding and per-class NMS of SSD, as one part of the graph.
 
     Inputs: ``cls_preds`` (N, A, C + 1) logits, ``box_preds`` (N, A, 4) deltas. Returns ``class_ids`` (N, D),
-    ``scores`` (N, D), ``boxes`` (N, D, 4) ltrb fractions of the image, not clipped, in order of falling
-    score; rows beyond an image's detections have class -1 and score 0. D is ``max_detections``.
+    ``scores`` (N, D), ``boxes`` (N, D, 4) ltrb fractions of the image, in order of falling score; rows beyond
+    an image's detections have class -1 and score 0. D is ``max_detections``. Boxes are cut off at the edges
+    of the image before they are compared where ``clip`` is set, and nowhere otherwise.
 
     Scores are softmax probabilities. Of the (box, class) pairs above ``score_threshold`` the best
     ``candidates`` over all classes go on, of these the best ``per_class`` of every class; a box goes when
@@ -37,10 +38,11 @@ class SSDPostprocess(HybridBlock):
         candidates: int = 1000,
         per_class: int = 200,
         variances: Sequence[float] = SSD_VARIANCES,
+        clip: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self._classes = classes
+        self._classes, self._clip = classes, clip
         self._score_threshold = score_threshold
         self._iou_threshold = iou_threshold
         self._candidates = min(candidates, len(anchors) * classes)
@@ -55,6 +57,9 @@ class SSDPostprocess(HybridBlock):
         deltas = F.gather_nd(F.amp_cast(box_preds, dtype="float32"), index)
         anchors = F.gather_nd(F.broadcast_like(anchors, box_preds, lhs_axes=(0,), rhs_axes=(0,)), index)
         centre, log_size = decode_in_graph(F, deltas, anchors, self._variances)
+        if self._clip:
+            half = F.exp(log_size) / 2
+            centre, log_size = _inside(F, centre - half, centre + half)
         one_hot = F.one_hot(class_ids + 1, depth=self._classes + 1)
         if self._per_class < self._candidates:
             rank = F.sum(F.cumsum(one_hot, axis=1) * one_hot, axis=2)
@@ -126,12 +131,10 @@ class RetinaPostprocess(HybridBlock):
         anchors = F.broadcast_like(anchors, box_preds, lhs_axes=(0,), rhs_axes=(0,))
         deltas = F.gather_nd(F.amp_cast(box_preds, dtype="float32"), index)
         corners = decode_corners_in_graph(F, deltas, F.gather_nd(anchors, index))
-        low, high = (F.clip(F.broadcast_mul(corner, scale), a_min=0, a_max=1) for corner in corners)
-        # Outside the image a clipped box has no size left; it only has to stay finite.
-        log_size = F.log(F.maximum(high - low, 1e-12))
+        centre, log_size = _inside(F, *(F.broadcast_mul(corner, scale) for corner in corners))
         one_hot = F.one_hot(class_ids + 1, depth=self._classes + 1)
         limits = (self._score_threshold, self._iou_threshold, self._max_detections)
-        return _suppress(F, one_hot, scores, (low + high) / 2, log_size, *limits)
+        return _suppress(F, one_hot, scores, centre, log_size, *limits)
 
     def _level(self, F: Any, cls_preds: Any, start: int, stop: int) -> tuple[Any, Any, Any]:
         """Scores, class indices and anchors, each (N, K), of the best pairs of one level.
@@ -149,6 +152,13 @@ class RetinaPostprocess(HybridBlock):
         row = F.floor(pair / self._classes)
         place = F.gather_nd(anchors, _batch_index(F, row))
         return scores, pair - row * self._classes, place + start
+
+
+def _inside(F: Any, low: Any, high: Any) -> tuple[Any, Any]:
+    """Centre and logarithm of the size of boxes that are cut off at the edges; corners are fractions."""
+    low, high = (F.clip(corner, a_min=0, a_max=1) for corner in (low, high))
+    # Outside the image a clipped box has no size left; it only has to stay finite.
+    return (low + high) / 2, F.log(F.maximum(high - low, 1e-12))
 
 
 def _suppress(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
 from ..nn import Conv2D
@@ -24,8 +25,10 @@ def conv_norm(
     **options: Any,
 ) -> nn.HybridSequential:
     """A convolution padded by half its kernel, its norm, and ``act``; ``options`` are `Conv2D`'s."""
-    groups = channels if depthwise else 1
-    options = {"padding": kernel // 2, "groups": groups, **options}
+    options = {"padding": kernel // 2, **options}
+    if depthwise:
+        # By fan-out, which counts all channels, a depthwise convolution would start with next to nothing.
+        options = {"weight_initializer": init.MSRAPrelu("in", slope=0), **options, "groups": channels}
     layers = nn.HybridSequential(prefix=prefix)
     with layers.name_scope():
         layers.add(Conv2D(channels, kernel, stride, in_channels=in_channels, **options))

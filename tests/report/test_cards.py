@@ -84,6 +84,7 @@ def published_row(name, system):
         ("retinanet_resnext50_32x4d/mlperf", "MLPerf reference"),
         ("retinanet_resnext50_32x4d/dgxa100", "NVIDIA, DGX A100"),
         ("retinanet_resnet50/torchvision", "torchvision"),
+        ("ssd300_vgg16/torchvision", "torchvision"),
     ],
 )
 def test_a_card_states_what_its_recipe_does(recipe, system):
@@ -177,6 +178,7 @@ def test_a_recipe_scores_as_its_reference(name):
         ("retinanet_resnext50_32x4d/mlperf", 8, 256, 1e-4, 458, (), 0, 8),
         ("retinanet_resnext50_32x4d/dgxa100", 8, 256, 8.5e-5, 0, (), 0, 8),
         ("retinanet_resnet50/torchvision", 8, 16, 0.01, 1000, (16, 22), 1e-4, 26),
+        ("ssd300_vgg16/torchvision", 8, 32, 0.002, 1000, (80, 110), 5e-4, 120),
     ],
 )
 def test_recipes_are_the_published_ones(name, processes, batch, peak, warmup, decay, weight_decay, epochs):
