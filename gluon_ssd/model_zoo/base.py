@@ -39,7 +39,7 @@ class Backbone(HybridBlock):
     parts: Any
 
     def reference_names(self) -> Sequence[Entry]:
-        """Which tensors of the reference, a classifier of torchvision's, make up each parameter.
+        """Which tensors of the reference make up each parameter; it is mostly a classifier of torchvision's.
 
         Weights of it, of which more may be in a file, can then be loaded as ``pretrained_base``.
         """

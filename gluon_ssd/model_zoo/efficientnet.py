@@ -11,7 +11,7 @@ from mxnet.gluon import HybridBlock, nn
 from ..nn import norm as trained_norm
 from .base import Backbone
 from .mobile import Norm, conv_norm
-from .reference_names import Entry, conv_entries, norm_entries
+from .reference_names import Entry, layer_entries
 from .specs import EfficientNetSpec, StageSpec
 
 # Keras's epsilon, with which the published weights were trained.
@@ -122,14 +122,14 @@ class EfficientNet(Backbone):
         return list(self._entries())
 
     def _entries(self) -> Iterator[Entry]:
-        yield from _layer_entries(self.stem, "_conv_stem", "_bn0")
+        yield from layer_entries(self.stem, "_conv_stem", "_bn0")
         for number, block in enumerate(self.blocks):
             source = f"_blocks.{number}."
             if block.expand is not None:
-                yield from _layer_entries(block.expand, f"{source}_expand_conv", f"{source}_bn0")
-            yield from _layer_entries(block.depthwise, f"{source}_depthwise_conv", f"{source}_bn1")
-            yield from _layer_entries(block.project, f"{source}_project_conv", f"{source}_bn2")
-        yield from _layer_entries(self.head, "_conv_head", "_bn1")
+                yield from layer_entries(block.expand, f"{source}_expand_conv", f"{source}_bn0")
+            yield from layer_entries(block.depthwise, f"{source}_depthwise_conv", f"{source}_bn1")
+            yield from layer_entries(block.project, f"{source}_project_conv", f"{source}_bn2")
+        yield from layer_entries(self.head, "_conv_head", "_bn1")
 
     def hybrid_forward(self, F: Any, x: Any) -> list[Any]:
         x = self.stem(x)
@@ -144,8 +144,3 @@ class EfficientNet(Backbone):
                 outputs.append(x)
             x = block(x)
         return [*outputs, self.head(x)] if 32 in self._strides else outputs
-
-
-def _layer_entries(layers: Sequence[Any], conv: str, norm: str) -> Iterator[Entry]:
-    yield from conv_entries(layers[0], conv)
-    yield from norm_entries(layers[1], norm)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
-from ..data.coco_names import COCO_CLASSES, COCO_IDS
 from ..nn import Activation, Conv2D, MaxPool2D, current
 from ..postprocess import SSDPostprocess
 from .base import Backbone
-from .reference_names import Arrays, Entry, conv_entries
+from .reference_names import Entry, class_entry, conv_entries
 from .ssd import SSD
 
 # Channels of the convolutions of each stage.
@@ -58,7 +55,7 @@ class VGGFeatures(Backbone):
             self.parts = nn.HybridSequential(prefix="")
             in_channels = 3
             for index, channels in enumerate(STAGES):
-                part = nn.HybridSequential(prefix=f"stage{index + 1}_")
+                part = nn.HybridSequential(prefix=f"part{index + 1}_")
                 with part.name_scope():
                     if index:
                         # A map of 75 pixels becomes one of 38.
@@ -72,6 +69,22 @@ class VGGFeatures(Backbone):
                         part.add(_conv(1024, 1024, 1), Activation())
                 self.parts.add(part)
             self.scale = ChannelScale(512, prefix="scale_")
+
+    def reference_names(self) -> list[Entry]:
+        return list(self._entries())
+
+    def _entries(self) -> Iterator[Entry]:
+        convs = [[layer for layer in part if isinstance(layer, Conv2D)] for part in self.parts]
+        # torchvision numbers convolutions, ReLUs and poolings in a row.
+        number = 0
+        for stage in convs[:-1]:
+            for conv in stage:
+                yield from conv_entries(conv, f"backbone.features.{number}")
+                number += 2
+            number += 1
+        yield Entry(self.scale.scale.name, ("backbone.scale_weight",))
+        for conv, place in zip(convs[-1], ("1", "3", "5", "7.1", "7.3")):
+            yield from conv_entries(conv, f"backbone.extra.0.{place}")
 
     def hybrid_forward(self, F: Any, x: Any) -> list[Any]:
         for part in self.parts[:-1]:
@@ -92,20 +105,9 @@ class TorchvisionSSD(SSD):
         return super().postprocess(input_size, clip=True, **settings)
 
     def reference_names(self) -> list[Entry]:
-        return [*self._backbone_entries(), *self._head_entries()]
+        return [*self.backbone.reference_names(), *self._extra_entries(), *self._head_entries()]
 
-    def _backbone_entries(self) -> Iterator[Entry]:
-        convs = [[layer for layer in part if isinstance(layer, Conv2D)] for part in self.backbone.parts]
-        # torchvision numbers convolutions, ReLUs and poolings in a row.
-        number = 0
-        for stage in convs[:-1]:
-            for conv in stage:
-                yield from conv_entries(conv, f"backbone.features.{number}")
-                number += 2
-            number += 1
-        yield Entry(self.backbone.scale.scale.name, ("backbone.scale_weight",))
-        for conv, place in zip(convs[-1], ("1", "3", "5", "7.1", "7.3")):
-            yield from conv_entries(conv, f"backbone.extra.0.{place}")
+    def _extra_entries(self) -> Iterator[Entry]:
         for index, extra in enumerate(self.extras, 1):
             yield from conv_entries(extra.conv1, f"backbone.extra.{index}.0")
             yield from conv_entries(extra.conv2, f"backbone.extra.{index}.2")
@@ -115,51 +117,4 @@ class TorchvisionSSD(SSD):
         for index, (predictor, boxes) in enumerate(zip(self.predictors, self.default_boxes.per_cell)):
             for parameter, leaf in ((predictor.conv.weight, "weight"), (predictor.conv.bias, "bias")):
                 sources = tuple(f"{head}.module_list.{index}.{leaf}" for head in heads)
-                yield joint_entry(parameter.name, sources, boxes, self.classes)
-
-
-# torchvision numbers its channels by COCO's raw category ids, of which 80 are in use; 0 is the background.
-_COCO_CHANNELS = 91
-# A bias that no class with channels of its own loses against.
-_NEVER = 20
-
-
-def joint_entry(name: str, sources: tuple[str, ...], boxes: int, classes: Sequence[str]) -> Entry:
-    """The entry of a fused prediction layer: class rows of every box, then its deltas, as torchvision's two.
-
-    Of names of COCO's the rows are picked from its 91; with all 80 of them they are written as 91 again.
-    """
-    channels = len(classes) + 1
-    ids = [0, *(COCO_IDS.get(name, 0) for name in classes)]
-
-    def split(array: np.ndarray) -> list[np.ndarray]:
-        return [array[: boxes * channels], array[boxes * channels :]]
-
-    def pick(arrays: list[np.ndarray]) -> list[np.ndarray]:
-        logits, deltas = arrays
-        if logits.shape[0] != boxes * _COCO_CHANNELS:
-            return arrays
-        rest = logits.shape[1:]
-        return [logits.reshape((boxes, -1) + rest)[:, ids].reshape((-1,) + rest), deltas]
-
-    def spread(array: np.ndarray) -> list[np.ndarray]:
-        logits, deltas = split(array)
-        rest = logits.shape[1:]
-        full = np.full((boxes, _COCO_CHANNELS) + rest, 0 if rest else -_NEVER, dtype=array.dtype)
-        full[:, ids] = logits.reshape((boxes, channels) + rest)
-        return [full.reshape((-1,) + rest), deltas]
-
-    def join(arrays: Arrays) -> np.ndarray:
-        return np.concatenate(arrays)
-
-    entry = Entry(name, sources, join, split)
-    if channels == _COCO_CHANNELS or not set(classes) <= set(COCO_IDS):
-        return entry
-    if tuple(classes) != COCO_CLASSES:
-        return replace(entry, adapt=pick)
-
-    def unfold(arrays: list[np.ndarray]) -> list[np.ndarray]:
-        few = arrays[0].shape[0] == boxes * channels
-        return spread(np.concatenate(arrays)) if few else arrays
-
-    return replace(entry, join=lambda arrays: join(pick(list(arrays))), split=spread, adapt=unfold)
+                yield class_entry(parameter.name, sources, boxes, self.classes)

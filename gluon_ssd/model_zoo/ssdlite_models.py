@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..anchors import SSD300_COCO, DefaultBoxes
 from ..data.coco_names import COCO_CLASSES
+from ..data.preprocess import Preprocess
 from .classifier_models import efficientnet_preprocess
 from .registry import ModelRow, register_model
 from .specs import EFFICIENTNETS, ExtraLayer
@@ -100,3 +101,46 @@ for _name, _config in CONFIGS.items():
             anchors=_config.default_boxes.ltrb,
         )
     )(build_ssdlite)
+
+_SHARES = (*(0.2 + 0.15 * index for index in range(6)), 1.0)
+_SIDES = (20, 10, 5, 3, 2, 1)
+TORCHVISION_BOXES = DefaultBoxes(
+    image_size=320,
+    map_sizes=_SIDES,
+    steps=tuple(320 / side for side in _SIDES),
+    scales=tuple(320 * share for share in _SHARES),
+    ratios=((2, 3),) * 6,
+    clip_centres=False,
+)
+
+
+def build_ssdlite_mobilenet(row: ModelRow, classes: Sequence[str]) -> SSDLite:
+    """Builds torchvision's SSDLite320 on MobileNetV3-Large."""
+    from .ssdlite_mobilenet import MobileNetV3, TorchvisionSSDLite
+
+    return TorchvisionSSDLite(
+        row.name,
+        MobileNetV3(prefix="ssdlite0_mobilenet0_"),
+        (*_HALVING, ExtraLayer(64, 128)),
+        TORCHVISION_BOXES,
+        classes,
+        Preprocess(row.input_size, mean=(0.5,) * 3, std=(0.5,) * 3),
+        prefix="ssdlite0_",
+    )
+
+
+register_model(
+    ModelRow(
+        name="ssdlite320_mobilenet_v3_large",
+        family="ssdlite",
+        backbone="mobilenet_v3_large",
+        input_size=(320, 320),
+        default_classes=COCO_CLASSES,
+        recipe="ssdlite320_mobilenet_v3_large/finetune",
+        summary="torchvision's SSDLite320 on MobileNetV3-Large, which reads its published COCO weights",
+        source="Howard et al. 2019; torchvision ssdlite320_mobilenet_v3_large",
+        weights="ssdlite320_mobilenet_v3_large",
+        default_augment="ssd",
+        anchors=TORCHVISION_BOXES.ltrb,
+    )
+)(build_ssdlite_mobilenet)

@@ -72,14 +72,17 @@ class StockOps:
 
 
 def activate(F: Any, x: Any, act: str | None, precision: str | None = None) -> Any:
-    """``x`` after ``act``: None, ``relu6``, or what MXNet's Activation knows, such as ``relu``."""
+    """``x`` after ``act``: None, ``relu6``, ``hard_swish``, or what MXNet's Activation knows, as ``relu``.
+
+    Source of the second: Howard et al., "Searching for MobileNetV3" (2019), section 5.2.
+    """
     if act is None:
         return x
-    if act != "relu6":
+    if act not in ("relu6", "hard_swish"):
         return F.Activation(x, act_type=act)
     # MXNet cannot clip bfloat16.
     x = F.amp_cast(x, dtype="float32") if precision == "bfloat16" else x
-    return F.clip(x, a_min=0, a_max=6)
+    return F.clip(x, a_min=0, a_max=6) if act == "relu6" else x * F.clip(x + 3, a_min=0, a_max=6) / 6
 
 
 def cast_all(F: Any, arrays: list[Any], precision: str | None) -> list[Any]:

@@ -61,6 +61,12 @@ WEIGHTS: dict[str, WeightFile] = {
         _torchvision("resnext50_32x4d", "resnext50_32x4d-7cdf4587.pth", 96),
         _torchvision("retinanet_resnet50", "retinanet_resnet50_fpn_coco-eeacb38b.pth", 130, "COCO"),
         _torchvision("ssd300_vgg16", "ssd300_vgg16_coco-b556d3b4.pth", 136, "COCO, mAP 25.1"),
+        _torchvision(
+            "ssdlite320_mobilenet_v3_large",
+            "ssdlite320_mobilenet_v3_large_coco-a79551df.pth",
+            13,
+            "COCO, mAP 21.3",
+        ),
         _efficientnet(0, "57934424", 19),
         _efficientnet(1, "77cc7160", 22),
         _efficientnet(2, "9656183e", 25),

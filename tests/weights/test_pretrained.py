@@ -71,9 +71,10 @@ def test_every_row_names_published_files(model):
     row = model_row(model)
     for name, of in ((row.weights, row.name), (row.backbone_weights, row.backbone)):
         assert not name or WEIGHTS[name].model == of
-    own = ("ssd_tiny", "ssd300_vgg16")
-    assert bool(row.backbone_weights) == (row.kind == "detector" and model not in own)
-    assert bool(row.weights) == (row.kind == "backbone" or model in ("retinanet_resnet50", "ssd300_vgg16"))
+    whole = ("ssd300_vgg16", "ssdlite320_mobilenet_v3_large")
+    without = row.kind == "backbone" or model in ("ssd_tiny", *whole)
+    assert bool(row.backbone_weights) != without
+    assert bool(row.weights) == (row.kind == "backbone" or model in ("retinanet_resnet50", *whole))
 
 
 def test_what_the_backbones_start_from():

@@ -87,6 +87,7 @@ def test_the_published_hashes_are_those_of_the_file_names():
         "resnext50_32x4d": "7cdf4587",
         "retinanet_resnet50": "eeacb38b",
         "ssd300_vgg16": "b556d3b4",
+        "ssdlite320_mobilenet_v3_large": "a79551df",
         "efficientnet_lite0": "57934424",
         "efficientnet_lite1": "77cc7160",
         "efficientnet_lite2": "9656183e",
