@@ -15,7 +15,7 @@ from ..device import target_of
 from ..errors import UserError
 from ..model_zoo import as_detector, get_model, model_row
 from ..model_zoo.transfer import TransferReport, set_parameters, transfer
-from ..nn import compute_precision
+from ..nn import clip_by_convolution, compute_precision
 from ..recipe import Recipe
 from ..weights.backbones import load_backbone
 from ..weights.checkpoint import Progress, restore_optimizer
@@ -129,6 +129,8 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
     # Parameters stay in float32; the layers cast what they compute with.
     if recipe.precision == "amp":
         compute_precision(net, _low_precision(inputs))
+    elif inputs.device.device_type == "cpu" and (net.layout, net.dtype) == ("NCHW", "float32"):
+        clip_by_convolution(net)
     _start_alike(inputs, net)
     return net, report
 
