@@ -134,9 +134,9 @@ def test_only_what_computes_imports_mxnet(machine, tmp_path):
     assert set(missing.values()) <= {"mxnet", "mxnet.gluon", "nvidia", "onnx"}
     failed = {name for name, module in missing.items() if module.startswith("mxnet")}
     in_folders = {name for name in failed if name.startswith(("gluon_ssd.nn.", "gluon_ssd.ops."))}
-    assert failed - in_folders == {
-        f"{folder}.{name}" for folder, names in COMPUTING.items() for name in names.split()
-    }
+    expected = {f"{folder}.{name}" for folder, names in COMPUTING.items() for name in names.split()}
+    # Where onnx is not installed either, a module that needs both may have asked for that first.
+    assert failed - in_folders == expected - {name for name, module in missing.items() if module == "onnx"}
 
 
 @pytest.mark.parametrize("command", VERBS)
