@@ -20,8 +20,8 @@ COMPUTING = {
     "gluon_ssd.weights": "loading pretrained state",
     "gluon_ssd.training": "adam build distributed evaluate horovod_check lines loss_scale pace "
     "profiler ranks run_folder scorer setup start step stop_signals stored_recipe train",
-    "gluon_ssd.model_zoo": "base classifier efficientnet fused gluoncv_backbone mobile profile resnet "
-    "retinanet ssd ssd_vgg ssdlite ssdlite_mobilenet transfer",
+    "gluon_ssd.model_zoo": "base classifier efficientnet fused gluoncv_backbone gluoncv_ssd mobile "
+    "profile resnet retinanet ssd ssd_vgg ssdlite ssdlite_mobilenet transfer",
     "gluon_ssd.report": "cards",
 }
 MACHINES = {
