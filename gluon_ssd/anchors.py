@@ -17,14 +17,17 @@ class DefaultBoxes:
     whose side is the geometric mean of ``scales[k]`` and ``scales[k + 1]``; and for each ratio ``a`` in
     ``ratios[k]`` a box of width ``scales[k] * sqrt(a)`` and height ``scales[k] / sqrt(a)``, then the same box
     with width and height exchanged. Cells are ``steps[k]`` pixels apart. Raises ValueError where the numbers
-    of levels differ. Source: Liu et al., "SSD: Single Shot MultiBox Detector" (2016), section 2.2.
+    of levels differ. The centres of a last row or column may lie outside the image; unless ``clip_centres``,
+    as in torchvision, they stay there. Source: Liu et al., "SSD: Single Shot MultiBox Detector" (2016),
+    section 2.2.
     """
 
     image_size: int
     map_sizes: tuple[int, ...]
-    steps: tuple[int, ...]
+    steps: tuple[float, ...]
     scales: tuple[float, ...]
     ratios: tuple[tuple[float, ...], ...]
+    clip_centres: bool = True
 
     def __post_init__(self) -> None:
         levels = len(self.map_sizes)
@@ -52,11 +55,15 @@ class DefaultBoxes:
     def xywh(self) -> np.ndarray:
         """Returns (A, 4) float32 xywh in fractions of the image, clipped to [0, 1].
 
+        Without ``clip_centres`` only the sizes are clipped.
+
         The boxes are in the order of feature map, from fine to coarse, then row, column and box of the cell.
         """
-        levels = [self._level(level) for level in range(len(self.map_sizes))]
+        boxes = np.concatenate([self._level(level) for level in range(len(self.map_sizes))])
         # The references clip centre and size, not the corners, so a box may still reach beyond the image.
-        return np.clip(np.concatenate(levels), 0, 1).astype(np.float32)
+        first = 0 if self.clip_centres else 2
+        boxes[:, first:] = np.clip(boxes[:, first:], 0, 1)
+        return boxes.astype(np.float32)
 
     def ltrb(self, height: int, width: int) -> np.ndarray:
         """Returns (A, 4) float32 ltrb in pixels of an input of this size, in the order of `xywh`."""

@@ -20,9 +20,12 @@ class SSDPostprocess(HybridBlock):
 
     It takes ``cls_preds`` (N, A, C + 1), logits with the background in channel 0, and ``box_preds``
     (N, A, 4), box deltas. It returns ``class_ids`` (N, D), ``scores`` (N, D) and ``boxes`` (N, D, 4), ltrb in
-    fractions of the image and not clipped, all float32 and in the order of falling score. Rows beyond the
+    fractions of the image, all float32 and in the order of falling score. Rows beyond the
     detections of an image have class -1 and score 0. D is ``max_detections``, or the number of candidates
     where that is smaller. ``anchors`` are (A, 4) float32 xywh in fractions of the image; ``classes`` is C.
+
+    Where ``clip`` is set, boxes are cut off at the edges of the image before they are compared, and nowhere
+    otherwise.
 
     Scores are softmax probabilities. Of the pairs of box and class above ``score_threshold`` the best
     ``candidates`` over all classes are kept, and of these the best ``per_class`` of every class. A box is
@@ -44,10 +47,11 @@ class SSDPostprocess(HybridBlock):
         candidates: int = 1000,
         per_class: int = 200,
         variances: Sequence[float] = SSD_VARIANCES,
+        clip: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self._classes = classes
+        self._classes, self._clip = classes, clip
         self._score_threshold = score_threshold
         self._iou_threshold = iou_threshold
         self._candidates = min(candidates, len(anchors) * classes)
@@ -63,6 +67,9 @@ class SSDPostprocess(HybridBlock):
         deltas = F.gather_nd(F.amp_cast(box_preds, dtype="float32"), index)
         anchors = F.gather_nd(F.broadcast_like(anchors, box_preds, lhs_axes=(0,), rhs_axes=(0,)), index)
         centre, log_size = decode_in_graph(F, deltas, anchors, self._variances)
+        if self._clip:
+            half = F.exp(log_size) / 2
+            centre, log_size = _inside(F, centre - half, centre + half)
         # Channel 0 is the background that MXNet's NMS expects; no pair has it.
         one_hot = F.one_hot(class_ids + 1, depth=self._classes + 1)
         if self._per_class < self._candidates:
@@ -144,12 +151,10 @@ class RetinaPostprocess(HybridBlock):
         anchors = F.broadcast_like(anchors, box_preds, lhs_axes=(0,), rhs_axes=(0,))
         deltas = F.gather_nd(F.amp_cast(box_preds, dtype="float32"), index)
         corners = decode_corners_in_graph(F, deltas, F.gather_nd(anchors, index))
-        low, high = (F.clip(F.broadcast_mul(corner, scale), a_min=0, a_max=1) for corner in corners)
-        # A box outside the image has no size after clipping; its logarithm only has to stay finite.
-        log_size = F.log(F.maximum(high - low, 1e-12))
+        centre, log_size = _inside(F, *(F.broadcast_mul(corner, scale) for corner in corners))
         one_hot = F.one_hot(class_ids + 1, depth=self._classes + 1)
         limits = (self._score_threshold, self._iou_threshold, self._max_detections)
-        return _suppress(F, one_hot, scores, (low + high) / 2, log_size, *limits)
+        return _suppress(F, one_hot, scores, centre, log_size, *limits)
 
     def _level(self, F: Any, cls_preds: Any, start: int, stop: int) -> tuple[Any, Any, Any]:
         """Returns scores, class indices and places of the anchors, each (N, K), of the best pairs of a level.
@@ -168,6 +173,13 @@ class RetinaPostprocess(HybridBlock):
         row = F.floor(pair / self._classes)
         place = F.gather_nd(anchors, _batch_index(F, row))
         return scores, pair - row * self._classes, place + start
+
+
+def _inside(F: Any, low: Any, high: Any) -> tuple[Any, Any]:
+    """Centre and logarithm of the size of boxes that are cut off at the edges; corners are fractions."""
+    low, high = (F.clip(corner, a_min=0, a_max=1) for corner in (low, high))
+    # Outside the image a clipped box has no size left; it only has to stay finite.
+    return (low + high) / 2, F.log(F.maximum(high - low, 1e-12))
 
 
 def _suppress(

@@ -118,7 +118,7 @@ class Recipe:
     lr_schedule: str = _key(
         "step",
         "schedule",
-        "step: lr decays after decay_epochs; cosine: it goes down to 0 over the whole run",
+        "step: lr decays after decay_epochs; cosine: it goes down to 0 over all epochs",
         choices=("step", "cosine"),
     )
     decay_epochs: tuple[int, ...] = _key((44, 55), "schedule", "epochs after which lr decays", low=1)
@@ -157,6 +157,9 @@ class Recipe:
 
     async_val: bool = _key(False, "evaluation", "compute scores in another process while training goes on")
 
+    eval_ranks: int | None = _key(
+        None, "processes", "processes that evaluate (default: all); the result is the same", low=1
+    )
     bn_group: int = _key(1, "processes", "processes that share the statistics of batch norm", low=1)
     compression: str = _key(
         "none", "processes", "of gradients on their way between processes", choices=("none", "fp16")
@@ -169,9 +172,15 @@ class Recipe:
     resume: bool = _key(False, "run", "go on from the last checkpoint of the run folder")
     save_every: int = _key(0, "run", "keep a checkpoint epoch_NNN every N epochs; 0: only best, last", low=0)
     checkpoint_steps: int | None = _key(None, "run", "also write the last checkpoint every N steps", low=1)
+    model_warmup: int = _key(
+        0, "run", "steps on made-up images before the run, of which nothing stays", low=0
+    )
     log_every: int = _key(10, "run", "steps between progress lines", low=1)
     profile: tuple[int, ...] | None = _key(
         None, "run", "first and last step to trace into profile.json, for chrome://tracing", low=1
+    )
+    json_summary: str | None = _key(
+        None, "run", "also write losses, times and scores into this file, as DLLogger does"
     )
     mlperf_log: bool = _key(False, "run", "write mlperf.log, the log of an MLPerf submission")
     mlperf_rules: str | None = _key(None, "run", "with mlperf_log: version of the rules, if not the latest")

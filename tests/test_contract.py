@@ -11,7 +11,11 @@ import gluon_ssd
 from gluon_ssd.model_zoo import list_models, model_row
 
 PACKAGE = Path(gluon_ssd.__file__).parent
-FAMILY_FILES = {f"model_zoo/{name}.py" for name in ("ssd", "ssd_models", "retinanet", "retinanet_models")}
+FAMILIES = ("ssd", "ssdlite", "retinanet")
+FAMILY_FILES = {f"model_zoo/{name}{suffix}.py" for name in FAMILIES for suffix in ("", "_models")} | {
+    "model_zoo/ssd_vgg.py",
+    "model_zoo/ssdlite_mobilenet.py",
+}
 # The published systems' command lines are translated here, whose options speak of their models.
 PUBLISHED = {"main.py"}
 # The names of augmentations, one of which is that of the SSD paper.

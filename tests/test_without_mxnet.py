@@ -19,9 +19,10 @@ COMPUTING = {
     "gluon_ssd": "device losses nn ops postprocess selfcheck",
     "gluon_ssd.weights": "loading pretrained state",
     "gluon_ssd.training": "build checkpoints distributed evaluate evaluator horovod_check inputs loop "
-    "loss_scale run_folder scorer step stop_signals train",
+    "loss_scale run_folder scorer step stop_signals train warm_up",
     "gluon_ssd.training.callbacks": "console profiler straggler weight_average",
-    "gluon_ssd.model_zoo": "base classifier fused gluoncv_backbone profile resnet retinanet ssd transfer",
+    "gluon_ssd.model_zoo": "base classifier efficientnet fused gluoncv_backbone mobile profile resnet "
+    "retinanet ssd ssd_vgg ssdlite ssdlite_mobilenet transfer",
     "gluon_ssd.report": "cards",
     "gluon_ssd.runtimes": "mxnet_runner",
     "gluon_ssd.export": "in_memory network onnx_file openvino_file proof small_model sources symbol_file "

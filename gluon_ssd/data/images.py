@@ -32,6 +32,7 @@ _JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _GIF = (b"GIF87a", b"GIF89a")
 # AVIF and HEIC files begin with a box "ftyp", behind four bytes of its length.
 _ISO_MEDIA = b"ftyp"
+_HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc")
 _END_OF_IMAGE = b"\xff\xd9"
 _START_OF_SCAN = 0xDA
 # OpenCV before 4.11 decodes to BGR only; OpenCV 5 refuses the bits of both orders together.
@@ -154,6 +155,8 @@ def decode_image(
         check_size((width, height) if turn > 4 else (height, width), stored, 1, name)
     image = _decode(data, reduction)
     if image is None:
+        if data[4:12] in _HEIC and not _know_heic():
+            raise UserError(f"{name}: a HEIC picture, which can be read after: pip install pillow-heif")
         raise UserError(f"{name}: not a picture that can be decoded; replace or remove it")
     if header is not None and header.orientation != 1 and data.startswith(TIFF):
         # OpenCV turns TIFF files, and only these, by their orientation whatever flags it is given; that is

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..lazy import names_on_use
-from . import classifier_models, retinanet_models, ssd_models
+from . import classifier_models, retinanet_models, ssd_models, ssdlite_models
 from .registry import ModelRow, get_model, list_models, model_row, register_model
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ __all__ = [
     "register_model",
     "retinanet_models",
     "ssd_models",
+    "ssdlite_models",
 ]
 
 _WHERE = dict.fromkeys(("Backbone", "DetectionNetwork", "Network", "as_detector"), ".base")

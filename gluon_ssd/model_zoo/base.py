@@ -40,7 +40,7 @@ class Backbone(HybridBlock):
     parts: Any
 
     def reference_names(self) -> Sequence[Entry]:
-        """Returns which tensors of the reference, a classifier of torchvision, make up each parameter.
+        """Returns which tensors of the reference, mostly a classifier of torchvision, make up each parameter.
 
         Weights of the reference can then be loaded as ``pretrained_base``; the file may hold more tensors
         than these.

@@ -1,4 +1,4 @@
-"""Residual networks on their own, which classify images or make feature maps."""
+"""Backbones on their own: as classifiers, and as makers of feature maps."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Classifier(Network):
 
     It turns (B, 3, H, W) normalised images into float32 logits (B, C). ``features(x)`` returns the maps of
     the backbone instead, from fine to coarse; ``feature_info`` is (channels, stride) of each map.
+    ``reference_output`` is the name of the dense layer in its reference.
     """
 
     def __init__(
@@ -28,9 +29,11 @@ class Classifier(Network):
         backbone: HybridBlock,
         class_names: Sequence[str],
         preprocess: Preprocess,
+        reference_output: str = "fc",
         **kwargs: Any,
     ) -> None:
         super().__init__(name, class_names, preprocess, **kwargs)
+        self._reference_output = reference_output
         self.feature_info = backbone.feature_info
         channels = backbone.feature_info[-1][0]
         with self.name_scope():
@@ -48,7 +51,7 @@ class Classifier(Network):
         return self.backbone(x)
 
     def reference_names(self) -> list[Entry]:
-        return [*self.backbone.reference_names(), *conv_entries(self.output, "fc")]
+        return [*self.backbone.reference_names(), *conv_entries(self.output, self._reference_output)]
 
     def head_rows(self, classes: Sequence[str]) -> HeadRows:
         # The reshape keeps two columns where no class is shared and the list is empty.

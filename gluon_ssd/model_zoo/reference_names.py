@@ -8,6 +8,8 @@ from typing import Any, Callable
 
 import numpy as np
 
+from ..data.coco_names import COCO_CLASSES, COCO_IDS
+
 Arrays = Sequence[np.ndarray]
 
 
@@ -71,3 +73,56 @@ def under(prefix: str, entries: Iterable[Entry]) -> Iterator[Entry]:
     """Yields the ``entries`` of a part of a network, with ``prefix`` before the names of the reference."""
     for entry in entries:
         yield replace(entry, sources=tuple(prefix + source for source in entry.sources))
+
+
+def layer_entries(layers: Sequence[Any], conv: str, norm: str) -> Iterator[Entry]:
+    """A convolution and its norm, in this order in ``layers``."""
+    yield from conv_entries(layers[0], conv)
+    yield from norm_entries(layers[1], norm)
+
+
+# torchvision's SSDs number channels by COCO's raw category ids, of which 80 are in use; 0 is background.
+_COCO_CHANNELS = 91
+# A bias that no class with channels of its own loses against.
+_NEVER = 20
+
+
+def class_entry(name: str, sources: tuple[str, ...], boxes: int, classes: Sequence[str]) -> Entry:
+    """The entry of a prediction layer with torchvision's rows: class scores, box by box, background first.
+
+    ``sources``: torchvision's layer of classes and, where ``name`` holds the deltas after them, that of
+    deltas. Of COCO's names the rows are picked from its 91; with all 80 of them they are written as 91 again.
+    """
+    channels = len(classes) + 1
+    ids = [0, *(COCO_IDS.get(name, 0) for name in classes)]
+
+    def split(array: np.ndarray) -> list[np.ndarray]:
+        return np.split(array, [boxes * channels])[: len(sources)]
+
+    def pick(arrays: list[np.ndarray]) -> list[np.ndarray]:
+        logits, *deltas = arrays
+        if logits.shape[0] != boxes * _COCO_CHANNELS:
+            return arrays
+        rest = logits.shape[1:]
+        return [logits.reshape((boxes, -1) + rest)[:, ids].reshape((-1,) + rest), *deltas]
+
+    def spread(arrays: list[np.ndarray]) -> list[np.ndarray]:
+        logits, *deltas = arrays
+        if logits.shape[0] != boxes * channels:
+            return arrays
+        rest = logits.shape[1:]
+        full = np.full((boxes, _COCO_CHANNELS) + rest, 0 if rest else -_NEVER, dtype=logits.dtype)
+        full[:, ids] = logits.reshape((boxes, channels) + rest)
+        return [full.reshape((-1,) + rest), *deltas]
+
+    entry = Entry(name, sources, np.concatenate, split)
+    if channels == _COCO_CHANNELS or not set(classes) <= set(COCO_IDS):
+        return entry
+    if tuple(classes) != COCO_CLASSES:
+        return replace(entry, adapt=pick)
+    return replace(
+        entry,
+        join=lambda arrays: np.concatenate(pick(list(arrays))),
+        split=lambda array: spread(split(array)),
+        adapt=spread,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 
@@ -48,6 +49,69 @@ RESNETS: dict[str, ResNetSpec] = {
         ResNetSpec("resnet101", (3, 4, 23, 3), _WIDE, bottleneck=True),
         ResNetSpec("resnet152", (3, 8, 36, 3), _WIDE, bottleneck=True),
         ResNetSpec("resnext50_32x4d", (3, 4, 6, 3), _WIDE, bottleneck=True, groups=32, width=4),
+    )
+}
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """A stage of inverted residuals. ``expansion``: how many times the channels grow inside a block."""
+
+    depth: int
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class EfficientNetSpec:
+    """Shape of an EfficientNet-Lite: its stages, and the side of the square images that it was trained on."""
+
+    name: str
+    stages: tuple[StageSpec, ...]
+    image_size: int
+    stem_channels: int = 32
+    head_channels: int = 1280
+
+
+_LITE0 = (
+    StageSpec(1, 3, 1, 1, 16),
+    StageSpec(2, 3, 2, 6, 24),
+    StageSpec(2, 5, 2, 6, 40),
+    StageSpec(3, 3, 2, 6, 80),
+    StageSpec(3, 5, 1, 6, 112),
+    StageSpec(4, 5, 2, 6, 192),
+    StageSpec(1, 3, 1, 6, 320),
+)
+
+
+def _scaled(width: float, depth: float) -> tuple[StageSpec, ...]:
+    """The stages of lite0, wider and deeper; the first and the last keep their depth, as in Google's Lite."""
+    last = len(_LITE0) - 1
+    return tuple(
+        replace(
+            stage,
+            depth=stage.depth if number in (0, last) else math.ceil(depth * stage.depth),
+            channels=_in_eights(stage.channels * width),
+        )
+        for number, stage in enumerate(_LITE0)
+    )
+
+
+def _in_eights(channels: float) -> int:
+    """The nearest multiple of 8 that is not below nine tenths of ``channels``."""
+    nearest = max(8, int(channels + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * channels else nearest + 8
+
+
+# Source: Tan and Le, "EfficientNet" (2019); Google's Lite variants have no squeeze-excitation and ReLU6.
+EFFICIENTNETS: dict[str, EfficientNetSpec] = {
+    spec.name: spec
+    for spec in (
+        EfficientNetSpec("efficientnet_lite0", _LITE0, 224),
+        EfficientNetSpec("efficientnet_lite1", _scaled(1.0, 1.1), 240),
+        EfficientNetSpec("efficientnet_lite2", _scaled(1.1, 1.2), 260),
     )
 }
 

@@ -89,7 +89,7 @@ class SSD(DetectionNetwork):
         **kwargs: Any,
     ) -> None:
         super().__init__(name, class_names, preprocess, **kwargs)
-        self.default_boxes, self._reference = default_boxes, reference
+        self.default_boxes, self._reference, self._norm = default_boxes, reference, norm
         maps = [channels for channels, _ in backbone.feature_info] + [extra.channels for extra in extras]
         if len(maps) != len(default_boxes.map_sizes):
             raise ValueError(
@@ -101,12 +101,17 @@ class SSD(DetectionNetwork):
             self.extras = nn.HybridSequential(prefix="")
             in_channels = backbone.feature_info[-1][0]
             for index, extra in enumerate(extras):
-                self.extras.add(ExtraBlock(extra, in_channels, index, norm, prefix=""))
+                self.extras.add(self._extra_block(extra, in_channels, index))
                 in_channels = extra.channels
             self.predictors = nn.HybridSequential(prefix="")
             for index, (channels, boxes) in enumerate(zip(maps, default_boxes.per_cell)):
-                prefix = f"convpredictor{index}_"
-                self.predictors.add(ConvPredictor(channels, boxes, len(self.classes) + 1, prefix=prefix))
+                self.predictors.add(self._predictor(channels, boxes, index))
+
+    def _extra_block(self, layer: ExtraLayer, in_channels: int, index: int) -> HybridBlock:
+        return ExtraBlock(layer, in_channels, index, self._norm, prefix="")
+
+    def _predictor(self, channels: int, boxes: int, index: int) -> HybridBlock:
+        return ConvPredictor(channels, boxes, len(self.classes) + 1, prefix=f"convpredictor{index}_")
 
     def anchors(self, height: int, width: int) -> np.ndarray:
         return self.default_boxes.ltrb(height, width)

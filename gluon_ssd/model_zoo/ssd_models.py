@@ -122,7 +122,7 @@ def _foreign_backbone(backbone: str, boxes: DefaultBoxes) -> GluonCVBackbone:
     if not isinstance(backbone, str) or not backbone.startswith(PREFIX):
         raise UserError(f"backbone is {backbone!r}; write {PREFIX}NAME for a network of GluonCV")
     # Classification networks end at stride 32; coarser maps come from extra layers.
-    strides = [step for step in boxes.steps if step <= 32]
+    strides = [int(step) for step in boxes.steps if step <= 32]
     return build_gluoncv_backbone(backbone[len(PREFIX) :], strides, boxes.image_size, "ssd0_")
 
 
@@ -192,3 +192,35 @@ _register(
     "this project",
     recipe="ssd_tiny/demo",
 )
+
+
+TORCHVISION_BOXES = replace(SSD300_COCO, clip_centres=False)
+
+
+def build_ssd_vgg(row: ModelRow, classes: Sequence[str]) -> SSD:
+    """Builds torchvision's SSD300 on VGG-16; names of parameters do not depend on what was built before."""
+    from .ssd_vgg import TorchvisionSSD, VGGFeatures
+
+    backbone = VGGFeatures(prefix="ssd0_vgg0_")
+    # torchvision's images are 0 to 255, less ImageNet's mean.
+    preprocess = Preprocess(row.input_size, mean=(0.48235, 0.45882, 0.40784), std=(1 / 255,) * 3)
+    return TorchvisionSSD(
+        row.name, backbone, SSD300_EXTRAS[1:], TORCHVISION_BOXES, classes, preprocess, prefix="ssd0_"
+    )
+
+
+register_model(
+    ModelRow(
+        name="ssd300_vgg16",
+        family="ssd",
+        backbone="vgg16",
+        input_size=(300, 300),
+        default_classes=COCO_CLASSES,
+        recipe="ssd300_vgg16/torchvision",
+        summary="torchvision's SSD300 on VGG-16, which reads its published COCO weights",
+        source="Liu et al. 2016; torchvision ssd300_vgg16",
+        weights="ssd300_vgg16",
+        default_augment="ssd",
+        anchors=TORCHVISION_BOXES.ltrb,
+    )
+)(build_ssd_vgg)

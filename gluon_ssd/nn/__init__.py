@@ -13,6 +13,7 @@ from .layers import (
     FrozenBatchNorm,
     GlobalAvgPool2D,
     MaxPool2D,
+    clip_by_convolution,
     compute_precision,
 )
 from .predictor import ConvPredictor, channels_last
@@ -37,6 +38,7 @@ __all__ = [
     "all_to_layout",
     "assign",
     "channels_last",
+    "clip_by_convolution",
     "compute_precision",
     "current",
     "norm",

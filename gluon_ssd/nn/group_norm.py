@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import mxnet as mx
 from mxnet import nd
 
+from ..ops import activate
 from .config import current
 from .layers import BatchNorm
 
@@ -77,7 +78,7 @@ class GroupBatchNorm(BatchNorm):
         )[0]
         if residual is not None:
             x = x + F.amp_cast(residual, dtype="float32")
-        x = x if self._act is None else F.Activation(x, act_type=self._act)
+        x = activate(F, x, self._act)
         # A network in bfloat16 goes on in float32: its next convolution casts its own input.
         return F.amp_cast(x, dtype="float16") if half and self.compute_dtype == "float16" else x
 

@@ -8,9 +8,19 @@ import mxnet as mx
 
 from .emulated import EmulatedOps
 from .nvidia import Features, NvidiaOps, detect_features
-from .stock import LOW_PRECISION, StockOps
+from .stock import LOW_PRECISION, StockOps, activate
 
-__all__ = ["LOW_PRECISION", "EmulatedOps", "Features", "NvidiaOps", "StockOps", "detect", "report", "select"]
+__all__ = [
+    "LOW_PRECISION",
+    "EmulatedOps",
+    "Features",
+    "NvidiaOps",
+    "StockOps",
+    "activate",
+    "detect_features",
+    "report",
+    "select",
+]
 
 
 @cache

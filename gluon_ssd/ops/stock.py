@@ -60,7 +60,7 @@ class StockOps:
         x = self._plain_norm(F, x, params, attrs)
         if add is not None:
             x = x + add
-        return x if act is None else F.Activation(x, act_type=act)
+        return activate(F, x, act, precision)
 
     def group_attributes(self, group: Any, layout: str) -> dict[str, Any] | None:
         """Returns the attributes that make a float16 norm share its statistics with ``group``.
@@ -79,6 +79,20 @@ class StockOps:
             return F.UpSampling(x, scale=2, sample_type="nearest")
         # UpSampling knows NCHW only.
         return F.repeat(F.repeat(x, repeats=2, axis=1), repeats=2, axis=2)
+
+
+def activate(F: Any, x: Any, act: str | None, precision: str | None = None) -> Any:
+    """``x`` after ``act``: None, ``relu6``, ``hard_swish``, or what MXNet's Activation knows, as ``relu``.
+
+    Source of the second: Howard et al., "Searching for MobileNetV3" (2019), section 5.2.
+    """
+    if act is None:
+        return x
+    if act not in ("relu6", "hard_swish"):
+        return F.Activation(x, act_type=act)
+    # MXNet cannot clip bfloat16.
+    x = F.amp_cast(x, dtype="float32") if precision == "bfloat16" else x
+    return F.clip(x, a_min=0, a_max=6) if act == "relu6" else x * F.clip(x + 3, a_min=0, a_max=6) / 6
 
 
 def cast_all(F: Any, arrays: list[Any], precision: str | None) -> list[Any]:

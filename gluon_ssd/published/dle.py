@@ -89,7 +89,7 @@ OPTIONS = (
     row(_OWN, "--mode", "@mode", values=_MODES),
     row(_OWN, "--benchmark-iterations", "@benchmark_steps"),
     row(_OWN, "--benchmark-warmup", "@benchmark_warmup"),
-    idle(_OWN, "--json-summary", 1, "the numbers are in metrics.csv of the run folder"),
+    row(_OWN, "--json-summary", "json_summary"),
     row("dle", "--log-interval", "log_every"),
     row("dle", "--amp", "precision", 0, constant="amp"),
     row("dle", "--no-amp", "precision", 0, constant="fp32"),

@@ -15,7 +15,7 @@ from ..device import target_of
 from ..errors import UserError
 from ..model_zoo import as_detector, get_model, model_row
 from ..model_zoo.transfer import TransferReport, set_parameters, transfer
-from ..nn import compute_precision
+from ..nn import clip_by_convolution, compute_precision
 from ..recipe import Recipe
 from ..weights.backbones import load_backbone
 from ..weights.checkpoint import Progress, restore_optimizer
@@ -64,6 +64,7 @@ class Training:
 
     @property
     def out_of_patience(self) -> bool:
+        """Whether ``patience`` evaluations in a row were no better than the best."""
         return self.recipe.patience is not None and self.progress.stale >= self.recipe.patience
 
     @property
@@ -115,6 +116,7 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
     if source is not None and "norm_epsilon" in source.options:
         options["norm_epsilon"] = source.options["norm_epsilon"]
     net = as_detector(get_model(recipe.model, inputs.train_set.classes, ctx=inputs.device, **options))
+    # Checkpoints keep them, so that detections can be written with the ids of the annotation file.
     net.category_ids = inputs.train_set.category_ids
     net.freeze(recipe.freeze)
     report = None
@@ -127,6 +129,8 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
     # Parameters stay in float32; the layers cast what they compute with.
     if recipe.precision == "amp":
         compute_precision(net, _low_precision(inputs))
+    elif inputs.device.device_type == "cpu" and (net.layout, net.dtype) == ("NCHW", "float32"):
+        clip_by_convolution(net)
     _start_alike(inputs, net)
     return net, report
 
@@ -181,6 +185,7 @@ def make_schedule(recipe: Recipe, images: int, processes: int = 1) -> StepSchedu
     """
     warmup = recipe.warmup_steps
     if warmup is None:
+        # Rounded down, as the published trainings do.
         warmup = int(recipe.warmup_epochs * images / recipe.global_batch(processes))
     lr, factor, start = recipe.effective_lr(processes), recipe.warmup_factor, recipe.warmup_start
     if recipe.lr_schedule == "cosine":

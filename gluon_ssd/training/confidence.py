@@ -96,5 +96,5 @@ def _counts(images: list[Any]) -> tuple[int, np.ndarray, np.ndarray]:
 
 
 def _at_least(scores: np.ndarray) -> np.ndarray:
-    """How many of ``scores`` are at least as high as each of `THRESHOLDS`, int64."""
+    """Returns how many of ``scores`` are at least as high as each of `THRESHOLDS`, int64."""
     return len(scores) - np.searchsorted(np.sort(scores), THRESHOLDS)

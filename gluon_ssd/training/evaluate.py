@@ -89,15 +89,17 @@ def detect_all(
     limit: int | None = None,
     on_batch: Callable[[int], None] = lambda images: None,
     world: World = ALONE,
+    ranks: int | None = None,
 ) -> Found:
     """Returns the detections on the first ``limit`` images of ``dataset`` by image id, in its order.
 
-    ``on_batch`` is told how many images each batch had. Of the ranks of ``world``, each works on every
-    ``world.size``-th image; rank 0 returns all detections, the others nothing. Collective.
+    ``on_batch`` is told how many images each batch had. Every rank of ``world`` has its `share`; rank 0
+    returns all detections, the others nothing. Collective.
     """
     chosen = range(len(dataset))[:limit]
     found: Found = {}
-    if world.rank < len(chosen):
+    # A rank beyond the number of images has none, and only takes part in the exchange.
+    if share(chosen, world, ranks):
         loader = make_loader(
             dataset,
             EvalTransform(detector.preprocess),
@@ -106,7 +108,7 @@ def detect_all(
             replace(settings, on_bad_image="fail"),
             detector.target,
             indices=chosen,
-            shard=(world.rank, world.size),
+            shard=(world.rank, _sharing(world, ranks)),
         )
         with loader:
             for image_ids, sizes, outputs in _one_ahead(detector, loader):
@@ -116,8 +118,19 @@ def detect_all(
     parts = world.gather(found)
     if not world.first:
         return {}
+    # In the data set's order, so that results do not depend on the number of ranks.
     everywhere = {image_id: result for part in parts for image_id, result in part.items()}
     return {record.image_id: everywhere[record.image_id] for record in dataset.records[: len(chosen)]}
+
+
+def share(chosen: range, world: World, ranks: int | None = None) -> range:
+    """Returns what this rank evaluates of ``chosen``, which the first ``ranks`` share; None: all ranks."""
+    sharing = _sharing(world, ranks)
+    return chosen[world.rank :: sharing] if world.rank < sharing else range(0)
+
+
+def _sharing(world: World, ranks: int | None) -> int:
+    return world.size if ranks is None else min(ranks, world.size)
 
 
 def _one_ahead(detector: Detector, loader: EpochLoader) -> Iterable[Any]:
@@ -192,6 +205,7 @@ def write_evaluation(evaluation: Evaluation, dataset: CocoDataset, folder: Path)
 
 
 def _write_files(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> None:
+    # Here, because scoring alone draws nothing.
     from ..report.gallery import write_pictures
 
     results = [

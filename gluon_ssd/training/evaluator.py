@@ -15,7 +15,7 @@ from .callbacks import Callback, CallbackList, RunInfo, TrainBatch
 from .checkpoints import Checkpoints
 from .coco_eval import Scores
 from .distributed import average_statistics
-from .evaluate import detect_all, evaluate, write_evaluation
+from .evaluate import detect_all, evaluate, share, write_evaluation
 from .scorer import Scorer
 
 
@@ -63,8 +63,8 @@ class Evaluator(Callback):
             recipe.max_detections,
             nms_candidates=recipe.nms_candidates,
         )
-        share = range(len(val_set))[: recipe.limit_val][training.world.rank :: training.world.size]
-        self.console.start(f"evaluation {epoch}/{recipe.epochs}", len(share))
+        mine = share(range(len(val_set))[: recipe.limit_val], training.world, recipe.eval_ranks)
+        self.console.start(f"evaluation {epoch}/{recipe.epochs}", len(mine))
         self.callbacks.evaluation_started(epoch)
         # All ranks evaluate the same network.
         average_statistics(training.world, training.net)
@@ -77,6 +77,7 @@ class Evaluator(Callback):
                 limit=recipe.limit_val,
                 on_batch=self.console.advance,
                 world=training.world,
+                ranks=recipe.eval_ranks,
             )
         self.console.stop()
         return result
@@ -101,19 +102,19 @@ class AsyncEvaluator(Evaluator):
 
     def started(self, info: RunInfo) -> None:
         # The evaluations whose scores are still to come, the oldest first: epoch, step, state for "best".
-        self._begun: list[tuple[int, int, Any]] = []
+        self._unscored: list[tuple[int, int, Any]] = []
         if not info.rank and self.training.inputs.val_set is not None:
             self._scorer = Scorer(self.training.inputs.val_set, self.folder, info.progress.best_map)
 
     @property
     def pending(self) -> bool:
-        return bool(self._begun)
+        return bool(self._unscored)
 
     def evaluate(self, epoch: int) -> None:
         start = time.perf_counter()
         found = self._over_images(detect_all, epoch)
         # The network is trained on before it is known whether this is the best.
-        self._begun.append((epoch, self.training.progress.step, self.checkpoints.keep()))
+        self._unscored.append((epoch, self.training.progress.step, self.checkpoints.keep()))
         if self._scorer is not None:
             self._scorer.submit(found, time.perf_counter() - start)
         self.console.say(f"epoch {epoch}: detections are made, their scores follow")
@@ -127,10 +128,10 @@ class AsyncEvaluator(Evaluator):
 
     def _take_scores(self, wait: bool) -> None:
         """Takes the scores that are there by now; with ``wait``, all."""
-        if not self._begun:
+        if not self._unscored:
             return
         for scores in self.training.world.share(self._scorer and self._scorer.results(wait)):
-            epoch, step, kept = self._begun.pop(0)
+            epoch, step, kept = self._unscored.pop(0)
             if self._take(epoch, step, scores):
                 threshold = self.training.progress.threshold
                 best = {"best_map": scores.map, "best_epoch": epoch, "threshold": threshold, "stale": 0}

@@ -132,7 +132,7 @@ def _validation_set(
 
 
 def _target_applies(recipe: Recipe, val_set: CocoDataset | None) -> bool:
-    """A published target says nothing of other data, unless its benchmark is what is run."""
+    """Returns whether the target counts: a published one does for its own data, or where MLPerf is logged."""
     if not recipe.published_target or recipe.mlperf_log or val_set is None:
         return True
     return published_set(val_set.classes, len(val_set)) is not None

@@ -27,7 +27,7 @@ def _target_lines(recipe: Recipe) -> list[str]:
 
 
 def _late(recipe: Recipe, steps: int) -> list[str]:
-    """What lies beyond the end of a run of so many steps."""
+    """Returns lines about what lies beyond the end of a run of so many steps."""
     epochs, found = recipe.epochs, []
     run = f"{epochs} epoch{'s' if epochs > 1 else ''}"
     decays = [epoch for epoch in recipe.decay_epochs if epoch >= epochs]

@@ -85,8 +85,10 @@ def stored_recipe(recipe: Recipe, run_dir: Path) -> dict[str, Any]:
 
 
 def absolute_paths(recipe: Recipe) -> Recipe:
-    """Returns ``recipe`` with the paths that it reads made absolute; names of published weights stay."""
-    paths = {}
+    """Returns ``recipe`` with its paths, but ``output``, made absolute; names of published weights stay."""
+    paths: dict[str, Any] = {}
+    if recipe.json_summary is not None:
+        paths["json_summary"] = str(absolute(recipe.json_summary))
     for key in ("train_annotation", "train_images", "val_annotation", "val_images"):
         value = getattr(recipe, key)
         if value is not None:
@@ -98,7 +100,8 @@ def absolute_paths(recipe: Recipe) -> Recipe:
         value = getattr(recipe, key)
         if value is not None and not is_published(value):
             paths[key] = str(absolute(value))
-    return recipe.override(paths)
+    # Not `override`, for which a key that is given puts others aside.
+    return replace(recipe, **paths)
 
 
 def find_data(

@@ -18,6 +18,7 @@ from .callbacks import Callback, CallbackList, RunInfo
 from .callbacks.base import check_callbacks
 from .callbacks.batch_picture import BatchPicture
 from .callbacks.console import ConsoleReport
+from .callbacks.json_summary import JsonSummary
 from .callbacks.loss_watch import LossWatch
 from .callbacks.metrics import MetricsLog, read_rows
 from .callbacks.profiler import StepProfiler
@@ -30,6 +31,7 @@ from .loop import Loop
 from .mlperf.log import callbacks_of
 from .run_folder import claim_folder
 from .stop_signals import StopSignals, stopped_at, way_on
+from .warm_up import warm_up
 
 
 @dataclass(frozen=True)
@@ -91,24 +93,30 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
     """
     recipe = replace(recipe, plugin=import_plugins(recipe.plugin))
     world = connect(recipe.bn_group, recipe.fusion_mb)
-    given = check_callbacks(callbacks)
+    of_the_user = check_callbacks(callbacks)
     with world.together():
         # MLPerf's clock starts before anything is opened, and stops before the others have written anything.
         first = [*callbacks_of(recipe, world.rank), StepProfiler(recipe.profile)]
-        with closing(CallbackList([*first, *given])) as told, StopSignals(world) as signals:
-            training = build_training(open_inputs(recipe, world))
+        if recipe.json_summary and world.first:
+            first.append(JsonSummary(recipe.json_summary))
+        with closing(CallbackList([*first, *of_the_user])) as all_callbacks, StopSignals(world) as signals:
+            inputs = open_inputs(recipe, world)
+            if inputs.recipe.model_warmup:
+                warm_up(inputs)
+            training = build_training(inputs)
             resumed = training.inputs.resumed is not None
             with closing(claim_folder(training.recipe, world, resumed)) as folder:
                 run_dir = folder.path
                 console = Console(run_dir / LOG_FILE if world.first else None, quiet or not world.first)
                 world.advise(lambda: way_on(run_dir), console.note)
-                checkpoints = Checkpoints(training, run_dir, told)
-                evaluator_type = AsyncEvaluator if training.recipe.async_val else Evaluator
-                evaluator = evaluator_type(training, run_dir / "val", checkpoints, told, console)
-                told.callbacks[len(first) : len(first)] = [*_watchers(training, console), evaluator]
-                # Whatever stops it, the message says how to go on.
+                checkpoints = Checkpoints(training, run_dir, all_callbacks)
+                kind = AsyncEvaluator if training.recipe.async_val else Evaluator
+                evaluator = kind(training, run_dir / "val", checkpoints, all_callbacks, console)
+                between = [*_own_callbacks(training, console), evaluator]
+                all_callbacks.callbacks[len(first) : len(first)] = between
+                loop = Loop(training, evaluator, checkpoints, all_callbacks, signals)
                 try:
-                    Loop(training, evaluator, checkpoints, told, signals).run(_info(training, run_dir))
+                    loop.run(_info(training, run_dir))
                 except KeyboardInterrupt as error:
                     stop = stopped_at(error, training.progress, run_dir, checkpoints.saved)
                     console.note(str(stop))
@@ -117,17 +125,18 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
     return TrainResult(run_dir, progress.best_map, progress.step, training.reached_target)
 
 
-def _watchers(training: Training, console: Console) -> list[Callback]:
+def _own_callbacks(training: Training, console: Console) -> list[Callback]:
     """Returns the callbacks of every training, in the order in which they are told."""
-    watchers: list[Callback] = [LossWatch()]
+    # First of all, a loss that is not finite ends the run before anybody works with it.
+    callbacks: list[Callback] = [LossWatch()]
     if training.world.size > 1:
-        watchers.append(StragglerReport(training.world, console))
-    watchers.append(ConsoleReport(training, console))
+        callbacks.append(StragglerReport(training.world, console))
+    callbacks.append(ConsoleReport(training, console))
     if training.average is not None:
-        watchers.append(training.average)
+        callbacks.append(training.average)
     if training.world.first:
-        watchers += [MetricsLog(), BatchPicture()]
-    return watchers
+        callbacks += [MetricsLog(), BatchPicture()]
+    return callbacks
 
 
 def _info(training: Training, run_dir: Path) -> RunInfo:

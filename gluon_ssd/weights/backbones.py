@@ -13,6 +13,7 @@ from ..tensor_files.backbone_names import gluoncv_to_torch, short_names
 from ..tensor_files.layout import all_to_layout, cut_padding, weight_layout
 from ..tensor_files.names import plain_name
 from ..tensor_files.reading import read_weights
+from .conversion import Source, named_by
 
 # The last stage of a whole ResNet, which a backbone may do without. `short_names` has dropped the classifier.
 _SPARE = ("stage4_",)
@@ -30,11 +31,12 @@ def load_backbone(net: Any, path: str | Path) -> None:
     from ..nn import assign
 
     backbone = getattr(net, "backbone", net)
-    _, state = read_weights(path)
+    kind, state = read_weights(path)
+    source = Source(Path(path), kind, state)
     try:
         parameters, arrays = _matched(backbone, state)
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise UserError(f"{path}: {error}{named_by(source)}") from None
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
     arrays = cut_padding(all_to_layout(arrays, weight_layout(shapes.values())), shapes)
     problems = _listing("missing", [name for name in parameters if name not in arrays])
@@ -47,7 +49,8 @@ def load_backbone(net: Any, path: str | Path) -> None:
     if problems:
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
         name = getattr(net, "model_name", "this network")
-        raise UserError(f"{path}: does not fit the backbone of {name}: {'; '.join(problems[:3])}{more}")
+        text = f"{'; '.join(problems[:3])}{more}{named_by(source)}"
+        raise UserError(f"{path}: does not fit the backbone of {name}: {text}")
     # Nothing is set before everything is known to fit.
     for name, parameter in parameters.items():
         assign(parameter, arrays[name])
@@ -62,16 +65,26 @@ def _matched(backbone: Any, state: Mapping[str, np.ndarray]) -> tuple[dict[str, 
         arrays = short_names(named)
     except UserError:
         # It is no ResNet, but a backbone that the user has defined may know its parameters in the file.
-        parameters = backbone.collect_params()
-        arrays = {name: named[name] for name in parameters if name in named} or _by_reference(backbone, state)
+        arrays = _under_its_prefix(backbone, named) or _by_reference(backbone, state)
         if not arrays:
             raise
-        return parameters, arrays
+        return backbone.collect_params(), arrays
     parameters = {
         plain_name(name[len(prefix) :] if name.startswith(prefix) else name): parameter
         for name, parameter in backbone.collect_params().items()
     }
     return parameters, arrays
+
+
+def _under_its_prefix(backbone: Any, named: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What ``named`` has of the backbone's parameters, which have another prefix in another network."""
+    short = {name[len(backbone.prefix) :]: name for name in backbone.collect_params()}
+    first = next(iter(short))
+    prefixes = {name[: -len(first)] for name in named if name.endswith(first)}
+    if len(prefixes) != 1:
+        return {}
+    prefix = prefixes.pop()
+    return {ours: named[prefix + name] for name, ours in short.items() if prefix + name in named}
 
 
 def _by_reference(backbone: Any, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

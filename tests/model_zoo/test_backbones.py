@@ -16,8 +16,9 @@ BACKBONES = list_models("backbone")
 
 
 def test_what_there_is():
+    small = [f"efficientnet_lite{number}" for number in range(3)]
     names = ["resnet101", "resnet152", "resnet18", "resnet34", "resnet50", "resnext50_32x4d"]
-    assert names == BACKBONES
+    assert small + names == BACKBONES
     assert sorted(BACKBONES + list_models("detector")) == list_models()
     with pytest.raises(UserError, match="unknown kind of model 'detectors'; did you mean detector"):
         list_models("detectors")

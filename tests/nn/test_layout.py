@@ -64,14 +64,26 @@ def test_a_seed_gives_the_same_network(name, layout, dtype, share):
     assert (again.layout, again.dtype) == (layout, dtype)
 
 
+# Models with ReLU6 or MobileNetV3's activation.
+BOUNDED = ("efficientnet", "ssdlite")
+
+
+def set_gammas(net, name):
+    """So that random weights give maps that 16 bits can hold.
+
+    With the 1 that gammas start from, a hundred blocks of a ResNet add up to more than float16 has numbers
+    for, and most of what ReLU6 bounds would be at its bounds.
+    """
+    for parameter in net.collect_params(".*gamma").values():
+        parameter.set_data(mx.nd.full(parameter.shape, 0.7 if name.startswith(BOUNDED) else 0.3))
+
+
 @pytest.mark.parametrize("name", [name for name in list_models() if name not in KINDS])
 def test_every_other_model_is_the_same_in_nhwc_and_half(name, tmp_path, monkeypatch):
     """By way of files, so that weights are drawn once."""
     path = str(tmp_path / "net.params")
     source = build(name)
-    for parameter in source.collect_params(".*gamma").values():
-        # With the 1 that they start from, a hundred blocks add up to more than float16 has numbers for.
-        parameter.set_data(mx.nd.full(parameter.shape, 0.3))
+    set_gammas(source, name)
     source.save_parameters(path)
     size = source.input_size if name.startswith("ssd") else (64, 96)
     images = np.random.RandomState(0).normal(size=(1, 3, *size)).astype(np.float32)
@@ -99,7 +111,7 @@ def test_every_model_can_be_built_half_and_nhwc(name, monkeypatch):
     assert count == sum(np.prod(shape) for shape in plain.values())
     kinds = {np.dtype(p.dtype).name for key, p in half.items() if "batchnorm" not in key}
     assert kinds == {"float16"}
-    assert {np.dtype(p.dtype).name for key, p in half.items() if "batchnorm" in key} == {"float32"}
+    assert {np.dtype(p.dtype).name for key, p in half.items() if "batchnorm" in key} <= {"float32"}
 
 
 @pytest.mark.parametrize(("layout", "dtype"), [("NHWC", "float32"), ("NHWC", "float16")])
@@ -216,6 +228,8 @@ def test_mixed_precision_in_both_layouts(name, precision, layout):
 def test_every_model_computes_in_mixed_precision(name):
     mx.random.seed(0)
     net = get_model(name, classes=["a", "b"])
+    if name.startswith(BOUNDED):
+        set_gammas(net, name)
     size = net.input_size if name.startswith("ssd") else (96, 128)
     images = mx.nd.random.normal(shape=(1, 3, *size))
     expected = run(net, images)

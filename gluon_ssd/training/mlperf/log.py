@@ -70,6 +70,7 @@ class MlperfLog(Callback):
         self._log("start", "run_start")
 
     def epoch_started(self, epoch: int) -> None:
+        # A block is the epochs up to the next evaluation.
         if self._block is None:
             recipe, self._block = self._recipe, epoch
             due = (later for later in range(epoch, recipe.epochs) if recipe.evaluates_after(later))

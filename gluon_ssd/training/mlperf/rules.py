@@ -38,6 +38,7 @@ class Rules:
 
 
 def _number(version: str) -> tuple[int, ...]:
+    # As numbers, so that 10.0.0 comes after 2.0.0.
     return tuple(map(int, version.split(".")))
 
 

@@ -46,6 +46,7 @@ def test_horovodrun_starts_a_training(data, tmp_path):
     horovodrun = Path(sys.executable).with_name("horovodrun")
     flags = (*TRAIN, "--data", data, "--output", "run", "--max-steps", 6, "--log-every", 1, "--async-val")
     flags += ("--bn-group", 2, "--num-groups", 2, "--fusion-mb", 8, "--compression", "fp16", "--seed", 7)
+    flags += ("--eval-ranks", 1)
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     command = [horovodrun, "--gloo", "-np", 2, sys.executable, RANK, "slow:1", *flags]
     done = subprocess.run(
@@ -134,7 +135,8 @@ def test_the_rank_that_all_are_connected_to_is_missed_too(data, tmp_path):
 def test_two_ranks_resume_bit_for_bit(data, tmp_path):
     """Norms see other images on each rank; a checkpoint has the mean of their statistics for all."""
     flags = ("-m", "gluon_ssd", *TRAIN, "--data", data, *NO_EVALUATION, "--checkpoint-steps", 2)
-    run(2, *flags, "--max-steps", 4, "--output", tmp_path / "whole")
+    # Nothing of a warm-up stays.
+    run(2, *flags, "--max-steps", 4, "--model-warmup", 2, "--output", tmp_path / "whole")
     run(2, *flags, "--max-steps", 2, "--output", tmp_path / "run")
     run(2, "-m", "gluon_ssd", "train", "--resume", "--output", tmp_path / "run", "--max-steps", 4)
     same_checkpoints(tmp_path / "run", tmp_path / "whole")

@@ -71,6 +71,106 @@ def test_every_event_in_order_with_its_values(shapes, tmp_path):
         assert recorder.values[name] == pytest.approx(last[name], rel=1e-4), name
 
 
+class BatchRecorder(Recorder):
+    """Writes down the batches, too."""
+
+    def batch_started(self, batch):
+        self.before = self.bias()
+        self._note("batch_started", batch.epoch, batch.number)
+
+    def batch_ended(self, batch, values):
+        self.moved = (self.bias() != self.before).any()
+        self._note("batch_ended", batch.epoch, batch.number, batch, dict(values), self.moved)
+
+    def losses_read(self, batch, losses):
+        self._note("losses_read", batch.epoch, batch.number, dict(losses))
+
+    def bias(self):
+        return self.info.net.predictors[0].conv.bias.data().asnumpy()
+
+    def of(self, kind):
+        return [event for event in self.events if event[0] == kind]
+
+
+def test_batches_are_told_of_and_their_losses_while_the_next_is_trained(shapes, tmp_path):
+    recorder = BatchRecorder()
+    run(shapes, tmp_path, recorder, epochs=1, batch_size=3, eval_every=0)
+    assert [event[:3] for event in recorder.events if event[0] not in ("started", "ended", "close")] == [
+        ("epoch_started", 1),
+        ("batch_started", 1, 0),
+        ("batch_ended", 1, 0),
+        ("batch_started", 1, 1),
+        ("losses_read", 1, 0),
+        ("batch_ended", 1, 1),
+        ("batch_started", 1, 2),
+        ("losses_read", 1, 1),
+        ("batch_ended", 1, 2),
+        ("losses_read", 1, 2),
+        ("epoch_ended", 1),
+    ]
+    losses = [event[3]["loss"] for event in recorder.of("losses_read")]
+    first, second, third = (event[4] for event in recorder.of("batch_ended"))
+    assert "loss" not in first and first["images_per_second"] == 0
+    assert second["loss"] == losses[0]
+    assert third["loss"] == pytest.approx(sum(losses[:2]) / 2, rel=1e-6)
+    assert recorder.values["loss"] == pytest.approx(sum(losses) / 3, rel=1e-6)
+    assert third.keys() == recorder.values.keys()
+    assert (recorder.info.batches, recorder.info.progress.step) == (3, 3)
+
+
+def test_a_batch_tells_whether_it_makes_the_step(shapes, tmp_path):
+    recorder = BatchRecorder()
+    run(shapes, tmp_path, recorder, epochs=1, batch_size=2, accumulate=2, eval_every=0)
+    ended = recorder.of("batch_ended")
+    batches = [event[3] for event in ended]
+    assert [batch.step for batch in batches] == [1, 1, 2, 2]
+    assert [batch.updates for batch in batches] == [False, True, False, True]
+    # What is read of the network when a batch has ended contains its update.
+    assert [event[5] for event in ended] == [False, True, False, True]
+    assert [event[4]["step"] for event in ended] == [0, 1, 1, 2]
+    assert all(len(batch.data) == 2 and batch.lr > 0 for batch in batches)
+
+
+@pytest.mark.parametrize("event", [("batch_started", 1, 1), ("batch_ended", 1, 1), ("losses_read", 1, 1)])
+def test_an_exception_at_a_batch_ends_the_run_at_once(shapes, tmp_path, event):
+    recorder = BatchRecorder(event)
+    with pytest.raises(Broken):
+        run(shapes, tmp_path, recorder)
+    assert [kind for kind, *_ in recorder.events[-2:]] == [event[0], "close"]
+    assert not (tmp_path / "checkpoints/last.ckpt").exists()
+
+
+def test_all_scores_of_an_evaluation(shapes, tmp_path):
+    """``scored`` is told of them; who overrides ``evaluated`` alone has the mAP."""
+
+    class Scored(Recorder):
+        def scored(self, epoch, scores):
+            self._note("scored", epoch, scores)
+
+    every, simple = Scored(), Recorder()
+    result = run(shapes, tmp_path, every, simple, epochs=1)
+    ((_, _, scores),) = (event for event in every.events if event[0] == "scored")
+    row = result.metrics[0]
+    assert (row["map"], row["ap50"]) == pytest.approx((scores.map, scores.stats["ap50"]), abs=1e-5)
+    assert len(scores.stats) == 12
+    assert tuple(each.name for each in scores.classes) == every.info.net.classes
+    assert ("evaluated", 1, scores.map) in simple.events
+    assert "evaluated" not in [event[0] for event in every.events]
+
+
+def test_ours_have_written_an_epoch_when_the_users_are_told(shapes, tmp_path):
+    class Reader(Callback):
+        def started(self, info):
+            self.path, self.found = info.run_dir / "metrics.csv", []
+
+        def epoch_ended(self, epoch, values):
+            self.found.append(len(self.path.read_text().splitlines()))
+
+    reader = Reader()
+    run(shapes, tmp_path, reader, eval_every=0)
+    assert reader.found == [2, 3]
+
+
 @pytest.mark.parametrize("event", [("started",), ("epoch_started", 1), ("evaluation_started", 1), ("ended",)])
 def test_an_exception_ends_the_run_as_it_is(shapes, tmp_path, event):
     other, recorder = Recorder(), Recorder(event)
