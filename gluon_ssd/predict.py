@@ -174,14 +174,16 @@ class Detector:
 
     def _detect(self, images: Sequence[ImageLike]) -> Iterator[Detections]:
         pictures = [rgb_pixels(image) for image in images]
-        if self._pixels:
-            inputs = np.stack([resize_image(picture, self.preprocess.size) for picture in pictures])
-        else:
-            inputs = np.stack([self._transform(picture)[0] for picture in pictures])
-        outputs = self.detect_batch(inputs)
+        outputs = self.detect_batch(self.prepare(pictures))
         sizes = np.array([picture.shape[:2] for picture in pictures])
         for image, (boxes, scores, class_ids) in zip(images, to_pixels(outputs, sizes)):
             yield Detections(boxes, scores, class_ids, self.classes, image)
+
+    def prepare(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns uint8 RGB pictures (H, W, 3) of any size as one batch of inputs."""
+        if self._pixels:
+            return np.stack([resize_image(picture, self.preprocess.size) for picture in pictures])
+        return np.stack([self._transform(picture)[0] for picture in pictures])
 
     def detect_batch(self, images: Any, layout: str = "NCHW") -> tuple[Any, Any, Any]:
         """Returns the padded ``class_ids``, ``scores`` and ``boxes`` of a batch of normalised images.

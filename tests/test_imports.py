@@ -15,7 +15,7 @@ LEVELS = [
     "main __main__ horovodrun",
     "published",
     "cli",
-    "demo selfcheck convert",
+    "demo selfcheck convert benchmark",
     "training",
     "predict",
     "export",

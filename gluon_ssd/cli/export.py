@@ -21,7 +21,7 @@ def add_parser(subparsers: Any) -> Parser:
         "is run and compared with the network before it is kept (docs/export.md).",
         epilog=example(
             "gluon-ssd export runs/ssd_resnet34-1 --format onnx --output model.onnx --detections",
-            "gluon-ssd predict photos/ --weights model.onnx",
+            "gluon-ssd export runs/mine --format openvino --output model.xml --preprocess",
         ),
     )
     parser.add_argument("checkpoint", help="checkpoint, or run folder (its best checkpoint)")

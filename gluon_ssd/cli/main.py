@@ -14,6 +14,7 @@ from ..launch import detect
 from ..plugins import import_plugins, plugins_of_environment
 from ..version import __version__
 from . import (
+    benchmark,
     check,
     convert,
     convert_data,
@@ -37,6 +38,7 @@ VERBS = {
     "val": val,
     "predict": predict,
     "export": export,
+    "benchmark": benchmark,
     "convert": convert,
     "prepare-records": prepare_records,
     "convert-data": convert_data,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..runtimes.sessions import RUNTIMES
+from ..runtimes.choices import RUNTIMES
 from .parsing import Parser, add_orientation, add_recipe_flags, bounded, example, recipe_values
 
 # The keys of a recipe on how images reach the network, as far as an evaluation uses them.

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError, import_problem
+from ..runtimes.choices import PRECISIONS
 from ..runtimes.header import Header
-from ..runtimes.sessions import PRECISIONS, open_session
+from ..runtimes.sessions import open_session
 from ..runtimes.source import Session
 from .network import build_model
 from .sources import Options, header_of, network_of

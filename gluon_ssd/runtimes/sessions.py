@@ -8,18 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, import_problem, unknown
+from .choices import PRECISIONS, RUNTIMES, SUFFIXES
 from .source import Session, Source
-
-# The fastest first, as measured on CPU; each with the kinds of file that it runs. PyTorch has none: its
-# module is code, and no code from a file is ever run.
-SUFFIXES = {"openvino": (".onnx", ".xml"), "onnxruntime": (".onnx",)}
-PRECISIONS = {
-    "mxnet": ("fp32", "bf16"),
-    "openvino": ("fp32", "bf16"),
-    "onnxruntime": ("fp32",),
-    "torch": ("fp32",),
-}
-RUNTIMES = ("auto", *PRECISIONS)
 
 
 def is_model_file(source: Any) -> bool:

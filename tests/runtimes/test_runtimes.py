@@ -7,7 +7,7 @@ from small import picture, refused
 
 from gluon_ssd import Detector, UserError, load
 from gluon_ssd.export.proof import same_detections
-from gluon_ssd.runtimes.sessions import PRECISIONS, SUFFIXES
+from gluon_ssd.runtimes.choices import PRECISIONS, SUFFIXES
 
 pytest.importorskip("onnx", reason='onnx is not installed: pip install "gluon_ssd[onnx]"')
 
