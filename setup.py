@@ -24,7 +24,11 @@ EXTRAS = {
     "horovod": ["horovod==0.28.1", "cloudpickle", "psutil"],
     # Older ones are not on the index.
     "dali": ["nvidia-dali-cuda120>=1.51; python_version >= '3.10'"],
+    # Export writes with onnx, and proves what it has written with onnxruntime.
     "onnx": ["onnx>=1.15", "onnxruntime>=1.16"],
+    "onnxruntime": ["onnxruntime>=1.16"],
+    "openvino": ["openvino>=2024.0"],
+    "torch": ["torch>=2.2"],
     "tensorboard": ["tensorboard>=2.11"],
     # Pinned, because nothing newer will come and this one is tested.
     "gluoncv": ["gluoncv==0.10.5.post0"],
@@ -82,7 +86,7 @@ setup(
     python_requires=">=3.9,<3.14",
     packages=find_packages(include=["gluon_ssd", "gluon_ssd.*"]),
     package_dir={"": "."},
-    package_data={"gluon_ssd": ["py.typed", "report/*.html"]},
+    package_data={"gluon_ssd": ["py.typed", "report/*.html", "export/*.txt"]},
     cmdclass={"build_py": BuildWithModelZoo},
     install_requires=[
         "numpy>=1.22",

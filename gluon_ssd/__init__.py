@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .model_zoo import list_models
     from .predict import Detections, Detector
     from .training.callbacks import Callback
-    from .training.start import train
+    from .training.train import train
     from .weights.loading import load
     from .weights.pretrained import get_model
 
@@ -48,7 +48,7 @@ _WHERE = {
     "get_model": ".weights.pretrained",
     "list_models": ".model_zoo",
     "load": ".weights.loading",
-    "train": ".training.start",
+    "train": ".training.train",
 }
 
 __getattr__, __dir__ = names_on_use(__name__, _WHERE)

@@ -1,4 +1,4 @@
-"""Anchors: the default boxes of SSD, and the anchors of a feature pyramid."""
+"""Anchors: the default boxes of an SSD, and the anchors of a feature pyramid."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from .boxes import xywh_to_ltrb
 
 @dataclass(frozen=True)
 class DefaultBoxes:
-    """The default boxes of one SSD, all lengths in pixels of the network's square input.
+    """The default boxes of one SSD, with all lengths in pixels of the network's square input.
 
-    Every cell of feature map ``k`` has a square of ``scales[k]``, a square of the geometric mean of
-    ``scales[k]`` and ``scales[k + 1]``, and for each ratio ``a`` in ``ratios[k]`` a box ``scales[k]`` wide
-    times sqrt(a), high over sqrt(a), then the same box on its side. Source: Liu et al., "SSD: Single Shot
-    MultiBox Detector" (2016), section 2.2. The centres of a last row or column may lie outside the image;
-    unless ``clip_centres``, as in torchvision, they stay there.
+    Every cell of feature map ``k`` has these boxes, in this order: a square with side ``scales[k]``; a square
+    whose side is the geometric mean of ``scales[k]`` and ``scales[k + 1]``; and for each ratio ``a`` in
+    ``ratios[k]`` a box of width ``scales[k] * sqrt(a)`` and height ``scales[k] / sqrt(a)``, then the same box
+    with width and height exchanged. Cells are ``steps[k]`` pixels apart. Raises ValueError where the numbers
+    of levels differ. The centres of a last row or column may lie outside the image; unless ``clip_centres``,
+    as in torchvision, they stay there. Source: Liu et al., "SSD: Single Shot MultiBox Detector" (2016),
+    section 2.2.
     """
 
     image_size: int
@@ -37,11 +39,12 @@ class DefaultBoxes:
 
     @property
     def per_cell(self) -> tuple[int, ...]:
-        """Boxes per cell of each feature map."""
+        """Returns the number of boxes per cell of each feature map."""
         return tuple(2 + 2 * len(ratios) for ratios in self.ratios)
 
     def cell_sizes(self, level: int) -> np.ndarray:
-        """(boxes per cell, 2) width and height in fractions of the image, float64."""
+        """Returns (boxes per cell, 2) float64, the widths and heights in fractions of the image."""
+        # The last map needs a scale beyond its own here, so there is one scale more than there are maps.
         small, large = (scale / self.image_size for scale in self.scales[level : level + 2])
         sizes = [(small, small), (np.sqrt(small * large),) * 2]
         for ratio in self.ratios[level]:
@@ -50,21 +53,26 @@ class DefaultBoxes:
         return np.array(sizes)
 
     def xywh(self) -> np.ndarray:
-        """(A, 4) float32 xywh in fractions of the image, clipped to [0, 1] but for what stays outside.
+        """Returns (A, 4) float32 xywh in fractions of the image, clipped to [0, 1].
 
-        Order: feature maps from fine to coarse; inside a map by row, column, then box of the cell.
+        Without ``clip_centres`` only the sizes are clipped.
+
+        The boxes are in the order of feature map, from fine to coarse, then row, column and box of the cell.
         """
         boxes = np.concatenate([self._level(level) for level in range(len(self.map_sizes))])
+        # The references clip centre and size, not the corners, so a box may still reach beyond the image.
         first = 0 if self.clip_centres else 2
         boxes[:, first:] = np.clip(boxes[:, first:], 0, 1)
         return boxes.astype(np.float32)
 
     def ltrb(self, height: int, width: int) -> np.ndarray:
-        """(A, 4) float32 ltrb in pixels of an input of this size, in the order of `xywh`."""
+        """Returns (A, 4) float32 ltrb in pixels of an input of this size, in the order of `xywh`."""
         return xywh_to_ltrb(self.xywh()) * np.array([width, height, width, height], dtype=np.float32)
 
     def _level(self, level: int) -> np.ndarray:
+        """Returns (boxes of the map, 4) float64 xywh in fractions of the image, not clipped."""
         cells, sizes = self.map_sizes[level], self.cell_sizes(level)
+        # The step is not the image's side over the cells: SSD300's finest map has 38 cells of 8 pixels, 304.
         centre = (np.arange(cells) + 0.5) * self.steps[level] / self.image_size
         boxes = np.empty((cells, cells, len(sizes), 4))
         boxes[..., 0] = centre[None, :, None]
@@ -84,19 +92,19 @@ SSD300_COCO = DefaultBoxes(
 
 
 def _octave(base: int) -> tuple[int, int, int]:
-    """Three sizes a third of an octave apart, in whole pixels."""
+    """Returns three sizes a third of an octave apart, rounded down to whole pixels as in the references."""
     return base, int(base * 2 ** (1 / 3)), int(base * 2 ** (2 / 3))
 
 
 @dataclass(frozen=True)
 class RetinaAnchors:
-    """The anchors of a pyramid, for an input of any size.
+    """The anchors of a feature pyramid, for an input of any size.
 
-    ``sizes``: per level, the side of a square anchor in pixels; ``ratios``: height over width;
-    ``first_level``: how often the finest map is halved against the input. As in the references, an anchor's
-    half sides are rounded to whole pixels, the first cell is centred on (0, 0), and the step between cells
-    is the input's side divided by the map's, rounded down. Source: Lin et al., "Focal Loss for Dense Object
-    Detection" (2017), section 4; MLPerf's training reference.
+    ``sizes`` holds, per level, the sides of its square anchors in pixels; ``ratios`` are heights over widths;
+    ``first_level`` says how often the input is halved down to the finest map. As in the references, half the
+    width and half the height of an anchor are rounded to whole pixels, the first cell is centred on (0, 0),
+    and the step between cells is the side of the input divided by that of the map, rounded down. Source: Lin
+    et al., "Focal Loss for Dense Object Detection" (2017), section 4; MLPerf's training reference.
     """
 
     sizes: tuple[tuple[int, ...], ...] = tuple(_octave(base) for base in (32, 64, 128, 256, 512))
@@ -105,20 +113,25 @@ class RetinaAnchors:
 
     @property
     def per_cell(self) -> int:
-        """Anchors per cell, the same on every level."""
+        """Returns the number of anchors per cell, which is the same on every level."""
         return len(self.sizes[0]) * len(self.ratios)
 
     def map_sizes(self, height: int, width: int) -> list[tuple[int, int]]:
-        """(rows, columns) of every level's map for an input of this size."""
+        """Returns (rows, columns) of every level's map for an input of this size."""
+        # Rounding up once equals rounding up at every halving, as the network's strided layers do.
         halvings = range(self.first_level, self.first_level + len(self.sizes))
         return [(-(-height // 2**k), -(-width // 2**k)) for k in halvings]
 
     def level_counts(self, height: int, width: int) -> list[int]:
-        """Anchors of every level for an input of this size."""
+        """Returns the number of anchors on every level for an input of this size."""
         return [rows * columns * self.per_cell for rows, columns in self.map_sizes(height, width)]
 
     def cell(self, level: int) -> np.ndarray:
-        """(per_cell, 4) float32 ltrb of the anchors round (0, 0): ratio by ratio, sizes inside."""
+        """Returns (per_cell, 4) float32 ltrb in pixels, the anchors of a level around (0, 0).
+
+        They are in the order of ratio, then size.
+        """
+        # Height over width is the ratio, and the area is that of the square whatever the ratio.
         height_factor = np.sqrt(np.array(self.ratios, dtype=np.float32))
         sizes = np.array(self.sizes[level], dtype=np.float32)
         height = (height_factor[:, None] * sizes).ravel()
@@ -127,11 +140,15 @@ class RetinaAnchors:
         return np.concatenate([-half, half], axis=1)
 
     def ltrb(self, height: int, width: int) -> np.ndarray:
-        """(A, 4) float32 ltrb pixels, not clipped; by level from fine to coarse, row, column, anchor."""
+        """Returns (A, 4) float32 ltrb in pixels of an input of this size, not clipped.
+
+        The anchors are in the order of level, from fine to coarse, then row, column and anchor of the cell.
+        """
         levels = []
         for level, (rows, columns) in enumerate(self.map_sizes(height, width)):
             y = np.arange(rows, dtype=np.float32) * (height // rows)
             x = np.arange(columns, dtype=np.float32) * (width // columns)
+            # The product repeats the two arrays: x, y, x, y, to shift left, top, right and bottom.
             shifts = np.stack(np.broadcast_arrays(x[None, :], y[:, None]) * 2, axis=-1)
             levels.append((shifts.reshape(-1, 1, 4) + self.cell(level)).reshape(-1, 4))
         return np.concatenate(levels)

@@ -1,12 +1,14 @@
-"""MXNet 1.9.1 on today's Python and NumPy.
+"""Lets MXNet 1.9.1 run on today's Python and NumPy.
 
-MXNet's Python files were written for NumPy below 1.24 and for Pythons that still had ``distutils``. `install`
-puts a finder into the import system that loads the modules of MXNet and GluonCV, and no others, with an
-``import`` statement of their own: where they import ``numpy`` they get a `_NumPy`, which has everything that
-the real module has and, in addition, the names in `SUBSTITUTES`; where they import ``distutils.version`` they
-get `_version_module`. The user's ``numpy`` is not changed, and other packages see nothing of this.
+MXNet's Python files were written for NumPy below 1.24 and for versions of Python that still had
+``distutils``. `install` adds a finder to the import system, which loads the modules of MXNet and GluonCV, and
+no others, with an ``import`` statement of their own. Where they import ``numpy`` they get a `_NumPy`, which
+has everything that the real module has and, in addition, the names in `SUBSTITUTES`; where they import
+``distutils.version`` they get `_version_module`. The user's ``numpy`` is not changed, and other packages see
+nothing of this.
 
-When a new NumPy drops a name that MXNet uses, the test of this module names it, and one line here cures it.
+When a new NumPy drops a name that MXNet uses, the test of this module fails and names it; one line in
+`SUBSTITUTES` mends that.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ def _gone(name: str, np: Any) -> Callable[..., Any]:
     return missing
 
 
-# What MXNet reads from NumPy and NumPy no longer has, with the expression that means the same. `np` is the
-# real NumPy. A name that the installed NumPy still has is always taken from there.
+# The names that MXNet reads from NumPy and that NumPy no longer has, each with an expression that means the
+# same. `np` is the real NumPy. A name that the installed NumPy still has is always taken from there.
 SUBSTITUTES: Mapping[str, Callable[[Any], Any]] = {
     # Aliases of Python's own types, gone since 1.24. (NumPy 2 has a `bool` again: its own scalar type.)
     "bool": lambda np: bool,
@@ -69,19 +71,19 @@ RENAMED_METHODS = {"tostring": "tobytes"}
 
 
 def install() -> None:
-    """Makes ``import mxnet`` work beside a NumPy or on a Python that MXNet does not know.
+    """Makes ``import mxnet`` work with a NumPy or on a Python that MXNet does not know.
 
-    Does nothing where MXNet is imported already, and leaves MXNet as it is where both are old enough, as in
-    NVIDIA's container. May be called again.
+    It does nothing where MXNet is imported already, and leaves MXNet as it is where both are old enough, as
+    in NVIDIA's container. It may be called again.
     """
     if PACKAGE not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        # Just before the finder whose answers it changes, behind those that others have put in front.
+        # It goes just before the finder whose answers it changes, and after those that others have added.
         places = [place for place, finder in enumerate(sys.meta_path) if finder is PathFinder]
         sys.meta_path.insert(places[0] if places else 0, _Finder())
 
 
 class _Finder(MetaPathFinder):
-    """Finds modules of `PACKAGES` where Python would, and gives them another loader."""
+    """Finds the modules of `PACKAGES` where Python would, and gives them another loader."""
 
     def __init__(self) -> None:
         self._import: Callable[..., Any] | None = None
@@ -95,6 +97,7 @@ class _Finder(MetaPathFinder):
         if spec is None or type(spec.loader) is not SourceFileLoader:
             return None
         if self._import is None:
+            # Asked only now, because it imports NumPy, which `import gluon_ssd` alone does not need.
             if not _needed():
                 return None
             self._import = _own_import()
@@ -109,7 +112,7 @@ def _needed() -> bool:
 
 
 class _Loader(SourceFileLoader):
-    """Runs a module with other builtins, in which only ``__import__`` differs."""
+    """Runs a module with other builtins, of which only ``__import__`` differs."""
 
     def __init__(self, fullname: str, path: str, own_import: Callable[..., Any]) -> None:
         super().__init__(fullname, path)
@@ -135,7 +138,7 @@ def _rename_methods(code: CodeType) -> CodeType:
 
 
 def _own_import() -> Callable[..., Any]:
-    """Returns what MXNet's modules have for ``__import__``."""
+    """Returns the function that MXNet's modules have as ``__import__``."""
     numpy = _NumPy()
     distutils = ModuleType("distutils")
     distutils.version = _version_module()  # type: ignore[attr-defined]
@@ -164,8 +167,8 @@ class _NumPy(ModuleType):
     def __init__(self) -> None:
         super().__init__("numpy")
         self._numpy = importlib.import_module("numpy")
-        # Copied, so that MXNet reads what is there as fast as from the module itself. NumPy's own function
-        # for names that are missing would be asked before ours, and warns.
+        # Copied, so that MXNet reads names as fast as from the module itself. NumPy's own `__getattr__` is
+        # left out, because it would be asked before the method below, and it warns.
         copied = {name: value for name, value in vars(self._numpy).items() if name != "__getattr__"}
         self.__dict__.update(copied)
 

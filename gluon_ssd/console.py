@@ -1,4 +1,4 @@
-"""What a training says: a progress bar on a terminal or in a notebook, else plain lines; all in train.log."""
+"""What a training tells: a bar on a terminal or in a notebook, else plain lines; all of it in train.log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .machine import in_notebook
 
 
 def memory_gib() -> float:
-    """Resident memory of this process in GiB; 0 where the system does not tell."""
+    """Returns the resident memory of this process in GiB; 0 where the system does not tell."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**30
@@ -25,14 +25,14 @@ def memory_gib() -> float:
 
 
 def duration(seconds: float) -> str:
-    """A length of time as 1:23:45 or 12:34."""
+    """Returns a length of time as 1:23:45 or 12:34."""
     whole = int(seconds)
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _shows_a_bar() -> bool:
-    """Says whether the output is a terminal, or a notebook in which rich can draw."""
+    """Whether the output is a terminal, or a notebook in which rich can draw."""
     if in_notebook():
         # Without this package rich would only warn, and plain lines say more.
         return find_spec("ipywidgets") is not None
@@ -40,7 +40,10 @@ def _shows_a_bar() -> bool:
 
 
 class Console:
-    """Messages and progress of one run. ``log``: the file they are added to; ``quiet`` shows nothing."""
+    """Messages and progress of one run.
+
+    ``log`` is the file that they are added to; ``quiet`` shows nothing.
+    """
 
     def __init__(self, log: Path | None = None, quiet: bool = False) -> None:
         self._log, self._file = log, _open(log) if log else None
@@ -54,6 +57,7 @@ class Console:
         if self._quiet:
             return
         if self._live is not None:
+            # Above the bar: a plain print would leave a torn bar on the terminal.
             self._live.print(text)
         else:
             print(text, flush=True)
@@ -70,9 +74,13 @@ class Console:
             self._live = _Bar(title, total, done)
 
     def step(self, done: int, values: Mapping[str, str], show: bool) -> None:
-        """Step ``done`` of the stretch is over; ``show``: it is worth a line where there is no bar."""
+        """Takes note that step ``done`` of the stretch is over.
+
+        ``show`` says that it is worth a line where there is no bar.
+        """
         self._done = done
         spent = time.perf_counter() - self._began
+        # Only steps of this process count: those before a resume took no time here.
         left = spent / max(done - self._first, 1) * (self._total - done)
         note = "  ".join(f"{name} {value}" for name, value in values.items())
         if self._live is not None:
@@ -85,7 +93,7 @@ class Console:
                 self.say(line)
 
     def advance(self, count: int) -> None:
-        """``count`` more steps are over, none worth a line."""
+        """Takes note that ``count`` more steps are over, none of them worth a line."""
         self.step(self._done + count, {}, show=False)
 
     def stop(self) -> None:
@@ -98,7 +106,7 @@ class Console:
         """Takes the bar away and closes the log."""
         self.stop()
         if self._file is not None:
-            # What a full disk did not take was told when it was written.
+            # That the disk is full was reported when the line was written.
             with contextlib.suppress(OSError):
                 self._file.close()
 

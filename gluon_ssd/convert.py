@@ -1,6 +1,7 @@
-"""Weights of other frameworks, in and out: the public functions of ``tensor_files`` and ``weights``.
+"""Reads and writes the weights of other frameworks: the public functions of ``tensor_files`` and ``weights``.
 
-Importing this module loads NumPy only. Reading and writing files never needs MXNet; networks do.
+Importing this module loads neither MXNet nor NumPy. Functions that read and write files never need MXNet;
+those that take a network do.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ __all__ = [
     "write_torch",
 ]
 
+# Where each function is. Its module is imported when the function is first used.
 _WHERE = {
     "convert_file": "..weights.conversion",
     "load_backbone": "..weights.backbones",

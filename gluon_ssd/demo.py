@@ -19,12 +19,12 @@ from .report.gallery import spread
 from .runs import refuse_running
 
 PICTURES = 12
-# From this share of the processor's time on, other programs are worth a word.
+# From this share of the processor's time on, other programs are worth a remark.
 _BUSY = 0.25
 
 
 def make_data(folder: Path, images: int = 500, seed: int = 0) -> Path:
-    """Makes the data set of shapes in ``folder``, one picture in five for validation; returns the folder."""
+    """Makes the data set of shapes in ``folder`` and returns that; one picture in five is for validation."""
     print(f"making {images} pictures of shapes in {folder} ...", flush=True)
     return make_shapes(folder, train=images - images // 5, val=images // 5, seed=seed)
 
@@ -32,16 +32,17 @@ def make_data(folder: Path, images: int = 500, seed: int = 0) -> Path:
 def run_demo(output: Path, seed: int = 0, epochs: int | None = None, images: int = 500) -> float:
     """Makes a data set of shapes under ``output``, trains the small SSD on it, scores it and draws.
 
-    Returns the mAP on the validation images. A demo that was there before is replaced.
-    Raises UserError when ``output`` holds something else or a demo that is running, or cannot be written.
+    Returns the mAP on the validation images. A demo that was there before is replaced. Raises UserError when
+    ``output`` holds something else or a demo that is running, or cannot be written.
     """
-    # Here, so that the data set alone can be made where MXNet is not installed.
+    # Imported here, so that the data set alone can be made where MXNet is not installed.
     from .training.train import run_training
 
     start, others = time.perf_counter(), OtherPrograms()
     data, run, pictures = output / "data", output / "run", output / "pictures"
     if output.exists() and not _is_demo(output):
         raise UserError(f"{output}: holds something else than a demo; choose another --output")
+    # Before anything is deleted.
     refuse_running(run)
     for folder in (run, pictures):
         shutil.rmtree(folder, ignore_errors=True)
@@ -56,7 +57,7 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None, images: int
             f"the machine was busy: other programs took {others.share():.0%} of the processor's time; "
             "without them the demo is faster"
         )
-    print("next, on your own COCO files: gluon-ssd train --recipe ssd_resnet34/mlperf --data FOLDER")
+    print("next, on images and labels of your own: gluon-ssd train --recipe ssd_tiny/finetune --data FOLDER")
     print("pictures of detections:")
     for path in (*paths, run / "val" / "samples.jpg", run / "metrics.png"):
         print(f"  {path}")
@@ -68,7 +69,7 @@ def _is_demo(folder: Path) -> bool:
 
 
 def _draw(run: Path, data: Path, pictures: Path) -> list[Path]:
-    """Detections on some validation images, one file each and all on one sheet."""
+    """Draws detections on some validation images, into one file each and all on one sheet."""
     from .predict import Detector
 
     detector = Detector(run / "best", score_threshold=0.4)

@@ -1,4 +1,4 @@
-"""What a detector found on one image, to look at, filter, draw, save and hand on."""
+"""What a detector found on one image, to be read, filtered, drawn, saved and passed on."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ from .data.images import ImageLike, rgb_pixels
 from .errors import UserError, import_problem, unknown
 from .machine import in_notebook
 
-# The longest side in pixels of what a notebook shows; a photo of 12 megapixels would add some 20 MB to it.
+# The longest side, in pixels, of the picture that a notebook shows and keeps. A photo of 12 megapixels would
+# add about 20 MB to the notebook.
 NOTEBOOK_SIDE = 1024
 
 
 class Detection(NamedTuple):
-    """One object: ``xyxy`` is left, top, right, bottom in pixels of the original image, ``score`` 0 to 1."""
+    """One object that was found.
+
+    ``xyxy`` is (left, top, right, bottom) in pixels of the original image, ``score`` is from 0 to 1,
+    ``class_id`` is the index of the class and ``name`` its name.
+    """
 
     xyxy: tuple[float, float, float, float]
     score: float
@@ -32,13 +37,13 @@ class Detection(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Detections:
-    """What was found on one image, best first.
+    """What was found on one image, in the order of falling score.
 
-    ``xyxy`` (n, 4) float32 left, top, right, bottom in pixels of the original image, clipped to it;
-    ``scores`` (n,) float32; ``class_ids`` (n,) int64 index into ``classes``; ``source`` the path, PIL image
-    or array that the detector was given. Results of files hold no pixels.
+    ``xyxy`` is (n, 4) float32: left, top, right, bottom in pixels of the original image, clipped to it.
+    ``scores`` is (n,) float32, and ``class_ids`` (n,) int64, indices into ``classes``. ``source`` is the
+    path, PIL image or array that the detector was given; the result of a file holds no pixels.
 
-    ``found[0]`` and a loop give one `Detection` each; ``found[:3]``, ``found[found.scores > 0.5]`` and
+    ``found[0]`` and a loop give one `Detection` each. ``found[:3]``, ``found[found.scores > 0.5]`` and
     ``found[[2, 0]]`` give `Detections`.
     """
 
@@ -73,6 +78,7 @@ class Detections:
                 "detections are indexed by an integer, a slice, a boolean mask or a list of integers, "
                 f"got {index!r}; for the detections of a class use only(name)"
             )
+        # An empty list becomes an array of floats in NumPy, which cannot be an index.
         return self._chosen(places if places.size else places.astype(np.int64))
 
     def _chosen(self, index: Any) -> Detections:
@@ -80,7 +86,10 @@ class Detections:
         return replace(self, xyxy=boxes, scores=scores, class_ids=class_ids)
 
     def only(self, names: str | Sequence[str]) -> Detections:
-        """Returns the detections of one class or of several. Raises UserError for a class there is not."""
+        """Returns the detections of one class or of several.
+
+        Raises UserError for a class that the detector does not know.
+        """
         wanted = [names] if isinstance(names, str) else list(names)
         for name in wanted:
             if name not in self.classes:
@@ -89,22 +98,28 @@ class Detections:
 
     @property
     def names(self) -> list[str]:
-        """Class name of every detection."""
+        """Returns the class name of every detection."""
         return [self.classes[index] for index in self.class_ids]
 
     @property
     def image(self) -> np.ndarray:
-        """The image, (H, W, 3) uint8 RGB. A file is read again. Raises UserError when that fails."""
+        """Returns the image, (H, W, 3) uint8 RGB.
+
+        A file is read again. Raises UserError when it can no longer be read.
+        """
         return rgb_pixels(self.source)
 
     def plot(self, scale: int = 1) -> np.ndarray:
-        """Returns the image with boxes drawn, uint8 RGB; ``scale`` enlarges it first."""
+        """Returns the image with its boxes drawn, (H * scale, W * scale, 3) uint8 RGB.
+
+        The image is enlarged ``scale`` times before the boxes are drawn.
+        """
         from .report.draw import draw_boxes
 
         return draw_boxes(self.image, self.xyxy, self.names, self.scores, self.class_ids, scale=scale)
 
     def show(self) -> None:
-        """Shows the annotated image below a notebook's cell, elsewhere in the system's image viewer.
+        """Shows the annotated image below the cell of a notebook, or else in the system's image viewer.
 
         Raises UserError where there is no viewer.
         """
@@ -116,14 +131,21 @@ class Detections:
             raise UserError("no program that shows images is installed; use save() instead")
 
     def save(self, path: str | Path) -> None:
-        """Writes the annotated image; the format follows the suffix. Raises UserError when it cannot."""
+        """Writes the annotated image to ``path``, in the format of its suffix.
+
+        Raises UserError when the file cannot be written or the suffix is not known.
+        """
         try:
+            # Formats that have no quality ignore it.
             Image.fromarray(self.plot()).save(path, quality=92)
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: the picture cannot be written: {error}") from None
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """Returns a plain dictionary per detection: ``name``, ``class_id``, ``score``, ``xyxy``."""
+        """Returns a plain dictionary per detection: ``name``, ``class_id``, ``score`` and ``xyxy``.
+
+        Scores are rounded to five digits, and coordinates to hundredths of a pixel.
+        """
         return [
             {
                 "name": found.name,
@@ -135,11 +157,11 @@ class Detections:
         ]
 
     def to_json(self, indent: int | None = None) -> str:
-        """Returns what `to_dict` does as JSON."""
+        """Returns the detections as JSON, as a list of the objects of `to_dict`."""
         return json.dumps(self.to_dict(), indent=indent)
 
     def to_supervision(self) -> Any:
-        """Returns ``supervision.Detections`` with the class names in ``data["class_name"]``.
+        """Returns a ``supervision.Detections`` with the class names in ``data["class_name"]``.
 
         Raises UserError where the package supervision is not installed.
         """
@@ -151,11 +173,12 @@ class Detections:
             xyxy=self.xyxy,
             confidence=self.scores,
             class_id=self.class_ids,
+            # With the type, so that an empty array is one of text as well.
             data={"class_name": np.array(self.names, dtype=str)},
         )
 
     def __str__(self) -> str:
-        """What was found in a few words: ``2 dog, 1 cat``, the most frequent first."""
+        """Returns what was found in a few words, such as ``2 dog, 1 cat``, the most frequent class first."""
         counts = sorted(Counter(self.names).items(), key=lambda item: (-item[1], item[0]))
         return ", ".join(f"{count} {name}" for name, count in counts) or "nothing found"
 
@@ -163,7 +186,7 @@ class Detections:
         return f"<Detections {len(self)}: {self}>"
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
+        """Returns the annotated image as PNG, which a notebook shows for a detection result."""
         picture = Image.fromarray(self.plot())
         picture.thumbnail((NOTEBOOK_SIDE, NOTEBOOK_SIDE))
         buffer = io.BytesIO()

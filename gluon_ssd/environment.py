@@ -95,11 +95,25 @@ OPTIONAL = (
         "no mlperf.log, no compliance checker",
         'pip install "gluon_ssd[mlperf]"',
     ),
+    Piece("onnx", ("onnx",), "no export but MXNet's symbol", 'pip install "gluon_ssd[onnx]"'),
+    Piece(
+        "onnxruntime",
+        ("onnxruntime", "onnxruntime-gpu"),
+        "exports to ONNX are not proven by it, no runtime onnxruntime",
+        'pip install "gluon_ssd[onnxruntime]"',
+    ),
+    Piece(
+        "openvino",
+        ("openvino",),
+        "no export to OpenVINO, no runtime openvino",
+        'pip install "gluon_ssd[openvino]"',
+    ),
+    Piece("torch", ("torch",), "exports to PyTorch are not proven", 'pip install "gluon_ssd[torch]"'),
 )
 
 
 def machine() -> list[Fact]:
-    """Return the facts about Python and the processor."""
+    """Returns the facts about Python and the processor."""
     version = platform.python_version()
     fits = OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON
     python = (
@@ -111,7 +125,10 @@ def machine() -> list[Fact]:
 
 
 def _system() -> Fact:
-    """The system is not at fault where MXNet is missing for it: all that needs no network runs everywhere."""
+    """The fact about the operating system.
+
+    It is not broken where MXNet is missing for it: all that needs no network runs everywhere.
+    """
     name = platform.platform()
     if has_mxnet():
         return Fact("system", name)
@@ -119,6 +136,7 @@ def _system() -> Fact:
 
 
 def _threads(available: int) -> Fact:
+    # MXNet's own variable wins over OpenMP's.
     asked = os.environ.get("MXNET_OMP_MAX_THREADS") or os.environ.get("OMP_NUM_THREADS")
     if asked is None:
         return Fact("cores", f"{available}; OMP_NUM_THREADS is not set")
@@ -128,12 +146,12 @@ def _threads(available: int) -> Fact:
 
 
 def required() -> list[Fact]:
-    """Return one fact per package that must be there; each is imported, to see that it really works."""
+    """Returns one fact per package that must be there. Each is imported, to see that it really works."""
     return [_check_required(piece) for piece in REQUIRED]
 
 
 def optional() -> list[Fact]:
-    """Return one fact per optional package; none is imported, but DALI and GluonCV are tried."""
+    """Returns one fact per optional package. None is imported, but DALI and GluonCV are tried."""
     facts = []
     for piece in OPTIONAL:
         version = _version(piece.distributions)
@@ -155,8 +173,8 @@ def _import_gluoncv() -> str:
     return ""
 
 
-# These install where they cannot run: beside an old driver, on a processor or a Python that is not meant.
-# Each returns what to say after the version.
+# These packages install where they cannot run: beside an old driver, or on a processor or a Python that they
+# are not made for. Each function returns what to say after the version.
 _TRIALS = {"nvidia.dali": _decode_with_dali, "gluoncv": _import_gluoncv}
 
 
@@ -171,7 +189,7 @@ def _try(piece: Piece, version: str) -> Fact:
 
 
 def mxnet_features() -> Fact:
-    """Return the build features of MXNet that decide speed; call it only where MXNet imports."""
+    """Returns the build features of MXNet that decide its speed. Call it only where MXNet imports."""
     runtime = importlib.import_module("mxnet.runtime")
     features = runtime.Features()
     wanted = {
@@ -213,14 +231,14 @@ GPU_VARIABLES = {
 
 
 def gpu_variables() -> Fact:
-    """Return how many of `GPU_VARIABLES` are set as published, and which are not."""
+    """Returns how many of `GPU_VARIABLES` are set as published, and which are not."""
     other = [f"{name}={value}" for name, value in GPU_VARIABLES.items() if os.environ.get(name) != value]
     text = f"{len(GPU_VARIABLES) - len(other)} of {len(GPU_VARIABLES)} as in NVIDIA's image"
     return Fact("variables", text, OK, "for speed, set " + " ".join(other) if other else "")
 
 
 def operators() -> list[Fact]:
-    """Return which operators the layers are made of, per device; call it only where MXNet imports."""
+    """Returns which operators the layers are made of, per device. Call it only where MXNet imports."""
     return [
         Fact(f"operators {device}", text)
         for device, text in importlib.import_module("gluon_ssd.ops").report().items()
@@ -232,6 +250,7 @@ def _check_required(piece: Piece) -> Fact:
     advice = f"{piece.cost}: {piece.install}"
     if version is None and not _can_find(piece.module):
         return Fact(piece.module, "not installed", BROKEN, advice)
+    # A package that was built from source may import without pip knowing its version.
     shown = version or "unknown version"
     try:
         importlib.import_module(piece.module)

@@ -12,20 +12,20 @@ from .platforms import mxnet_advice
 class UserError(Exception):
     """A mistake in what the user gave (a file, a flag, a value).
 
-    The message is one line that names the file, the field and what to do; the command line prints it after
+    The message is one line that names the file, the field and what to do. The command line prints it after
     ``error: `` and exits with status 2, without a traceback. A notebook shows the same line.
     """
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows instead of a traceback."""
+        """Returns what IPython shows instead of a traceback."""
         return [f"error: {self}"]
 
 
 class Interrupted(KeyboardInterrupt):
     """A signal has ended a training; the message is one line that says where, and how to go on.
 
-    ``status``: the exit status for it, 128 and the number of the signal. ``together``: every process of the
-    training ends at the same step.
+    ``status`` is the exit status for it, 128 and the number of the signal. ``together`` says that every
+    process of the training ends at the same step.
     """
 
     def __init__(self, number: int, text: str = "interrupted", together: bool = False) -> None:
@@ -34,12 +34,12 @@ class Interrupted(KeyboardInterrupt):
 
 
 def quoted(name: str) -> str:
-    """Return a name as it is, in quotes where it begins or ends with, or holds, what cannot be seen."""
+    """Returns a name as it is, or in quotes where it holds what cannot be seen, as a blank at its end."""
     return repr(name) if name != name.strip() or not name.isprintable() else name
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Return at most ``count`` of the ``known`` names, the most similar to ``name`` first; possibly none."""
+    """Returns at most ``count`` of the ``known`` names, the most similar to ``name`` first; possibly none."""
     originals = {item.lower(): item for item in known}
     return [originals[match] for match in difflib.get_close_matches(name.lower(), originals, count, 0.5)]
 
@@ -48,9 +48,10 @@ _WHERE_TO_LOOK = {"model": "see: gluon-ssd models", "recipe": "see: gluon-ssd mo
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """Build (not raise) the error for a ``name`` that is not one of the ``known`` names of this ``kind``.
+    """Returns the error for a ``name`` that is not one of the ``known`` names of this ``kind``.
 
-    Suggests the nearest three; when nothing is similar, lists what there is (at most eight names).
+    It suggests the nearest three; when nothing is similar, it lists what there is (at most eight names). The
+    caller raises it.
     """
     names = sorted(known)
     close = nearest(name, names)
@@ -65,13 +66,15 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     return UserError(f"unknown {kind} {name!r}; {advice}{pointer}")
 
 
-# What an import that fails for want of this module is answered with: the extra that brings it.
+# The extra that brings a package, which the error for a missing one names.
 _EXTRAS = {
     "gluoncv": "gluoncv",
     "horovod": "horovod",
     "nvidia": "dali",
     "onnx": "onnx",
-    "onnxruntime": "onnx",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "torch": "torch",
     "tensorboard": "tensorboard",
     "mlperf_logging": "mlperf",
     "safetensors": "safetensors",
@@ -81,15 +84,17 @@ _EXTRAS = {
 
 
 def import_problem(error: Exception) -> UserError | None:
-    """Build the one sentence for an import that failed for a reason the user can cure, else None.
+    """Returns the one sentence for an import that failed for a reason the user can cure, else None.
 
-    Knows the optional packages that are not installed, and MXNet beside a NumPy that it was not tried with.
+    It knows the optional packages that are not installed, and MXNet beside a NumPy that it was not tried
+    with.
     """
     package = (getattr(error, "name", None) or "").split(".")[0]
     if isinstance(error, ModuleNotFoundError) and package == "mxnet":
         return UserError(f"mxnet is not installed; {mxnet_advice()}")
     if isinstance(error, ModuleNotFoundError) and package in _EXTRAS:
         return UserError(f'{package} is not installed; pip install "gluon_ssd[{_EXTRAS[package]}]"')
+    # MXNet 1.9.1 uses names that later versions of NumPy have removed.
     if isinstance(error, AttributeError) and re.search(r"module 'numpy'|`np\.\w+` was removed", str(error)):
         return UserError(
             f"MXNet 1.9.1 cannot run with this numpy ({error}); import gluon_ssd before mxnet, "

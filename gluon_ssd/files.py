@@ -1,4 +1,4 @@
-"""Files and folders that appear under their names whole, or not at all."""
+"""Writes files and folders that appear under their names complete, or not at all."""
 
 from __future__ import annotations
 
@@ -6,17 +6,27 @@ import contextlib
 import errno
 import os
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from .errors import UserError
 
-# What counts as an image where a folder is searched; `image_suffixes` adds what not every machine decodes.
+# The suffixes that count as an image where a folder is searched. `image_suffixes` adds those that not every
+# machine can decode.
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".jp2", ".gif")
     + (".ppm", ".pgm", ".pbm")
 )
+
+
+def folded_name(name: str) -> str:
+    """Returns a file's name in the form in which macOS and Windows compare it.
+
+    There A.jpg would overwrite a.jpg.
+    """
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def unwritable(path: Path | str, error: BaseException | None, advice: str = "") -> UserError:
@@ -27,16 +37,19 @@ def unwritable(path: Path | str, error: BaseException | None, advice: str = "") 
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path that becomes ``path`` when the block ends well, and goes when it does not.
+    """Yields a temporary path that becomes ``path`` when the block ends well, and is deleted otherwise.
 
     Raises UserError when the disk is full or the folder cannot be written; what was at ``path`` stays.
     """
+    # In the same folder, because only within one file system a renaming is atomic. The number of the process
+    # keeps two writers apart.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
         with open(temporary, "rb+") as file:  # Windows puts only what is open for writing on disk
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        # Without this a crash of the machine could undo the renaming.
         _sync_folder(path.parent)
     except OSError as error:
         raise unwritable(path, error, "what was there before is untouched") from None
@@ -46,7 +59,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def absolute(path: str | Path) -> Path:
-    """Returns ``path`` as seen from anywhere; symbolic links stay, unless there is a ``..`` in it."""
+    """Returns ``path`` as seen from any folder; symbolic links stay, unless there is a ``..`` in it."""
     whole = Path(path).expanduser()
     # What ".." means after a symbolic link is known only to the file system.
     return whole.resolve() if os.pardir in whole.parts else whole.absolute()
@@ -64,7 +77,7 @@ def make_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def new_text_file(path: Path) -> Iterator[IO[str]]:
-    """A text file (UTF-8, Unix line ends) by way of `atomic_write`; its folder is made if need be."""
+    """Opens a text file (UTF-8, Unix line ends) for `atomic_write`, and makes its folder if need be."""
     with atomic_write(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "w", encoding="utf-8", newline="\n") as stream:
@@ -73,7 +86,7 @@ def new_text_file(path: Path) -> Iterator[IO[str]]:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``path`` when the block ends well, and goes when it does not.
+    """Yields a temporary folder that becomes ``path`` when the block ends well, and is deleted otherwise.
 
     Raises UserError when ``path`` exists and is not an empty folder, or when it cannot be written.
     """
@@ -91,8 +104,8 @@ def new_folder(path: Path) -> Iterator[Path]:
             path.rmdir()
         os.replace(partial, path)
     except OSError as error:
-        # The file may be one that was to be copied. It is not to blame for a full disk, though Python names
-        # it then; and the temporary folder means nothing to the user.
+        # The file may be one that was to be copied, and then its name helps. It is not to blame for a full
+        # disk, though Python names it then, and the temporary folder means nothing to the user.
         where = error.filename or path
         if error.errno in (errno.ENOSPC, errno.EDQUOT) or str(where).startswith(str(partial)):
             where = path
@@ -110,7 +123,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Puts a renaming on disk; systems that cannot open a folder do without."""
+    """Puts a renaming on disk. Systems that cannot open a folder do without."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

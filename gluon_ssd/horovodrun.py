@@ -1,8 +1,8 @@
 """``python -m gluon_ssd.horovodrun``: Horovod's launcher, in an environment whose NumPy is newer than MXNet.
 
-The launcher looks whether MXNet can be imported, and beside such a NumPy it can only after gluon_ssd. With
-older ones, as in NVIDIA's container, it is the same as ``horovodrun``, whose place it takes in what
-``make distributed`` installs.
+The launcher looks whether MXNet can be imported, and beside such a NumPy that works only after gluon_ssd was
+imported. With an older NumPy, as in NVIDIA's container, it is the same as ``horovodrun``, which it replaces
+in what ``make distributed`` installs.
 """
 
 from __future__ import annotations

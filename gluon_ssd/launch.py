@@ -1,4 +1,4 @@
-"""Who started this process, and which of how many it is: read from the environment, nothing else."""
+"""Who started this process, and which of how many it is, as the environment tells."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADD
 
 @dataclass(frozen=True)
 class Launch:
-    """Place of this process among those started together; alone unless a launcher says otherwise.
+    """The place of this process among those started together; alone unless a launcher says otherwise.
 
-    ``tasks``: how many processes each host has, in order of the hosts, where the launcher tells.
+    ``tasks`` are the numbers of processes on each host, in order of the hosts, where the launcher tells.
     """
 
     launcher: str = ""
@@ -26,10 +26,10 @@ class Launch:
 
 
 def detect(environ: Mapping[str, str] | None = None) -> Launch:
-    """The launch that the environment describes.
+    """Returns the launch that the environment describes.
 
-    By horovodrun, mpirun (Open MPI, MPICH, Intel), srun, or torchrun, once torch.distributed.launch, by which
-    DALI's example is started.
+    It knows horovodrun, mpirun (Open MPI, MPICH, Intel), srun, and torchrun (formerly
+    torch.distributed.launch), with which DALI's example is started.
     """
     env = os.environ if environ is None else environ
     for launcher, prefix, local in (
@@ -42,11 +42,11 @@ def detect(environ: Mapping[str, str] | None = None) -> Launch:
     if _number(env, "PMI_SIZE") and "MPI_LOCALNRANKS" in env:
         local_rank, local_size = _number(env, "MPI_LOCALRANKID"), _number(env, "MPI_LOCALNRANKS", 1)
         return Launch("mpirun", _number(env, "PMI_RANK"), _number(env, "PMI_SIZE"), local_rank, local_size)
-    # Before Slurm, whose one task on each host a torchrun may be.
+    # torchrun comes before Slurm, because it may itself be Slurm's one task on each host.
     if set(_TORCHRUN) <= set(env) and _number(env, "WORLD_SIZE") > 1:
         rank, size, local_rank, local_size = (_number(env, name) for name in _TORCHRUN[:4])
         return Launch("torchrun", rank, size, local_rank, local_size)
-    # A batch script has SLURM_PROCID and SLURM_NTASKS, too; a step of its own only what srun started.
+    # A batch script has SLURM_PROCID and SLURM_NTASKS as well; only what srun started has a step of its own.
     if "SLURM_STEP_ID" in env and "SLURM_PROCID" in env:
         size = _number(env, "SLURM_STEP_NUM_TASKS") or _number(env, "SLURM_NTASKS", 1)
         text = env.get("SLURM_STEP_TASKS_PER_NODE") or env.get("SLURM_TASKS_PER_NODE") or str(size)

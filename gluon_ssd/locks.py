@@ -1,4 +1,4 @@
-"""Locks between processes, which end with the process that holds them, however it ends."""
+"""Locks between processes. They end with the process that holds them, however it ends."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import IO, Any
 
 
 def try_lock(file: IO[Any], shared: bool = False) -> str | None:
-    """Locks an open file until it is closed, unless another has locked it: that raises BlockingIOError.
+    """Locks an open file until it is closed. Raises BlockingIOError when another process has locked it.
 
-    Locks that are ``shared`` do not exclude each other, only those that are not. The file must be open for
-    writing, because network disks lock no other. Returns None, or the reason why this system or disk cannot
-    lock.
+    Locks that are ``shared`` do not exclude each other, only those that are not shared. The file must be open
+    for writing, because network disks lock no other. Returns None, or the reason why this system or disk
+    cannot lock.
     """
     try:
         import fcntl
 
+        # `flock` and not `lockf`: the latter's lock would end as soon as this process closes the file
+        # anywhere.
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         raise

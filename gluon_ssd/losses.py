@@ -1,4 +1,4 @@
-"""Training losses. They take predictions and dense targets and return a scalar per batch with its parts."""
+"""Training losses: from predictions and dense targets to one number per batch, and its parts."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from mxnet.gluon import HybridBlock
 
 
 class MultiBoxLoss(HybridBlock):
-    """SSD's loss with hard negative mining.
+    """The loss of SSD, with hard negative mining.
 
-    Inputs: ``cls_preds`` (B, A, C + 1) logits, channel 0 background; ``box_preds`` (B, A, 4) deltas;
-    ``cls_targets`` (B, A), 0 background, class + 1 otherwise; ``box_targets`` (B, A, 4) deltas. Returns
-    three float32 arrays of shape (1,): loss, classification part, box part; loss is the sum of the parts.
+    It takes ``cls_preds`` (B, A, C + 1), logits with the background in channel 0; ``box_preds`` (B, A, 4),
+    box deltas; ``cls_targets`` (B, A), 0 for background and class + 1 otherwise; and ``box_targets``
+    (B, A, 4), box deltas. It returns three float32 arrays of shape (1,): the loss, its classification part
+    and its box part. The loss is the sum of the parts.
 
-    Per image: smooth L1 summed over coordinates of the P positives, plus cross entropy summed over the
-    positives and the ``negative_ratio`` x P negatives of highest cross entropy, all divided by P; 0 for an
-    image without positives. The batch's loss is the mean over all its images, the empty ones included.
-    Source: Liu et al., "SSD: Single Shot MultiBox Detector" (2016), section 2.2, as normalised by MLPerf's
-    reference.
+    The loss of an image with P positives is smooth L1, summed over their coordinates, plus cross entropy,
+    summed over the positives and the ``negative_ratio`` x P negatives of highest cross entropy, all divided
+    by P. An image without positives has loss 0. The loss of the batch is the mean over all its images, those
+    of loss 0 included. Source: Liu et al., "SSD: Single Shot MultiBox Detector" (2016), section 2.2, as
+    normalised by MLPerf's reference.
     """
 
     part_names = ("cls_loss", "box_loss")
@@ -35,24 +36,27 @@ class MultiBoxLoss(HybridBlock):
         cross_entropy = -F.pick(F.log_softmax(cls_preds, axis=-1), cls_targets, axis=-1)
         positive = cls_targets > 0
         count = F.sum(positive, axis=1)
+        # The choice of negatives gets no gradient; only the cross entropy of the chosen ones does.
         weights = positive + self._hard_negatives(F, F.BlockGrad(cross_entropy), positive, count)
 
         distance = F.sum(F.smooth_l1(box_preds - box_targets, scalar=1.0), axis=2)
         scale = (count > 0) / F.maximum(count, 1)
-        # Products, not selections: a NaN anywhere in the predictions must reach the loss.
+        # Multiplied, not selected, so that a NaN anywhere in the predictions reaches the loss.
         cls_loss = F.mean(F.sum(cross_entropy * weights, axis=1) * scale)
         box_loss = F.mean(F.sum(distance * positive, axis=1) * scale)
         return cls_loss + box_loss, cls_loss, box_loss
 
     def _hard_negatives(self, F: Any, cross_entropy: Any, positive: Any, count: Any) -> Any:
-        """(B, A) weights that pick the hardest negatives of each image.
+        """Returns weights (B, A) that pick the hardest negatives of each image.
 
-        One sort gives the cross entropy of the last negative that is in; what lies above it weighs 1, and
-        ties with it share the places that are left, so that the weights add up to the wanted number.
+        A sort gives the cross entropy of the last negative that is picked. Negatives above it have weight 1;
+        those equal to it share the places that are left, so that the weights of an image add up to the number
+        of negatives that it should have. The others have weight 0.
         """
+        # The weights of equal negatives do not depend on the order in which a device happens to sort them.
         negative = 1 - positive
         wanted = F.expand_dims(F.minimum(count * self._negative_ratio, F.sum(negative, axis=1)), 1)
-        # Positives sort last: cross entropy is never negative.
+        # Positives get -1 and sort last, because cross entropy is never negative.
         hardness = cross_entropy * negative - positive
         ordered = F.sort(hardness, axis=1, is_ascend=False)
         limit = F.expand_dims(F.pick(ordered, F.relu(F.reshape(wanted, (-1,)) - 1), axis=1), 1)
@@ -64,16 +68,18 @@ class MultiBoxLoss(HybridBlock):
 
 
 class RetinaLoss(HybridBlock):
-    """Focal loss and L1, RetinaNet's loss.
+    """The loss of RetinaNet: focal loss and L1.
 
-    Inputs: ``cls_preds`` (B, A, C) logits, no background; ``box_preds`` (B, A, 4) deltas; ``cls_targets``
-    (B, A), class + 1 for foreground, 0 for background, -1 for anchors that are left out; ``box_targets``
-    (B, A, 4) deltas. Returns three float32 arrays of shape (1,): loss, classification part, box part.
+    It takes ``cls_preds`` (B, A, C), logits without a background; ``box_preds`` (B, A, 4), box deltas;
+    ``cls_targets`` (B, A), class + 1 for foreground, 0 for background and -1 for anchors that are left out;
+    and ``box_targets`` (B, A, 4), box deltas. It returns three float32 arrays of shape (1,): the loss, its
+    classification part and its box part. The loss is the sum of the parts.
 
-    Per image: sigmoid focal loss summed over classes and all anchors that are not left out, plus the
-    absolute error summed over the deltas of the foreground, each divided by the number of foreground anchors
-    (at least 1); then the mean over images. Source: Lin et al., "Focal Loss for Dense Object Detection"
-    (2017); plain L1 as in torchvision and MLPerf's reference.
+    The loss of an image is the sigmoid focal loss, summed over classes and all anchors that are not left out,
+    plus the absolute error, summed over the deltas of the foreground, each divided by the number of
+    foreground anchors (at least 1). The loss of the batch is the mean over its images. Source: Lin et al.,
+    "Focal Loss for Dense Object Detection" (2017), section 3; plain L1 as in torchvision and MLPerf's
+    reference.
     """
 
     part_names = ("cls_loss", "box_loss")
@@ -95,22 +101,23 @@ class RetinaLoss(HybridBlock):
         return cls_loss + box_loss, cls_loss, box_loss
 
     def focal(self, F: Any, cls_preds: Any, cls_targets: Any) -> Any:
-        """(B, A) focal loss of every anchor, summed over classes; 0 where it is left out."""
+        """Returns the focal loss (B, A) of every anchor, summed over classes; 0 where it is left out."""
         foreground = cls_targets > 0
-        # Every channel counts as negative; at the foreground's own channel that is then put right. So the
-        # large (B, A, C) arrays are few.
+        # Every channel is first counted as a negative, and the foreground's own channel is then corrected. A
+        # one-hot target would need more arrays of the size (B, A, C).
         negative = F.sum(self.negative(F, cls_preds), axis=2)
         own = F.pick(cls_preds, F.relu(cls_targets - 1), axis=2)
         correction = (self.positive(F, own) - self.negative(F, own)) * foreground
         return negative * (cls_targets >= 0) + correction
 
     def negative(self, F: Any, logits: Any) -> Any:
-        """Focal loss of each logit for the target 0."""
+        """Returns the focal loss of each logit for the target 0, in the shape of ``logits``."""
+        # softrelu(x) is -log(1 - sigmoid(x)), and stays finite where the sigmoid rounds to 1.
         weight = (1 - self._alpha) * self._power(F, F.sigmoid(logits))
         return weight * F.Activation(logits, act_type="softrelu")
 
     def positive(self, F: Any, logits: Any) -> Any:
-        """Focal loss of each logit for the target 1."""
+        """Returns the focal loss of each logit for the target 1, in the shape of ``logits``."""
         weight = self._alpha * self._power(F, F.sigmoid(-logits))
         return weight * F.Activation(-logits, act_type="softrelu")
 

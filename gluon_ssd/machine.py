@@ -1,4 +1,4 @@
-"""What this process runs on: its processor cores, how much of them other programs use, whether a notebook."""
+"""The machine of this process: its cores, how much of them others use, and whether it is a notebook."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .launch import detect
 
 
 def cores() -> int:
-    """Cores the process is allowed to run on, at least 1."""
+    """Returns the number of cores that the process is allowed to run on, at least 1."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
@@ -17,9 +17,10 @@ def cores() -> int:
 
 
 def threads() -> int:
-    """Cores this process should use, at least 1: its share, where several processes run on this machine.
+    """Returns the number of cores that this process should use, at least 1.
 
-    mpirun and srun may have given each process cores of its own; those are not divided again.
+    That is its share, where several processes run on this machine. mpirun and srun may have given each
+    process cores of its own; those are not divided again.
     """
     launch, available = detect(), cores()
     bound = launch.launcher in ("mpirun", "srun") and available < (os.cpu_count() or 1)
@@ -27,7 +28,7 @@ def threads() -> int:
 
 
 def in_notebook() -> bool:
-    """Says whether this process is the kernel of a notebook, which shows pictures and widgets."""
+    """Returns whether this process is the kernel of a notebook, which shows pictures and widgets."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
@@ -35,8 +36,8 @@ def in_notebook() -> bool:
 class OtherPrograms:
     """What other programs use, from now on, of the cores that this process may run on.
 
-    Waiting for a disk or for the network counts as nobody's use; what a virtual machine's host takes away
-    counts as others'.
+    Waiting for a disk or for the network counts as nobody's use. What the host of a virtual machine takes
+    away counts as others' use.
     """
 
     def __init__(self) -> None:
@@ -49,7 +50,7 @@ class OtherPrograms:
 
 
 def _core_times() -> tuple[float, float, float]:
-    """Seconds of all cores together since the machine started, those they worked, and this process's."""
+    """Seconds since the machine started: of all cores together, those they worked, those of this process."""
     own = sum(os.times()[:4])
     names = {f"cpu{number}" for number in getattr(os, "sched_getaffinity", lambda pid: ())(0)}
     try:

@@ -16,7 +16,7 @@ from .published import build_parser, pick_system, translate
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Translate the command line, say what it is here, run it; return the exit status of ``gluon-ssd``."""
+    """Translates the command line, prints the translation, runs it, and returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         system = _take(arguments, "--system")
@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print("error:", error, file=sys.stderr)
         return 2
+    # Every process of a training translates the same line, so only one prints it.
     first = detect().rank == 0
     if dry_run or first:
         for note in translation.notes:
@@ -46,7 +47,7 @@ def _help(arguments: list[str], system: str | None) -> None:
 
 
 def _take(arguments: list[str], name: str) -> str | None:
-    """Remove ``name VALUE`` or ``name=VALUE`` from ``arguments`` and return the value."""
+    """Removes ``name VALUE`` or ``name=VALUE`` from ``arguments`` and returns the value."""
     for position, text in enumerate(arguments):
         if text == name:
             if position + 1 == len(arguments):
@@ -61,6 +62,7 @@ def _take(arguments: list[str], name: str) -> str | None:
 
 
 def _switch(arguments: list[str], name: str) -> bool:
+    """Removes every ``name`` from ``arguments``, and returns whether there was one."""
     given = name in arguments
     arguments[:] = [text for text in arguments if text != name]
     return given

@@ -1,4 +1,4 @@
-"""Which machines MXNet 1.9.1 is published for, and how one gets it on this one."""
+"""The machines that MXNet 1.9.1 is published for, and how to get it on this one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import platform
 import sys
 from collections.abc import Sequence
 
-# The wheels on PyPI: machines by system, both as the module `platform` calls them.
+# The wheels on PyPI: machines by system, both as the module `platform` names them.
 WHEELS = {"Linux": ("x86_64", "aarch64"), "Darwin": ("x86_64",)}
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 9), (3, 13)
 # MXNet's requirements ask for a NumPy below 2, which is not published for Python from this version on.
@@ -21,10 +21,10 @@ def has_mxnet(system: str | None = None, machine: str | None = None) -> bool:
 def mxnet_advice(
     system: str | None = None, machine: str | None = None, python: Sequence[int] | None = None
 ) -> str:
-    """Returns in one line what to do where MXNet is not installed, or the way out where it cannot be.
+    """Returns, in one line, how to install MXNet, or the way out where that is not possible.
 
-    ``system`` and ``machine``: as `platform` names them. ``python``: the version, such as (3, 11). None means
-    what this runs on.
+    ``system`` and ``machine`` are as `platform` names them; ``python`` is the version, such as (3, 11). None
+    means what this runs on.
     """
     system, machine = system or platform.system(), machine or platform.machine()
     version = tuple(python or sys.version_info)[:2]

@@ -1,4 +1,4 @@
-"""Plugins: Python files and modules of the user's own that add models to the zoo when they are imported."""
+"""Plugins: the user's own Python files and modules that add models to the zoo when they are imported."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pathlib import Path
 
 from .errors import UserError, import_problem
 
-# Names of plugins for the command line, divided as in PATH; ``--plugin`` adds to them.
+# The environment variable that names plugins, separated as in PATH; ``--plugin`` adds to them.
 VARIABLE = "GLUON_SSD_PLUGIN"
 
 
 def plugins_of_environment() -> list[str]:
-    """The plugins that the environment variable GLUON_SSD_PLUGIN names."""
+    """Returns the plugins that the environment variable GLUON_SSD_PLUGIN names."""
     return [name for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
 
 
 def import_plugins(names: Sequence[str]) -> tuple[str, ...]:
     """Imports files (``fcos.py``) and modules (``my_models.fcos``) in this order, each once in a process.
 
-    Returns the names under which they are found from any folder: of a file, the whole path. Raises UserError
-    for what is not there or cannot be imported.
+    Returns the names under which they are found from any folder: for a file, its whole path. Raises UserError
+    for what is missing or cannot be imported.
     """
     return tuple(_import(name) for name in names)
 
@@ -49,10 +49,11 @@ def _import(name: str) -> str:
 
 
 def _import_file(path: Path) -> None:
+    # A file that was imported before, under whatever name, would register its models twice.
     loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     if any(file is not None and os.path.abspath(file) == str(path) for file in loaded):
         return
-    # Two files of one name are two modules.
+    # The checksum of the path tells two files of the same name apart.
     module_name = f"gluon_ssd_plugin_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
@@ -61,5 +62,6 @@ def _import_file(path: Path) -> None:
     try:
         spec.loader.exec_module(module)
     except BaseException:
+        # A half-imported module must not pass for the plugin at the next try.
         del sys.modules[module_name]
         raise

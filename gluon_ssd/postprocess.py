@@ -1,4 +1,8 @@
-"""From network outputs to detections: decode, threshold and top-k, then non-maximum suppression per class."""
+"""From network outputs to detections: threshold and top-k, decoding, then non-maximum suppression per class.
+
+Both families choose candidates before anything else, because NMS over all pairs of anchor and class costs as
+much as the network.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +18,22 @@ from .boxes import SSD_VARIANCES, decode_corners_in_graph, decode_in_graph
 class SSDPostprocess(HybridBlock):
     """Decoding and per-class NMS of SSD, as one part of the graph.
 
-    Inputs: ``cls_preds`` (N, A, C + 1) logits, ``box_preds`` (N, A, 4) deltas. Returns ``class_ids`` (N, D),
-    ``scores`` (N, D), ``boxes`` (N, D, 4) ltrb fractions of the image, in order of falling score; rows beyond
-    an image's detections have class -1 and score 0. D is ``max_detections``. Boxes are cut off at the edges
-    of the image before they are compared where ``clip`` is set, and nowhere otherwise.
+    It takes ``cls_preds`` (N, A, C + 1), logits with the background in channel 0, and ``box_preds``
+    (N, A, 4), box deltas. It returns ``class_ids`` (N, D), ``scores`` (N, D) and ``boxes`` (N, D, 4), ltrb in
+    fractions of the image, all float32 and in the order of falling score. Rows beyond the
+    detections of an image have class -1 and score 0. D is ``max_detections``, or the number of candidates
+    where that is smaller. ``anchors`` are (A, 4) float32 xywh in fractions of the image; ``classes`` is C.
 
-    Scores are softmax probabilities. Of the (box, class) pairs above ``score_threshold`` the best
-    ``candidates`` over all classes go on, of these the best ``per_class`` of every class; a box goes when
-    its IoU with a better one of its class reaches ``iou_threshold``; the best ``max_detections`` remain.
-    The result differs from running every class alone only for an image with more than ``candidates`` pairs
-    above the threshold, and then in its weakest detections. Source: Liu et al., "SSD: Single Shot MultiBox
-    Detector" (2016), section 3.1, with the settings of MLPerf's reference.
+    Where ``clip`` is set, boxes are cut off at the edges of the image before they are compared, and nowhere
+    otherwise.
+
+    Scores are softmax probabilities. Of the pairs of box and class above ``score_threshold`` the best
+    ``candidates`` over all classes are kept, and of these the best ``per_class`` of every class. A box is
+    dropped when its IoU with a better one of its class reaches ``iou_threshold``, and the best
+    ``max_detections`` of the others are returned. The result differs from that of running every class alone
+    only for an image with more than ``candidates`` pairs above the threshold, and then in its weakest
+    detections. Source: Liu et al., "SSD: Single Shot MultiBox Detector" (2016), section 3.1, with the
+    settings of MLPerf's reference.
     """
 
     def __init__(
@@ -53,6 +62,7 @@ class SSDPostprocess(HybridBlock):
             self.anchors = self.params.get_constant("anchors", np.asarray(anchors, dtype=np.float32)[None])
 
     def hybrid_forward(self, F: Any, cls_preds: Any, box_preds: Any, anchors: Any) -> tuple[Any, Any, Any]:
+        # Only the boxes of the chosen pairs are decoded.
         scores, class_ids, index = self._best_pairs(F, F.amp_cast(cls_preds, dtype="float32"))
         deltas = F.gather_nd(F.amp_cast(box_preds, dtype="float32"), index)
         anchors = F.gather_nd(F.broadcast_like(anchors, box_preds, lhs_axes=(0,), rhs_axes=(0,)), index)
@@ -60,19 +70,25 @@ class SSDPostprocess(HybridBlock):
         if self._clip:
             half = F.exp(log_size) / 2
             centre, log_size = _inside(F, centre - half, centre + half)
+        # Channel 0 is the background that MXNet's NMS expects; no pair has it.
         one_hot = F.one_hot(class_ids + 1, depth=self._classes + 1)
         if self._per_class < self._candidates:
+            # Pairs are in the order of falling score, so counting those of a class gives each its rank.
             rank = F.sum(F.cumsum(one_hot, axis=1) * one_hot, axis=2)
             scores = scores * (rank <= self._per_class)
         limits = (self._score_threshold, self._iou_threshold, self._max_detections)
         return _suppress(F, one_hot, scores, centre, log_size, *limits)
 
     def _best_pairs(self, F: Any, cls_preds: Any) -> tuple[Any, Any, Any]:
-        """Scores and class indices (N, K) of the best pairs, and their places in (N, A) as (2, N, K)."""
+        """Returns scores and class indices (N, K) of the best pairs, and their places in (N, A) as (2, N, K).
+
+        The pairs are in the order of falling score.
+        """
         scores = F.slice_axis(F.softmax(cls_preds, axis=-1), axis=2, begin=1, end=None)
         scores = F.reshape(scores, (0, -1))
-        # Zeros below the threshold make the selection cheap: there is little left to order.
+        # With zeros below the threshold there is little to order, which makes the selection cheap.
         scores = scores * (scores > self._score_threshold)
+        # A place counts anchors and classes in one number, as float32, which is exact up to 2**24.
         best, place = F.topk(scores, k=self._candidates, axis=1, ret_typ="both", dtype="float32")
         anchor = F.floor(place / self._classes)
         return best, place - anchor * self._classes, _batch_index(F, anchor)
@@ -81,15 +97,18 @@ class SSDPostprocess(HybridBlock):
 class RetinaPostprocess(HybridBlock):
     """Decoding and per-class NMS of RetinaNet, as one part of the graph.
 
-    Inputs: ``cls_preds`` (N, A, C) logits, ``box_preds`` (N, A, 4) deltas. Returns ``class_ids`` (N, D),
-    ``scores`` (N, D), ``boxes`` (N, D, 4) ltrb fractions of the image, in order of falling score; rows
-    beyond an image's detections have class -1 and score 0.
+    It takes ``cls_preds`` (N, A, C), logits without a background, and ``box_preds`` (N, A, 4), box deltas. It
+    returns ``class_ids`` (N, D), ``scores`` (N, D) and ``boxes`` (N, D, 4), ltrb in fractions of the image,
+    all float32 and in the order of falling score. Rows beyond the detections of an image have class -1 and
+    score 0. D is ``max_detections``, or the number of candidates where that is smaller. ``anchors`` are
+    (A, 4) float32 ltrb in pixels of an input of ``input_size`` (height, width), ``level_counts`` says how
+    many of them each level has, and ``classes`` is C.
 
-    ``anchors``: (A, 4) float32 ltrb pixels of an input of ``input_size``; ``level_counts``: how many of them
-    each level has. Scores are sigmoids. Of each level's (anchor, class) pairs above ``score_threshold`` the
-    best ``candidates`` go on; boxes are clipped to the image; a box goes when its IoU with a better one of
-    its class exceeds ``iou_threshold``; the best ``max_detections`` remain. Source: Lin et al., "Focal Loss
-    for Dense Object Detection" (2017), section 4.1; settings of MLPerf's reference.
+    Scores are sigmoids. Of the pairs of anchor and class above ``score_threshold`` the best ``candidates`` of
+    each level are kept, and their boxes are clipped to the image. A box is dropped when its IoU with a better
+    one of its class exceeds ``iou_threshold``, and the best ``max_detections`` of the others are returned.
+    Source: Lin et al., "Focal Loss for Dense Object Detection" (2017), section 4.1, with the settings of
+    MLPerf's reference.
     """
 
     def __init__(
@@ -109,7 +128,8 @@ class RetinaPostprocess(HybridBlock):
         self._level_counts = tuple(level_counts)
         self._classes = classes
         self._score_threshold = score_threshold
-        # MultiBoxDetection drops a box that reaches the threshold; here one exactly at it stays.
+        # MultiBoxDetection drops a box whose IoU reaches the threshold. In the references one exactly at the
+        # threshold stays, so the next larger number is given.
         self._iou_threshold = float(np.nextafter(np.float32(iou_threshold), np.float32(2)))
         self._candidates = candidates
         total = sum(min(candidates, count * classes) for count in self._level_counts)
@@ -137,11 +157,12 @@ class RetinaPostprocess(HybridBlock):
         return _suppress(F, one_hot, scores, centre, log_size, *limits)
 
     def _level(self, F: Any, cls_preds: Any, start: int, stop: int) -> tuple[Any, Any, Any]:
-        """Scores, class indices and anchors, each (N, K), of the best pairs of one level.
+        """Returns scores, class indices and places of the anchors, each (N, K), of the best pairs of a level.
 
-        The best K pairs stand on the K anchors of highest logit, so that most of the logits are read once,
-        and indices stay small enough to be exact in float32.
+        ``start`` and ``stop`` bound the anchors of the level.
         """
+        # The best K pairs belong to K anchors or fewer, those of highest logit. Choosing the anchors first
+        # reads most logits only once, and keeps the numbers of pairs small enough to be exact in float32.
         logits = F.amp_cast(F.slice_axis(cls_preds, axis=1, begin=start, end=stop), dtype="float32")
         best = F.max(logits, axis=2)
         anchors = F.topk(best, k=min(self._candidates, stop - start), axis=1, dtype="float32")
@@ -171,12 +192,14 @@ def _suppress(
     iou_threshold: float,
     max_detections: int,
 ) -> tuple[Any, Any, Any]:
-    """Greedy NMS inside each class and the best detections of what is left.
+    """Returns the best detections that greedy NMS inside each class leaves, as the blocks above return them.
 
-    ``one_hot`` (N, K, C + 1), ``scores`` (N, K), ``centre`` and ``log_size`` (N, K, 2) in fractions.
-    MultiBoxDetection is MXNet's only NMS whose CPU cost depends on the boxes that pass the threshold rather
-    than on all places; against an anchor that is the whole image it decodes our boxes unchanged.
+    ``one_hot`` (N, K, C + 1) is the class of each pair, with the background in channel 0. ``scores`` are
+    (N, K); ``centre`` and ``log_size`` are (N, K, 2), in fractions of the image.
     """
+    # MultiBoxDetection is MXNet's only NMS whose cost on a CPU depends on the boxes that pass the threshold
+    # and not on all of them. It decodes deltas; against an anchor that is the whole image, (0.5, 0.5, 1, 1),
+    # the deltas of a box are its own centre less 0.5 and the logarithms of its size.
     probabilities = F.transpose(F.broadcast_mul(one_hot, F.expand_dims(scores, 2)), (0, 2, 1))
     location = F.reshape(F.concat(centre - 0.5, log_size, dim=2), (0, -1))
     corner = F.zeros_like(F.slice_axis(log_size, axis=0, begin=0, end=1))
@@ -186,10 +209,12 @@ def _suppress(
         location,
         whole_image,
         clip=False,
-        threshold=score_threshold,
+        # Pairs that were sorted out have the score 0, which a threshold of 0 would let through.
+        threshold=max(score_threshold, 1e-30),
         nms_threshold=iou_threshold,
         variances=(1, 1, 1, 1),
     )
+    # A dropped box has class -1 and keeps its score, which must not come among the best.
     kept = F.reshape(F.slice_axis(found, axis=2, begin=0, end=1), (0, -1)) >= 0
     scores = F.reshape(F.slice_axis(found, axis=2, begin=1, end=2), (0, -1)) * kept
     order = F.topk(scores, k=max_detections, axis=1, dtype="float32")
@@ -200,6 +225,7 @@ def _suppress(
 
 
 def _batch_index(F: Any, place: Any) -> Any:
-    """(N, K) places in each image to the (2, N, K) index that gather_nd takes."""
+    """Returns the index (2, N, K) that gather_nd takes, for places (N, K) in each image."""
+    # The numbers of the images come from the array itself, so that a graph fits every batch size.
     image = F.reshape(F.contrib.arange_like(place, axis=0), (-1, 1))
     return F.stack(F.broadcast_like(image, place), place, axis=0)

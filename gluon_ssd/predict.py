@@ -1,4 +1,4 @@
-"""A trained network as something to call on images."""
+"""The detector: a trained network that is called on images."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
-import mxnet as mx
 import numpy as np
 from PIL import Image
 
-from .data.images import ImageLike, rgb_pixels
+from .data.images import ImageLike, resize_image, rgb_pixels
 from .data.transforms import EvalTransform
 from .detections import Detection, Detections
-from .errors import UserError
-from .model_zoo import as_detector
-from .model_zoo.base import Network
-from .model_zoo.fused import can_fuse, fused_copy
+from .errors import UserError, import_problem
+from .runtimes.runners import SessionRunner
+from .runtimes.sessions import check_choice, choose, is_model_file, open_session
 from .values import Bounds
-from .weights.loading import load as load
 
-__all__ = ["Detection", "Detections", "Detector", "load"]
+__all__ = ["Detection", "Detections", "Detector"]
 
+# By option: its type, how a message calls that, and the values that are allowed.
 _OPTIONS: dict[str, tuple[type, str, Bounds]] = {
     "score_threshold": (Real, "a number", Bounds(low=0, below=1)),
     "iou_threshold": (Real, "a number", Bounds(above=0, high=1)),
@@ -31,77 +30,140 @@ _OPTIONS: dict[str, tuple[type, str, Bounds]] = {
     "nms_candidates": (Integral, "an integer", Bounds(low=1)),
     "batch_size": (Integral, "an integer", Bounds(low=1)),
 }
+# What a network detects with unless told otherwise; an exported file has settings of its own.
+DEFAULTS: dict[str, Any] = {"score_threshold": 0.05, "iou_threshold": 0.5, "max_detections": 200}
 
 
 class Detector:
     """Finds objects on images.
 
-    ``source``: a network of the zoo, or the run folder or checkpoint of one, as `load` takes it.
-    ``score_threshold``: detections of a lower score are dropped. ``iou_threshold``: of two boxes of a class
-    that overlap more, the one of the lower score is dropped. ``max_detections``: kept of one image.
-    ``batch_size``: images that go through the network together.
-    ``fuse``: work on a copy with norms folded into convolutions, a little faster on CPU in float32 (it has no
-    effect elsewhere); later changes of the network do not reach it. ``nms_candidates``: how many of an
-    image's best pairs of box and class NMS sees, of each level's for a RetinaNet; None: the family's number.
-    Raises UserError for options out of their range, and where there is no such checkpoint.
+    ``source`` is a network of the zoo, its run folder or checkpoint as `load` takes it, or a file that
+    `gluon_ssd.export` has made with detections, .onnx or .xml, which needs neither MXNet nor PyTorch.
+    Detections with a score below ``score_threshold`` are dropped, by default below 0.05. Of two boxes of a
+    class that overlap more than ``iou_threshold``, by default more than half, the one of lower score is
+    dropped. ``max_detections`` is the largest number of detections on one image, by default 200. A file has
+    settings of its own, which these can only make stricter. ``batch_size`` is the number of images that go
+    through the network together. With ``fuse`` the detector works on a copy whose norms are folded into the
+    convolutions. This is a little faster on a CPU in float32 and has no effect elsewhere; later changes of
+    the network do not reach the copy. ``nms_candidates`` is the number of best pairs of box and class that
+    NMS sees, of an image, or for a RetinaNet of each of its levels; None stands for the family's number.
+
+    ``runtime`` is mxnet, openvino, onnxruntime or torch; auto is MXNet for a network, and for a file the
+    fastest that is installed. A network is copied for another runtime, which later changes of it do not
+    reach. ``precision`` is fp32, or bf16 in MXNet and OpenVINO, which rounds and is faster where the
+    processor has it.
+
+    ``score_threshold="best"`` is the threshold of the best F1 in the last evaluation of the checkpoint's
+    training. Raises UserError for an option out of its range, where there is no such checkpoint, file or
+    runtime, and for ``"best"`` where the source knows none.
     """
 
     def __init__(
         self,
         source: Any,
-        score_threshold: float = 0.05,
-        iou_threshold: float = 0.5,
-        max_detections: int = 200,
+        score_threshold: float | str | None = None,
+        iou_threshold: float | None = None,
+        max_detections: int | None = None,
         batch_size: int = 8,
         fuse: bool = False,
         nms_candidates: int | None = None,
+        *,
+        runtime: str = "auto",
+        precision: str = "fp32",
+        device: str = "auto",
     ) -> None:
-        _check_options(
-            score_threshold=score_threshold,
-            iou_threshold=iou_threshold,
-            max_detections=max_detections,
-            batch_size=batch_size,
-        )
-        more: dict[str, Any] = {}
-        if nms_candidates is not None:
-            _check_options(nms_candidates=nms_candidates)
-            more["candidates"] = int(nms_candidates)
-        net = load(source) if isinstance(source, (str, os.PathLike)) else source
-        if not isinstance(net, Network):
-            kind = type(net).__name__
-            raise UserError(f"a Detector takes a network, a run folder or a checkpoint file, got {kind}")
-        self._postprocess = as_detector(net).postprocess(
-            score_threshold=float(score_threshold),
-            iou_threshold=float(iou_threshold),
-            max_detections=int(max_detections),
-            **more,
-        )
-        self.net = fused_copy(net) if fuse and can_fuse(net) else net
+        best = isinstance(score_threshold, str) and score_threshold == "best"
+        asked = {
+            "score_threshold": None if best else score_threshold,
+            "iou_threshold": iou_threshold,
+            "max_detections": max_detections,
+            "nms_candidates": nms_candidates,
+        }
+        given = {name: value for name, value in asked.items() if value is not None}
+        _check_options(**given, batch_size=batch_size)
+        check_choice(runtime, precision)
+        if "nms_candidates" in given:
+            given["candidates"] = given.pop("nms_candidates")
+        settings = {name: float(v) if name.endswith("threshold") else int(v) for name, v in given.items()}
         self.batch_size = int(batch_size)
-        self.device = next(iter(net.collect_params().values())).list_ctx()[0]
-        self._transform = EvalTransform(net.preprocess)
-        self._postprocess.initialize(ctx=self.device)
-        for block in (net, self._postprocess) if self.net is net else (self._postprocess,):
-            block.hybridize(static_alloc=True)
+        self.net: Any = None
+        self._runner: Any
+        if is_model_file(source):
+            if best:
+                raise UserError(f'{source}: score_threshold="best" needs a checkpoint; give a number')
+            self._open_file(Path(source).expanduser(), settings, runtime, device, precision)
+            return
+        net = _network(source, device)
+        settings = {**DEFAULTS, **settings}
+        if best:
+            settings["score_threshold"] = _best_threshold(net)
+        self._open_network(net, settings, fuse, runtime, device, precision)
+
+    def _open_file(
+        self, path: Path, settings: dict[str, Any], runtime: str, device: str, precision: str
+    ) -> None:
+        session = open_session(choose(runtime, path), path, device, precision)
+        self._runner = SessionRunner(session, str(path), settings)
+        made_with = session.header.detections["score_threshold"]
+        self.score_threshold: float = max(made_with, settings.get("score_threshold", 0.0))
+        self._describe(session.header)
+        self._pixels = session.header.pixels
+
+    def _open_network(
+        self, net: Any, settings: dict[str, Any], fuse: bool, runtime: str, device: str, precision: str
+    ) -> None:
+        self.net, self._pixels = net, False
+        self.score_threshold = settings["score_threshold"]
+        self._describe(net)
+        if runtime in ("auto", "mxnet"):
+            from .runtimes.mxnet_runner import MXNetRunner
+
+            self._runner = MXNetRunner(net, settings, fuse, precision)
+            self.net = self._runner.net
+            return
+        try:
+            from .export.in_memory import open_network
+        except ImportError as error:
+            raise (import_problem(error) or error) from None
+        self._runner = SessionRunner(open_network(net, settings, runtime, device, precision), "", {})
+
+    def _describe(self, source: Any) -> None:
+        """Takes over what a network, or the header of a file, says of itself."""
+        self.classes: tuple[str, ...] = source.classes
+        self.category_ids: tuple[int, ...] = source.category_ids
+        self._transform = EvalTransform(source.preprocess)
+
+    @property
+    def preprocess(self) -> Any:
+        """Returns how pictures become inputs, a `Preprocess`."""
+        return self._transform.preprocess
+
+    @property
+    def target(self) -> Any:
+        """Returns what a loader should make for this detector."""
+        return self._runner.target
 
     @classmethod
     def from_run(cls, where: str | os.PathLike[str], device: str = "auto", **options: Any) -> Detector:
-        """Returns the detector of a run folder or checkpoint on ``device``: auto, cpu or gpu.
+        """Returns the detector of a run folder, checkpoint or exported file on ``device``.
 
-        ``options``: those of the class. Raises UserError when there is no such checkpoint or device.
+        ``device`` is ``auto``, ``cpu`` or ``gpu``.
+
+        ``options`` are those of the class. Raises UserError when there is no such checkpoint or device.
         """
-        return cls(load(where, device), **options)
+        return cls(where, device=device, **options)
 
     def __call__(self, images: Any) -> Any:
-        """Returns the `Detections` of one image, or the list of those of several.
+        """Returns the `Detections` of one image, or a list of them for several images.
 
-        An image is a path, whose photo is turned upright by its EXIF orientation, a PIL image of any mode,
-        or a uint8 array: (H, W, 3) RGB, (H, W, 4) RGBA, whose alpha is dropped, or (H, W) grey. Several are
-        a list, a generator, or a batch (N, H, W, 3). Raises UserError for what is none of these and for
-        files that cannot be read as an image.
+        An image is a path, a PIL image of any mode, or a uint8 array: (H, W, 3) RGB, (H, W, 4) RGBA, whose
+        alpha is dropped, or (H, W) grey. The photo of a path is turned upright by its EXIF orientation.
+        Several images are a list, a generator, or an array (N, H, W, 3). Raises UserError for anything else,
+        and for files that cannot be read as an image.
         """
         if _is_one(images):
             return self([images])[0]
+        # A generator is read one batch at a time, so that its images need not fit into memory together.
         found: list[Detections] = []
         pending = iter(images)
         while True:
@@ -112,32 +174,37 @@ class Detector:
 
     def _detect(self, images: Sequence[ImageLike]) -> Iterator[Detections]:
         pictures = [rgb_pixels(image) for image in images]
-        inputs = np.stack([self._transform(picture)[0] for picture in pictures])
-        outputs = self.detect_batch(mx.nd.array(inputs, ctx=self.device))
+        outputs = self.detect_batch(self.prepare(pictures))
         sizes = np.array([picture.shape[:2] for picture in pictures])
         for image, (boxes, scores, class_ids) in zip(images, to_pixels(outputs, sizes)):
-            yield Detections(boxes, scores, class_ids, self.net.classes, image)
+            yield Detections(boxes, scores, class_ids, self.classes, image)
 
-    def detect_batch(
-        self, images: mx.nd.NDArray, layout: str = "NCHW"
-    ) -> tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray]:
-        """Returns padded (class_ids, scores, boxes) of normalised images, as the network post-processes them.
+    def prepare(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns uint8 RGB pictures (H, W, 3) of any size as one batch of inputs."""
+        if self._pixels:
+            return np.stack([resize_image(picture, self.preprocess.size) for picture in pictures])
+        return np.stack([self._transform(picture)[0] for picture in pictures])
 
-        ``images``: (N, 3, H, W), or in the network's own ``layout``.
+    def detect_batch(self, images: Any, layout: str = "NCHW") -> tuple[Any, Any, Any]:
+        """Returns the padded ``class_ids``, ``scores`` and ``boxes`` of a batch of normalised images.
+
+        They are (N, D), (N, D) and (N, D, 4), as `DetectionNetwork.postprocess` says. ``images`` are an array
+        of NumPy's or MXNet's, (N, 3, H, W) in layout NCHW, or in the network's own ``layout``.
         """
-        if layout != self.net.layout:
-            images = self.net.arrange(images)
-        return self._postprocess(*self.net(images))
+        return self._runner.detect(images, layout)
 
 
 def to_pixels(
-    outputs: tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray], sizes: np.ndarray
+    outputs: tuple[Any, Any, Any], sizes: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Turns padded outputs of a post-processing block into (xyxy pixels, scores, class_ids) per image.
+    """Turns the padded outputs of a post-processing block into ``(xyxy, scores, class_ids)`` per image.
 
-    ``sizes``: (N, 2) height and width of the original images. Boxes are clipped to the image.
+    These are (n, 4) float32 in pixels of the original image and clipped to it, (n,) float32, and (n,) int64.
+    ``sizes`` (N, 2) are the heights and widths of the original images in pixels.
     """
-    class_ids, scores, boxes = (output.asnumpy() for output in outputs)
+    class_ids, scores, boxes = (
+        output if isinstance(output, np.ndarray) else output.asnumpy() for output in outputs
+    )
     for row, (height, width) in enumerate(sizes):
         kept = class_ids[row] >= 0
         limits = np.array([width, height, width, height], dtype=np.float32)
@@ -145,9 +212,33 @@ def to_pixels(
         yield xyxy, scores[row][kept], class_ids[row][kept].astype(np.int64)
 
 
+def _network(source: Any, device: str) -> Any:
+    """Returns the network of a run or checkpoint, or ``source`` itself where it is one."""
+    try:
+        from .model_zoo.base import Network
+        from .weights.loading import load
+    except ImportError as error:
+        raise (import_problem(error) or error) from None
+    net = load(source, device) if isinstance(source, (str, os.PathLike)) else source
+    if not isinstance(net, Network):
+        kind = type(net).__name__
+        raise UserError(f"a Detector takes a network, a run folder or a checkpoint file, got {kind}")
+    return net
+
+
+def _best_threshold(net: Any) -> float:
+    if net.best_threshold is None:
+        raise UserError(
+            'score_threshold="best": this network comes from no evaluation that has found anything; '
+            "give a number, such as 0.3"
+        )
+    return float(net.best_threshold)
+
+
 def _check_options(**options: Any) -> None:
     for name, value in options.items():
         kind, words, bounds = _OPTIONS[name]
+        # In Python a bool is a number, too.
         if isinstance(value, bool) or not isinstance(value, kind):
             raise UserError(f"{name} must be {words}, got {value!r}")
         problem = bounds.problem(value)
@@ -156,7 +247,7 @@ def _check_options(**options: Any) -> None:
 
 
 def _is_one(images: Any) -> bool:
-    """Says whether this is one image, or nothing that could be several."""
+    """Tells whether ``images`` is one image, or nothing that could be several."""
     if isinstance(images, np.ndarray):
         return images.ndim < 4 or not images.size
     return isinstance(images, (str, bytes, os.PathLike, Image.Image)) or not isinstance(images, Iterable)

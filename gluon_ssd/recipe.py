@@ -1,7 +1,8 @@
-"""Recipes: what decides a training run, in one frozen record that is also a YAML file and a set of flags.
+"""Recipes: all that decides a training run, in one frozen record that is also a YAML file and a set of flags.
 
-A key of :class:`Recipe` is a key of the YAML and, with dashes, a flag of ``gluon-ssd train``. Later sources
-win: defaults, recipe file, command line. What does not fit is a :class:`UserError` naming source and key.
+A key of :class:`Recipe` is a key of the YAML file and, with dashes, a flag of ``gluon-ssd train``. Later
+sources win: defaults, recipe file, command line. What does not fit raises a :class:`UserError` that names
+source and key.
 """
 
 from __future__ import annotations
@@ -19,6 +20,18 @@ from .data.choices import ORIENTATIONS
 from .errors import UserError, nearest, unknown
 from .values import Bounds, convert
 
+# A key that is given later puts the one that would otherwise decide in its place back to its default.
+_REPLACES = (
+    ("target_map", "published_target"),
+    ("decay_epochs", "lr_schedule"),
+    ("warmup_epochs", "warmup_steps"),
+    ("eval_every", "eval_epochs"),
+    ("weights", "pretrained_backbone"),
+    ("pretrained_backbone", "weights"),
+)
+# The keys that follow ``epochs`` where they are not given with it.
+SCALED = ("decay_epochs", "warmup_epochs", "warmup_steps", "eval_every", "eval_epochs")
+
 
 def _key(default: Any, group: str, help: str, **rules: Any) -> Any:
     return field(default=default, metadata={"group": group, "help": help, "bounds": Bounds(**rules)})
@@ -26,10 +39,11 @@ def _key(default: Any, group: str, help: str, **rules: Any) -> Any:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training run, resolved. Paths are strings; a leading ``~`` is the home folder.
+    """One training run with every setting resolved. Paths are strings; a leading ``~`` is the home folder.
 
     Batch sizes are per process; ``lr`` is per 32 images, see :meth:`effective_lr`. Epochs count from 1: 44 in
-    ``decay_epochs`` means "after 44 epochs".
+    ``decay_epochs`` means "after 44 epochs". A recipe that sets ``epochs`` alone keeps the shape of its
+    schedule, see :meth:`override`.
     """
 
     model: str = _key("ssd_resnet34", "model", "model of the zoo (list: gluon-ssd models)")
@@ -89,7 +103,9 @@ class Recipe:
     dali_cache_mb: int | None = _key(None, "data", "decoder cache (default: as published)", low=1)
     hw_decoder_load: float = _key(0.65, "data", "with hw: the hardware decoder's share", low=0, high=1)
 
-    epochs: int = _key(65, "schedule", "epochs to train", low=1)
+    epochs: int = _key(
+        65, "schedule", "epochs to train; decays, warm-up and evaluations that are not given follow", low=1
+    )
     start_epoch: int = _key(1, "schedule", "first epoch of a run that goes on from --weights", low=1)
     max_steps: int | None = _key(None, "schedule", "stop after N optimizer steps, whatever the epoch", low=1)
     batch_size: int = _key(32, "schedule", "images per process and step", low=1)
@@ -99,12 +115,25 @@ class Recipe:
     momentum: float = _key(0.9, "schedule", "SGD momentum", low=0, below=1)
     weight_decay: float = _key(5e-4, "schedule", "weight decay", low=0)
     decay_on: str = _key("all", "schedule", "weights: not biases and norms", choices=("all", "weights"))
+    lr_schedule: str = _key(
+        "step",
+        "schedule",
+        "step: lr decays after decay_epochs; cosine: it goes down to 0 over all epochs",
+        choices=("step", "cosine"),
+    )
     decay_epochs: tuple[int, ...] = _key((44, 55), "schedule", "epochs after which lr decays", low=1)
     decay_factor: float = _key(0.1, "schedule", "what lr is multiplied by at a decay", above=0, high=1)
     warmup_epochs: float = _key(0.65, "schedule", "length of the linear warm-up in epochs", low=0)
     warmup_steps: int | None = _key(None, "schedule", "or in optimizer steps", low=0)
     warmup_factor: float = _key(0.0, "schedule", "warm-up starts at lr * (1 - 2**-F)", low=0)
     warmup_start: float | None = _key(None, "schedule", "or at this share of lr", low=0, high=1)
+    ema: float | None = _key(
+        None,
+        "schedule",
+        "decay of a moving average of the weights, which is then evaluated, saved and used by predict",
+        above=0,
+        below=1,
+    )
     seed: int = _key(0, "schedule", "seed of weights, order and augmentation", low=0, high=2**31 - 1)
 
     eval_every: int = _key(5, "evaluation", "evaluate every N epochs and at the end; 0: never", low=0)
@@ -112,7 +141,13 @@ class Recipe:
         None, "evaluation", "evaluate after just these epochs instead", low=1
     )
     eval_batch_size: int = _key(32, "evaluation", "images per evaluation batch", low=1)
+    patience: int | None = _key(
+        None, "evaluation", "stop after N evaluations in a row without a better mAP", low=1
+    )
     target_map: float | None = _key(None, "evaluation", "stop once mAP reaches this", low=0, high=1)
+    published_target: bool = _key(
+        False, "evaluation", "target_map ends a training on the data set that it was published for alone"
+    )
     score_threshold: float = _key(0.05, "evaluation", "drop detections below this", low=0, below=1)
     iou_threshold: float = _key(0.5, "evaluation", "IoU above which NMS drops a box", above=0, high=1)
     max_detections: int = _key(200, "evaluation", "detections kept per image", low=1)
@@ -122,6 +157,9 @@ class Recipe:
 
     async_val: bool = _key(False, "evaluation", "compute scores in another process while training goes on")
 
+    eval_ranks: int | None = _key(
+        None, "processes", "processes that evaluate (default: all); the result is the same", low=1
+    )
     bn_group: int = _key(1, "processes", "processes that share the statistics of batch norm", low=1)
     compression: str = _key(
         "none", "processes", "of gradients on their way between processes", choices=("none", "fp16")
@@ -134,15 +172,23 @@ class Recipe:
     resume: bool = _key(False, "run", "go on from the last checkpoint of the run folder")
     save_every: int = _key(0, "run", "keep a checkpoint epoch_NNN every N epochs; 0: only best, last", low=0)
     checkpoint_steps: int | None = _key(None, "run", "also write the last checkpoint every N steps", low=1)
+    model_warmup: int = _key(
+        0, "run", "steps on made-up images before the run, of which nothing stays", low=0
+    )
     log_every: int = _key(10, "run", "steps between progress lines", low=1)
     profile: tuple[int, ...] | None = _key(
         None, "run", "first and last step to trace into profile.json, for chrome://tracing", low=1
+    )
+    json_summary: str | None = _key(
+        None, "run", "also write losses, times and scores into this file, as DLLogger does"
     )
     mlperf_log: bool = _key(False, "run", "write mlperf.log, the log of an MLPerf submission")
     mlperf_rules: str | None = _key(None, "run", "with mlperf_log: version of the rules, if not the latest")
 
     def __post_init__(self) -> None:
         for item in fields(self):
+            # A recipe that is built in Python is checked like one from a file. Setting the converted value
+            # needs this detour because the class is frozen.
             value = convert(getattr(self, item.name), str(item.type), item.metadata["bounds"])
             if isinstance(value, UserError):
                 raise UserError(f"recipe key {item.name!r}: {value}")
@@ -150,16 +196,30 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "recipe") -> Recipe:
-        """Build a recipe from plain values; ``source`` is how an error calls where they came from."""
-        return cls().override(values, source)
+        """Builds a recipe from plain values.
+
+        ``source`` is what an error calls the place where they came from.
+        """
+        # Decays and warm-up make sense only as shares of a run; evaluating every so many epochs does anyway.
+        return cls().override({"eval_every": cls.eval_every, **values}, source)
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Recipe:
-        """Read a YAML file of recipe keys. Raises :class:`UserError` naming the file, the key and the fix."""
+        """Reads a YAML file of recipe keys.
+
+        Raises :class:`UserError` naming the file, the key and the remedy.
+        """
         return cls.from_dict(_read_yaml(Path(path)), str(path))
 
-    def override(self, values: Mapping[str, Any], source: str = "command line") -> Recipe:
-        """Return a copy with ``values`` replaced; unknown keys, wrong types and ranges are user errors."""
+    def override(
+        self, values: Mapping[str, Any], source: str = "command line", scale: bool = True
+    ) -> Recipe:
+        """Returns a copy with ``values`` replaced. Raises UserError for unknown keys, wrong types and ranges.
+
+        ``source`` is what the error calls the place where the values came from. Where ``epochs`` changes and
+        ``scale`` is set, the decays, the warm-up and the evaluations that ``values`` does not give move with
+        it, so that they stay at the same share of the run.
+        """
         types = {item.name: item for item in fields(self)}
         checked = {}
         for key, value in values.items():
@@ -170,7 +230,31 @@ class Recipe:
             if isinstance(result, UserError):
                 raise UserError(f"{source}: key {key!r}: {result}")
             checked[key] = result
-        return replace(self, **checked)
+        given = [new for new, _ in _REPLACES if checked.get(new) is not None]
+        replaced: dict[str, Any] = {
+            old: types[old].default for new, old in _REPLACES if new in given and old not in checked
+        }
+        base = replace(self, **replaced)
+        scaled = base._scaled(checked["epochs"]) if scale and "epochs" in checked else {}
+        return replace(base, **{**scaled, **checked})
+
+    def _scaled(self, epochs: int) -> dict[str, Any]:
+        """Returns the keys of `SCALED` as a run of so many ``epochs`` has them."""
+        share = epochs / self.epochs
+        if share == 1:
+            return {}
+        decays = {round(epoch * share) for epoch in self.decay_epochs}
+        values: dict[str, Any] = {
+            "decay_epochs": tuple(sorted(decays & set(range(1, epochs)))),
+            "warmup_epochs": round(self.warmup_epochs * share, 4),
+            "eval_every": max(1, round(self.eval_every * share)) if self.eval_every else 0,
+        }
+        if self.warmup_steps:
+            values["warmup_steps"] = max(1, round(self.warmup_steps * share))
+        if self.eval_epochs is not None:
+            evaluations = {max(1, round(epoch * share)) for epoch in self.eval_epochs}
+            values["eval_epochs"] = tuple(sorted(evaluations))
+        return values
 
     def require_data(self, example: str) -> None:
         """Raises UserError, which shows the ``example``, where no data set is named or made up."""
@@ -178,45 +262,52 @@ class Recipe:
             raise UserError(f"no data set; give its folder: {example}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every key with a plain value (tuples as lists), in the order of the class."""
+        """Returns every key with a plain value (tuples as lists), in the order of the class."""
         items = asdict(self).items()
         return {key: list(value) if isinstance(value, tuple) else value for key, value in items}
 
     def to_yaml(self) -> str:
-        """Return the whole recipe as YAML that :meth:`from_yaml` reads back to an equal recipe."""
+        """Returns the whole recipe as YAML, which :meth:`from_yaml` reads back to an equal recipe."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None, width=110)
 
     def global_batch(self, processes: int = 1) -> int:
-        """Return the number of images that make one optimizer step over all processes."""
+        """Returns the number of images that make one optimizer step over all processes."""
         return self.batch_size * self.accumulate * processes
 
     def effective_lr(self, processes: int = 1) -> float:
-        """Return the rate after warm-up, before decay: for SGD ``lr`` scaled by global batch / 32."""
+        """Returns the learning rate after warm-up, before decay: for SGD ``lr`` times global batch / 32."""
         if self.optimizer == "adam":
             return self.lr
+        # With a larger batch SGD makes fewer steps in an epoch, so each of them has to go further (the linear
+        # scaling rule). The rate of Adam is taken as it is.
         return self.lr * self.global_batch(processes) / 32
 
     def evaluates_after(self, epoch: int) -> bool:
-        """Say whether epoch ``epoch`` (from 1) ends with an evaluation; the last does, unless none does."""
+        """Returns whether epoch ``epoch`` (from 1) ends with an evaluation.
+
+        The last epoch does, unless none does.
+        """
         if self.eval_epochs is not None:
             return epoch in self.eval_epochs
         return self.eval_every > 0 and (epoch % self.eval_every == 0 or epoch == self.epochs)
 
 
 def load_recipe(name_or_path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Load a recipe by its name in the zoo (``ssd_resnet34/mlperf``) or by the path of a YAML file.
+    """Loads a recipe by its name in the zoo (``ssd_resnet34/mlperf``) or by the path of a YAML file.
 
-    ``overrides`` win over the file. Raises :class:`UserError` for an unknown name (with the nearest ones),
-    a missing or malformed file, and keys or values that do not fit.
+    ``overrides`` win over the file. The target mAP of a recipe of the zoo is a published one. Raises
+    :class:`UserError` for an unknown name (with the nearest ones), a missing or malformed file, and keys or
+    values that do not fit.
     """
     text = str(name_or_path)
     if text.endswith((".yaml", ".yml")):
-        path = Path(text).expanduser()
+        recipe = Recipe.from_yaml(Path(text).expanduser())
     else:
         if text not in resources.recipe_names():
             raise unknown("recipe", text, resources.recipe_names())
-        path = resources.recipe_path(text)
-    return Recipe.from_yaml(path).override(overrides or {})
+        recipe = Recipe.from_yaml(resources.recipe_path(text))
+        recipe = replace(recipe, published_target=recipe.target_map is not None)
+    return recipe.override(overrides or {})
 
 
 def _unknown_key(key: str) -> str:
@@ -241,6 +332,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path}: not valid YAML{where}: {getattr(error, 'problem', None) or error}"
         ) from None
+    except (ValueError, RecursionError) as error:
+        # Such as the date 2026-99-99, a number of thousands of digits, or thousands of brackets.
+        raise UserError(f"{path}: holds a value that YAML cannot read: {error}") from None
+    # YAML reads an empty file as null; such a recipe is one of defaults.
     if values is None:
         return {}
     if not isinstance(values, dict):

@@ -8,25 +8,25 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def recipes_dir() -> Path:
-    """Return the folder that holds one folder per model, each with its card and its recipes.
+    """Returns the folder that holds one folder per model, each with its card and its recipes.
 
-    A wheel carries it inside the package; a checkout (also one installed with ``pip install -e``) has it at
-    the top, where editing takes effect at once.
+    A wheel carries it inside the package. A checkout, including one that is installed with ``pip install
+    -e``, has it at the top, where editing takes effect at once.
     """
     checkout = _PACKAGE.parent / "model_zoo"
     return checkout if (_PACKAGE.parent / "setup.py").is_file() else _PACKAGE / "model_zoo_data"
 
 
 def recipe_names() -> list[str]:
-    """Return the names of all recipes, such as ``ssd_resnet34/mlperf``, sorted."""
+    """Returns the names of all recipes, such as ``ssd_resnet34/mlperf``, sorted."""
     return sorted(f"{path.parent.name}/{path.stem}" for path in recipes_dir().glob("*/*.yaml"))
 
 
 def recipe_path(name: str) -> Path:
-    """Return the file of the recipe called ``name``; whether it exists is for the caller to see."""
+    """Returns the file of the recipe called ``name``, which may not exist."""
     return recipes_dir() / f"{name}.yaml"
 
 
 def card_path(model: str) -> Path:
-    """Return the file of a model's card; not every model has one."""
+    """Returns the file of a model's card, which may not exist."""
     return recipes_dir() / model / "README.md"

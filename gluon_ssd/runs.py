@@ -1,5 +1,7 @@
-"""Run folders: the next free one, the latest that can be resumed, which process writes in one, and the recipe
-that a new call means."""
+"""Run folders: the next free one, the latest that can be resumed, and which process writes in one.
+
+Also the recipe that a new call means, since that may be the one of a run folder.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ RECIPE_FILE, LOG_FILE = "recipe.yaml", "train.log"
 
 
 def make_run_dir(model: str, root: str | Path = "runs") -> Path:
-    """Makes the folder ``root/<model>-<N>``, with N one above the highest that exists (from 1).
+    """Makes and returns the folder ``root/<model>-<N>``, with N one above the highest that exists (from 1).
 
     Of several processes that ask at the same moment, each gets a folder of its own. Raises UserError when
     ``root`` cannot be written.
@@ -54,8 +56,8 @@ def latest_run(model: str | None = None, root: str | Path = "runs") -> Path | No
 def lock_run(folder: Path) -> IO[str]:
     """Claims ``folder`` for this process: opens its train.log, and locks it until that file is closed.
 
-    The log gets a line that names this process, for the message that others get. On a disk that has no locks
-    the run goes on without, and says so. Raises UserError when another process has the folder.
+    The log gets a line that names this process, for the message that other processes show. On a disk without
+    locks the run goes on, and a line says so. Raises UserError when another process has the folder.
     """
     path = folder / LOG_FILE
     try:
@@ -73,12 +75,16 @@ def lock_run(folder: Path) -> IO[str]:
 
 def refuse_running(folder: Path) -> None:
     """Raises UserError when a process has claimed ``folder``, which need not exist."""
+    # Open for writing, as a lock needs it, but without making a file where there is none.
     with contextlib.suppress(OSError), open(folder / LOG_FILE, "r+", encoding="utf-8") as log:
         _lock(log, folder, shared=True)
 
 
 def _lock(log: IO[str], folder: Path, shared: bool = False, patience: float = 0) -> str | None:
-    """As `try_lock`; tries again after ``patience`` seconds, since another process may only be looking."""
+    """Locks as `try_lock` does.
+
+    Tries again after ``patience`` seconds, since another process may only be looking.
+    """
     try:
         return try_lock(log, shared)
     except BlockingIOError:
@@ -91,7 +97,7 @@ def _lock(log: IO[str], folder: Path, shared: bool = False, patience: float = 0)
 
 
 def _holder(log: Path) -> str:
-    """The process that has written the latest such line into its log."""
+    """The process that wrote the latest such line into its log."""
     text = log.read_text(encoding="utf-8", errors="replace")
     found = re.findall(r"^[\d-]+ [\d:]+ (process \d+ on \S+)$", text, re.MULTILINE)
     return found[-1] if found else "another process"
@@ -113,11 +119,11 @@ def _last_written(run: Path) -> float:
 def resolve_recipe(
     recipe: str | os.PathLike[str] | Recipe | None, values: Mapping[str, Any], source: str = "command line"
 ) -> Recipe:
-    """Returns the recipe that a name, a .yaml file or a recipe and the ``values`` of its keys ask for.
+    """Returns the recipe that a name, a .yaml file or a recipe asks for, with the ``values`` of its keys.
 
-    With ``resume`` among the values it is that of the run folder, if there is one, with the values replaced.
-    ``source`` is how an error calls where the values come from. Raises UserError for what does not fit, and
-    where there is nothing to resume.
+    With ``resume`` among the values it is the recipe of the run folder, if there is one, with the values
+    replaced. ``source`` is what an error calls the place where the values come from. Raises UserError for
+    what does not fit, and where there is nothing to resume.
     """
     wanted = None
     if recipe is not None:
@@ -135,7 +141,8 @@ def resolve_recipe(
         raise UserError(
             f"{folder}: holds a run of {resumed.model}, not of {wanted.model}; use another --output"
         )
-    return resumed.override({**values, "output": str(folder)}, source)
+    # The epochs that are trained already had their schedule, so that more of them do not change it.
+    return resumed.override({**values, "output": str(folder)}, source, scale=False)
 
 
 def _resumed_folder(wanted: Recipe | None, values: Mapping[str, Any]) -> Path | None:

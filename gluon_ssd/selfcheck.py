@@ -26,9 +26,9 @@ class SelfCheck:
 
 
 def run_selfcheck(model: str = "ssd_tiny", batch_size: int = 2, seed: int = 0, **options: Any) -> SelfCheck:
-    """Builds ``model``, detects on random images, trains one step on random objects, all from ``seed``.
+    """Builds ``model``, detects on random images and trains one step on random objects, all from ``seed``.
 
-    ``options``: those of the model, for `get_model`. Raises UserError for an unknown model and a backbone.
+    ``options`` are those of the model, for `get_model`. Raises UserError for an unknown model and a backbone.
     """
     mx.random.seed(seed)
     random = np.random.RandomState(seed)
@@ -36,6 +36,7 @@ def run_selfcheck(model: str = "ssd_tiny", batch_size: int = 2, seed: int = 0, *
     net.hybridize()
     height, width = net.input_size
     images = mx.nd.array(random.randn(batch_size, 3, height, width))
+    # MXNet works asynchronously; without waiting, the clock would start before the images are there.
     mx.nd.waitall()
 
     start = time.perf_counter()
@@ -56,6 +57,7 @@ def run_selfcheck(model: str = "ssd_tiny", batch_size: int = 2, seed: int = 0, *
 
 
 def _output_problem(net: DetectionNetwork, outputs: Sequence[mx.nd.NDArray]) -> str | None:
+    """What is wrong with the outputs of the network and of its post-processing; None if nothing is."""
     if len(outputs) != len(net.output_names):
         return f"the network has {len(outputs)} outputs, expected {', '.join(net.output_names)}"
     places = len(net.anchors(*net.input_size))
@@ -73,7 +75,7 @@ def _output_problem(net: DetectionNetwork, outputs: Sequence[mx.nd.NDArray]) -> 
 
 
 def _train_step(net: DetectionNetwork, images: mx.nd.NDArray, random: np.random.RandomState) -> list[float]:
-    """One SGD step on one random object per image; returns the losses after it, which saw the new weights."""
+    """Makes one SGD step on one random object per image; returns the losses with the new weights."""
     corners = random.uniform(0.1, 0.4, (len(images), 1, 2))
     boxes = np.concatenate([corners, corners + 0.4], axis=2).astype(np.float32)
     labels = random.randint(len(net.classes), size=(len(images), 1)).astype(np.int32)
@@ -84,5 +86,7 @@ def _train_step(net: DetectionNetwork, images: mx.nd.NDArray, random: np.random.
         loss = loss_of(*net(images), *targets)[0]
     loss.backward()
     trainer.step(1)
+    # Recorded again, so that batch norm works as in training; the new weights tell whether the step made them
+    # NaN.
     with autograd.record():
         return [float(loss.asscalar()) for loss in loss_of(*net(images), *targets)]

@@ -1,4 +1,4 @@
-"""Typed values: from YAML or from the text of a flag to what a recipe key wants, or the reason why not."""
+"""Turns values of a YAML file or of flags into what a recipe key wants, or says why that is not possible."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .errors import UserError, nearest
 
 @dataclass(frozen=True)
 class Bounds:
-    """What values a key takes: one of ``choices``, ``low <= x``, ``above < x``, ``x <= high``, ``x < below``.
+    """What a key accepts: one of ``choices``, ``low <= x``, ``above < x``, ``x <= high``, ``x < below``.
 
-    None: no such bound.
+    None means that there is no such bound.
     """
 
     choices: tuple[str, ...] | None = None
@@ -26,7 +26,10 @@ class Bounds:
     below: float | None = None
 
     def problem(self, value: Any) -> str | None:
-        """Return what is wrong with ``value``, or None. Bounds of a sequence hold for each element."""
+        """Returns what is wrong with ``value``, or None.
+
+        The bounds of a sequence hold for each of its elements.
+        """
         if self.choices is not None and value not in self.choices:
             close = nearest(value, self.choices, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
@@ -45,10 +48,10 @@ class Bounds:
 
 
 def convert(value: Any, type_name: str, bounds: Bounds) -> Any:
-    """Turn ``value`` into the type that the annotation ``type_name`` spells, within ``bounds``.
+    """Turns ``value`` into the type that the annotation ``type_name`` spells, within ``bounds``.
 
-    Returns the value, or a :class:`UserError` (not raised) that says what was expected, for the caller to put
-    its file and key in front.
+    Returns the value, or a :class:`UserError` (which is not raised) that says what was expected; the caller
+    puts its file and key in front.
     """
     optional = type_name.endswith(" | None")
     base = type_name[: -len(" | None")] if optional else type_name
@@ -56,29 +59,45 @@ def convert(value: Any, type_name: str, bounds: Bounds) -> Any:
         return None if optional else UserError(f"expected {_NAMES[base]}, got nothing")
     try:
         result = _CONVERTERS[base](value)
+    except OverflowError:
+        return UserError(f"expected {_NAMES[base]}, got too large a number: {_shown(value)}")
     except (TypeError, ValueError):
-        return UserError(f"expected {_NAMES[base]}{' or null' if optional else ''}, got {value!r}")
+        return UserError(f"expected {_NAMES[base]}{' or null' if optional else ''}, got {_shown(value)}")
     problem = bounds.problem(result)
     return UserError(problem) if problem else result
 
 
 def convert_text(text: str, type_name: str, bounds: Bounds) -> Any:
-    """Like :func:`convert` for the text of a command-line flag, where ``none`` stands for no value."""
+    """Converts the text of a command-line flag like :func:`convert`; ``none`` stands for no value."""
     base = type_name.replace(" | None", "")
     if base != type_name and text.lower() in ("none", "null"):
         return None
     try:
+        # From YAML an integer must not come as text, so `convert` refuses that; a flag has nothing but text.
         value = int(text) if base in ("int", "tuple[int, ...]") else text
     except ValueError:
         return UserError(f"expected an integer, got {text!r}")
     return convert(value, type_name, bounds)
 
 
+def _shown(value: Any) -> str:
+    """Returns a value for a message, in at most 80 characters."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no integer of over 4300 digits
+        return "one of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def _integer(value: Any) -> int:
     # YAML's true would otherwise pass as 1.
     if isinstance(value, bool):
         raise TypeError
-    return operator.index(value)
+    number = operator.index(value)
+    # No key needs more than 64 bits, and arithmetic with floats would fail on larger ones.
+    if not -(1 << 63) <= number < 1 << 63:
+        raise OverflowError
+    return number
 
 
 def _number(value: Any) -> float:

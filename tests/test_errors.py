@@ -34,7 +34,13 @@ def test_nearest_ignores_case_and_returns_the_original_spelling():
 
 @pytest.mark.parametrize(
     ("module", "extra"),
-    [("gluoncv", "gluoncv"), ("onnx.helper", "onnx"), ("nvidia.dali", "dali"), ("google_crc32c", "tfrecord")],
+    [
+        ("gluoncv", "gluoncv"),
+        ("onnx.helper", "onnx"),
+        ("onnxruntime", "onnxruntime"),
+        ("nvidia.dali", "dali"),
+        ("google_crc32c", "tfrecord"),
+    ],
 )
 def test_a_missing_package_names_its_extra(module, extra):
     problem = import_problem(ModuleNotFoundError(f"No module named {module!r}", name=module))

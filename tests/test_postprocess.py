@@ -78,6 +78,16 @@ def test_nothing_above_the_threshold_is_no_detection():
     assert (class_ids == -1).all() and not scores.any()
 
 
+def test_a_threshold_of_0_lets_no_pair_through_that_was_sorted_out():
+    """Of a saturated network most pairs have a score that is 0 in float32."""
+    logits = np.full((1, 8732, 4), -200.0)
+    logits[..., 0] = 0
+    logits[0, :7, 2] = 3
+    class_ids, scores, _ = detect(logits, np.zeros((1, 8732, 4)), score_threshold=0)
+    assert (scores[class_ids >= 0] > 0).all()
+    assert set(class_ids[0].tolist()) == {-1, 1}
+
+
 def test_fewer_places_than_detections_asked_for():
     class_ids, _, _ = detect(np.zeros((1, 3, 2)), np.zeros((1, 3, 4)), ANCHORS[:3])
     assert class_ids.shape == (1, 3)

@@ -11,6 +11,7 @@ from small import picture
 
 from gluon_ssd import Detector, get_model, load
 from gluon_ssd.data.transforms import EvalTransform
+from gluon_ssd.device import pick_device
 from gluon_ssd.errors import UserError
 from gluon_ssd.nn import assign
 from gluon_ssd.predict import to_pixels
@@ -239,7 +240,7 @@ def test_every_way_to_a_detector(detector, small_run):
         ({"score_threshold": True}, "score_threshold must be a number, got True"),
         ({"iou_threshold": 0}, "iou_threshold must be greater than 0, got 0"),
         ({"iou_threshold": 1.5}, "iou_threshold must be at most 1, got 1.5"),
-        ({"iou_threshold": None}, "iou_threshold must be a number, got None"),
+        ({"iou_threshold": "0.5"}, "iou_threshold must be a number, got '0.5'"),
         ({"max_detections": 0}, "max_detections must be at least 1, got 0"),
         ({"max_detections": True}, "max_detections must be an integer, got True"),
         ({"max_detections": "20"}, "max_detections must be an integer, got '20'"),
@@ -292,3 +293,9 @@ def test_a_fused_detector_finds_the_same_and_leaves_the_network_alone():
         loss = (net(mx.nd.ones((1, 3, 192, 192)))[0] ** 2).mean()
     loss.backward()
     assert float(net.predictors[0].conv.weight.grad().abs().sum().asscalar()) > 0
+
+
+@pytest.mark.parametrize("name", ["cuda", "GPU", "", "cpu:0"])
+def test_a_device_of_another_name_is_refused(name):
+    with pytest.raises(UserError, match="unknown device"):
+        pick_device(name)

@@ -81,6 +81,13 @@ def test_home_folder(monkeypatch):
         ("precision: fp8", "key 'precision': must be one of fp32, amp, fp16, got 'fp8'; did you mean fp32?"),
         ("- epochs", "a recipe is a list of 'key: value' lines, found a list"),
         ("epochs: 3\n  lr: [", "not valid YAML at line 2"),
+        ("lr: 1" + "0" * 310, "key 'lr': expected a number, got too large a number: 1000"),
+        ("lr: 0x" + "f" * 5000, "key 'lr': expected a number, got too large a number: one of thousands"),
+        ("epochs: 0x" + "f" * 5000, "key 'epochs': expected an integer, got too large a number: one of"),
+        ("decay_epochs: [1, 0x1" + "0" * 16 + "]", "key 'decay_epochs': expected a list of integers, got to"),
+        ("data: 0x" + "f" * 5000, "key 'data': expected a text or null, got one of thousands of digits"),
+        ("data: 2026-99-99", "holds a value that YAML cannot read: month must be in 1..12"),
+        ("data: " + "[" * 5000, "holds a value that YAML cannot read: maximum recursion depth exceeded"),
     ],
 )
 def test_what_does_not_fit_names_file_and_key(tmp_path, text, message):
@@ -131,7 +138,7 @@ def test_every_shipped_recipe(name):
     header = "\n".join(line for line in lines if line.startswith("#"))
     assert len(lines) <= 15
     assert all(word in header for word in ("gluon-ssd", "Hardware:", "Duration:", "Expected mAP:"))
-    assert f"{recipe.model}/smoke" in resources.recipe_names()
+    assert {f"{recipe.model}/smoke", f"{recipe.model}/finetune"} <= set(resources.recipe_names())
 
 
 def test_the_mlperf_recipe_has_the_published_numbers():
@@ -158,3 +165,60 @@ def test_effective_lr_follows_the_global_batch():
 def test_when_it_evaluates(keys, expected):
     recipe = Recipe(**keys)
     assert [epoch for epoch in range(1, recipe.epochs + 1) if recipe.evaluates_after(epoch)] == expected
+
+
+def test_a_schedule_keeps_its_shape_when_the_epochs_change():
+    recipe = load_recipe("ssd_tiny/demo", {"epochs": 15})
+    # 38 and 46 of 50, a warm-up of 1 and an evaluation every 10 of 50.
+    assert (recipe.decay_epochs, recipe.warmup_epochs, recipe.eval_every) == ((11, 14), 0.3, 3)
+    assert load_recipe("ssd_tiny/demo", {"epochs": 100}).decay_epochs == (76, 92)
+    assert load_recipe("ssd_tiny/demo", {"epochs": 1}).decay_epochs == ()
+    dle = load_recipe("ssd_resnet50/dle", {"epochs": 13})
+    assert (dle.decay_epochs, dle.warmup_steps) == ((9, 11), 60)
+    assert dle.eval_epochs == (4, 6, 8, 9, 10, 11, 12, 13)
+
+
+def test_what_is_given_with_the_epochs_does_not_follow_them():
+    changes = {"epochs": 15, "decay_epochs": [38], "warmup_epochs": 2, "eval_every": 5}
+    recipe = load_recipe("ssd_tiny/demo", changes)
+    assert (recipe.decay_epochs, recipe.warmup_epochs, recipe.eval_every) == ((38,), 2, 5)
+
+
+def test_a_file_with_epochs_alone_decays_within_them(tmp_path):
+    recipe = Recipe.from_yaml(write(tmp_path / "r.yaml", "epochs: 26\n"))
+    # 44 and 55 of 65; evaluations are every 5 epochs whatever the number of epochs.
+    assert (recipe.decay_epochs, recipe.warmup_epochs, recipe.eval_every) == ((18, 22), 0.26, 5)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "replaced"),
+    [
+        ("ssd_resnet34/mlperf", {"target_map": 0.2}, {"published_target": False}),
+        ("ssd_resnet50/dle", {"warmup_epochs": 2}, {"warmup_steps": None}),
+        ("ssd_resnet50/dle", {"eval_every": 3}, {"eval_epochs": None}),
+    ],
+)
+def test_a_key_that_is_given_replaces_what_the_recipe_has_in_its_place(recipe, given, replaced):
+    before, after = load_recipe(recipe), load_recipe(recipe, given)
+    assert {key: getattr(after, key) for key in replaced} == replaced
+    assert all(getattr(before, key) != value for key, value in replaced.items())
+
+
+def test_decays_replace_a_cosine():
+    cosine = Recipe(lr_schedule="cosine")
+    assert cosine.override({"decay_epochs": [3]}).lr_schedule == "step"
+    assert cosine.override({"decay_epochs": [3], "lr_schedule": "cosine"}).lr_schedule == "cosine"
+
+
+def test_weights_replace_a_backbone_and_the_other_way_round():
+    recipe = Recipe(pretrained_backbone="published")
+    assert recipe.override({"weights": "a.ckpt"}).pretrained_backbone is None
+    assert recipe.override({"weights": None}).pretrained_backbone == "published"
+    assert Recipe(weights="a.ckpt").override({"pretrained_backbone": "b"}).weights is None
+
+
+def test_targets_of_the_zoo_are_published_and_those_of_a_file_of_the_user_are_not(tmp_path):
+    assert load_recipe("ssd_resnet34/mlperf").published_target
+    assert not load_recipe("ssd_tiny/demo").published_target
+    own = write(tmp_path / "mine.yaml", resources.recipe_path("ssd_resnet34/mlperf").read_text())
+    assert (load_recipe(own).target_map, load_recipe(own).published_target) == (0.23, False)

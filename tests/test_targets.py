@@ -28,8 +28,10 @@ def test_assignment_and_codes_are_the_references(reference):
         assert not deltas.any(), "boxes without an object have no delta"
 
 
-def test_an_image_without_objects_is_all_background():
-    cls_targets, box_targets = ENCODER(np.zeros((1, 1, 4), np.float32), np.array([[-1]]))
+@pytest.mark.parametrize("objects", [0, 1])
+def test_an_image_without_objects_is_all_background(objects):
+    cls_targets, box_targets = ENCODER(np.zeros((1, objects, 4), np.float32), np.full((1, objects), -1))
+    assert cls_targets.shape == (1, 8732)
     assert not cls_targets.any() and not box_targets.any()
     assert np.isfinite(box_targets).all()
 

@@ -1,4 +1,4 @@
-"""``gluon-ssd check``: what is wrong with a data set, before a training is spent on it."""
+"""``gluon-ssd check``: finds what is wrong with a data set, before a training is spent on it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .parsing import Parser, add_orientation, bounded, example
 
 
 def add_parser(subparsers: Any) -> Parser:
-    """Add this verb to the command line."""
+    """Adds this verb to the command line."""
     parser = subparsers.add_parser(
         "check",
         help="find what is wrong with a data set",
@@ -47,7 +47,7 @@ def add_parser(subparsers: Any) -> Parser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check, report; the status is 1 when a training would be harmed."""
+    """Checks the data set and writes the report; the status is 1 when training would be harmed."""
     from ..report.data_check import run_check
 
     check = run_check(

@@ -1,4 +1,4 @@
-"""``gluon-ssd convert``: weights from one kind of file to another."""
+"""``gluon-ssd convert``: converts weights from one kind of file to another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ The source is known by its content, the kind of file to write by the name:
 
 
 def add_parser(subparsers: Any) -> Parser:
-    """Add this verb to the command line."""
+    """Adds this verb to the command line."""
     parser = subparsers.add_parser(
         "convert",
         help="convert weights from and to PyTorch, safetensors and MXNet files",
@@ -44,7 +44,7 @@ def add_parser(subparsers: Any) -> Parser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert one file and say what became of it."""
+    """Converts one file and prints what became of it."""
     from ..weights.conversion import convert_file
 
     print(convert_file(args.source, args.target, args.model, args.classes, args.stages))

@@ -1,4 +1,4 @@
-"""``gluon-ssd convert-data``: data sets from one format to another."""
+"""``gluon-ssd convert-data``: converts data sets from one format to another."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CVAT), darknet (CVAT's YOLO 1.1, Yolo_mark, LabelImg), openimages, labelme, tf_c
 
 
 def add_parser(subparsers: Any) -> Parser:
-    """Add this verb to the command line."""
+    """Adds this verb to the command line."""
     parser = subparsers.add_parser(
         "convert-data",
         help="convert data sets between formats",
@@ -111,7 +111,7 @@ def _add_readings(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert, then print a table of the splits and what was lost."""
+    """Converts the data set, and prints a table of the splits and what was lost."""
     from ..console import Console
     from ..data.formats.conversion import convert_data
     from ..data.formats.model import Options
@@ -134,6 +134,7 @@ def run(args: argparse.Namespace) -> int:
             source, target, args.source_format, args.target_format, args.images, args.val_share, options
         )
     finally:
+        # The bar has to go before anything else is printed, an error as well.
         console.close()
     _report(data, target)
     return 0

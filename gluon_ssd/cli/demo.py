@@ -1,4 +1,4 @@
-"""``gluon-ssd demo``: a detector that learns, is scored and draws, with nothing to download."""
+"""``gluon-ssd demo``: trains, scores and draws with a small detector, with nothing to download."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .parsing import Parser, bounded, example
 
 
 def add_parser(subparsers: Any) -> Parser:
-    """Add this verb to the command line."""
+    """Adds this verb to the command line."""
     parser = subparsers.add_parser(
         "demo",
         help="train, score and draw in minutes, nothing to download",
@@ -34,7 +34,7 @@ def add_parser(subparsers: Any) -> Parser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo; it prints its own progress, table and the pictures' paths."""
+    """Runs the demo, which prints its own progress, table and the paths of its pictures."""
     from ..demo import make_data, run_demo
 
     if args.data_only is not None:

@@ -3,34 +3,53 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 from .. import environment
 from ..environment import ABSENT, BROKEN, OK, Fact
+from ..errors import UserError
 from .parsing import Parser, example
 
+# Beside the package in the repository; an installed package has neither it nor the references' numbers.
+VERIFY = Path(__file__).resolve().parents[2] / "scripts" / "docker" / "verify.sh"
 MARKS = {OK: ("ok", "green"), ABSENT: ("-", "yellow"), BROKEN: ("BROKEN", "bold red")}
 
 
 def add_parser(subparsers: Any) -> Parser:
-    """Add this verb to the command line."""
+    """Adds this verb to the command line."""
     parser: Parser = subparsers.add_parser(
         "doctor",
         help="check the installation",
         description="Show versions, what is installed and what each missing piece costs; check the network.",
-        epilog=example("gluon-ssd doctor", "gluon-ssd doctor --model retinanet_resnet50"),
+        epilog=example(
+            "gluon-ssd doctor", "gluon-ssd doctor --model retinanet_resnet50", "gluon-ssd doctor --gpu"
+        ),
     )
     parser.add_argument(
         "--model", metavar="NAME", default="ssd_tiny", help="the network to check (default: ssd_tiny)"
+    )
+    parser.add_argument(
+        "--gpu",
+        action="store_true",
+        help="check the GPUs against the references instead, in at most ten minutes, and write what is found "
+        "into verify-HOST.txt (scripts/docker/verify.sh of the repository)",
     )
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; the status is 1 when something required is broken."""
+    """Prints the report; the status is 1 when something required is broken."""
+    if args.gpu:
+        return verify_gpu()
     needed = environment.required()
     broken = [fact for fact in needed if fact.status == BROKEN]
-    # Asked after the imports above, which settle how many threads MXNet uses.
+    # Asked after the imports above, because they settle how many threads MXNet uses.
     facts = environment.machine()
     broken += [fact for fact in facts if fact.status == BROKEN]
     facts += needed
@@ -49,8 +68,27 @@ def run(args: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
+def verify_gpu() -> int:
+    """Runs the checks of `scripts/docker/verify.sh` and returns their status.
+
+    Raises UserError where they cannot run.
+    """
+    if not importlib.import_module("mxnet").context.num_gpus():
+        raise UserError(
+            f"doctor --gpu: MXNet sees no GPU here; to try the checks on the CPU: {VERIFY.name} --cpu"
+        )
+    if not VERIFY.is_file():
+        raise UserError(
+            "doctor --gpu: its checks are in the repository, not in the installed package; "
+            "run scripts/docker/verify.sh from a clone of it"
+        )
+    if importlib.util.find_spec("pytest") is None:
+        raise UserError('doctor --gpu: pytest is not installed; pip install "gluon_ssd[dev]"')
+    return subprocess.run(["bash", str(VERIFY)], env={**os.environ, "PYTHON": sys.executable}).returncode
+
+
 def self_check(model: str = "ssd_tiny") -> Fact:
-    """Run the self-check of a network and put its outcome into one line."""
+    """Runs the self-check of a network and returns its outcome as one line of the report."""
     try:
         from ..selfcheck import run_selfcheck
 
@@ -67,7 +105,7 @@ def self_check(model: str = "ssd_tiny") -> Fact:
 
 
 def horovod_facts() -> list[Fact]:
-    """Horovod's version, what it was built with, and whether two processes can add with it."""
+    """Returns Horovod's version, what it was built with, and whether two processes can add with it."""
     try:
         from ..training.horovod_check import horovod_facts
     except Exception:  # MXNet is missing or broken, which is told elsewhere
@@ -76,7 +114,7 @@ def horovod_facts() -> list[Fact]:
 
 
 def show(title: str, facts: list[Fact]) -> None:
-    """Print a table of facts."""
+    """Prints a table of facts."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""Entry point: finds the verb, runs it, turns a user's mistake into one line and exit status 2."""
+"""The entry point: finds the verb, runs it, and turns a user's mistake into one line and exit status 2."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from ..launch import detect
 from ..plugins import import_plugins, plugins_of_environment
 from ..version import __version__
 from . import (
+    benchmark,
     check,
     convert,
     convert_data,
     demo,
     doctor,
+    export,
     mlperf_check,
     models,
     predict,
@@ -29,12 +31,14 @@ from . import (
 )
 from .parsing import Parser, add_recipe_flags, example
 
-# A place that cannot be written is the user's to change, wherever in the program it shows.
+# A place that cannot be written is for the user to change, wherever in the program it shows.
 DISK_PROBLEMS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 VERBS = {
     "train": train,
     "val": val,
     "predict": predict,
+    "export": export,
+    "benchmark": benchmark,
     "convert": convert,
     "prepare-records": prepare_records,
     "convert-data": convert_data,
@@ -48,7 +52,7 @@ VERBS = {
 
 
 def build_parser() -> Parser:
-    """Return the parser of the whole command line. Needs neither MXNet nor OpenCV."""
+    """Returns the parser of the whole command line. It needs neither MXNet nor OpenCV."""
     parser = Parser(
         prog="gluon-ssd",
         description="Object detection with SSD on Apache MXNet: train, evaluate, predict.",
@@ -65,14 +69,14 @@ def build_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status.
+    """Runs the command line and returns its exit status.
 
     0: done; 1: found something broken; 2: a mistake of the user; 128 and more: ended by that signal.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = bool(os.environ.get("GLUON_SSD_DEBUG"))
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of files and classes may be anything; one that cannot be shown is no reason to stop.
+        # Names of files and classes may be anything; one that the terminal cannot show is no reason to stop.
         with contextlib.suppress(OSError):
             sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -87,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Interrupted as stopped:
-        # Processes that end together have one line to say, and rank 0 says it.
+        # Processes that end together would all say the same line, so only rank 0 says it.
         if not stopped.together or detect().rank == 0:
             print(f"{stopped}\n", end="", file=sys.stderr)
         return stopped.status
@@ -100,8 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         problem = error if isinstance(error, UserError) else import_problem(error) or _disk_problem(error)
         if debug or problem is None:
             raise
-        # A file's name may hold a line break; an error is one line all the same.
-        # In one piece: where several processes train, Horovod's thread may write at the same moment.
+        # The name of a file may hold a line break, but an error is one line all the same. It is written in
+        # one piece, because where several processes train, Horovod's thread may write at the same moment.
         print(f"error: {' '.join(str(problem).splitlines())}\n", end="", file=sys.stderr)
         return 2
 
@@ -125,6 +129,7 @@ def _dispatch(arguments: list[str]) -> int:
     args, extras = parser.parse_known_args(arguments)
     if extras or not hasattr(args, "run"):
         getattr(args, "parser", parser).reject(extras or arguments)
+    # Before the verb runs, so that it finds the models that plugins add.
     plugins = import_plugins([*plugins_of_environment(), *getattr(args, "plugin", ())])
     if plugins:
         args.plugin = plugins

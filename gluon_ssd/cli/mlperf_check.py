@@ -1,4 +1,4 @@
-"""``gluon-ssd mlperf-check``: MLPerf's compliance checker on the log of a run."""
+"""``gluon-ssd mlperf-check``: runs MLPerf's compliance checker on the log of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .parsing import Parser, example
 
 
 def add_parser(subparsers: Any) -> Parser:
-    """Add this verb to the command line."""
+    """Adds this verb to the command line."""
     parser = subparsers.add_parser(
         "mlperf-check",
         help="check an MLPerf log with the published compliance checker",
@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> Parser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the verdict and what led to it."""
+    """Prints the verdict and what led to it; the status is 1 when the log does not comply."""
     from ..training.mlperf.check_log import check_log
 
     verdict = check_log(args.log, args.rules)

@@ -1,4 +1,4 @@
-"""``gluon-ssd models``: what is in the zoo, and ``models pull``: published weights into the store."""
+"""``gluon-ssd models``: what is in the zoo; and ``models pull``: fetches published weights into the store."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PULL = "pull"
-# Where the computed parts of a card begin and end, see report/cards.py.
+# The lines where the computed parts of a card begin and end, see report/cards.py.
 MARKER = re.compile(r"^<!-- .* -->\n", re.MULTILINE)
 COSTS = ("parameters", "forward pass")
 
 
 def add_parser(subparsers: Any) -> Parser:
-    """Add this verb to the command line."""
+    """Adds this verb to the command line."""
     parser = subparsers.add_parser(
         "models",
         help="list the models and recipes, pull published weights",
@@ -40,7 +40,7 @@ def add_parser(subparsers: Any) -> Parser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table, one model's row and card, or pull weights."""
+    """Prints the table of models, or one model's row and card, or fetches weights."""
     if args.name == PULL:
         return _pull(args.weights) if args.weights else _list_weights()
     if args.weights:
@@ -63,7 +63,7 @@ def _table(*titles: str) -> Table:
 
 
 def _console() -> Console:
-    """Where there is no terminal to fit, a row stays one line, for grep and the like."""
+    """The console to print on. Without a terminal to fit, a row stays one line, for grep and the like."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else 120)

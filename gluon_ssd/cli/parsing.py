@@ -1,4 +1,4 @@
-"""argparse as this command line wants it: one-line errors, suggestions, recipe keys as flags."""
+"""argparse with one-line errors, suggestions for misspelt flags, and the keys of a recipe as flags."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **kwargs)
 
     def error(self, message: str) -> NoReturn:
+        # argparse itself would print the usage, many lines long, in front of the error.
         raise UserError(f"{message} (see: {self.prog} --help)")
 
     def reject(self, extras: list[str]) -> NoReturn:
-        """Report arguments that no flag took, with the flags that look like the first of them."""
+        """Reports arguments that no flag took, with the flags that look like the first of them."""
         flag = next((text for text in extras if text.startswith("-")), extras[0]).split("=")[0]
         options = [
             name for action in self._actions for name in action.option_strings if name.startswith("--")
@@ -46,12 +47,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def example(*lines: str) -> str:
-    """Format the epilog of a verb's help: lines that run as they stand."""
+    """Returns the epilog of a verb's help: lines that run as they stand."""
     return "example:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def bounded(type_name: str, **bounds: Any) -> Callable[[str], Any]:
-    """Return an argparse ``type`` for a value of this type within these :class:`~gluon_ssd.values.Bounds`."""
+    """Returns an argparse ``type`` for values of this type within these :class:`~gluon_ssd.values.Bounds`."""
     limits = Bounds(**bounds)
 
     def parse(text: str) -> Any:
@@ -64,7 +65,7 @@ def bounded(type_name: str, **bounds: Any) -> Callable[[str], Any]:
 
 
 def add_orientation(parser: argparse.ArgumentParser, default: str | None = "auto") -> None:
-    """Add the flag that decides which way pictures are up; None: as the recipe of the checkpoint says."""
+    """Adds the flag that decides which way pictures are up; a default of None means as in the recipe."""
     parser.add_argument(
         "--orientation",
         choices=ORIENTATIONS,
@@ -76,7 +77,7 @@ def add_orientation(parser: argparse.ArgumentParser, default: str | None = "auto
 
 
 def add_recipe_flags(parser: argparse.ArgumentParser, names: Sequence[str] | None = None) -> None:
-    """Add one flag per recipe key, or for these ``names`` only.
+    """Adds one flag per recipe key, or only for these ``names``.
 
     A flag that is not given leaves no trace in the parsed arguments.
     """
@@ -84,13 +85,15 @@ def add_recipe_flags(parser: argparse.ArgumentParser, names: Sequence[str] | Non
     for item in fields(Recipe):
         if names is not None and item.name not in names:
             continue
+        # Without a default in the parser, a flag that is given can be told from one that is not, and the
+        # recipe's value stays.
         options: dict[str, Any] = {"dest": item.name, "default": argparse.SUPPRESS, "help": _help(item)}
         bounds, type_name = item.metadata["bounds"], str(item.type)
         base = type_name.replace(" | None", "")
         if base == "bool":
             options["action"] = "store_true"
         elif type_name == "tuple[str, ...]":
-            # One a flag, because arguments without a flag may stand behind it.
+            # One value for each flag, because arguments without a flag may stand behind it.
             options.update(action="append", metavar="TEXT", type=bounded("str", **vars(bounds)))
         elif base == "tuple[int, ...]":
             options.update(nargs="*", metavar="N", type=bounded("int", **vars(bounds)))
@@ -112,6 +115,6 @@ def _help(item: Any) -> str:
 
 
 def recipe_values(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the recipe keys that were given as flags."""
+    """Returns the recipe keys that were given as flags."""
     given = vars(args)
     return {item.name: given[item.name] for item in fields(Recipe) if item.name in given}

@@ -1,4 +1,4 @@
-"""``gluon-ssd predict``: draw detections on images and write them as COCO JSON."""
+"""``gluon-ssd predict``: draws detections on images and writes them as COCO JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..runs import make_run_dir
 from .parsing import Parser, bounded, example
 from .results import Numbering, coco_image, coco_results
 from .sources import expand_sources, output_names
-from .val import add_detection_flags
+from .val import add_detection_flags, add_runtime
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from ..predict import Detections, Detector
 
 
+# For checkpoints whose evaluation does not tell a better one.
+SCORE_THRESHOLD = 0.3
+
+
 def add_parser(subparsers: Any) -> Parser:
-    """Add this verb to the command line."""
+    """Adds this verb to the command line."""
     parser = subparsers.add_parser(
         "predict",
         help="detect objects in images",
@@ -38,7 +42,9 @@ def add_parser(subparsers: Any) -> Parser:
         ),
     )
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="image, folder or quoted glob")
-    parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint or run folder")
+    parser.add_argument(
+        "--weights", required=True, metavar="CKPT", help="checkpoint, run folder or exported file"
+    )
     parser.add_argument("--output", metavar="FOLDER", help="new folder (default: the next runs/predict-<N>)")
     parser.add_argument("--batch-size", type=bounded("int", low=1), default=8, metavar="N", help="default: 8")
     parser.add_argument("--only", nargs="+", metavar="CLASS", help="find these classes alone")
@@ -48,27 +54,24 @@ def add_parser(subparsers: Any) -> Parser:
         help="COCO file that has the images: its image and category ids are written, as pycocotools "
         "wants them",
     )
-    add_detection_flags(parser, score_threshold=0.3, iou_threshold=0.5, max_detections=200)
+    parser.add_argument(
+        "--precision", choices=("fp32", "bf16"), default="fp32", help="compute in this (default: fp32)"
+    )
+    add_runtime(parser)
+    words = f"that of the best F1 in the checkpoint's last evaluation, else {SCORE_THRESHOLD:g}"
+    add_detection_flags(parser, words, otherwise="0.5 and 200, of an exported file its own")
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Detect, draw, write. Unreadable images are reported and left out; they make the exit status 2."""
+    """Detects, draws and writes the results.
+
+    Unreadable images are reported and left out; they make the exit status 2.
+    """
     paths, lines = expand_sources(args.sources)
-
-    from ..predict import Detector
-
-    detector = Detector.from_run(
-        args.weights,
-        device=args.device,
-        score_threshold=args.score_threshold,
-        iou_threshold=args.iou_threshold,
-        max_detections=args.max_detections,
-        fuse=True,
-        batch_size=args.batch_size,
-    )
-    _check_only(args.only, detector.net.classes)
-    numbering = Numbering(paths, detector.net, args.annotation)
+    detector = _open_detector(args, lines)
+    _check_only(args.only, detector.classes)
+    numbering = Numbering(paths, detector, args.annotation)
     output = Path(args.output).expanduser() if args.output else make_run_dir("predict")
     pictures = [output / "images" / name for name in output_names(paths)]
     _prepare(output, paths, pictures)
@@ -100,6 +103,36 @@ def run(args: argparse.Namespace) -> int:
     return 2 if failed else 0
 
 
+def _open_detector(args: argparse.Namespace, lines: list[str]) -> Detector:
+    """Returns the detector that was asked for. ``lines`` are told where its threshold comes from."""
+    # After the sources are found, so that a misspelt path is reported before anything heavy is loaded.
+    from ..predict import Detector
+    from ..runtimes.sessions import is_model_file
+
+    source, threshold = args.weights, args.score_threshold
+    if not is_model_file(source):
+        from ..weights.loading import load
+
+        source = load(args.weights, args.device)
+        if threshold is None and source.best_threshold is not None:
+            threshold = source.best_threshold
+            lines.append(
+                f"score threshold {threshold:.2f}, that of the best F1 in the checkpoint's last evaluation; "
+                "--score-threshold sets another"
+            )
+    return Detector(
+        source,
+        score_threshold=SCORE_THRESHOLD if threshold is None else threshold,
+        iou_threshold=args.iou_threshold,
+        max_detections=args.max_detections,
+        fuse=True,
+        batch_size=args.batch_size,
+        runtime=args.runtime,
+        precision=args.precision,
+        device=args.device,
+    )
+
+
 def _check_only(only: Sequence[str] | None, classes: Sequence[str]) -> None:
     for name in only or ():
         if name not in classes:
@@ -107,7 +140,7 @@ def _check_only(only: Sequence[str] | None, classes: Sequence[str]) -> None:
 
 
 def _prepare(output: Path, sources: Sequence[Path], pictures: Sequence[Path]) -> None:
-    """Make the output folder. Raises UserError where it cannot be, or where pictures are in it already."""
+    """Makes the output folder. Raises UserError where that fails, or where pictures are in it already."""
     originals = {path.resolve() for path in sources}
     for picture in pictures:
         if picture.resolve() in originals:
@@ -124,10 +157,11 @@ def _prepare(output: Path, sources: Sequence[Path], pictures: Sequence[Path]) ->
 def detect_all(
     detector: Detector, paths: Sequence[Path], batch_size: int
 ) -> Iterable[tuple[Path, Detections | UserError]]:
-    """Yield each path with its detections, or with the error that tells why it has none."""
+    """Yields each path with its detections, or with the error that tells why it has none."""
     for start in range(0, len(paths), batch_size):
         batch = paths[start : start + batch_size]
         images = [_read(path) for path in batch]
+        # Unreadable images are left out of the batch, so its results are matched with the others in order.
         found = iter(detector([image for image in images if not isinstance(image, UserError)]))
         for path, image in zip(batch, images):
             yield path, image if isinstance(image, UserError) else next(found)

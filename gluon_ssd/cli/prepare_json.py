@@ -1,4 +1,4 @@
-"""``gluon-ssd prepare-json``: a COCO annotation file reduced to its boxes."""
+"""``gluon-ssd prepare-json``: reduces a COCO annotation file to its boxes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ dates), which is most of it. The output is that of prepare-json.py in NVIDIA's s
 
 
 def add_parser(subparsers: Any) -> Parser:
-    """Add this verb to the command line."""
+    """Adds this verb to the command line."""
     folder = "/datasets/coco2017/annotations"
     parser = subparsers.add_parser(
         "prepare-json",
@@ -29,7 +29,7 @@ def add_parser(subparsers: Any) -> Parser:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that the verb and scripts/datasets/prepare_json.py have in common."""
+    """Adds the arguments that the verb and scripts/datasets/prepare_json.py have in common."""
     parser.add_argument("input_file", metavar="INPUT", help="annotation file, as instances_val2017.json")
     parser.add_argument("output_file", metavar="OUTPUT", help="annotation file to write")
     parser.add_argument(
@@ -42,12 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the file and print what is in it."""
+    """Writes the file and prints how many images and boxes are in it."""
     from ..data.formats.bbox_only import prepare_json
 
     source, target = Path(args.input_file).expanduser(), Path(args.output_file).expanduser()
     images, boxes = prepare_json(source, target, args.keep_keys, args.pretty_print)
-    # Two blanks, as the published script prints.
+    # Two blanks behind the colon, as the published script prints them.
     print("images: ", images)
     print("bboxes: ", boxes)
     return 0

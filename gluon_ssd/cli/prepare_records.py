@@ -1,4 +1,4 @@
-"""``gluon-ssd prepare-records``: a data set into a few large files."""
+"""``gluon-ssd prepare-records``: packs a data set into a few large files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Pictures keep their bytes. OUTPUT needs nothing of DATA: the annotations are in 
 
 
 def add_parser(subparsers: Any) -> Parser:
-    """Add this verb to the command line."""
+    """Adds this verb to the command line."""
     parser = subparsers.add_parser(
         "prepare-records",
         help="pack a data set into RecordIO or TFRecord files",
@@ -50,7 +50,7 @@ def add_parser(subparsers: Any) -> Parser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Pack one split or both; both are opened and checked before the first is written."""
+    """Packs one split or both; both are opened and checked before the first is written."""
     if args.split == "both" and (args.annotation or args.images):
         raise UserError("--annotation and --images are of one split; say which: --split train or val")
 
@@ -62,15 +62,18 @@ def run(args: argparse.Namespace) -> int:
     if as_path(args.data).resolve() == as_path(args.output).resolve():
         raise UserError(f"{args.output}: is the data set itself; give another folder for the record files")
     splits = ("train", "val") if args.split == "both" else (args.split,)
+    # Packing takes long, so everything that could stop it is found out before it begins.
     for split in splits:
         check_output(args.output, split, args.format, args.overwrite)
+    # A folder of another format is converted once for all splits.
+    choice: dict[str, Any] = {"orientation": args.orientation, "converted": {}}
     datasets = {
-        split: open_dataset(args.data, split, args.annotation, args.images, orientation=args.orientation)
-        for split in splits
+        split: open_dataset(args.data, split, args.annotation, args.images, **choice) for split in splits
     }
     for split, dataset in datasets.items():
         check_shards(dataset, split, args.shards)
     console = Console()
+    # Both splits may say the same line, which is printed once.
     for line in dict.fromkeys(line for dataset in datasets.values() for line in dataset.lines):
         console.say(line)
     for split, dataset in datasets.items():

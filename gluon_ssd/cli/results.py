@@ -1,4 +1,4 @@
-"""Detections as COCO JSON, in the numbering of an annotation file or in one of their own."""
+"""Detections as COCO JSON, with the ids of an annotation file or with ids of their own."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ _OWN_IDS = (
 
 
 class Numbering:
-    """Ids of images and categories. ``images``: one per path, None for one that the annotation file lacks."""
+    """The ids of images and categories in the results.
 
-    def __init__(self, paths: Sequence[Path], net: Any, annotation: str | None) -> None:
+    ``images`` has one id per path, None for an image that the annotation file does not name.
+    """
+
+    def __init__(self, paths: Sequence[Path], detector: Any, annotation: str | None) -> None:
         self.own = annotation is None
-        self.classes = net.classes
+        self.classes = detector.classes
         self.images: Sequence[int | None] = image_ids(paths)
-        self.categories = list(getattr(net, "category_ids", None) or category_ids(net.classes))
+        self.categories = list(detector.category_ids or category_ids(detector.classes))
         if annotation is not None:
             self._take_from(Path(annotation).expanduser(), paths)
 
@@ -41,12 +44,13 @@ class Numbering:
         known = dict(zip(file.names, file.category_ids))
         for index, name in enumerate(self.classes):
             if name not in known:
-                # Such detections can be matched with nothing; an id that the file uses would be wrong.
+                # Detections of such a class can be matched with nothing, and an id that the file uses would
+                # be wrong.
                 known[name] = max(known.values()) + 1
             self.categories[index] = known[name]
 
     def content(self, rows: list[dict[str, Any]], pictures: list[dict[str, Any]]) -> Any:
-        """Return what is written: COCO results, or a whole COCO file where the ids are its own."""
+        """Returns what is written: COCO results, or a whole COCO file where the ids are its own."""
         if not self.own:
             return rows
         numbered = [{"id": number, **row} for number, row in enumerate(rows, start=1)]
@@ -56,7 +60,7 @@ class Numbering:
 
 
 def category_ids(classes: Sequence[str]) -> list[int]:
-    """Return the COCO category id of each class: COCO's own for its 80 classes, else 1, 2, 3, ..."""
+    """Returns the COCO category id of each class: COCO's own for its 80 classes, else 1, 2, 3, ..."""
     from ..data.coco_names import COCO_IDS
 
     if list(classes) == list(COCO_IDS):
@@ -65,9 +69,9 @@ def category_ids(classes: Sequence[str]) -> list[int]:
 
 
 def image_ids(paths: Sequence[Path]) -> list[int]:
-    """Return an id for each image: the number it is named by, as COCO's are, else its place from 1.
+    """Returns an id for each image: the number in its name, as COCO's images have, else its place from 1.
 
-    All are named by different numbers, or all go by their place, so that no two share an id.
+    Either all are named by different numbers, or all go by their place, so that no two share an id.
     """
     numbers = [int(path.stem) if path.stem.isdecimal() else None for path in paths]
     named = [number for number in numbers if number is not None]
@@ -79,7 +83,7 @@ def image_ids(paths: Sequence[Path]) -> list[int]:
 def coco_results(
     found: Detections, path: Path, image_id: int, categories: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """Return detections in COCO's results format: ``bbox`` is x, y, width, height in pixels of the image.
+    """Returns detections in COCO's results format: ``bbox`` is x, y, width, height in pixels of the image.
 
     ``categories`` holds the category id of each class. Numbers are as exact as the network's, so that the
     file scores what ``val`` prints.
@@ -104,6 +108,6 @@ def coco_results(
 
 
 def coco_image(found: Detections, path: Path, image_id: int) -> dict[str, Any]:
-    """Return the entry of an image: its id, path, and the size of the upright picture that boxes are for."""
+    """Returns the entry of an image: its id, path, and the size of the upright picture."""
     height, width = found.image.shape[:2]
     return {"id": image_id, "file_name": path.as_posix(), "width": width, "height": height}

@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UserError
+from ..files import folded_name
 
 
 class Sources(NamedTuple):
-    """Image files, and sentences about files of folders that are none."""
+    """Image files, and sentences about files in folders that are not images."""
 
     paths: list[Path]
     lines: list[str]
 
 
 def expand_sources(sources: Sequence[str]) -> Sources:
-    """Return the image files that files, folders (searched through) and globs name, each once, in order.
+    """Returns the image files that files, folders (searched through) and globs name, each once, in order.
 
     A file that is named itself is taken whatever its suffix. Raises UserError when a source matches nothing.
     """
@@ -35,10 +36,12 @@ def expand_sources(sources: Sequence[str]) -> Sources:
             missing = f"no image in this folder ({', '.join(sorted(image_suffixes()))})"
             lines += _left_out(source, [file for file in inside if not _images([file])])
         elif path.exists():
+            # Before the name is taken for a glob: a file's own name may hold brackets.
             found, missing = [path], ""
         else:
             found = _images(Path(match) for match in glob.glob(str(path), recursive=True))
             missing = "no image matches" if glob.has_magic(source) else "no such file or folder"
+        # A dict keeps the order and takes each file once, also where two sources name it.
         matches = dict.fromkeys(found)
         if not matches:
             raise UserError(f"{source}: {missing}")
@@ -69,18 +72,19 @@ def _left_out(source: str, files: Sequence[Path]) -> list[str]:
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:
-    """Return a file name for each annotated image, of a suffix that can be written; one that comes twice gets
-    a number.
+    """Returns a file name for each annotated image, with a suffix that can be written.
+
+    A name that comes twice gets a number, whatever its case (see `folded_name`).
     """
     taken: set[str] = set()
     names = []
     for path in paths:
         suffix = path.suffix if path.suffix.lower() in _WRITTEN else ".png"
         name, count = path.stem + suffix, 1
-        while name in taken:
+        while folded_name(name) in taken:
             count += 1
             name = f"{path.stem}-{count}{suffix}"
-        taken.add(name)
+        taken.add(folded_name(name))
         names.append(name)
     return names
 

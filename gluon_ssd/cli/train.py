@@ -1,4 +1,4 @@
-"""``gluon-ssd train``: a recipe, a data set, and any recipe key as a flag."""
+"""``gluon-ssd train``: trains with a recipe, a data set, and any recipe key as a flag."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ..runs import resolve_recipe
 from .parsing import Parser, add_recipe_flags, example, recipe_values
 
 EPILOG = example(
+    "gluon-ssd train --recipe ssd_resnet34/finetune --data my_set",
     "gluon-ssd train --recipe ssd_resnet34/mlperf --data /datasets/coco2017",
     "gluon-ssd train --recipe ssd_resnet34/smoke --data coco128 --epochs 2",
     "gluon-ssd train --resume --output runs/ssd_resnet34-1",
@@ -17,7 +18,7 @@ EPILOG = example(
 
 
 def add_parser(subparsers: Any) -> Parser:
-    """Add this verb to the command line."""
+    """Adds this verb to the command line."""
     parser = subparsers.add_parser(
         "train",
         help="train a model",
@@ -31,13 +32,15 @@ def add_parser(subparsers: Any) -> Parser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, and say where the results are."""
+    """Trains, and prints where the results are."""
     recipe = resolve_recipe(args.recipe, recipe_values(args))
     recipe.require_data("--data /path/to/coco")
 
+    # After the recipe is checked, so that a mistake in it is reported before MXNet is loaded.
     from ..training.train import run_training
 
     result = run_training(recipe)
+    # Of several processes only the first prints.
     if detect().rank:
         return 0
     if result.best_map is not None:

@@ -1,13 +1,14 @@
-"""``gluon-ssd val``: score a checkpoint on a data set with pycocotools."""
+"""``gluon-ssd val``: scores a checkpoint on a data set with pycocotools."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
+from ..runtimes.choices import RUNTIMES
 from .parsing import Parser, add_orientation, add_recipe_flags, bounded, example, recipe_values
 
-# How images reach the network; those of the recipe that evaluation has a use for.
+# The keys of a recipe on how images reach the network, as far as an evaluation uses them.
 INPUT_KEYS = (
     "data_pipeline",
     "workers",
@@ -20,14 +21,14 @@ INPUT_KEYS = (
 
 
 def add_parser(subparsers: Any) -> Parser:
-    """Add this verb to the command line."""
+    """Adds this verb to the command line."""
     parser = subparsers.add_parser(
         "val",
         help="score a checkpoint",
         description="Score a checkpoint on a data set: the 12 COCO numbers and a table per class.",
         epilog=example("gluon-ssd val runs/ssd_resnet34-1 --data /datasets/coco2017"),
     )
-    parser.add_argument("checkpoint", help="checkpoint, or run folder (its best checkpoint)")
+    parser.add_argument("checkpoint", help="checkpoint, run folder (its best checkpoint), or exported file")
     parser.add_argument(
         "--data", metavar="DATA", help="data set of any known format (default: the one of its recipe)"
     )
@@ -49,50 +50,64 @@ def add_parser(subparsers: Any) -> Parser:
         help="best pairs of box and class that NMS sees (default: as in its recipe)",
     )
     parser.add_argument(
-        "--precision", choices=("fp32", "fp16"), help="compute in this (default: what it was trained in)"
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        help="compute in this; fp16 in MXNet alone (default: what it was trained in)",
     )
+    add_runtime(parser)
     add_detection_flags(parser)
     add_recipe_flags(parser, INPUT_KEYS)
     return parser
 
 
+def add_runtime(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag that says what computes."""
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default="auto",
+        help="what computes; auto: MXNet, for an exported file the fastest that is installed",
+    )
+
+
 def add_detection_flags(
-    parser: argparse.ArgumentParser,
-    score_threshold: float | None = None,
-    iou_threshold: float | None = None,
-    max_detections: int | None = None,
+    parser: argparse.ArgumentParser, score_threshold: str = "", otherwise: str = "as in its recipe"
 ) -> None:
-    """Add what turns raw outputs into detections, for the verbs that detect; None: as the recipe has it."""
+    """Adds the flags on turning raw outputs into detections, and the device they are made on.
 
-    def default(value: float | None) -> str:
-        return f"(default: {'as in its recipe' if value is None else value})"
+    ``score_threshold`` says in words what holds where its flag is not given, ``otherwise`` what holds for the
+    others, and for it too where it is empty.
+    """
+    add_thresholds(parser, score_threshold, otherwise)
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
 
+
+def add_thresholds(
+    parser: argparse.ArgumentParser, score_threshold: str = "", otherwise: str = "as in its recipe"
+) -> None:
+    """Adds the flags on turning raw outputs into detections; see `add_detection_flags`."""
     parser.add_argument(
         "--score-threshold",
         type=bounded("float", low=0, below=1),
-        default=score_threshold,
         metavar="X",
-        help=f"drop what scores less {default(score_threshold)}",
+        help=f"drop what scores less (default: {score_threshold or otherwise})",
     )
     parser.add_argument(
         "--iou-threshold",
         type=bounded("float", above=0, high=1),
-        default=iou_threshold,
         metavar="X",
-        help=f"IoU above which NMS drops a box {default(iou_threshold)}",
+        help=f"IoU above which NMS drops a box (default: {otherwise})",
     )
     parser.add_argument(
         "--max-detections",
         type=bounded("int", low=1),
-        default=max_detections,
         metavar="N",
-        help=f"per image {default(max_detections)}",
+        help=f"per image (default: {otherwise})",
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate and print the scores."""
+    """Evaluates the checkpoint and prints the scores."""
     from ..data.pipelines import InputSettings
     from ..training.evaluate import validate
 
@@ -113,5 +128,6 @@ def run(args: argparse.Namespace) -> int:
         nms_candidates=args.nms_candidates,
         device=args.device,
         precision=args.precision,
+        runtime=args.runtime,
     )
     return 0

@@ -1,6 +1,7 @@
 """Data sets, transforms and the native loader.
 
-Names resolve on first use, so that ``import gluon_ssd.data`` and its ``preprocess`` need no OpenCV.
+Names are imported at their first use, so that ``import gluon_ssd.data`` and its ``preprocess`` need no
+OpenCV.
 """
 
 from __future__ import annotations

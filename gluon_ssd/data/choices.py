@@ -1,4 +1,7 @@
-"""What a user may say of labels that do not say it themselves. Needs nothing, so that flags can name them."""
+"""What a user may say about labels that do not say it themselves.
+
+It imports nothing, so that the command line can name it at once.
+"""
 
 from __future__ import annotations
 

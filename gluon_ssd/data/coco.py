@@ -1,4 +1,4 @@
-"""COCO data sets: finding the files, checking them, records and ground truth."""
+"""COCO data sets: finding the files, checking them, and making records and ground truth of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OTHER_CLASS = "class not chosen"
 
 
 def no_split(root: Path, split: str, known: Iterable[str]) -> UserError:
-    """Build (not raise) the error for a data set that lacks a split."""
+    """Returns the error for a data set that lacks a split; the caller raises it."""
     advice = (
         "; hold some images out with gluon-ssd convert-data --val-share 0.2, or train with --eval-every 0"
     )
@@ -39,7 +39,7 @@ def no_split(root: Path, split: str, known: Iterable[str]) -> UserError:
 
 
 def locate_annotation(root: PathLike, split: str, annotation: PathLike | None = None) -> Path:
-    """Return the annotation file of a COCO split. Raises UserError when there is none."""
+    """Returns the annotation file of a COCO split. Raises UserError when there is none."""
     base = as_path(root)
     if not base.exists():
         raise UserError(
@@ -54,7 +54,7 @@ def locate_annotation(root: PathLike, split: str, annotation: PathLike | None = 
 
 
 def locate_images(root: PathLike, split: str, file: CocoFile, images: PathLike | None = None) -> Path:
-    """Return the folder that the file names of ``file`` start from. Raises UserError when it is not there."""
+    """Returns the folder that the file names of ``file`` start from. Raises UserError when it is missing."""
     folder = _given(as_path(root), images)
     if folder is None:
         return image_folder(as_path(root), split, file.path, file.file_names)
@@ -64,7 +64,10 @@ def locate_images(root: PathLike, split: str, file: CocoFile, images: PathLike |
 
 
 def named_path(base: Path, given: PathLike) -> Path:
-    """Return what ``given`` means for a data set in ``base``: seen from the current folder, else from it."""
+    """Returns the path that ``given`` means for a data set in ``base``.
+
+    It is looked for from the current folder first, then from ``base``.
+    """
     path = as_path(given)
     return path if path.is_absolute() or path.exists() else base / path
 
@@ -74,19 +77,21 @@ def _given(base: Path, given: PathLike | None) -> Path | None:
 
 
 def has_split(root: Path, split: str) -> bool:
-    """Whether there is a COCO annotation file for this split."""
+    """Returns whether there is a COCO annotation file for this split."""
     return split in find_layout(root).files
 
 
 class CocoDataset:
     """A checked COCO data set.
 
-    ``classes`` and ``category_ids`` are in the same order, by ascending id unless chosen by the caller.
-    ``records`` has one Record per image of the file, in its order, with boxes clipped to the image.
-    ``dropped`` counts the boxes left out by reason: without width or height, wholly outside the image, of a
-    class not chosen; ``clipped`` counts those that reached over the border by more than a pixel. ``lines``
-    are sentences for the user about what was taken otherwise than it stands in the file. Raises UserError for
-    a file that is not sound COCO or names missing images.
+    ``classes`` and ``category_ids`` are in the same order: by ascending id unless the caller chose the
+    classes. ``records`` has one Record per image of the file, in the file's order, with boxes clipped to the
+    image. ``dropped`` counts the boxes that were left out, by reason: without width or height, wholly outside
+    the image, of a class that was not chosen. ``clipped`` counts those that reached over the border by more
+    than a pixel. ``lines`` are sentences for the user about what was taken otherwise than it stands in the
+    file.
+
+    Raises UserError for a file that is not sound COCO or names missing images.
     """
 
     def __init__(
@@ -96,7 +101,7 @@ class CocoDataset:
 
     @classmethod
     def of(cls, file: CocoFile, images_dir: Path, lines: Sequence[str] = (), **choice: Any) -> CocoDataset:
-        """Open what `read_coco` has read; ``lines`` are for the user, ``choice`` as `open_dataset`."""
+        """Opens what `read_coco` has read. ``lines`` are for the user; for ``choice`` see `open_dataset`."""
         made = cls.__new__(cls)
         made._open(file, images_dir, lines, **choice)
         return made
@@ -133,19 +138,19 @@ class CocoDataset:
         return len(self.records)
 
     def coco_gt(self) -> Any:
-        """Return the truth as a ``pycocotools.coco.COCO``.
+        """Returns the ground truth as a ``pycocotools.coco.COCO``.
 
-        Holds every image and every annotation of the chosen classes as the file has them, crowd regions and
-        boxes that training drops included, so that mAP is what pycocotools computes from the file itself.
+        It holds every image, and every annotation of the chosen classes as the file has it, including crowd
+        regions and boxes that training drops, so that mAP is what pycocotools computes from the file itself.
         """
         return make_truth(self.coco_content())
 
     def coco_content(self) -> dict[str, list[dict[str, Any]]]:
-        """Return 'images', 'annotations' and 'categories' as a COCO file has them, for the chosen classes.
+        """Returns 'images', 'annotations' and 'categories' as a COCO file has them, for the chosen classes.
 
-        Every image and every annotation of those classes is there, in the file's order; of what detection
-        does not use (segmentations, licences, supercategories) nothing is. Annotation ids count from 1 where
-        the file has lower ones.
+        Every image and every annotation of those classes is there, in the file's order. What detection does
+        not use (segmentations, licences, supercategories) is left out. Annotation ids count from 1 where the
+        file has lower ones.
         """
         return {
             "images": self._image_rows(),
@@ -182,7 +187,7 @@ class CocoDataset:
 
 
 def make_truth(content: dict[str, list[dict[str, Any]]]) -> Any:
-    """Return 'images', 'annotations' and 'categories' as a ``pycocotools.coco.COCO``, without printing."""
+    """Returns 'images', 'annotations' and 'categories' as a ``pycocotools.coco.COCO``; nothing is printed."""
     from pycocotools.coco import COCO
 
     truth = COCO()
@@ -193,10 +198,10 @@ def make_truth(content: dict[str, list[dict[str, Any]]]) -> Any:
 
 
 def settle(file: CocoFile, images_dir: Path) -> CocoFile:
-    """Return ``file`` with names as its images are spelt, and sizes that it does not give from the images.
+    """Returns ``file`` with image names as they are spelt on disk, and missing sizes read from the images.
 
-    Both are counted in its notes. Raises UserError where several images could be meant, or where the size of
-    one cannot be read.
+    Both changes are counted in its notes. Raises UserError where several images could be meant, or where a
+    size cannot be read.
     """
     names = _spelt_as_found(file, images_dir)
     other = sum(name != old for name, old in zip(names, file.file_names))
@@ -207,6 +212,8 @@ def settle(file: CocoFile, images_dir: Path) -> CocoFile:
     for index in unknown_sizes:
         path = images_dir / names[index]
         if path.exists():
+            # Without a declared size the boxes are taken for the picture that labelling tools show, which is
+            # upright.
             widths[index], heights[index] = upright_size(file_header(path))
             turned[index] = "upright"
     notes += Counter({NO_SIZE_GIVEN: len(unknown_sizes)})
@@ -214,8 +221,9 @@ def settle(file: CocoFile, images_dir: Path) -> CocoFile:
 
 
 def _spelt_as_found(file: CocoFile, images_dir: Path) -> list[str]:
-    """The names of the images from ``images_dir``; those of missing ones as they stand."""
+    """The names of the images seen from ``images_dir``; those of missing images stay as they are."""
     finder = Finder([images_dir], images_dir)
+    # In the usual case all names are right, and the whole folder need not be walked.
     if all(finder.exact(name) is not None for name in file.file_names):
         return file.file_names
     names = []
@@ -226,7 +234,7 @@ def _spelt_as_found(file: CocoFile, images_dir: Path) -> list[str]:
 
 
 def misread(file: CocoFile) -> list[Doubt]:
-    """What the boxes of a file look like, if not what COCO's boxes are."""
+    """Returns the doubts that the boxes of a file are what COCO's boxes are, xywh in pixels."""
     known = (file.widths > 0) & (file.heights > 0)
     rows = known[file.image_index] & (file.xywh[:, 2:] > 0).all(axis=1)
     sizes = np.stack([file.widths, file.heights], axis=1)[file.image_index]
@@ -242,13 +250,14 @@ def _refuse_misread(file: CocoFile) -> None:
 def _choose_classes(
     file: CocoFile, classes: Sequence[str] | None, absent_ok: bool = False
 ) -> tuple[tuple[str, ...], tuple[int, ...], np.ndarray]:
-    """Names, category ids, and the class index of each category of the file (-1: not chosen)."""
+    """Names and category ids of the classes, and the class index of each category, -1 if not chosen."""
     chosen = (
         tuple(n for n in file.names if n not in unused_parents(file)) if classes is None else tuple(classes)
     )
     if not chosen:
         raise UserError(f"{file.path}: 'classes' is empty; name at least one class or leave it out")
-    # A file that shares no class with the training is of another data set, whatever may be absent.
+    # A file that shares no class with the training belongs to another data set, even if classes may be
+    # absent.
     absent_ok = absent_ok and not set(chosen).isdisjoint(file.names)
     class_of = np.full(len(file.names), -1, np.int64)
     ids = []
@@ -259,6 +268,8 @@ def _choose_classes(
             class_of[file.names.index(name)] = index
             ids.append(file.category_ids[file.names.index(name)])
         elif absent_ok:
+            # An absent class needs an id that no category has, so that its detections are not taken for
+            # another's.
             ids.append(max((*file.category_ids, *ids)) + 1)
         else:
             raise UserError(f"{file.path}: {unknown('class', name, file.names)}")
@@ -266,9 +277,9 @@ def _choose_classes(
 
 
 def unused_parents(file: CocoFile) -> list[str]:
-    """Name the categories that stand for a group of others and have no box: they are no classes.
+    """Returns the names of categories that stand for a group of others and have no box; they are no classes.
 
-    Roboflow writes the name of the project so, with the id 0.
+    Roboflow writes such a category, with the id 0 and the name of the project.
     """
     used = np.bincount(file.category_index, minlength=len(file.names))
     roboflow = file.path.name == ROBOFLOW and len(file.names) > 1
@@ -294,10 +305,11 @@ def _refuse_missing(file: CocoFile, images_dir: Path) -> None:
 def make_records(
     file: CocoFile, images_dir: Path, class_of: np.ndarray, orientation: str = "auto"
 ) -> tuple[list[Record], dict[str, int], int]:
-    """One Record per image of ``file`` as `CocoDataset` says, boxes left out by reason, boxes clipped.
+    """Returns one Record per image of ``file``, the boxes left out by reason, and how many were clipped.
 
-    ``class_of`` int64 (categories,): the class index of each category of the file, -1 for one not chosen.
-    ``orientation``: which way pictures are up of which the file does not say it; see `turn_for`.
+    What is left out and clipped is described at `CocoDataset`. ``class_of`` int64 (categories,) is the class
+    index of each category of the file, -1 for one that was not chosen. ``orientation`` is for pictures of
+    which the file does not say which way they are up; see `turn_for`.
     """
     classes = class_of[file.category_index]
     boxes, sized, inside, over = fit_boxes(file)
@@ -310,9 +322,10 @@ def make_records(
     }
     clipped = int((kept & over).sum())
 
-    # Stable, so that the objects of an image keep the file's order.
+    # A stable sort groups the annotations by image and keeps the file's order within each.
     order = np.flatnonzero(kept)
     order = order[np.argsort(file.image_index[order], kind="stable")]
+    # The annotations of image k are now bounds[k] to bounds[k + 1]: one slice per image, without a search.
     bounds = np.searchsorted(file.image_index[order], np.arange(len(file.image_ids) + 1)).tolist()
     boxes, labels, crowd = boxes[order], classes[order].astype(np.int32), file.crowd[order]
     columns = zip(file.image_ids.tolist(), file.file_names, file.widths.tolist(), file.heights.tolist())
@@ -326,14 +339,16 @@ def make_records(
 
 
 def fit_boxes(file: CocoFile) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Clip every annotation's box to its image.
+    """Clips every annotation's box to its image.
 
-    Returns the boxes, float32 (m, 4) ltrb pixels, and three bool (m,): whether the file gives the box a width
-    and a height, whether anything of it is inside the image, whether it reached over by more than a pixel.
+    Returns the boxes, float32 (m, 4) ltrb pixels, and three bool arrays (m,): whether the file gives the box
+    a width and a height, whether any part of it is inside the image, and whether it reached over the border
+    by more than a pixel.
     """
     limits = np.stack([file.widths, file.heights] * 2, axis=1)[file.image_index].astype(np.float64)
     exact = np.concatenate([file.xywh[:, :2], file.xywh[:, :2] + file.xywh[:, 2:]], axis=1)
     boxes = np.clip(exact, 0, limits).astype(np.float32)
     sized = np.all(file.xywh[:, 2:] > 0, axis=1)
+    # A box that lies outside has been clipped to a line or a point on the border.
     inside = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
     return boxes, sized, inside, np.any(np.abs(boxes - exact) > 1, axis=1)

@@ -1,4 +1,4 @@
-"""Parsing and checking one COCO annotation file into columns."""
+"""Parses and checks one COCO annotation file into columns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..errors import UserError
 from .choices import ORIENTATIONS
 
 Row = dict[str, Any]
-# What is taken otherwise than it stands in a file, as it is told.
+# What is taken otherwise than it stands in a file, in the words of the summary.
 ROTATED = "rotated boxes, of which the enclosing upright box is kept"
 IGNORED = "objects marked ignore, taken as crowd regions: training and evaluation ignore them"
 CROWD = "crowd regions, which training and evaluation ignore"
@@ -27,24 +27,23 @@ RESPELLED = "images found under another spelling of the name that the labels giv
 NO_SIZE = "images whose annotation gives no size; the file's is taken"
 SAME_NAME = "categories of the same name as another, taken as one"
 SECTIONS = ("images", "annotations", "categories")
-# No side or area is so large, and twice as much can still be computed with.
+# No side or area is so large, and sums and products of two such numbers still fit a float64.
 _LIMIT = 2.0**63
 
 
 @dataclass(frozen=True)
 class CocoFile:
-    """A checked annotation file, one array per field.
+    """A checked annotation file, with one array per field.
 
-    Images (n): ``image_ids`` int64, ``file_names``, ``widths``, ``heights`` int64. Categories by ascending
-    id: ``category_ids`` and ``names``. Annotations (m), in the file's order and none left out: ``ids`` int64,
-    ``image_index`` and ``category_index`` int64 into the lists above, ``xywh`` float64 (m, 4) pixels,
-    ``area`` float64 (width x height where the file has none), ``crowd`` bool. ``orientations``: by the index
-    of the image, "stored" or "upright" where it says which of the two its boxes are for. ``notes`` counts
-    what was taken otherwise than it stands there; ``supercategories`` are named by categories of another
-    name.
+    Images (n): ``image_ids`` int64, ``file_names``, ``widths`` and ``heights`` int64; a width and height of 0
+    are unknown. Categories by ascending id: ``category_ids`` and ``names``; categories of one name are merged
+    into one, which has the id that most annotations use. Annotations (m), in the file's order and none left
+    out: ``ids`` int64, ``image_index`` and ``category_index`` int64 into the lists above, ``xywh`` float64
+    (m, 4) pixels, ``area`` float64 (width x height where the file has none), ``crowd`` bool.
 
-    A width and height of 0 are not known. Categories of one name are one; it has the id that most annotations
-    use.
+    ``orientations`` has, by the index of the image, "stored" or "upright" where the file says which of the
+    two its boxes are for. ``notes`` counts what was taken otherwise than it stands there. ``supercategories``
+    are those that categories of another name give.
     """
 
     path: Path
@@ -66,23 +65,23 @@ class CocoFile:
 
 
 def read_coco(path: Path) -> CocoFile:
-    """Read and check a COCO detection file; segmentations are not kept.
+    """Reads and checks a COCO detection file. Segmentations are not kept.
 
-    Raises UserError, one line with file, place and remedy, for what cannot be read, is no JSON, or is refused
-    by `parse_coco`.
+    Raises UserError, one line with file, place and remedy, for what cannot be read, is not JSON, or is
+    refused by `parse_coco`.
     """
     return parse_coco(load_json(path), path)
 
 
 def parse_coco(content: Any, path: Path) -> CocoFile:
-    """Check the content of a COCO detection file, ``path`` in messages.
+    """Checks the content of a COCO detection file, which messages call ``path``.
 
-    Objects marked "ignore" are crowd regions, and a box with a "rotation" (CVAT) becomes the upright box
+    Objects marked "ignore" become crowd regions, and a box with a "rotation" (CVAT) becomes the upright box
     around it.
 
-    Raises UserError for anything it must not have: missing keys, ids that are duplicate, unknown or no
-    integers, boxes with NaN or without four numbers, no images or no categories. Boxes of no size are left to
-    the caller.
+    Raises UserError for what a file must not have: missing keys; ids that are duplicate, unknown or not
+    integers; boxes with NaN or without four numbers; no images or no categories. Boxes without a size are
+    left to the caller.
     """
     images, annotations, categories = (section(content, key, path) for key in SECTIONS)
     for name, rows in (("images", images), ("categories", categories)):
@@ -110,8 +109,10 @@ def parse_coco(content: Any, path: Path) -> CocoFile:
     xywh = _boxes(annotations, ids, path)
     area = _areas(annotations, xywh, ids, path)
     crowd = np.array([bool(row.get("iscrowd")) for row in annotations], dtype=bool)
+    # After the areas, because the area of a rotated object is that of its own box, not of the one around it.
     _enclose_rotated(annotations, xywh, notes)
     _heed_flags(annotations, crowd, notes)
+    # Last, because which of two categories of one name is kept depends on how many annotations use each.
     category_ids, names, category_index = _merge_names(category_ids, names, category_index, notes)
     return CocoFile(
         path=path,
@@ -142,14 +143,14 @@ def parse_coco(content: Any, path: Path) -> CocoFile:
 
 
 def _sides(images: list[Any], key: str, path: Path) -> np.ndarray:
-    """Widths or heights, 0 for those that the file does not give."""
+    """Widths or heights, with 0 where the file does not give them."""
     return _integers(
         [{key: 0, **row} if row.get(key) is None else row for row in images], key, "images", path
     )
 
 
 def _enclose_rotated(rows: list[Any], xywh: np.ndarray, notes: Counter[str]) -> None:
-    """Replace boxes that are turned about their centre by the upright ones around them."""
+    """Replaces boxes that are turned about their centre by the upright boxes around them."""
     for number, row in enumerate(rows):
         angle = _attribute(row, "rotation")
         if type(angle) in (int, float) and math.isfinite(angle) and angle % 360:
@@ -160,9 +161,9 @@ def _enclose_rotated(rows: list[Any], xywh: np.ndarray, notes: Counter[str]) -> 
 
 
 def enclosing(width: float, height: float, angle: float) -> tuple[float, float]:
-    """Return width and height of the upright box around one that is turned by ``angle`` (radians).
+    """Returns width and height of the upright box around one that is turned by ``angle`` (radians).
 
-    The noise of a right angle is rounded away.
+    Both are rounded to nine decimals, which hides the noise of a right angle.
     """
     cosine, sine = abs(math.cos(angle)), abs(math.sin(angle))
     return round(width * cosine + height * sine, 9), round(width * sine + height * cosine, 9)
@@ -175,7 +176,7 @@ def _attribute(row: Row, name: str) -> Any:
 
 
 def _heed_flags(rows: list[Any], crowd: np.ndarray, notes: Counter[str]) -> None:
-    """Make crowd regions of objects marked "ignore", and count what else means "do not train on this"."""
+    """Makes crowd regions of objects marked "ignore", and counts the other flags that warn of an object."""
     notes[CROWD] += int(crowd.sum())
     for number, row in enumerate(rows):
         if not crowd[number] and _attribute(row, "ignore") in (1, True):
@@ -188,11 +189,12 @@ def _heed_flags(rows: list[Any], crowd: np.ndarray, notes: Counter[str]) -> None
 def _merge_names(
     ids: tuple[int, ...], names: tuple[str, ...], index: np.ndarray, notes: Counter[str]
 ) -> tuple[tuple[int, ...], tuple[str, ...], np.ndarray]:
-    """One category of each name; exporters write a class again as its own supercategory."""
+    """Merges categories of one name; exporters write a class again as its own supercategory."""
     if len(set(names)) == len(names):
         return ids, names, index
     used = np.bincount(index, minlength=len(names))
     best = {
+        # Of equally used ones the first.
         name: max((k for k in range(len(names)) if names[k] == name), key=lambda k: (used[k], -k))
         for name in names
     }
@@ -203,9 +205,10 @@ def _merge_names(
 
 
 def load_json(path: Path, row: Callable[[Row], Any] | None = None) -> Any:
-    """Read a COCO file's content; UserError when it cannot be or is no JSON.
+    """Returns the content of a COCO file. Raises UserError when it cannot be read or is not JSON.
 
-    ``row`` makes of each object what is kept of it; without it all but segmentations is.
+    ``row`` is called with each JSON object and returns what is kept of it; without it everything but
+    segmentations is kept.
     """
     try:
         return parse_json(path.read_bytes(), path, row)
@@ -214,8 +217,9 @@ def load_json(path: Path, row: Callable[[Row], Any] | None = None) -> Any:
 
 
 def parse_json(data: bytes, path: Path, row: Callable[[Row], Any] | None = None) -> Any:
-    """Parse the bytes of a COCO file like `load_json`; ``path`` is the file named in errors."""
-    # Millions of small objects are made, none garbage: the collector would walk them again and again.
+    """Parses the bytes of a COCO file like `load_json`; ``path`` is the file named in errors."""
+    # Millions of small objects are made and none becomes garbage, but the collector would walk them again and
+    # again.
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -227,7 +231,7 @@ def parse_json(data: bytes, path: Path, row: Callable[[Row], Any] | None = None)
     except UnicodeDecodeError:
         raise UserError(f"{path}: not JSON (not text); is it a COCO annotation file?") from None
     except (ValueError, RecursionError):
-        # Python converts no number of more than 4300 digits, and brackets in brackets only so deep.
+        # Python converts no number of more than 4300 digits and follows brackets only to a limited depth.
         what = "a number of thousands of digits, or brackets too deep"
         raise UserError(f"{path}: cannot be parsed ({what}); is it a COCO annotation file?") from None
     finally:
@@ -236,13 +240,13 @@ def parse_json(data: bytes, path: Path, row: Callable[[Row], Any] | None = None)
 
 
 def _without_outline(row: Row) -> Row:
-    """Forget segmentations while parsing: they are nine tenths of the numbers in COCO's files."""
+    """Drops the segmentations while parsing: they are nine tenths of the numbers in COCO's files."""
     row.pop("segmentation", None)
     return row
 
 
 def section(content: Any, key: str, path: Path) -> list[Any]:
-    """Return the rows under ``key``. Raises UserError when they are not a list of objects."""
+    """Returns the rows under ``key``. Raises UserError when they are not a list of objects."""
     if not isinstance(content, dict) or key not in content:
         raise UserError(
             f"{path}: lacks the key '{key}'; a COCO file has 'images', 'annotations' and 'categories'"
@@ -260,6 +264,7 @@ def _column(rows: list[Any], key: str, section: str, path: Path) -> list[Any]:
     try:
         return [row[key] for row in rows]
     except KeyError:
+        # The row is looked for only after the quick way has failed: files have a million rows.
         index = next(number for number, row in enumerate(rows) if key not in row)
         known = f" (id {rows[index]['id']})" if "id" in rows[index] else ""
         raise UserError(f"{path}: {section}[{index}]{known} lacks the key '{key}'; add it") from None
@@ -268,6 +273,7 @@ def _column(rows: list[Any], key: str, section: str, path: Path) -> list[Any]:
 def _integers(rows: list[Any], key: str, section: str, path: Path) -> np.ndarray:
     values = _column(rows, key, section, path)
     for index, value in enumerate(values):
+        # A comparison of types, because True and False would pass as integers.
         if type(value) is not int and not (type(value) is float and value.is_integer()):
             raise UserError(f"{path}: {section}[{index}] has {key} {value!r}; it must be an integer")
     try:
@@ -285,7 +291,7 @@ def _strings(rows: list[Any], key: str, section: str, path: Path) -> list[str]:
 
 
 def is_text(value: str) -> bool:
-    """Whether a string can be written: JSON may hold halves of characters (surrogates)."""
+    """Returns whether a string can be written: JSON may hold halves of characters (surrogates)."""
     return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
@@ -312,9 +318,11 @@ def _categories(rows: list[Any], path: Path) -> tuple[tuple[int, ...], tuple[str
 def _look_up(
     rows: list[Any], key: str, known: np.ndarray, section: str, ids: np.ndarray, path: Path
 ) -> np.ndarray:
-    """Index of each annotation's ``key`` among the ``known`` ids."""
+    """The index of each annotation's ``key`` among the ``known`` ids."""
     values = _integers(rows, key, "annotations", path)
     order = np.argsort(known)
+    # An unknown id finds the place where it would be inserted, and the comparison below shows that it is
+    # another.
     place = np.minimum(np.searchsorted(known[order], values), len(known) - 1)
     index: np.ndarray = order[place]
     wrong = known[index] != values
@@ -336,8 +344,10 @@ def _boxes(rows: list[Any], ids: np.ndarray, path: Path) -> np.ndarray:
             raise UserError(
                 f"{path}: annotation {ids[number]} has bbox {value!r}; it must be [x, y, width, height]"
             )
+    # NumPy checks a million boxes at once; only when it refuses are they searched for the one to blame.
     boxes = _numbers(values)
     if boxes is None:
+        # Integers too large for NumPy, strings and lists inside a box come here.
         plain = [
             all(type(side) in (int, float) and not abs(side) >= _LIMIT for side in box) for box in values
         ]
@@ -357,10 +367,10 @@ def _boxes(rows: list[Any], ids: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _numbers(values: list[Any]) -> np.ndarray | None:
-    """float64 (n, 4) of lists of four; None where one holds what is no number to NumPy."""
+    """The lists of four as float64 (n, 4); None where NumPy does not take one of them for numbers."""
     try:
         with warnings.catch_warnings():
-            # NumPy before 1.24 only warns of a list in a list of numbers.
+            # NumPy before 1.24 only warns when a list stands among the numbers.
             warnings.simplefilter("error")
             boxes = np.array(values)
     except (ValueError, Warning):

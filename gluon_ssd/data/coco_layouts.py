@@ -1,4 +1,4 @@
-"""Where COCO annotation files and their images are, as the tools that write them lay them out.
+"""Where COCO annotation files and their images are, in the layouts of the tools that write them.
 
 COCO itself, MLPerf's OpenImages, CVAT (``instances_Train.json`` with ``images/Train/``), Roboflow
 (``train/_annotations.coco.json``), Label Studio (``result.json`` beside ``images/``), FiftyOne
@@ -18,7 +18,7 @@ from .finder import Finder
 from .images import is_image_name
 from .splits import SPLITS, folder_called, split_in, split_of
 
-# The published layouts, best first; {} is our name of the split. They are found without reading any file.
+# The published layouts, best first; {} stands for the split. Only their paths are looked at, no file is read.
 _ANNOTATIONS = (
     "{}/labels/openimages-mlperf.json",
     "annotations/bbox_only_instances_{}2017.json",
@@ -28,33 +28,37 @@ _ANNOTATIONS = (
 )
 _IMAGES = ("{}2017", "{}", "images/{}2017", "images/{}")
 _KEYS = (b'"images"', b'"annotations"', b'"categories"', b'"bbox"')
-# Of file names, as many tell in which folder they are.
+# So many file names are enough to tell which folder the images are in.
 _SAMPLE = 50
-# A folder of more JSON files has one for each image: not COCO's.
+# A folder with more JSON files than this has one for each image, as other formats do, and none is COCO's.
 _FEW = 100
 ROBOFLOW = "_annotations.coco.json"
 
 
 class Layout(NamedTuple):
-    """The annotation file of each split, and sentences about files that are not used or taken for a split."""
+    """The annotation file of each split, and sentences about files that are unused or taken for a split."""
 
     files: dict[str, Path]
     lines: list[str]
 
 
 def find_layout(root: Path) -> Layout:
-    """Return the annotation files below ``root``, or ``root`` itself where it is one; none where there is
-    none.
+    """Returns the annotation files below ``root``, or ``root`` itself where it is one.
+
+    The result has no files where there are none.
     """
     if root.is_file():
         return Layout({split_in(root.stem) or "train": root} if _looks_like_coco(root) else {}, [])
     files = {split: path for split in SPLITS for path in [_published(root, split)] if path}
     lines: list[str] = []
+    # Both published names are there, so no other file has to be read to find out what it is. COCO's own
+    # folder also holds captions and keypoints, of hundreds of megabytes.
     if set(files) >= {"train", "val"}:
         others = [
             path for path in sorted(root.glob("annotations/instances_*.json")) if not split_in(path.stem)
         ]
         return Layout(files, [_of_no_split(path) for path in others])
+    # Other tools: the file's own name says the split best, then the nearest folder that is named like one.
     named: dict[str, list[Path]] = {}
     others = []
     for path in _candidates(root):
@@ -69,6 +73,7 @@ def find_layout(root: Path) -> Layout:
             for path in paths
             if path != files[split]
         ]
+    # Nothing is named like a split: a lone file is the training set.
     if not files and others:
         others.sort(key=_rank)
         files["train"] = others.pop(0)
@@ -83,12 +88,14 @@ def _of_no_split(path: Path) -> str:
 
 
 def _published(root: Path, split: str) -> Path | None:
+    # MLPerf's script keeps OpenImages' own name of the split.
     openimages = {"val": "validation"}.get(split, split)
     names = [_ANNOTATIONS[0].format(openimages), *(name.format(split) for name in _ANNOTATIONS[1:])]
     return next((root / name for name in names if (root / name).is_file()), None)
 
 
 def _candidates(root: Path) -> list[Path]:
+    """JSON files at most two folders down that look like COCO's."""
     found = [path for depth in ("*.json", "*/*.json", "*/*/*.json") for path in root.glob(depth)]
     counts = Counter(path.parent for path in found)
     return [
@@ -99,7 +106,13 @@ def _candidates(root: Path) -> list[Path]:
 
 
 def _looks_like_coco(path: Path) -> bool:
-    """Whether a JSON file has the keys of COCO; it may be of gigabytes, so it is not parsed."""
+    """Returns whether a JSON file has COCO's keys.
+
+    It may have gigabytes, so it is searched and not parsed.
+    """
+    # Opening a pipe would wait for ever.
+    if not os.path.isfile(path):
+        return False
     try:
         with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return path.suffix.lower() == ".json" and all(data.find(key) >= 0 for key in _KEYS[:3])
@@ -108,18 +121,20 @@ def _looks_like_coco(path: Path) -> bool:
 
 
 def _rank(path: Path) -> tuple[bool, bool, int, str]:
-    """Boxes alone first, then instances, then the shortest name."""
+    """A sort key: files of boxes alone first, then instances, then the shortest path."""
     name = path.name.casefold()
     return not name.startswith("bbox_only"), "instances" not in name, len(path.parts), name
 
 
 def image_folder(root: Path, split: str, annotation: Path, file_names: Sequence[str]) -> Path:
-    """Return the folder below ``root`` that the file names of an annotation file start from.
+    """Returns the folder below ``root`` that the file names of an annotation file start from.
 
-    The likeliest in which most of some of them are. Names that are spelt otherwise are left to a `Finder`.
+    Some of the names are looked for in every likely folder, and the folder that has most of them is taken.
+    Names that are spelt differently on disk are left to a `Finder`.
     """
     base = root if root.is_dir() else annotation.parent
     step = max(1, len(file_names) // _SAMPLE)
+    # Spread over the file, because sub-folders may differ between its beginning and its end.
     names = list(file_names[::step])[:_SAMPLE]
     best, most = None, 0
     for folder in _folders(base, split, annotation):
@@ -129,11 +144,13 @@ def image_folder(root: Path, split: str, annotation: Path, file_names: Sequence[
             best, most = folder, count
         if most == len(names) and names:
             break
+    # No name was found as it is spelt. The first folder that holds images at all is the best guess.
     return best or next((f for f in _folders(base, split, annotation) if _holds_images(f)), annotation.parent)
 
 
 def _folders(base: Path, split: str, annotation: Path) -> Iterable[Path]:
-    """Folders in which the images of a split may be, the likeliest first; each is there."""
+    """Existing folders in which the images of a split may be, the likeliest first."""
+    # Images may lie beside a folder annotations/ or labels/ as well as in it.
     home = (
         annotation.parent.parent if annotation.parent.name.casefold() in ("annotations", "labels") else None
     )
@@ -145,6 +162,7 @@ def _folders(base: Path, split: str, annotation: Path) -> Iterable[Path]:
         for parent in (outer, inner):
             if parent is not None:
                 yield from (f for f in sorted(parent.iterdir()) if f.is_dir() and split_of(f.name) == split)
+                # CVAT writes instances_NAME.json with its images in images/NAME, whatever the name.
                 yield from (f for f in sorted(parent.iterdir()) if f.is_dir() and f.name in annotation.stem)
         if inner is not None:
             yield inner

@@ -16,9 +16,9 @@ _FROM_YIQ = np.linalg.inv(_TO_YIQ)
 
 @dataclass(frozen=True)
 class Colour:
-    """One draw of the jitter: factors of brightness, contrast and saturation, hue in turns of the circle.
+    """One draw of the jitter: factors of brightness, contrast and saturation, and hue in turns of the circle.
 
-    ``centre``: the grey that contrast blends with; None is the image's mean luma.
+    ``centre`` is the grey that contrast blends with; None is the image's mean luma.
     """
 
     brightness: float
@@ -28,17 +28,18 @@ class Colour:
     centre: float | None = None
 
     def matrix(self, mean_luma: float) -> np.ndarray:
-        """Return float32 (3, 4), to be applied to RGB values 0..255 of an image with this mean luma.
+        """Returns the matrix, float32 (3, 4), for RGB values 0..255 of an image with this mean luma.
 
-        In this order: brightness scales; contrast blends with the centre, brightened as the image is;
-        saturation scales, and hue rotates, the chroma plane of YIQ, which keeps every pixel's luma. Values
-        are clipped once, after all four.
+        Brightness scales the values. Contrast blends them with the centre, which is brightened as the image
+        is. Saturation scales, and hue rotates, the chroma plane of YIQ, which keeps the luma of every pixel.
+        The order is brightness, contrast, saturation, hue, and values are clipped once, after all four.
         """
         angle = 2 * np.pi * self.hue
         cosine, sine = self.saturation * np.cos(angle), self.saturation * np.sin(angle)
         chroma = np.array([[1, 0, 0], [0, cosine, sine], [0, -sine, cosine]])
         gain = self.brightness * self.contrast
         centre = mean_luma if self.centre is None else self.centre
+        # Chroma leaves grey alone, so the grey of the contrast is the same offset in all three channels.
         offset = (1 - self.contrast) * self.brightness * centre
         matrix = np.full((3, 4), offset)
         matrix[:, :3] = gain * (_FROM_YIQ @ chroma @ _TO_YIQ)
@@ -57,13 +58,14 @@ class ColourJitter:
     centre: float | None = None
 
     def draw(self, rng: np.random.Generator) -> Colour:
-        """Draw the four values, each uniform in its range."""
+        """Draws the four values, each uniform in its range."""
         low, high = zip(self.brightness, self.contrast, self.saturation, self.hue)
         brightness, contrast, saturation, hue = rng.uniform(low, high).tolist()
         return Colour(brightness, contrast, saturation, hue, self.centre)
 
 
-# By a recipe's ``colour``: that of MLPerf's reference and DeepLearningExamples, and that of DALI's pipelines.
+# The choices of a recipe's key ``colour``: "reference" is the jitter of MLPerf's reference and of
+# DeepLearningExamples, "dali" that of DALI's pipelines.
 JITTERS = {
     "reference": ColourJitter(),
     "dali": ColourJitter(hue=(-0.5 / 360, 0.5 / 360), centre=128.0),
@@ -71,7 +73,8 @@ JITTERS = {
 
 
 def recolour(image: np.ndarray, colour: Colour) -> np.ndarray:
-    """Apply a draw to an RGB uint8 (H, W, 3) picture; returns uint8."""
+    """Applies a draw to an RGB uint8 (H, W, 3) picture, and returns uint8."""
     mean_luma = float(LUMA @ cv2.mean(image)[:3])
+    # OpenCV rounds and clips to uint8 here, once for all four steps.
     recoloured: np.ndarray = cv2.transform(image, colour.matrix(mean_luma))
     return recoloured

@@ -1,4 +1,4 @@
-"""Which images make which batch of an epoch, the same for every loader."""
+"""Which images make which batch of an epoch: the same for every loader."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ _Self = TypeVar("_Self", bound="EpochLoader")
 
 
 class EpochLoader:
-    """The order and the sharing out of images, and the life of the threads; a subclass makes the batches.
+    """Orders the images, shares them out over ranks, and ends the threads; a subclass makes the batches.
 
-    ``records``: of the data set. ``skip_empty`` leaves out records without any annotation, ``indices`` all
-    others than these. ``shuffle``: a new order each epoch, from ``seed``. ``shard``: (rank, size), this
-    process's share; no image is in two shards. ``drop_last``: leave out the last short batch (and, over
-    several ranks, what makes them unequal). Raises UserError when nothing is left to load, or too little for
-    a batch with ``drop_last``; without it a rank may have no batches.
+    ``records`` are those of the data set. ``skip_empty`` leaves out records without any annotation;
+    ``indices`` leaves out all records but these. ``shuffle`` makes a new order each epoch, from ``seed``.
+    ``shard`` is (rank, size): the share of this process; no image is in two shards. ``drop_last`` leaves out
+    the last batch if it is short and, over several ranks, the images that would make the ranks unequal.
+
+    Raises UserError when nothing is left to load, or too little for a batch with ``drop_last``; without it a
+    rank may have no batches.
     """
 
     def __init__(
@@ -53,46 +55,49 @@ class EpochLoader:
         chosen = range(len(records)) if indices is None else indices
         kept = [index for index in chosen if not skip_empty or len(records[index].boxes)]
         self._indices = np.array(kept, np.int64)
+        # Weak, so that an iteration that was given up and forgotten can be collected together with its
+        # threads.
         self._pools: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
         self._refuse_nothing(len(chosen))
 
     @property
     def samples(self) -> int:
-        """Images this rank sees in an epoch."""
+        """The number of images that this rank sees in an epoch."""
         rank, size = self.shard
         if not self.drop_last:
             return len(range(rank, len(self._indices), size))
+        # Every rank gets equally many whole batches: a rank with one more would wait for the others for ever.
         return len(self._indices) // size // self.batch_size * self.batch_size
 
     def __len__(self) -> int:
-        """Batches of this rank in a whole epoch."""
+        """Returns the number of batches of this rank in a whole epoch."""
         return -(-self.samples // self.batch_size)
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
-        """Choose the epoch of the next iterations and the batch they start at (to resume within an epoch)."""
+        """Chooses the epoch of the next iterations and, to resume within it, the batch to start at."""
         if not 0 <= start_batch <= len(self):
             raise ValueError(f"start_batch is {start_batch}, but an epoch has {len(self)} batches")
         self.epoch, self.start_batch = epoch, start_batch
 
     def order(self, epoch: int) -> np.ndarray:
-        """Indices of the records this rank sees in an epoch, in order: int64 (samples,)."""
+        """Returns the indices of the records that this rank sees in an epoch, in order: int64 (samples,)."""
         indices = epoch_order(self._indices, self.seed, epoch) if self.shuffle else self._indices
         rank, size = self.shard
         return indices[rank::size][: self.samples]
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches of the chosen epoch; ``wait_seconds`` counts the time spent waiting for them."""
+        """Yields the batches of the chosen epoch; ``wait_seconds`` counts the time spent waiting for them."""
         raise NotImplementedError
 
     def tell_skipped(self, listener: Callable[[str], None]) -> None:
-        """Send the line about a skipped image to ``listener``, from any thread, instead of to `warnings`.
+        """Sends the line about a skipped image to ``listener``, from any thread, instead of to `warnings`.
 
         Only the native loader skips images.
         """
         return
 
     def _work(self, pool: WorkerPool) -> Iterator[Any]:
-        """Results of a worker pool that ends with the iteration, or with ``close``."""
+        """Yields the results of a worker pool, and closes it when the iteration ends."""
         self._pools.add(pool)
         self.wait_seconds = 0.0
         try:
@@ -100,10 +105,11 @@ class EpochLoader:
                 self.wait_seconds = pool.wait_seconds
                 yield result
         finally:
+            # This runs as well when the consumer leaves its loop early and the generator is collected.
             pool.close()
 
     def close(self) -> None:
-        """Stop and join all threads, also those of iterations that were abandoned."""
+        """Stops and joins all threads, including those of iterations that were abandoned."""
         for pool in list(self._pools):
             pool.close()
 
@@ -120,7 +126,7 @@ class EpochLoader:
         if count == 0:
             why = f" with objects (all {chosen} are without)" if chosen else ""
             raise UserError(f"the data set has no images{why}; check the annotations")
-        # In evaluation a rank may have nothing to do; in training all have equally much.
+        # In evaluation a rank may have nothing to do; in training all have the same number of batches.
         if len(self) == 0 and self.drop_last:
             ranks = f" on each of {size} processes" if size > 1 else ""
             raise UserError(
@@ -130,7 +136,10 @@ class EpochLoader:
 
 
 def encode_targets(encoder: Encoder | None, boxes: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> Any:
-    """What ``encoder`` makes of a batch, None without one; its failure names the images."""
+    """Returns what ``encoder`` makes of a batch, None without one.
+
+    When it fails, the error names the images.
+    """
     if encoder is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Images by the names that labels give them, which are not always spelt as the files are.
+"""Finds images by the names that labels give them, which are not always spelt as the files are.
 
 Tools write backslashes, percent-encoding, another Unicode normal form, absolute paths of another machine, or
 a prefix of their own in front of the name.
@@ -21,9 +21,9 @@ _PREFIX = re.compile(r"^[0-9a-f]{4,8}-(?=.)")
 
 
 class Finder:
-    """Finds images in ``folders``, first as they are spelt, then by another spelling anywhere below ``root``.
+    """Finds images in ``folders`` as they are spelt, or by another spelling anywhere below ``root``.
 
-    Raises UserError from `find` where several images could be meant.
+    `find` raises UserError where several images could be meant.
     """
 
     def __init__(self, folders: Iterable[Path], root: Path) -> None:
@@ -32,22 +32,23 @@ class Finder:
         self._index: dict[str, list[tuple[str, ...]]] | None = None
 
     def exact(self, name: str) -> Path | None:
-        """Return the file that is spelt like this, if there is one."""
+        """Returns the file that is spelt exactly like this; None if there is none."""
         head, _, leaf = name.rpartition("/")
         for folder in self._folders:
-            # A listing for each folder: a stat for each image would take minutes on a network disk.
+            # Folders are listed once: asking for each image by itself would take minutes on a network disk.
             if leaf in self._names(os.path.join(folder, head) if head or name != leaf else str(folder)):
                 return folder / name
         return None
 
     def find(self, name: str) -> tuple[Path, bool] | None:
-        """Return the file and whether it is spelt otherwise; None where there is none."""
+        """Returns the file and whether it is spelt differently; None where there is none."""
         path = self.exact(name)
         if path is not None:
             return path, False
         parts = plain_parts(name)
         if not parts:
             return None
+        # The prefix goes only where the full name is not found, because a file may really be named so.
         for leaf in dict.fromkeys((parts[-1], _PREFIX.sub("", parts[-1]))):
             path = self._best((*parts[:-1], leaf), name)
             if path is not None:
@@ -55,9 +56,11 @@ class Finder:
         return None
 
     def _best(self, parts: tuple[str, ...], name: str) -> Path | None:
+        """The file below ``root`` that agrees with ``parts`` in the most folders; None if no name agrees."""
         candidates = self._by_leaf().get(parts[-1], [])
         ranks = [common_parts(parts, plain_parts("/".join(candidate))) for candidate in candidates]
         best = [c for c, rank in zip(candidates, ranks) if rank == max(ranks)]
+        # Of several that agree equally, one that lies in the folders of the images is meant.
         preferred = [c for c in best if any(self._root.joinpath(*c[:-1]) == f for f in self._folders)]
         if len(preferred) == 1:
             best = preferred
@@ -70,6 +73,10 @@ class Finder:
         return self._root.joinpath(*best[0]) if best else None
 
     def _by_leaf(self) -> dict[str, list[tuple[str, ...]]]:
+        """All images below ``root`` by the plain form of their name.
+
+        The walk is done once, when it is first needed.
+        """
         if self._index is None:
             self._index = {}
             for path in walk_images(self._root):
@@ -90,7 +97,7 @@ class Finder:
 
 
 def walk_images(folder: Path) -> list[str]:
-    """Return the images below ``folder``, with ``/``, in the order of the walk; links are followed."""
+    """Returns the images below ``folder``, with ``/``, in the order of the walk. Links are followed."""
     found = []
     for root, folders, files in os.walk(folder, followlinks=True):
         folders.sort()
@@ -101,18 +108,18 @@ def walk_images(folder: Path) -> list[str]:
 
 
 def plain_leaf(name: str) -> str:
-    """Return a file's name spelt so that all spellings of it are alike, without a prefix."""
+    """Returns the name of a file in the form that all its spellings share, without a tool's prefix."""
     return _PREFIX.sub("", (plain_parts(name) or ("",))[-1])
 
 
 def plain_parts(name: str) -> tuple[str, ...]:
-    """Return the parts of a path, spelt so that all spellings of it are alike."""
+    """Returns the parts of a path in the form that all its spellings share."""
     text = unicodedata.normalize("NFC", unquote(name)).replace("\\", "/").casefold()
     return tuple(part for part in text.split("/") if part not in ("", ".", ".."))
 
 
 def common_parts(one: tuple[str, ...], other: tuple[str, ...]) -> int:
-    """Return how many parts are the same, from the last on; the last is taken to be."""
+    """Returns how many parts of two paths agree, counted from the last, which is taken to agree."""
     count = 1
     while count < min(len(one), len(other)) and one[-1 - count] == other[-1 - count]:
         count += 1

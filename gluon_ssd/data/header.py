@@ -1,4 +1,4 @@
-"""The size and the EXIF orientation of a picture, from its header alone.
+"""The size and the EXIF orientation of a picture, read from its header alone.
 
 JPEG, PNG, WebP and TIFF are read here, by seeking from one block to the next, so that a few kilobytes of a
 file are enough. Everything else is left to Pillow.
@@ -21,7 +21,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
 # TIFF's unsigned integers of one, two and four bytes.
 _KINDS = {1: "B", 3: "H", 4: "I"}
-# More directory entries or metadata than any camera writes is damage.
+# A file that claims more directory entries or metadata than any camera writes is damaged.
 _MOST_ENTRIES, _MOST_EXIF = 4096, 1 << 20
 
 
@@ -39,7 +39,7 @@ class Header(NamedTuple):
 
 
 def read_header(stream: BinaryIO) -> Header | None:
-    """Return the header of the picture that ``stream`` holds; None if there is none to be read."""
+    """Returns the header of the picture that ``stream`` holds; None if there is none that can be read."""
     stream.seek(0)
     start = stream.read(16)
     try:
@@ -57,6 +57,7 @@ def read_header(stream: BinaryIO) -> Header | None:
 
 
 def _jpeg(stream: BinaryIO) -> Header | None:
+    # In most files EXIF stands in front of the size, so both are collected before a Header is made.
     size, orientation = None, 1
     for marker, length in jpeg_segments(stream):
         if marker in _FRAMES:
@@ -70,10 +71,10 @@ def _jpeg(stream: BinaryIO) -> Header | None:
 
 
 def jpeg_segments(stream: BinaryIO) -> Iterator[tuple[int, int]]:
-    """Yield marker and length of the segments in front of the picture's data, the stream being at their
-    content.
+    """Yields marker and length of the segments in front of the picture's data.
 
-    The last is the start of the scan, where there is one.
+    The stream stands at the content of each while it is yielded. The last segment is the start of the scan,
+    where there is one.
     """
     position = len(JPEG)
     while True:
@@ -85,6 +86,7 @@ def jpeg_segments(stream: BinaryIO) -> Iterator[tuple[int, int]]:
             # A marker may have any number of fill bytes in front.
             position += 1
             continue
+        # The length counts its own two bytes.
         length = int.from_bytes(head[2:], "big")
         yield head[1], length - 2
         if head[1] in (_START_OF_SCAN, _END):
@@ -108,6 +110,7 @@ def _png(stream: BinaryIO) -> Header | None:
             orientation = exif_orientation(_read(stream, length))
         elif kind == b"IEND" or size is None:
             break
+        # A chunk is its length, its kind, the data and a checksum: twelve bytes besides the data.
         position += 12 + length
     return Header(*size, orientation) if size else None
 
@@ -125,6 +128,7 @@ def _webp(stream: BinaryIO) -> Header | None:
             orientation = exif_orientation(_read(stream, length))
         elif size is None and kind in (b"VP8X", b"VP8 ", b"VP8L"):
             size = _webp_size(kind, _read(stream, 10))
+        # WebP is a RIFF file: each block is padded to an even length.
         position += 8 + length + length % 2
     return Header(*size, orientation) if size else None
 
@@ -134,7 +138,9 @@ def _webp_size(kind: bytes, data: bytes) -> tuple[int, int]:
         return 1 + int.from_bytes(data[4:7], "little"), 1 + int.from_bytes(data[7:10], "little")
     if kind == b"VP8 ":
         width, height = struct.unpack("<HH", data[6:10])
+        # The two top bits of a side are a scale for display.
         return width & 0x3FFF, height & 0x3FFF
+    # VP8L packs both sides, less one, into 14 bits each.
     bits = int.from_bytes(data[1:5], "little")
     return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
 
@@ -152,8 +158,9 @@ def _tiff(stream: BinaryIO) -> Header | None:
 
 
 def exif_orientation(data: bytes) -> int:
-    """Return the orientation that a block of EXIF says, 1 where it says none or is damaged."""
+    """Returns the orientation that a block of EXIF gives; 1 where it gives none or is damaged."""
     data = data[len(_EXIF_MARK) :] if data.startswith(_EXIF_MARK) else data
+    # EXIF is a small TIFF file of its own; its offsets count from here.
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None or len(data) < 8:
         return 1
@@ -166,7 +173,7 @@ def exif_orientation(data: bytes) -> int:
 
 
 def _tags(entries: bytes, order: str) -> dict[int, int]:
-    """The values of a TIFF directory's entries that are one integer each."""
+    """The values of those entries of a TIFF directory that are one integer each."""
     tags = {}
     for start in range(0, len(entries) - 11, 12):
         tag, kind, count = struct.unpack_from(order + "HHI", entries, start)

@@ -1,4 +1,4 @@
-"""Which entry of an annotation file an image is, by its name."""
+"""Finds the entry of an annotation file that belongs to an image, by its name."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .finder import common_parts, plain_parts
 
 
 def match_images(paths: Sequence[Path], file: CocoFile) -> list[int | None]:
-    """Return the index into ``file`` of each image, None for those that it does not name.
+    """Returns the index into ``file`` of each image; None for an image that the file does not name.
 
-    Names are compared from the last part on, however they are spelt. Raises UserError where two entries, or
-    two images, could be meant.
+    Names are compared part by part from the last one on, whatever their spelling. Raises UserError where two
+    entries, or two images, could be meant.
     """
     by_leaf: dict[str, list[tuple[tuple[str, ...], int]]] = {}
     for index, name in enumerate(file.file_names):
@@ -26,6 +26,8 @@ def match_images(paths: Sequence[Path], file: CocoFile) -> list[int | None]:
         parts = plain_parts(str(path.absolute()))
         entries = by_leaf.get(parts[-1], [])
         ranks = [common_parts(parts, own) for own, _ in entries]
+        # The entry that shares the most folders with the path is meant; several are a tie that only the user
+        # can break.
         best = [index for (_, index), rank in zip(entries, ranks) if rank == max(ranks)]
         if len(best) > 1:
             one, other = (file.file_names[index] for index in best[:2])

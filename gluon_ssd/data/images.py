@@ -1,14 +1,14 @@
 """Reading pictures: bytes to RGB uint8, and the antialiased resize.
 
-What becomes of pictures that are not plain 8-bit RGB (each is tested):
+What becomes of pictures that are not plain 8-bit RGB (each case is tested):
 
 * grey is repeated over the three channels; CMYK and YCCK JPEGs are converted to RGB;
 * of 16-bit samples the high byte is kept; an alpha channel is dropped (not blended);
 * EXIF orientation is followed where the picture's boxes are for the upright picture (see orientation.py);
 * a JPEG without its end marker, or a PNG without its last chunk, is refused, because OpenCV would fill the
-  missing part with grey and say nothing;
-* JPEG 2000 is decoded by Pillow, because OpenCV's decoder crashes on some damaged files, and so is what
-  OpenCV does not know: GIF, AVIF, and HEIC where ``pillow-heif`` is installed.
+  missing part with grey and report nothing;
+* JPEG 2000 is decoded by Pillow, because OpenCV's decoder crashes on some damaged files, and so are the
+  formats that OpenCV does not know: GIF, AVIF, and HEIC where ``pillow-heif`` is installed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from .orientation import is_ambiguous, say_assumed, turn_for, turned, turned_bac
 
 _JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _GIF = (b"GIF87a", b"GIF89a")
-# AVIF and HEIC: a box "ftyp" behind its length.
+# AVIF and HEIC files begin with a box "ftyp", behind four bytes of its length.
 _ISO_MEDIA = b"ftyp"
+_HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc")
 _END_OF_IMAGE = b"\xff\xd9"
 _START_OF_SCAN = 0xDA
 # OpenCV before 4.11 decodes to BGR only; OpenCV 5 refuses the bits of both orders together.
@@ -42,7 +43,8 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
-# A reduced decode is used when at least this many decoded pixels remain for one of the result.
+# A reduced decode is used when at least this many decoded pixels remain for one of the result, along each
+# axis.
 _SPARE = 1.25
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -80,6 +82,7 @@ def _from_array(array: np.ndarray) -> np.ndarray:
 
 def _from_pillow(image: Image.Image) -> np.ndarray:
     try:
+        # Pillow's own conversion clips 16-bit samples at 255 instead of scaling them.
         if image.mode.startswith("I"):
             return np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)
         return np.array(image.convert("RGB"))
@@ -88,7 +91,7 @@ def _from_pillow(image: Image.Image) -> np.ndarray:
 
 
 def read_image(path: PathLike, apply_exif: bool = False) -> np.ndarray:
-    """Read a picture as RGB uint8 (H, W, 3).
+    """Reads a picture as RGB uint8 (H, W, 3).
 
     ``apply_exif`` turns it upright as its EXIF orientation says. Raises UserError, naming the file, when it
     is missing, empty, truncated, or not a picture.
@@ -97,7 +100,7 @@ def read_image(path: PathLike, apply_exif: bool = False) -> np.ndarray:
 
 
 def read_bytes(path: PathLike) -> bytes:
-    """Read a whole file; UserError when it is missing, unreadable or empty."""
+    """Returns the content of a file. Raises UserError when it is missing, unreadable or empty."""
     try:
         with open(path, "rb", buffering=0) as stream:
             data = stream.read()
@@ -109,7 +112,7 @@ def read_bytes(path: PathLike) -> bytes:
 
 
 def file_header(path: PathLike) -> Header:
-    """Return size and orientation of an image file. Raises UserError where it is missing or no image."""
+    """Returns size and orientation of an image file. Raises UserError where it is missing or no image."""
     try:
         with open(path, "rb") as stream:
             header = read_header(stream)
@@ -131,26 +134,33 @@ def decode_image(
     stored: tuple[int, int] | None = None,
     orientation: str = "auto",
 ) -> np.ndarray:
-    """Decode a picture's bytes to RGB uint8 (H, W, 3).
+    """Decodes a picture's bytes to RGB uint8 (H, W, 3).
 
     ``reduction`` 2, 4 or 8 decodes at that fraction of the size (JPEG does it inside the inverse DCT).
-    ``stored`` (height, width): what the data set says of the picture; UserError when it is of that size
-    neither as stored nor upright. It is turned to the one that the data set means; ``orientation`` decides
-    where both have that size (see `turn_for`). Without ``stored``, ``apply_exif`` turns it upright. ``name``
-    is the file named in errors.
+    ``stored`` is the (height, width) that the data set gives for the picture. The picture is turned to the
+    one of its two frames, stored or upright, that has this size; where both have it, ``orientation`` decides
+    (see `turn_for`). Without ``stored``, ``apply_exif`` turns it upright. ``name`` is the file named in
+    errors.
+
+    Raises UserError for a picture that is truncated, cannot be decoded, or has the ``stored`` size neither as
+    stored nor upright.
     """
     _refuse_truncated(data, name)
     header = read_header(io.BytesIO(data))
     turn = _turn(header, stored, orientation, apply_exif)
     if header is not None and stored is not None:
-        # Before the pixels are: a header that lies may claim gigabytes of them.
+        # The size is checked before anything is decoded, because a header that lies may claim gigabytes of
+        # pixels.
         height, width = header.size[::-1]
         check_size((width, height) if turn > 4 else (height, width), stored, 1, name)
     image = _decode(data, reduction)
     if image is None:
+        if data[4:12] in _HEIC and not _know_heic():
+            raise UserError(f"{name}: a HEIC picture, which can be read after: pip install pillow-heif")
         raise UserError(f"{name}: not a picture that can be decoded; replace or remove it")
     if header is not None and header.orientation != 1 and data.startswith(TIFF):
-        # OpenCV turns TIFFs, and only these, whatever it is told.
+        # OpenCV turns TIFF files, and only these, by their orientation whatever flags it is given; that is
+        # undone here.
         image = turned_back(image, header.orientation)
     image = turned(image, turn) if turn != 1 else image
     if stored is not None:
@@ -159,6 +169,7 @@ def decode_image(
 
 
 def _turn(header: Header | None, stored: tuple[int, int] | None, orientation: str, apply_exif: bool) -> int:
+    """Returns the EXIF orientation to apply, 1 for none; see `decode_image`."""
     if header is None or header.orientation == 1:
         return 1
     if stored is None:
@@ -169,11 +180,11 @@ def _turn(header: Header | None, stored: tuple[int, int] | None, orientation: st
 
 
 def agreeing_bytes(data: bytes, name: PathLike, stored: tuple[int, int], orientation: str) -> bytes:
-    """Return a picture's bytes for decoders of which it is not known what they do with EXIF orientation.
+    """Returns a picture's bytes for decoders that may or may not follow EXIF orientation.
 
-    A picture that has one comes as PNG without it, turned as its boxes want it.
-
-    ``stored`` and ``orientation``: see `decode_image`. Raises UserError as that does.
+    A picture without an orientation is returned as it is. One that has it is turned as its boxes want it and
+    encoded as PNG without EXIF, so that every decoder returns the same pixels. For ``stored`` and
+    ``orientation``, and for the UserError that is raised, see `decode_image`.
     """
     header = read_header(io.BytesIO(data))
     if header is None or header.orientation == 1:
@@ -184,9 +195,10 @@ def agreeing_bytes(data: bytes, name: PathLike, stored: tuple[int, int], orienta
 
 
 def _decode(data: bytes, reduction: int) -> np.ndarray | None:
-    """The stored pixels, TIFF's upright ones; None where they cannot be decoded."""
+    """The stored pixels, or the upright ones of a TIFF; None where they cannot be decoded."""
     if data.startswith(_JPEG_2000) or data.startswith(_GIF) or data[4:8] == _ISO_MEDIA:
         return _decode_by_pillow(data)
+    # EXIF is ignored here, since only the data set tells whether its boxes are for the upright picture.
     flags = _REDUCED[reduction] | (_RGB or cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -205,7 +217,7 @@ def _decode_by_pillow(data: bytes) -> np.ndarray | None:
 
 @functools.cache
 def _know_heic() -> bool:
-    """Let Pillow read HEIC where ``pillow-heif`` is installed; say whether it does."""
+    """Lets Pillow read HEIC where ``pillow-heif`` is installed, and returns whether it does."""
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
@@ -216,7 +228,7 @@ def _know_heic() -> bool:
 
 @functools.cache
 def image_suffixes() -> frozenset[str]:
-    """Return the suffixes of the files that can be decoded here, in lower case."""
+    """Returns the suffixes of the files that can be decoded here, in lower case."""
     from PIL import features
 
     more = {".avif"} if "avif" in features.get_supported() else set()
@@ -224,30 +236,30 @@ def image_suffixes() -> frozenset[str]:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file of this name is taken for a picture: by its suffix, and not hidden."""
+    """Returns whether a file of this name is taken for a picture: by its suffix, and if it is not hidden."""
     return os.path.splitext(name)[1].lower() in image_suffixes() and not os.path.basename(name).startswith(
         "."
     )
 
 
 def is_jpeg(data: bytes) -> bool:
-    """Whether the bytes begin as a JPEG does (only JPEG gains from a reduced decode)."""
+    """Returns whether the bytes begin as a JPEG does. Only JPEG gains from a reduced decode."""
     return data.startswith(JPEG)
 
 
 def choose_reduction(region: tuple[int, int], size: tuple[int, int]) -> int:
-    """Return the largest of 8, 4, 2, 1 that leaves a ``region`` (h, w) enough pixels for ``size`` (h, w)."""
+    """Returns the largest of 8, 4, 2, 1 that leaves a ``region`` (h, w) enough pixels for ``size`` (h, w)."""
     ratio = min(region[0] / size[0], region[1] / size[1])
     return next((step for step in (8, 4, 2) if ratio >= _SPARE * step), 1)
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize uint8 (H, W, C) to ``size`` (h, w), bilinear, antialiased where it shrinks.
+    """Resizes uint8 (H, W, C) to ``size`` (h, w): bilinear, and antialiased where it shrinks.
 
     Pillow and DALI, with which the published networks were trained, widen the bilinear kernel when they
-    shrink; OpenCV's does not and drops pixels. Here each axis is resampled to a small multiple of the target
-    and that multiple averaged: on COCO's images within 1% of Pillow's result (root mean square of the
-    levels), in less than half of its time.
+    shrink a picture; OpenCV's kernel stays narrow and skips pixels. Here each axis is resampled to a small
+    multiple of the target and that multiple is averaged. On COCO's images the result is within 1% of Pillow's
+    (root mean square of the levels), in less than half of its time.
     """
     height, width = size
     tall, wide = _oversampling(image.shape[0] / height), _oversampling(image.shape[1] / width)
@@ -255,20 +267,27 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     if image.shape[:2] != (height * tall, width * wide):
         image = cv2.resize(image, (width * wide, height * tall), interpolation=cv2.INTER_LINEAR)
+    # Area averaging of a whole multiple is the mean of that many samples.
     if tall == wide == 1:
         return image
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _oversampling(ratio: float) -> int:
-    """Samples to average per output pixel along one axis; 0: too many, use area averaging outright."""
+    """Samples to average per output pixel along one axis; 0 where they are too many for a detour to pay."""
     if ratio <= 1.1:
         return 1
+    # With more samples than four the first step changes little, so the average over the area is taken
+    # outright.
     return next((count for limit, count in ((2.5, 2), (3.5, 3), (4.5, 4)) if ratio <= limit), 0)
 
 
 def check_size(found: tuple[int, ...], stored: tuple[int, int], reduction: int, name: PathLike) -> None:
-    """UserError unless a picture decoded at 1/``reduction`` to ``found`` (h, w) is of the ``stored`` size."""
+    """Raises UserError unless a picture that was decoded at 1/``reduction`` has the ``stored`` size.
+
+    ``found`` is its decoded (h, w) and ``stored`` the (h, w) of its annotation.
+    """
+    # A reduced decode rounds up.
     if tuple(found) != tuple(-(-side // reduction) for side in stored):
         height, width = (side * reduction for side in found)
         about = "about " if reduction > 1 else ""
@@ -279,10 +298,12 @@ def check_size(found: tuple[int, ...], stored: tuple[int, int], reduction: int, 
 
 
 def is_complete(data: bytes) -> bool:
-    """Whether a JPEG has its end marker, a PNG its last chunk; True for anything else."""
+    """Returns whether a JPEG has its end marker, or a PNG its last chunk; True for any other format."""
     if data.startswith(JPEG):
+        # Cameras and tools append data behind the end marker, so it is not always last.
         return data.endswith(_END_OF_IMAGE) or _END_OF_IMAGE in data[_entropy_start(data) :]
     if data.startswith(PNG):
+        # The end of the file is looked at first, because searching all of a large file takes longer.
         return b"IEND" in data[-1024:] or b"IEND" in data
     return True
 
@@ -293,16 +314,16 @@ def _refuse_truncated(data: bytes, name: PathLike) -> None:
 
 
 def stored_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) from a picture's header, before any EXIF rotation; None if not there."""
+    """Returns (width, height) of a picture before any EXIF rotation; None without a readable header."""
     header = read_header(io.BytesIO(data))
     return header and header.size
 
 
 def _entropy_start(data: bytes) -> int:
-    """Offset of the first start-of-scan segment of a JPEG, its end if there is none.
+    """The offset of the first start-of-scan segment of a JPEG, or the length of the data if there is none.
 
-    An end marker in front of it belongs to an embedded thumbnail; behind it, stuffing keeps the two bytes
-    from occurring by chance.
+    An end marker in front of that segment belongs to an embedded thumbnail. Behind it, byte stuffing keeps
+    the two bytes of the marker from occurring by chance.
     """
     stream = io.BytesIO(data)
     for marker, _ in jpeg_segments(stream):
@@ -312,5 +333,5 @@ def _entropy_start(data: bytes) -> int:
 
 
 def as_path(path: PathLike) -> Path:
-    """Expand ``~`` and return a Path."""
+    """Returns a Path with ``~`` expanded."""
     return Path(path).expanduser()

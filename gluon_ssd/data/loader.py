@@ -1,4 +1,4 @@
-"""The native loader: threads that read, transform, collate and encode; batches in a fixed order."""
+"""The native loader: threads read, transform, collate and encode; batches come in a fixed order."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from .workers import WorkerPool
 class NativeLoader(EpochLoader):
     """Batches of a data set, read and augmented by threads.
 
-    The batches depend on the data set, ``seed``, epoch and ``shard``, never on ``workers`` or timing: each
-    image's random numbers come from (seed, epoch, index of the image).
+    The batches depend on the data set, ``seed``, epoch and ``shard``, never on ``workers`` or timing: the
+    random numbers of each image come from (seed, epoch, index of the image).
 
-    dataset: has ``.records``. transform: writes one image, returns its boxes and labels.
-    workers: threads; 0 works in the caller's thread. prefetch: batches begun ahead of the consumer.
-    encoder: ``encoder(boxes, labels)``, called once per batch in a worker; its result is ``Batch.targets``.
-    order: which images make which batch, ``shuffle``, ``seed``, ``shard`` and so on: see `EpochLoader`.
-    on_bad_image: "fail" raises; "skip" takes the next image in its place and warns once per image, until more
-    than ``max_bad_share`` of them (and more than one) are bad. Do not skip in evaluation.
+    ``dataset`` has ``.records``. ``transform`` writes one image and returns its boxes and labels. ``workers``
+    is the number of threads; with 0 the caller's thread does the work. ``prefetch`` is the number of batches
+    that are begun ahead of the consumer. ``encoder(boxes, labels)`` is called once per batch in a worker, and
+    its result is ``Batch.targets``. ``order`` says which images make which batch (``shuffle``, ``seed``,
+    ``shard`` and so on), see `EpochLoader`. ``on_bad_image`` is "fail", which raises, or "skip", which takes
+    the next image in its place and warns once per image, until more than ``max_bad_share`` of them (and more
+    than one) are bad. Do not skip in evaluation.
 
     Raises UserError when nothing is left to load, or too little for a batch with ``drop_last``; without it a
-    rank may have no batches. An error in a worker is raised at the batch it belongs to.
-    OpenCV's own threads are switched off, for the whole process, as soon as there are workers.
+    rank may have no batches. An error in a worker is raised at the batch that it belongs to. OpenCV's own
+    threads are switched off, for the whole process, as soon as there are workers.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class NativeLoader(EpochLoader):
         self._reader.on_skip = listener
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches of the chosen epoch; ``wait_seconds`` counts the time spent waiting for them."""
+        """Yields the batches of the chosen epoch; ``wait_seconds`` counts the time spent waiting for them."""
         order, epoch, first = self.order(self.epoch), self.epoch, self.start_batch
         count = len(self) - first
 
@@ -66,13 +67,17 @@ class NativeLoader(EpochLoader):
             start = (first + number) * self.batch_size
             return _BatchJob(self._reader, order[start : start + self.batch_size], epoch, self)
 
+        # Our threads already keep every core busy; OpenCV's threads below each of them would only compete.
         if self.workers:
             cv2.setNumThreads(1)
         return self._work(WorkerPool(count, make, self.workers, self.prefetch))
 
 
 class _BatchJob:
-    """One batch in the making: each slot is an image, written straight into the batch's memory."""
+    """One batch in the making.
+
+    Each slot is an image, written straight into the batch's memory without a copy.
+    """
 
     def __init__(self, reader: SampleReader, indices: np.ndarray, epoch: int, loader: NativeLoader) -> None:
         self.slots = len(indices)
@@ -85,6 +90,7 @@ class _BatchJob:
         self._samples[slot] = self._reader.load(self._indices[slot], self._epoch, self._images[slot])
 
     def finish(self) -> Batch:
+        # Every slot has run by now, so nothing is left out here; the filter only tells the type checker so.
         samples = [sample for sample in self._samples if sample is not None]
         boxes, labels = pad_objects([(sample.boxes, sample.labels) for sample in samples])
         ids = np.array([sample.record.image_id for sample in samples], np.int64)

@@ -1,4 +1,4 @@
-"""Which way a picture is up: EXIF orientation, and which of its two frames the boxes are for.
+"""EXIF orientation: which way a picture is up, and for which of its two frames its boxes are.
 
 A camera stores its pixels in one frame and notes in EXIF how a viewer has to turn them. Labels may be for the
 stored pixels or for the upright picture. Every path that brings boxes and pixels together (both input
@@ -20,26 +20,27 @@ _SIDEWAYS = (5, 6, 7, 8)
 
 
 def upright_size(header: Header) -> Size:
-    """Return (width, height) of the upright picture."""
+    """Returns (width, height) of the upright picture."""
     return header.size[::-1] if header.orientation in _SIDEWAYS else header.size
 
 
 def is_ambiguous(header: Header) -> bool:
-    """Whether the size does not tell which frame the boxes are for: the picture is to be turned, but keeps
-    it.
+    """Returns whether the size does not tell which of the two frames the boxes are for.
+
+    That is so for a picture that EXIF turns without changing its size.
     """
     return header.orientation != 1 and upright_size(header) == header.size
 
 
 def turn_for(header: Header, declared: Size | None, orientation: str = "auto") -> int:
-    """Return the EXIF orientation by which the stored pixels are turned to agree with the boxes; 1: not at
-    all.
+    """Returns the EXIF orientation that turns the stored pixels so that they agree with the boxes; 1 is none.
 
-    ``declared`` is the (width, height) that the labels give, None where they give none. Where it is that of
-    one frame alone, that frame it is. Else ``orientation`` decides; ``auto`` takes the upright picture,
-    because that is what labelling tools show.
+    ``declared`` is the (width, height) that the labels give, None where they give none. If only one of the
+    two frames has that size, the boxes are for that frame. Otherwise ``orientation`` decides: "stored", or
+    "upright" and "auto", which both take the upright picture, because that is what labelling tools show.
     """
     upright = upright_size(header)
+    # A size that only one frame has settles the question, whatever the caller chose for the unclear cases.
     if declared is not None and header.size != upright and declared in (header.size, upright):
         return header.orientation if declared == upright else 1
     return 1 if orientation == "stored" else header.orientation
@@ -47,7 +48,7 @@ def turn_for(header: Header, declared: Size | None, orientation: str = "auto") -
 
 @functools.cache
 def say_assumed() -> None:
-    """Warn, once in a process, that the size of a picture did not tell its frame."""
+    """Warns, once in a process, that the size of a picture did not tell its frame."""
     warnings.warn(
         "some pictures have an EXIF orientation that their size does not show (upside down, mirrored or "
         "square); their boxes are taken to be for the upright picture. 'gluon-ssd check' lists them; "
@@ -57,19 +58,21 @@ def say_assumed() -> None:
 
 
 def turned(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Return stored pixels (H, W, ...) as a viewer shows them."""
+    """Returns stored pixels (H, W, ...) as a viewer shows them."""
     if orientation in _SIDEWAYS:
         image = image.swapaxes(0, 1)
     return _mirrored(image, *_MIRRORS[orientation])
 
 
 def turned_back(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Return an upright picture (H, W, ...) as it was stored."""
+    """Returns an upright picture (H, W, ...) as it was stored."""
+    # The two steps of `turned` in reverse order; each of them undoes itself.
     image = _mirrored(image, *_MIRRORS[orientation])
     return np.ascontiguousarray(image.swapaxes(0, 1)) if orientation in _SIDEWAYS else image
 
 
-# (upside down, left to right), after width and height were exchanged where the orientation does that.
+# Whether to mirror (top to bottom, left to right), after width and height were exchanged where the
+# orientation exchanges them. A quarter turn is such an exchange followed by one mirror.
 _MIRRORS = {
     1: (False, False),
     2: (False, True),
@@ -89,7 +92,7 @@ def _mirrored(image: np.ndarray, vertical: bool, horizontal: bool) -> np.ndarray
 def turned_box(
     ltrb: tuple[float, float, float, float], stored: Size, orientation: int
 ) -> tuple[float, float, float, float]:
-    """Return a box of the stored pixels (left, top, right, bottom) in pixels of the upright picture.
+    """Returns a box of the stored pixels (left, top, right, bottom) in pixels of the upright picture.
 
     ``stored`` is the stored (width, height).
     """
@@ -100,6 +103,7 @@ def turned_box(
         width, height = height, width
     vertical, horizontal = _MIRRORS[orientation]
     if horizontal:
+        # Mirroring exchanges the two sides as well, so that the left one stays the smaller.
         left, right = width - right, width - left
     if vertical:
         top, bottom = height - bottom, height - top

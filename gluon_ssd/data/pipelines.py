@@ -1,4 +1,4 @@
-"""The input pipelines behind one function: native, dali, synthetic."""
+"""The three input pipelines (native, dali, synthetic) behind one function."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ PIPELINES = ("native", "dali", "synthetic")
 
 @dataclass(frozen=True)
 class InputSettings:
-    """How images reach the network; each name is a recipe's key and a flag.
+    """How images reach the network. Each field is a key of the recipe and a flag of the command line.
 
-    ``data_pipeline``: one of PIPELINES. ``workers``: threads of the native loader, and of DALI unless
-    ``dali_workers`` says otherwise. The others are DALI's, see `DaliOptions`.
+    ``data_pipeline`` is one of PIPELINES. ``workers`` is the number of threads of the native loader, and of
+    DALI unless ``dali_workers`` gives another number. ``on_bad_image`` and ``max_bad_share`` are those of
+    `NativeLoader`. The others belong to DALI, see `DaliOptions`.
     """
 
     data_pipeline: str = "native"
@@ -43,9 +44,10 @@ def make_loader(
     encoder: Encoder | None = None,
     **order: Any,
 ) -> EpochLoader:
-    """The loader that ``settings`` ask for; ``encoder``: see `NativeLoader`, ``order``: `EpochLoader`.
+    """Returns the loader that ``settings`` ask for.
 
-    Raises UserError for settings that do not fit and for what is not installed.
+    For ``encoder`` see `NativeLoader`, for ``order`` see `EpochLoader`. Raises UserError for settings that do
+    not fit each other and for a package that is not installed.
     """
     common: dict[str, Any] = {"encoder": encoder, **order}
     if settings.data_pipeline == "native":
@@ -83,6 +85,8 @@ def _dali_loader(
         device_id=target.device_id,
         input_jpg_decode=settings.input_jpg_decode,
         hw_decoder_load=settings.hw_decoder_load,
+        # NVIDIA's script divides the data set by the number of GPUs to find how much one of them has to
+        # cache.
         cache_mb=settings.dali_cache_mb or published_cache_mb(common.get("shard", (0, 1))[1]),
         workers=settings.dali_workers or settings.workers,
         batch_multiplier=settings.input_batch_multiplier,

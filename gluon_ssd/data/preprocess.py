@@ -1,4 +1,4 @@
-"""How a picture becomes the network's input. Saved with the weights; needs NumPy only."""
+"""How a picture becomes the network's input. The settings are saved with the weights and need only NumPy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @functools.lru_cache(maxsize=16)
 def _table(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
+    """The network's input for each of the 256 levels of a channel, float32 (3, 256), computed once."""
     levels = np.arange(256, dtype=np.float64) / 255.0
+    # In float64 and rounded once, so that the result is the nearest float32 to the exact value.
     table = (levels - np.array(mean)[:, None]) / np.array(std)[:, None]
     result: np.ndarray = np.ascontiguousarray(table, dtype=np.float32)
     result.setflags(write=False)
@@ -30,7 +32,7 @@ class Preprocess:
 
     ``size`` is (height, width) in pixels; ``mean`` and ``std`` are per RGB channel for values in 0..1, by
     default those of ImageNet. The network's input is ``(value / 255 - mean) / std``, channels first, float32.
-    Raises UserError for a size that is not positive or a zero ``std``.
+    Raises UserError for a size that is not positive or a ``std`` of zero.
     """
 
     size: tuple[int, int] = (300, 300)
@@ -42,28 +44,33 @@ class Preprocess:
             value = tuple(getattr(self, name))
             if len(value) != length:
                 raise UserError(f"preprocess: {name} needs {length} numbers, got {list(value)}")
+            # Checkpoints and JSON bring lists; tuples make the object hashable, so that tables can be cached
+            # by it.
             kind = int if name == "size" else float
             object.__setattr__(self, name, tuple(kind(item) for item in value))
         if min(self.size) < 1 or min(self.std) <= 0:
             raise UserError(f"preprocess: size {self.size} and std {self.std} must be positive")
 
     def table(self) -> np.ndarray:
-        """Return float32 (3, 256): the network's input for each uint8 level of each channel. Read-only."""
+        """Returns the network's input for each uint8 level of each channel: float32 (3, 256), read-only."""
         return _table(self.mean, self.std)
 
     def restore(self, image: np.ndarray) -> np.ndarray:
-        """Turn a normalised float32 (3, H, W) input back into a uint8 (H, W, 3) RGB picture, for drawing."""
+        """Turns a normalised float32 (3, H, W) input back into a uint8 (H, W, 3) RGB picture, for drawing."""
         scaled = image.astype(np.float64).transpose(1, 2, 0) * self.std + self.mean
         restored: np.ndarray = np.clip(np.rint(scaled * 255), 0, 255).astype(np.uint8)
         return restored
 
     def to_dict(self) -> dict[str, list[float]]:
-        """Return plain lists, for a checkpoint or JSON."""
+        """Returns the fields as plain lists, for a checkpoint or JSON."""
         return {"size": list(self.size), "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocess:
-        """Inverse of ``to_dict``; a missing key takes its default, an unknown one is a UserError."""
+        """Builds a Preprocess from what ``to_dict`` returned.
+
+        A missing key takes its default. Raises UserError for an unknown key.
+        """
         for name in values:
             if name not in ("size", "mean", "std"):
                 raise unknown("preprocess field", str(name), ("size", "mean", "std"))

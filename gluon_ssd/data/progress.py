@@ -1,4 +1,4 @@
-"""Telling how far a long work has come."""
+"""Reporting how far a long piece of work has come."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _Item = TypeVar("_Item")
 
 
 class ProgressReporter(Protocol):
-    """Who is told how far a long work has come: `console.Console` is one."""
+    """Shows how far a long piece of work has come; `console.Console` is one."""
 
     def start(self, title: str, total: int) -> None: ...
 
@@ -19,7 +19,7 @@ class ProgressReporter(Protocol):
 
 
 class Silent:
-    """Progress that nobody looks at."""
+    """A progress that shows nothing."""
 
     def start(self, title: str, total: int) -> None:
         return
@@ -32,7 +32,7 @@ class Silent:
 
 
 def counted(items: Collection[_Item], title: str, progress: ProgressReporter) -> Iterator[_Item]:
-    """Yield ``items``, telling ``progress`` of each that is done with."""
+    """Yields ``items`` and tells ``progress`` of each when it is done."""
     progress.start(title, len(items))
     for item in items:
         yield item

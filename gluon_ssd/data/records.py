@@ -1,4 +1,4 @@
-"""What every data set becomes: one record per image."""
+"""The record: one image and its objects, which is what a data set of any format becomes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from .images import agreeing_bytes, decode_image, read_bytes
 
 
 class Packed(Protocol):
-    """A picture inside a larger file."""
+    """A picture that is stored inside a larger file."""
 
     def read(self) -> bytes:
-        """Return the picture's bytes, from any thread; UserError when they are not there or damaged."""
+        """Returns the picture's encoded bytes. Any thread may call it.
+
+        Raises UserError when the bytes are not there or are damaged.
+        """
         ...
 
 
@@ -24,14 +27,15 @@ class Packed(Protocol):
 class Record:
     """One image and its objects.
 
-    ``width`` and ``height`` are those of the picture that the boxes are for, as stored or upright; where its
-    EXIF orientation leaves the size as it is, ``orientation`` says which (see ``orientation.py``). ``boxes``
-    is float32 (n, 4), left, top, right, bottom in pixels, inside the image and of positive size; ``classes``
-    int32 (n,) is the 0-based class index (background is not counted); ``crowd`` bool (n,) marks regions that
-    stand for many objects: training ignores them. ``n`` may be 0.
+    ``width`` and ``height`` are the size of the picture that the boxes are for. That is either the stored
+    picture or the upright one, which EXIF may turn on its side; where both have the same size,
+    ``orientation`` says which of them is meant (see ``orientation.py``). ``boxes`` is float32 (n, 4): left,
+    top, right, bottom in pixels, inside the image and of positive size. ``classes`` is int32 (n,): the class
+    index from 0, background not counted. ``crowd`` is bool (n,) and marks regions that stand for many
+    objects; training ignores them. ``n`` may be 0.
 
     ``path`` names the picture in messages. It is the picture's own file unless ``packed`` is given; then it
-    is the file that holds it, followed by its name. `read` serves both.
+    is the path of the file that holds the picture, followed by the picture's name. `read` serves both.
     """
 
     image_id: int
@@ -45,28 +49,28 @@ class Record:
     orientation: str = "auto"
 
     def read(self) -> bytes:
-        """Return the encoded picture; UserError, naming the file, when it cannot be read."""
+        """Returns the encoded picture. Raises UserError, naming the file, when it cannot be read."""
         return read_bytes(self.path) if self.packed is None else self.packed.read()
 
     def pixels(self, reduction: int = 1) -> np.ndarray:
-        """Return the picture as RGB uint8 (h, w, 3), turned to agree with the boxes; see `decode_image`.
+        """Returns the picture as RGB uint8 (h, w, 3), turned so that the boxes fit it; see `decode_image`.
 
         Raises UserError, naming the file, for a picture that cannot be read or is not of the record's size.
         """
         return self.decode(self.read(), reduction)
 
     def decode(self, data: bytes, reduction: int = 1) -> np.ndarray:
-        """Return what `pixels` does, of the encoded picture that `read` has returned."""
+        """Returns what `pixels` returns, given the encoded picture that `read` has returned."""
         size = self.height, self.width
         return decode_image(data, self.path, reduction=reduction, stored=size, orientation=self.orientation)
 
     def agreeing(self) -> bytes:
-        """Return the encoded picture for decoders that do not follow EXIF; see `agreeing_bytes`."""
+        """Returns the encoded picture for decoders that do not follow EXIF; see `agreeing_bytes`."""
         size = self.height, self.width
         return agreeing_bytes(self.read(), self.path, size, self.orientation)
 
     def objects(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (boxes, classes) without the crowd regions."""
+        """Returns (boxes, classes) without the crowd regions."""
         if not self.crowd.any():
             return self.boxes, self.classes
         keep = ~self.crowd
@@ -74,7 +78,7 @@ class Record:
 
 
 class Records(Protocol):
-    """What a loader asks of a data set."""
+    """What a loader needs of a data set: its records."""
 
     @property
     def records(self) -> Sequence[Record]: ...

@@ -1,4 +1,4 @@
-"""One image at a time: its random numbers, and what happens when it cannot be read."""
+"""Loading one image at a time: its random numbers, and what happens when it cannot be read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ORDER, _IMAGE = 1, 2
 
 
 class Transform(Protocol):
-    """What a loader asks of a transform (see ``transforms.EvalTransform``)."""
+    """What a loader needs of a transform (see ``transforms.EvalTransform``)."""
 
     preprocess: Preprocess
 
@@ -30,7 +30,7 @@ class Transform(Protocol):
 
 
 class Sample(NamedTuple):
-    """One loaded image: its record, boxes float32 (n, 4) ltrb fractions, labels int32 (n,)."""
+    """One loaded image: its record, boxes float32 (n, 4) as ltrb fractions, and labels int32 (n,)."""
 
     record: Record
     boxes: np.ndarray
@@ -38,18 +38,18 @@ class Sample(NamedTuple):
 
 
 def epoch_order(indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """Return ``indices`` in the random order of this epoch."""
+    """Returns ``indices`` in the random order of this epoch, which only ``seed`` and ``epoch`` decide."""
     order: np.ndarray = np.random.default_rng([seed, epoch, 0, _ORDER]).permutation(indices)
     return order
 
 
 class SampleReader:
-    """Loads images by their index, from any thread.
+    """Loads images by their index. Any thread may call it.
 
-    An image's random numbers depend on (seed, epoch, index) alone. ``skip_bad``: a UserError from the
-    transform is told to ``on_skip``, once per image and from any thread, and the next of ``indices`` takes
-    its place, until more than ``max_bad_share`` of them (and more than one) are bad. Any other exception is
-    raised as a RuntimeError that names the file.
+    The random numbers of an image depend on (seed, epoch, index) alone. With ``skip_bad``, an image for which
+    the transform raises UserError is replaced by the next of ``indices``, and ``on_skip`` is told once per
+    image, from any thread. That goes on until more than ``max_bad_share`` of the images (and more than one)
+    are bad. Any other exception is raised as a RuntimeError that names the file.
     """
 
     on_skip: Callable[[str], None]
@@ -71,7 +71,7 @@ class SampleReader:
         self._lock = threading.Lock()
 
     def load(self, index: int, epoch: int, out: np.ndarray) -> Sample:
-        """Write image ``index`` into ``out``, float32 (3, h, w), and return what belongs to it."""
+        """Writes image ``index`` into ``out``, float32 (3, h, w), and returns what belongs to it."""
         while True:
             try:
                 return self._load_this(index, epoch, out)
@@ -79,11 +79,14 @@ class SampleReader:
                 if not self._skip_bad:
                     raise UserError(f"{error}; {_ADVICE}") from None
                 self._count_bad(index, error)
+            # The substitute is the next index in sorted order, so that it depends neither on the shuffling
+            # nor on which thread finds the bad image first.
             after = int(np.searchsorted(self._indices, index, side="right"))
             index = int(self._indices[after % len(self._indices)])
 
     def _load_this(self, index: int, epoch: int, out: np.ndarray) -> Sample:
         record = self._records[index]
+        # A generator of its own for each image makes the result independent of the number of threads.
         rng = np.random.default_rng([self._seed, epoch, index, _IMAGE])
         try:
             return Sample(record, *self._transform.load(record, rng, out))
@@ -98,6 +101,7 @@ class SampleReader:
                 return
             self._bad.add(index)
             bad, total = len(self._bad), len(self._indices)
+        # Without the first condition `load` would go round for ever when no image at all can be read.
         if bad == total or bad > max(1.0, self._max_bad_share * total):
             raise UserError(
                 f"{bad} of {total} images cannot be read, more than may be skipped "

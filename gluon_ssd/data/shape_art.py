@@ -1,8 +1,7 @@
 """Paints textured shapes on cluttered backgrounds; `shapes.py` turns the pictures into a data set.
 
-Everything is drawn from one `numpy.random.Generator`, so a picture is a pure function of its seed.
-Canvases are uint8 (h, w, 3). Outlines are float (n, 2) x, y points of a shape of radius about 1
-around (0, 0).
+Everything is drawn from one `numpy.random.Generator`, so that a picture depends on its seed alone. Canvases
+are uint8 (h, w, 3). Outlines are float (n, 2) x, y points of a shape of radius about 1 around (0, 0).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ SUPERSAMPLE = 4
 
 @dataclass(frozen=True)
 class Patch:
-    """Coverage of one shape: `alpha` uint8 (h, w) whose top-left pixel is at canvas position (x, y)."""
+    """The coverage of one shape: `alpha` uint8 (h, w), with its top-left pixel at canvas position (x, y)."""
 
     alpha: np.ndarray
     x: int
@@ -47,9 +46,9 @@ def _cross(arm: float = 0.34) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Style:
-    """What a kind of object looks like: hues (of 0..1) up to an eighth of the circle from one, and textures.
+    """The look of a class: its hues, up to an eighth of the circle away from `hue` (0..1), and its textures.
 
-    Kinds overlap in hue and share textures, so that neither gives a kind away without its outline.
+    Classes overlap in hue and share textures, so that neither gives a class away without its outline.
     """
 
     hue: float
@@ -67,7 +66,7 @@ STYLES = {
 }
 
 
-# A second contour is a hole.
+# The second contour of a shape is a hole.
 OUTLINES: dict[str, Callable[[], Outline]] = {
     "circle": lambda: [_polygon(64)],
     "square": lambda: [_polygon(4, turn=np.pi / 4)],
@@ -81,7 +80,10 @@ OUTLINES: dict[str, Callable[[], Outline]] = {
 def fit(
     outline: Outline, diameter: float, angle: float, aspect: float, centre: tuple[float, float]
 ) -> Outline:
-    """Rotate, stretch by `aspect`, scale so that the longer side of the box is `diameter` pixels."""
+    """Returns the outline stretched by `aspect`, rotated, and scaled and moved to its place in the picture.
+
+    The longer side of its box is `diameter` pixels, and the middle of its box is at `centre`.
+    """
     cosine, sine = np.cos(angle), np.sin(angle)
     rotation = np.array([[cosine, sine], [-sine, cosine]])
     turned = [contour * (aspect, 1.0) @ rotation for contour in outline]
@@ -91,7 +93,7 @@ def fit(
 
 
 def rasterise(outline: Outline) -> Patch:
-    """Anti-aliased coverage of an outline in canvas pixels; later contours cut holes."""
+    """Returns the anti-aliased coverage of an outline in canvas pixels; later contours cut holes."""
     low = np.floor(outline[0].min(axis=0)).astype(int) - 1
     high = np.ceil(outline[0].max(axis=0)).astype(int) + 1
     width, height = (int(v) for v in high - low)
@@ -103,7 +105,7 @@ def rasterise(outline: Outline) -> Patch:
 
 
 def windows(patch: Patch, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Slices (into canvas, into patch) of the part of a patch that lies on the canvas; may be empty."""
+    """Returns slices (into canvas, into patch) of the part of a patch on the canvas; it may be empty."""
     height, width = patch.alpha.shape
     top, left = max(patch.y, 0), max(patch.x, 0)
     bottom, right = max(min(patch.y + height, shape[0]), top), max(min(patch.x + width, shape[1]), left)
@@ -112,7 +114,10 @@ def windows(patch: Patch, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], 
 
 
 def blend(canvas: np.ndarray, patch: Patch, colours: np.ndarray, opacity: float = 1.0) -> None:
-    """Lay `colours` (patch-sized (h, w, 3), or one colour (3,)) over the canvas where the patch covers it."""
+    """Lays `colours` over the canvas where the patch covers it.
+
+    They are patch-sized (h, w, 3), or one colour (3,).
+    """
     on_canvas, on_patch = windows(patch, canvas.shape)
     under = canvas[on_canvas]
     if under.size == 0:
@@ -123,7 +128,7 @@ def blend(canvas: np.ndarray, patch: Patch, colours: np.ndarray, opacity: float 
 
 
 def _smooth_noise(rng: np.random.Generator, height: int, width: int, cell: float) -> np.ndarray:
-    """Smooth noise in 0..1 (h, w) whose features are about `cell` pixels."""
+    """Smooth noise in 0..1 (h, w) whose features are about `cell` pixels wide."""
     rows, columns = (max(2, int(np.ceil(v / cell)) + 1) for v in (height, width))
     coarse = rng.random((rows, columns), dtype=np.float32)
     return np.clip(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
@@ -132,7 +137,7 @@ def _smooth_noise(rng: np.random.Generator, height: int, width: int, cell: float
 def _pattern(
     rng: np.random.Generator, height: int, width: int, size: float, textures: tuple[str, ...] = TEXTURES
 ) -> np.ndarray:
-    """One of `textures` in 0..1 (h, w), scaled to an object of `size`."""
+    """One of `textures` in 0..1 (h, w), scaled to an object of `size` pixels."""
     kind = rng.choice(textures)
     period = max(5.0, size * rng.uniform(0.13, 0.3))
     if kind == "noise":
@@ -167,7 +172,7 @@ def _colour(
 def _object_colours(
     rng: np.random.Generator, local: np.ndarray, hue: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two vivid colours, the pair of three drawn that stands out most from the `local` background colour."""
+    """Two vivid colours: of three pairs drawn, the one that stands out most from the `local` background."""
     best, best_distance = None, -1.0
     for _ in range(3):
         first = _colour(rng, (0.55, 1.0), (0.65, 1.0), hue)
@@ -182,7 +187,7 @@ def _object_colours(
 def paint(
     rng: np.random.Generator, canvas: np.ndarray, patch: Patch, size: float, style: Style | None = None
 ) -> None:
-    """Fill a patch with a texture of `style` (any, without one), lit from one side, over a soft shadow."""
+    """Fills a patch with a texture of `style` (any, without one), lit from above, over a soft shadow."""
     height, width = patch.alpha.shape
     on_canvas, _ = windows(patch, canvas.shape)
     under = canvas[on_canvas]
@@ -195,13 +200,14 @@ def paint(
     colours = np.clip((first + (second - first) * mix) * light, 0, 255)
 
     reach = int(max(2, size * 0.06))
+    # The shadow is the blurred shape, padded so that the blur fits, and moved down and right by `reach`.
     shadow = cv2.GaussianBlur(np.pad(patch.alpha, 2 * reach), (0, 0), reach / 1.5)
     blend(canvas, Patch(shadow, patch.x - reach, patch.y - reach), np.zeros(3), opacity=0.45)
     blend(canvas, patch, colours)
 
 
 def background(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Muted gradient with noise, at times a faint pattern: uint8 (h, w, 3)."""
+    """Returns a muted gradient with noise, at times with a faint pattern: uint8 (h, w, 3)."""
     value = rng.uniform(0.25, 0.85)
     corners = np.stack([_colour(rng, (0.05, 0.45), (value - 0.15, value + 0.15)) for _ in range(6)])
     canvas = cv2.resize(corners.reshape(2, 3, 3), (width, height), interpolation=cv2.INTER_CUBIC)
@@ -216,6 +222,7 @@ def background(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 def _blob_outline(rng: np.random.Generator) -> np.ndarray:
     """A lobed, stretched outline that resembles none of the classes."""
     angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+    # A circle with waves of two, three and five lobes on its radius.
     radius = np.ones_like(angles)
     for frequency in (2, 3, 5):
         radius += rng.uniform(0.12, 0.3) * np.cos(frequency * angles + rng.uniform(0, 2 * np.pi))
@@ -236,7 +243,7 @@ def _clutter_patch(rng: np.random.Generator, height: int, width: int, vivid: boo
 
 
 def _strokes(rng: np.random.Generator, canvas: np.ndarray) -> None:
-    """Broken lines and open arcs."""
+    """Draws broken lines and open arcs."""
     height, width = canvas.shape[:2]
     for _ in range(rng.integers(2, 8)):
         colour = tuple(float(v) for v in _colour(rng, (0.0, 0.7), (0.1, 1.0)))
@@ -253,7 +260,7 @@ def _strokes(rng: np.random.Generator, canvas: np.ndarray) -> None:
 
 
 def clutter(rng: np.random.Generator, canvas: np.ndarray) -> None:
-    """Things that are not objects: blobs and sticks (some as vivid as the objects), strokes, specks."""
+    """Draws what is not an object: blobs and sticks (some as vivid as the objects), strokes, specks."""
     height, width = canvas.shape[:2]
     for _ in range(rng.integers(2, 8)):
         vivid = rng.random() < 0.15
@@ -270,7 +277,7 @@ def clutter(rng: np.random.Generator, canvas: np.ndarray) -> None:
 
 
 def grain(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
-    """Sensor noise of a random strength."""
+    """Returns the canvas with sensor noise of a random strength."""
     strength = int(rng.integers(2, 10))
     noise = rng.integers(0, 2 * strength + 1, canvas.shape, dtype=np.uint8)
     return cv2.subtract(cv2.add(canvas, noise), np.full_like(canvas, strength))

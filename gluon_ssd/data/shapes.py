@@ -4,11 +4,11 @@
     root/train/*.jpg, root/val/*.jpg
     root/shapes.json          the parameters it was made with
 
-One to eight objects an image, and a few images without any. An object's longer side is at least 9% of the
-image's longer side and at most 60% of its shorter one. Objects overlap and may leave the image, but at least
-40% of each stays visible. Boxes cover the full extent of an object, hidden parts included, clipped to the
-image; `area` counts the pixels of that extent that the shape fills. The files are byte-identical for the same
-parameters and the same versions of NumPy and OpenCV.
+Each image has up to seven objects, and a few images have none on purpose. An object's longer side is at least
+9% of the image's longer side and at most 60% of its shorter one. Objects overlap and may leave the image, but
+at least 40% of each stays visible. Boxes cover the full extent of an object, hidden parts included, clipped
+to the image; `area` counts the pixels of that extent that the shape fills. The files are byte-identical for
+the same parameters and the same versions of NumPy and OpenCV.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ SMALLEST, LARGEST = 0.12, 0.6
 LEAST_VISIBLE = 0.5
 # Objects stand within 22 degrees of upright, as most things in photographs do.
 TILT = np.pi / 8
-# Part of the recorded parameters: raised when the pictures change, so that older data sets are made again.
+# Part of the recorded parameters. It is raised whenever the pictures change, so that older data sets are made
+# again.
 GENERATOR = 2
 _SPLITS = ("train", "val")
 _OWN = {"annotations", "train", "val", "shapes.json"}
@@ -40,9 +41,9 @@ _OWN = {"annotations", "train", "val", "shapes.json"}
 def make_shapes(
     root: str | Path, train: int = 400, val: int = 100, size: tuple[int, int] = (240, 320), seed: int = 0
 ) -> Path:
-    """Write the data set to `root`, or reuse what an earlier call with the same parameters left there.
+    """Writes the data set to `root`, or reuses what an earlier call with the same parameters left there.
 
-    `size` is (height, width) in pixels; each image varies by up to 20% around it and one in four is turned
+    `size` is (height, width) in pixels; each image varies by up to 20% around it, and one in four is turned
     upright. A data set of other parameters in `root` is replaced. `root` appears complete or not at all.
 
     Returns `root` as an absolute path. Raises UserError for parameters out of range, and where `root` holds
@@ -57,6 +58,7 @@ def make_shapes(
         _refuse_foreign(root)
         shutil.rmtree(partial, ignore_errors=True)
         (partial / "annotations").mkdir(parents=True)
+        # A seed of its own for each split: more training images do not change the validation set.
         for index, split in enumerate(_SPLITS):
             _write_split(partial, split, parameters[split], size, np.random.SeedSequence([seed, index]))
         (partial / "shapes.json").write_text(json.dumps(parameters, indent=1) + "\n", encoding="utf-8")
@@ -101,7 +103,7 @@ def _reusable(root: Path, parameters: dict[str, Any]) -> bool:
 
 
 def _refuse_foreign(root: Path) -> None:
-    """Replacing deletes, so only a folder that holds nothing but an earlier data set may be replaced."""
+    """Raises UserError unless the folder, which will be deleted, holds nothing but an earlier data set."""
     if root.exists() and not root.is_dir():
         raise UserError(f"{root} is a file; the shapes data set needs a folder")
     found = {entry.name for entry in root.iterdir()} if root.is_dir() else set()
@@ -133,6 +135,7 @@ def _write_split(
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     empty = _empty_images(count, np.random.default_rng(seeds))
+    # A generator for each image makes it independent of how much randomness the images before it used.
     for index, child in enumerate(seeds.spawn(count)):
         picture, objects = make_picture(np.random.default_rng(child), size, empty=index in empty)
         image_id, name = index + 1, f"{index + 1:06d}.jpg"
@@ -154,7 +157,7 @@ def _write_split(
 
 
 def _empty_images(count: int, rng: np.random.Generator) -> set:
-    """Indices of the images without objects: one in a hundred, at least two, none in a tiny set."""
+    """Indices of the images without objects: one in a hundred, at least two, but none in a tiny set."""
     amount = max(2, count // 100) if count >= 10 else 0
     return {int(i) for i in rng.choice(count, amount, replace=False)}
 
@@ -162,7 +165,7 @@ def _empty_images(count: int, rng: np.random.Generator) -> set:
 def make_picture(
     rng: np.random.Generator, size: tuple[int, int] = (240, 320), empty: bool = False
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """One picture and its objects.
+    """Makes one picture and its objects.
 
     Returns RGB uint8 (h, w, 3) and a list of dicts with COCO's `category_id` (1-based), `bbox` (xywh pixels),
     `area` (pixels) and `segmentation` (always empty: this is a data set of boxes).
@@ -179,7 +182,10 @@ def make_picture(
 
 
 class _Scene:
-    """Who is visible where: `owner` (h, w) holds 1 + the index of the topmost object, 0 where none is."""
+    """Keeps track of what hides what.
+
+    `owner` (h, w) holds 1 + the index of the topmost object at each pixel, 0 where there is none.
+    """
 
     def __init__(self, height: int, width: int, most_hidden: float) -> None:
         self.owner = np.zeros((height, width), np.uint8)
@@ -188,11 +194,16 @@ class _Scene:
         self.objects: list[dict[str, Any]] = []
 
     def try_add(self, patch: art.Patch, category_id: int) -> bool:
-        """Add an object on top unless it, or one below, would be hidden too much."""
+        """Adds an object on top, unless it or one below would be hidden too much.
+
+        Returns whether it was added.
+        """
         on_canvas, on_patch = art.windows(patch, self.owner.shape)
         solid = patch.alpha >= 128
         mask = solid[on_patch]
+        # All of the object counts, so that parts outside the image are hidden ones too.
         full = np.append(self.full, solid.sum())
+        # Tried out on a copy: the scene stays as it is when the object does not fit.
         owner = self.owner.copy()
         owner[on_canvas][mask] = len(full)
         visible = np.bincount(owner.ravel(), minlength=len(full) + 1)[1:]
@@ -209,12 +220,13 @@ class _Scene:
 
 
 def _place(rng: np.random.Generator, canvas: np.ndarray, scene: _Scene, tries: int = 12) -> None:
-    """Put one object of a random class somewhere it fits; a crowded picture may end up with fewer objects."""
+    """Puts one object of a random class somewhere it fits, or none where the picture is too crowded."""
     height, width = canvas.shape[:2]
     kind = int(rng.integers(len(SHAPES)))
     smallest = SMALLEST * max(height, width) + 1
     largest = LARGEST * min(height, width)
     for _ in range(tries):
+        # Uniform in the logarithm, so that small objects are as frequent as large ones.
         diameter = float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
         centre = (rng.uniform(0, width), rng.uniform(0, height))
         outline = art.fit(

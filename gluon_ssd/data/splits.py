@@ -1,4 +1,4 @@
-"""Which split a folder, a list or an annotation file is of, by its name."""
+"""Which split a folder, a list or an annotation file belongs to, by its name."""
 
 from __future__ import annotations
 
@@ -16,22 +16,26 @@ _SPLIT_OF = {name: split for split, names in _SYNONYMS.items() for name in names
 
 
 def split_of(name: str) -> str | None:
-    """Return train, val or test for a name that means one, whatever its case, a year behind it left aside."""
+    """Returns train, val or test for a name that means one of them, None for any other.
+
+    Case does not matter, and a year behind the name is ignored.
+    """
     plain = re.sub(r"[ _-]?(19|20)\d\d$", "", name.strip().casefold())
+    # The second look-up joins the words, so that "validation_set" and "train-val" are known too.
     return _SPLIT_OF.get(plain) or _SPLIT_OF.get(re.sub(r"[ _-]+", "", plain))
 
 
 def split_in(stem: str) -> str | None:
-    """Return the one split that is among the words of a file's name, None where there is none, or several."""
+    """Returns the one split that is among the words of a file's name; None for no split or several."""
     words = re.split(r"[^a-z0-9]+", stem.casefold())
     found = {split for split in map(split_of, words) if split}
     return found.pop() if len(found) == 1 else None
 
 
 def first_of_each(paths: Iterable[Path], lines: list[str]) -> dict[str, Path]:
-    """Return the path of each split, in the order of SPLITS; of several for one split the plainest name.
+    """Returns the path of each split, in the order of SPLITS. Of several paths the plainest name is taken.
 
-    ``lines`` is told of the others.
+    ``lines`` receives a sentence for each of the others.
     """
     ranked: dict[str, list[Path]] = {}
     for path in paths:
@@ -49,12 +53,12 @@ def first_of_each(paths: Iterable[Path], lines: list[str]) -> dict[str, Path]:
 
 
 def _plainness(path: Path) -> tuple[bool, int, str]:
-    """'trainval' last; then by length, so that a plain name comes before one with a year."""
+    """A sort key: 'trainval' last, then the shorter name first, so "train" comes before "train2017"."""
     return "trainval" in path.name.casefold(), len(path.name), path.name
 
 
 def split_folders(root: Path, lines: list[str] | None = None) -> dict[str, Path]:
-    """Return the folders of ``root`` that are called like a split, by our name of it."""
+    """Returns the folders of ``root`` that are named like a split, by train, val and test."""
     try:
         folders = [path for path in root.iterdir() if path.is_dir()]
     except OSError:
@@ -63,7 +67,7 @@ def split_folders(root: Path, lines: list[str] | None = None) -> dict[str, Path]
 
 
 def folder_called(root: Path, *names: str) -> Path | None:
-    """Return the folder of ``root`` that has the first of these names, whatever its case."""
+    """Returns the folder of ``root`` that has the first of these names, whatever its case."""
     try:
         found = {path.name.casefold(): path for path in sorted(root.iterdir()) if path.is_dir()}
     except OSError:

@@ -1,4 +1,4 @@
-"""Random batches made once, to measure a network without its input."""
+"""Random batches that are made once, to measure the speed of a network without its input."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SIDE = 512
 
 
 class SyntheticDataset:
-    """Records without files, for where no data set is on disk: ``count`` images, 7 random objects in each."""
+    """Records without files, where there is no data set: ``count`` images with 7 random objects each."""
 
     def __init__(self, classes: Sequence[str], count: int = DEFAULT_IMAGES, seed: int = 0) -> None:
         self.classes = tuple(classes)
@@ -42,7 +42,7 @@ class SyntheticDataset:
         return len(self.records)
 
     def coco_gt(self) -> Any:
-        """The objects as a ``pycocotools.coco.COCO``."""
+        """Returns the objects as a ``pycocotools.coco.COCO``."""
         rows: list[dict[str, Any]] = []
         for record in self.records:
             for (left, top, right, bottom), label in zip(record.boxes.tolist(), record.classes.tolist()):
@@ -55,11 +55,11 @@ class SyntheticDataset:
 
 
 class SyntheticLoader(EpochLoader):
-    """As many batches as another loader would give, all with the same random images, objects and targets.
+    """Yields as many batches as another loader would, all with the same random images, objects and targets.
 
-    Ids and sizes are those of the data set's records; its files are not touched. The images are standard
-    normal, on ``target``'s device in its layout and type, so that nothing is left to wait for. ``order``: see
-    `EpochLoader`.
+    Ids and sizes are those of the data set's records, whose files are not read. The images are standard
+    normal, on ``target``'s device and in its layout and type, so that the network waits for nothing. For
+    ``order`` see `EpochLoader`.
     """
 
     def __init__(
@@ -75,12 +75,13 @@ class SyntheticLoader(EpochLoader):
         super().__init__(dataset.records, batch_size, **order)
         self.records = dataset.records
         classes = 1 + max([int(record.classes.max()) for record in self.records if len(record.classes)] + [0])
+        # The encoder and the device work once here, not once per batch, so that only the network is measured.
         size = max(1, min(batch_size, self.samples))
         self._whole = _random_batch(transform.preprocess.size, size, classes, encoder, target, self.seed)
         self._encoder = encoder
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches of the chosen epoch."""
+        """Yields the batches of the chosen epoch."""
         order, first = self.order(self.epoch), self.start_batch
         self.wait_seconds = 0.0
         for start in range(first * self.batch_size, len(order), self.batch_size):
@@ -94,12 +95,17 @@ class SyntheticLoader(EpochLoader):
         if count == len(whole):
             return whole
         boxes, labels = whole.boxes[:count], whole.labels[:count]
+        # Only the last batch of an epoch may be shorter. Its targets are encoded anew, because their layout
+        # is known to the encoder alone.
         targets = encode_targets(self._encoder, boxes, labels, np.arange(count))
         return replace(whole, images=whole.images[:count], boxes=boxes, labels=labels, targets=targets)
 
 
 def random_objects(rng: np.random.Generator, count: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes float32 (count, 7, 4), ltrb fractions with sides of 0.05 to 0.6, and labels int32 (count, 7)."""
+    """Returns boxes float32 (count, 7, 4) and labels int32 (count, 7).
+
+    Boxes are ltrb fractions, with sides of 0.05 to 0.6.
+    """
     sides = rng.uniform(0.05, 0.6, (count, OBJECTS, 2))
     start = rng.random((count, OBJECTS, 2)) * (1 - sides)
     boxes = np.concatenate([start, start + sides], axis=2).astype(np.float32)

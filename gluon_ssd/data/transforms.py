@@ -1,7 +1,7 @@
 """From a record to the network's input and the boxes that belong to it.
 
-A transform first decides, from sizes and boxes alone, what to cut, mirror and recolour: a ``Plan``. Only
-then is the picture decoded, as small as the plan allows, and rendered into the batch's memory.
+A transform first decides what to cut, mirror and recolour, from sizes and boxes alone: that is a ``Plan``.
+Only then is the picture decoded, as small as the plan allows, and rendered into the batch's memory.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ class Plan:
 
 
 class EvalTransform:
-    """The whole picture resized to the network's input, and normalised; nothing random.
+    """Resizes the whole picture to the network's input and normalises it; nothing is random.
 
-    The aspect is not kept, as in SSD (Liu et al. 2016). Also trains without augmentation.
+    The aspect ratio is not kept, as in SSD (Liu et al. 2016). It also serves for training without
+    augmentation.
     """
 
     def __init__(self, preprocess: Preprocess | None = None) -> None:
         self.preprocess = preprocess or Preprocess()
 
     def plan(self, width: int, height: int, boxes: np.ndarray, rng: np.random.Generator) -> Plan:
-        """Decide for a picture of this size with these objects (float (n, 4), ltrb pixels)."""
+        """Returns the plan for a picture of this size with these objects, float (n, 4) ltrb pixels."""
         return Plan((0, 0, width, height))
 
     def __call__(
@@ -52,12 +53,13 @@ class EvalTransform:
         rng: np.random.Generator | None = None,
         out: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Transform a picture in memory.
+        """Transforms a picture in memory.
 
-        ``image`` RGB uint8 (H, W, 3); ``boxes`` float (n, 4) ltrb pixels, ``labels`` (n,).
-        Returns the input float32 (3, h, w), written into ``out`` when given, the kept boxes float32 (m, 4) as
-        ltrb fractions of the result, and their labels int32 (m,). Without ``rng`` the random choices are
-        those of seed 0.
+        ``image`` is RGB uint8 (H, W, 3); ``boxes`` are float (n, 4) ltrb pixels, ``labels`` (n,). Without
+        ``rng`` the random choices are those of seed 0.
+
+        Returns the input float32 (3, h, w), written into ``out`` when that is given; the kept boxes float32
+        (m, 4) as ltrb fractions of the result; and their labels int32 (m,).
         """
         boxes = np.zeros((0, 4), np.float32) if boxes is None else boxes
         labels = np.zeros(len(boxes), np.int32) if labels is None else labels
@@ -68,17 +70,20 @@ class EvalTransform:
         return (out, *follow(plan, boxes, labels))
 
     def load(self, record: Record, rng: np.random.Generator, out: np.ndarray) -> Objects:
-        """Read a record's picture into ``out``, float32 (3, h, w); return boxes and labels like ``__call__``.
+        """Reads a record's picture into ``out``, float32 (3, h, w), and returns its boxes and labels.
 
-        Crowd regions are left out. Raises UserError, naming the file, for a picture that cannot be read or
-        is not of the record's size.
+        Boxes and labels are as ``__call__`` returns them, without those of crowd regions. Raises UserError,
+        naming the file, for a picture that cannot be read or is not of the record's size.
         """
         boxes, labels = record.objects()
         plan = self.plan(record.width, record.height, boxes, rng)
         data = record.read()
+        # A JPEG decodes at a half, a quarter or an eighth of its size in a fraction of the time. The plan is
+        # known by now, so that no more pixels are decoded than the crop needs.
         step = self._reduction(plan.frame, record) if is_jpeg(data) else 1
         image = record.decode(data, step)
-        # In whole pixels of the reduced picture; the boxes follow the frame that is really cut.
+        # The frame is widened to whole pixels of the reduced picture, and the boxes follow the frame that is
+        # really cut.
         left, top = (side // step for side in plan.frame[:2])
         right, bottom = (-(-side // step) for side in plan.frame[2:])
         plan = replace(plan, frame=(left * step, top * step, right * step, bottom * step))
@@ -86,18 +91,21 @@ class EvalTransform:
         return follow(plan, boxes, labels)
 
     def _reduction(self, frame: crop.Frame, record: Record) -> int:
+        """Returns the largest reduction that leaves the frame enough pixels for the network's input."""
         left, top, right, bottom = frame
         step = choose_reduction((bottom - top, right - left), self.preprocess.size)
-        # A last pixel that is only partly picture would shift everything else by a fraction of a pixel.
+        # The size has to be a multiple of the step: a last pixel that is only partly picture would shift all
+        # others by a fraction of a pixel.
         while record.width % step or record.height % step:
             step //= 2
         return step
 
     def empty(self) -> np.ndarray:
-        """Memory for one input: float32 (3, h, w), not initialised."""
+        """Returns memory for one input: float32 (3, h, w), not initialised."""
         return np.empty((3, *self.preprocess.size), np.float32)
 
     def _render(self, image: np.ndarray, plan: Plan, out: np.ndarray) -> None:
+        # Resized first, so that mirroring and colour work on the few pixels of the input.
         image = resize_image(image, self.preprocess.size)
         if plan.mirror:
             image = cv2.flip(image, 1)
@@ -113,7 +121,7 @@ PlainTrainTransform = EvalTransform
 class FlipTrainTransform(EvalTransform):
     """RetinaNet's training augmentation: the whole picture, mirrored with probability ``mirror``, resized.
 
-    The aspect is not kept: every input has the network's size, as in MLPerf's RetinaNet.
+    The aspect ratio is not kept: every input has the network's size, as in MLPerf's RetinaNet.
     """
 
     def __init__(self, preprocess: Preprocess | None = None, *, mirror: float = 0.5) -> None:
@@ -127,9 +135,10 @@ class FlipTrainTransform(EvalTransform):
 class SSDTrainTransform(EvalTransform):
     """SSD's training augmentation: random crop, resize, mirror, colour jitter, normalise.
 
-    The crop is that of Liu et al. 2016 (see ``crop.random_crop``); an object stays when its centre is inside
-    the crop, cut to the crop. Mirrored with probability ``mirror``; ``jitter`` None leaves the colours alone.
-    ``attempts`` is the number of crops tried per option: 50 in the paper's code, 1 in MLPerf's reference.
+    The crop is that of Liu et al. 2016 (see ``crop.random_crop``). An object stays when its centre is inside
+    the crop, and its box is cut to the crop. The picture is mirrored with probability ``mirror``; a
+    ``jitter`` of None leaves the colours alone. ``attempts`` is the number of crops tried per option: 50 in
+    the paper's code, 1 in MLPerf's reference.
     """
 
     def __init__(
@@ -160,7 +169,7 @@ AUGMENTATIONS: dict[str, Callable[[Preprocess], EvalTransform]] = {
 
 
 def training_transform(augment: str, preprocess: Preprocess, colour: str = "reference") -> EvalTransform:
-    """The augmentation of this name, which is one of AUGMENTATIONS, with the colour jitter of that name."""
+    """Returns the augmentation of this name, one of AUGMENTATIONS, with the named colour jitter."""
     transform = AUGMENTATIONS[augment](preprocess)
     if isinstance(transform, SSDTrainTransform):
         transform.jitter = JITTERS[colour]
@@ -168,12 +177,16 @@ def training_transform(augment: str, preprocess: Preprocess, colour: str = "refe
 
 
 def crop_attempts(augment: str) -> int | None:
-    """How often the augmentation of this name tries each option of a random crop; None where it has none."""
+    """Returns how often this augmentation tries each option of a random crop; None where it does not crop."""
     return getattr(AUGMENTATIONS[augment], "keywords", {}).get("attempts")
 
 
 def follow(plan: Plan, boxes: np.ndarray, labels: np.ndarray) -> Objects:
-    """Carry objects (ltrb pixels) through a plan: those centred inside its frame, as ltrb fractions of it."""
+    """Returns the boxes and labels of the objects that are left after a plan.
+
+    ``boxes`` are ltrb pixels of the picture. Those that are centred inside the plan's frame stay, as float32
+    ltrb fractions of the frame, cut to it; their labels are int32.
+    """
     frame = np.array(plan.frame, np.float64)
     inside = crop.centres_inside(frame, boxes)
     boxes, labels = boxes[inside], labels[inside]
@@ -188,7 +201,9 @@ def follow(plan: Plan, boxes: np.ndarray, labels: np.ndarray) -> Objects:
 
 
 def normalise(image: np.ndarray, preprocess: Preprocess, out: np.ndarray) -> None:
-    """Write an RGB uint8 (h, w, 3) picture into ``out``, float32 (3, h, w), as the network wants it."""
+    """Writes an RGB uint8 (h, w, 3) picture into ``out``, float32 (3, h, w), as the network wants it."""
+    # A pixel has one of 256 values, so the division and subtraction are a look-up in a table, done by OpenCV
+    # without temporary arrays.
     for plane, table, target in zip(cv2.split(image), preprocess.table(), out):
         cv2.LUT(plane, table, target)
 

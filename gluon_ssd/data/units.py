@@ -1,7 +1,8 @@
 """What the four numbers of a box mean, and whether they could mean something else.
 
-A reading is the order of the numbers (``xywh``: left, top, width, height; ``xyxy``: left, top, right, bottom;
-``cxcywh``: centre, width, height), with an ``n`` behind it for fractions of the image instead of pixels.
+A reading is the order of the four numbers: ``xywh`` is left, top, width, height; ``xyxy`` is left, top,
+right, bottom; ``cxcywh`` is centre, width, height. An ``n`` behind it says that they are fractions of the
+image instead of pixels.
 """
 
 from __future__ import annotations
@@ -21,16 +22,18 @@ _WORDS = {
     "cxcywhn": "centre, width, height as fractions of the image",
 }
 _SHORT = {"xywh": "left, top and size", "xyxy": "corners", "cxcywh": "centre and size"}
-# Below this share of boxes that can be what they are read as, another reading is looked for; it has to fit
-# nearly all of them.
+# When fewer boxes than the first share fit their image as they are read, another reading is looked for; that
+# one has to fit the second share of them.
 _DOUBTFUL, _FITTING = 0.9, 0.98
-# With so many boxes it is no chance that they overrun.
+# With at least this many boxes it is no chance that most of them overrun the image.
 _SOME = 3
 
 
 class Doubt(NamedTuple):
-    """``text`` says what boxes look like; ``error``: they cannot be what they are read as; ``cure``: the
-    flag.
+    """A suspicion that boxes are read wrongly.
+
+    ``text`` says what the boxes look like, ``cure`` names the flag that helps, and ``error`` is true when the
+    boxes cannot be what they are read as.
     """
 
     error: bool
@@ -41,9 +44,16 @@ class Doubt(NamedTuple):
         return f"{self.text}; {self.cure}"
 
 
-def corners(values: Any, reading: str, size: Any) -> tuple[Any, Any, Any, Any]:
-    """Return left, top, right, bottom in pixels of an image of ``size`` (width, height)."""
+def corners(values: Any, reading: str, size: Any, origin: int = 0) -> tuple[Any, Any, Any, Any]:
+    """Returns left, top, right, bottom in pixels for an image of ``size`` (width, height).
+
+    ``origin`` is the number of the first pixel. From 1, pixel number k reaches from the coordinate k - 1 to
+    k. A position therefore shifts by 1, a width stays, and so do right and bottom, whose pixels are included.
+    Fractions have no first pixel.
+    """
+    first = 0 if reading.endswith("n") else origin
     a, b, c, d = values
+    a, b = a - first, b - first
     order = reading.rstrip("n")
     if order == "xywh":
         c, d = a + c, b + d
@@ -55,10 +65,11 @@ def corners(values: Any, reading: str, size: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def doubts(values: np.ndarray, sizes: np.ndarray, reading: str, origin: int = 0) -> list[Doubt]:
-    """Compare what boxes are read as with what else they could be.
+    """Compares how boxes are read with how else they could be read.
 
-    ``values`` float (n, 4) as the labels have them, ``sizes`` (n, 2) width and height of each box's image,
-    ``origin``: number of the first pixel. Returns the likeliest mistakes, or nothing.
+    ``values`` float (n, 4) are the numbers as the labels have them, ``sizes`` (n, 2) is the width and height
+    of each box's image, and ``origin`` is the number of the first pixel. Returns the likeliest mistakes, or
+    an empty list.
     """
     if not len(values):
         return []
@@ -66,11 +77,16 @@ def doubts(values: np.ndarray, sizes: np.ndarray, reading: str, origin: int = 0)
     share = shares[reading]
     others = [other for other in READINGS if other != reading and shares[other] >= _FITTING]
     if share < _DOUBTFUL and others:
+        # Of readings that fit equally well, one with the same order of numbers is likelier: forgetting to say
+        # "pixels" or "fractions" is the more common mistake.
         best = max(others, key=lambda other: (shares[other], other.rstrip("n") == reading.rstrip("n")))
+        # Fractions that are read as pixels lie within one pixel, and pixels that are read as fractions lie
+        # far outside, so a single box proves that mistake. A mistaken order needs several boxes.
         certain = best.endswith("n") != reading.endswith("n") or len(values) >= _SOME
         return [_other_reading(share, reading, best, share < 0.5 and certain)]
     over = 1 - float(_inside(values, sizes, reading, origin, slack=0.05).mean())
     if over > 1 - _DOUBTFUL and len(values) >= _SOME:
+        # No reading fits, so the order of the numbers is not the mistake; the images may have been resized.
         text = f"{over:.0%} of the boxes reach far over the border of their image"
         size = Doubt(False, text, "are they for images of another size, such as those before resizing?")
         return [size, *_other_origin(values, reading, origin)]
@@ -86,28 +102,30 @@ def _other_reading(share: float, reading: str, best: str, error: bool) -> Doubt:
 
 
 def _share(values: np.ndarray, sizes: np.ndarray, reading: str, origin: int) -> float:
-    """The share of boxes that are inside their image, and a pixel wide or high, when read like this."""
+    """The share of boxes that lie inside their image and are a pixel wide or high, when read like this."""
     low, high = _sides(values, sizes, reading, origin)
+    # A side of less than a pixel is allowed, but not both: fractions that are read as pixels would be such
+    # boxes.
     sized = (high > low).all(axis=1) & (high - low >= 1).any(axis=1)
     return float((sized & _inside(values, sizes, reading, origin, slack=0.01)).mean())
 
 
 def _inside(values: np.ndarray, sizes: np.ndarray, reading: str, origin: int, slack: float) -> np.ndarray:
-    """bool (n,): whether boxes are inside their image, but for this share of its size or 1.5 pixels."""
+    """Whether each box is inside its image, bool (n,), but for ``slack`` of its size or 1.5 pixels."""
     low, high = _sides(values, sizes, reading, origin)
     room = np.maximum(1.5, slack * sizes)
     return np.asarray((low >= -room).all(axis=1) & (high <= sizes + room).all(axis=1))
 
 
 def _sides(values: np.ndarray, sizes: np.ndarray, reading: str, origin: int) -> tuple[np.ndarray, np.ndarray]:
-    """Left and top, right and bottom (n, 2) in pixels."""
-    left, top, right, bottom = corners(values.T, reading, sizes.T)
-    first = 0 if reading.endswith("n") else origin
-    return np.stack([left - first, top - first], axis=1), np.stack([right, bottom], axis=1)
+    """Left and top, then right and bottom, each (n, 2), in pixels."""
+    left, top, right, bottom = corners(values.T, reading, sizes.T, origin)
+    return np.stack([left, top], axis=1), np.stack([right, bottom], axis=1)
 
 
 def _other_origin(values: np.ndarray, reading: str, origin: int) -> list[Doubt]:
-    """Boxes that begin at the border tell the number of the first pixel."""
+    """Finds a wrong number of the first pixel: boxes that begin at the border of the image give it away."""
+    # Fractions have no first pixel, and a centre does not lie on the border.
     if reading.endswith("n") or reading == "cxcywh":
         return []
     low = values[:, :2].min(axis=1)
@@ -117,6 +135,8 @@ def _other_origin(values: np.ndarray, reading: str, origin: int) -> list[Doubt]:
         return [
             Doubt(False, text, "if pixels are counted from 0, gluon-ssd convert-data with --voc-origin 0")
         ]
+    # Objects that touch the left or top border are common, so files that count from 0 contain zeros. Several
+    # ones and no zero at all suggest that the file counts from 1.
     ones = int((values[:, :2] == 1).any(axis=1).sum())
     if origin == 0 and ones >= 3 and (low >= 1).all() and (values == np.rint(values)).all():
         text = f"{ones} boxes begin at pixel 1 and none at 0, as in files that count pixels from 1"

@@ -17,7 +17,7 @@ _CLOSED = "the loader was closed while it was being read"
 
 
 class Job(Protocol):
-    """Work in ``slots`` independent parts, run by any threads, and a last part when all are done."""
+    """Work in ``slots`` independent parts that any threads may run, and a last part after all of them."""
 
     slots: int
 
@@ -27,36 +27,44 @@ class Job(Protocol):
 
 
 class WorkerPool:
-    """Runs jobs 0 .. count-1, made by ``make(number)`` when their turn comes.
+    """Runs jobs 0 .. count-1, each made by ``make(number)`` when its turn comes.
 
-    At most ``prefetch`` jobs are begun ahead of the consumer. With ``workers`` 0 all is done in the
-    consumer's thread. An exception in a job is raised where its result is due, that of the lowest slot if
-    several fail, so that the outcome does not depend on timing. ``wait_seconds`` is the time the consumer
-    spent waiting.
+    At most ``prefetch`` jobs are begun ahead of the consumer. With ``workers`` 0 everything is done in the
+    consumer's thread. An exception in a job is raised where the job's result is due; if several slots fail it
+    is that of the lowest slot, so that the outcome does not depend on timing. ``wait_seconds`` is the time
+    that the consumer spent waiting.
     """
 
     def __init__(self, count: int, make: Callable[[int], Job], workers: int, prefetch: int) -> None:
         self.wait_seconds = 0.0
+        # A lazy map: a job takes the memory of a whole batch, so it is made no earlier than it is begun.
         self._jobs, self._ahead = map(make, range(count)), prefetch if workers else 1
         self._executor = ThreadPoolExecutor(workers, _NAME) if workers else None
         self._closed = False
 
     def results(self) -> Iterator[Any]:
-        """Yields the results in order; the threads start with the first."""
+        """Yields the results in order. The threads start with the first."""
         begun = deque(map(self._begin, itertools.islice(self._jobs, self._ahead)))
         while begun:
             start = time.perf_counter()
-            # Only `close` cancels what has been begun.
+            # Only `close` cancels a job that has been begun.
             with contextlib.suppress(CancelledError):
+                # Waiting for the slots in their order is what raises the exception of the lowest one. Exactly
+                # one slot, the one that ended last, has returned the job's result.
                 (result,) = [last for part in begun.popleft() for last in part()]
             if self._closed:
                 raise RuntimeError(_CLOSED)
+            # The next job is begun before this result is handed over, so that the threads work while the
+            # consumer does.
             begun.extend(map(self._begin, itertools.islice(self._jobs, 1)))
             self.wait_seconds += time.perf_counter() - start
             yield result
 
     def close(self) -> None:
-        """Stops and joins the threads; each finishes the part it is at. May be called again."""
+        """Stops and joins the threads; each finishes the part that it is working on.
+
+        It may be called again.
+        """
         self._closed = True
         if self._executor is not None:
             # An abandoned iteration may be collected by one of its own threads, which cannot join itself.
@@ -64,17 +72,23 @@ class WorkerPool:
             self._executor.shutdown(wait, cancel_futures=True)
 
     def _begin(self, job: Job) -> list[Callable[[], list[Any]]]:
-        """Returns a function for each slot that waits for it; the slot that ended last returns the result."""
+        """Hands the slots of a job to the threads.
+
+        Returns one function per slot, which waits for that slot. The function of the slot that ended last
+        returns the job's result in a list, the others return an empty list.
+        """
         ended = itertools.count(1)
 
         def run(slot: int) -> list[Any]:
             job.run(slot)
-            # Threads may call `next` on a count at the same time, so that only one of them is the last.
+            # ``next`` on a count is atomic, so that exactly one of the threads sees the last number.
             return [job.finish()] if next(ended) == job.slots else []
 
+        # Without threads nothing runs until the consumer calls the functions, one after the other.
         if self._executor is None:
             return [functools.partial(run, slot) for slot in range(job.slots)]
         try:
             return [self._executor.submit(run, slot).result for slot in range(job.slots)]
         except RuntimeError:
+            # The executor refuses work after `close`; its own message would say nothing of the loader.
             raise RuntimeError(_CLOSED) from None

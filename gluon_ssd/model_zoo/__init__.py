@@ -1,6 +1,7 @@
-"""Models by name, and what a family of models is made of.
+"""Models by name, and the classes of which a family of models is made.
 
-Rows can be read without MXNet, which is imported when a model is built or a family is defined.
+The rows of the models can be read without MXNet, which is imported when a model is built or a family is
+defined.
 """
 
 from __future__ import annotations

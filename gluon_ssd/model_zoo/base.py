@@ -1,7 +1,7 @@
-"""What every network of the zoo has, and the contract of a family of detectors.
+"""The base classes of the networks, and the contract of a family of detectors.
 
 A family is one file: a subclass of `DetectionNetwork`, a function that builds it, and a `ModelRow` per model
-that `register_model` puts into the zoo. Nothing else in the library asks which family a network is of.
+that `register_model` puts into the zoo. Nothing else in the library asks to which family a network belongs.
 """
 
 from __future__ import annotations
@@ -24,24 +24,26 @@ from .reference_names import Entry
 from .registry import model_outline, model_row
 from .transfer import fitting
 
-# By name of a parameter whose rows belong to classes: our rows, where they come from, rows of the source.
+# By name of each parameter whose rows belong to classes: the rows of ours that can be filled, the rows of the
+# source that they come from, and how many rows the source has.
 HeadRows = dict[str, tuple[np.ndarray, np.ndarray, int]]
 
 
 class Backbone(HybridBlock):
-    """What a detector builds on: (B, 3, H, W) images to a list of feature maps, fine to coarse.
+    """A network that turns (B, 3, H, W) images into a list of feature maps, from fine to coarse.
 
-    ``feature_info``: (channels, stride) of each map. ``parts``: blocks from the input to the last map, in
-    order, which is how `Network.freeze` counts them.
+    ``feature_info`` is (channels, stride) of each map. ``parts`` are the blocks from the input to the last
+    map, in the order in which `Network.freeze` counts them.
     """
 
     feature_info: list[tuple[int, int]]
     parts: Any
 
     def reference_names(self) -> Sequence[Entry]:
-        """Which tensors of the reference make up each parameter; it is mostly a classifier of torchvision's.
+        """Returns which tensors of the reference, mostly a classifier of torchvision, make up each parameter.
 
-        Weights of it, of which more may be in a file, can then be loaded as ``pretrained_base``.
+        Weights of the reference can then be loaded as ``pretrained_base``; the file may hold more tensors
+        than these.
         """
         return ()
 
@@ -49,9 +51,9 @@ class Backbone(HybridBlock):
 class Network(HybridBlock):
     """A network that knows its name, its classes and its input.
 
-    ``classes``: names without background; ``category_ids``: theirs in the annotations it was trained on, if
-    it was. ``options``: what else `get_model` needs to build it again.
-    ``layout`` and ``dtype``: of its input and its weights.
+    ``classes`` are the names without background, and ``category_ids`` their ids in the annotations on which
+    the network was trained, empty if it was not. ``options`` are the keywords that `get_model` needs to build
+    it again. ``layout`` and ``dtype`` are those of its input and its weights.
     """
 
     backbone: Backbone
@@ -63,6 +65,7 @@ class Network(HybridBlock):
         self.model_name = name
         self.classes: tuple[str, ...] = tuple(class_names)
         self.category_ids: tuple[int, ...] = ()
+        self.best_threshold: float | None = None
         self.preprocess = preprocess
         config = current()
         self.layout, self.dtype = config.layout, config.dtype
@@ -70,20 +73,25 @@ class Network(HybridBlock):
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """(height, width) of the input in pixels."""
+        """Returns the (height, width) of the input in pixels."""
         return self.preprocess.size
 
     def arrange(self, images: Any) -> Any:
-        """(N, 3, H, W) images, an array or a symbol, in the layout that this network takes."""
+        """Returns ``images`` (N, 3, H, W), an array or a symbol, in the layout that this network takes."""
         return images if self.layout == "NCHW" else images.transpose((0, 2, 3, 1))
 
     def forward(self, x: Any, *args: Any) -> Any:
-        """Gluon's. Raises UserError for images that are not of the shape or type that this network takes."""
+        """Does what Gluon's ``forward`` does, after a check of the images.
+
+        Raises UserError for images that do not have the shape or the type that this network takes.
+        """
+        # A symbol, from which a graph is traced, has neither.
         if isinstance(x, nd.NDArray):
             self._check_images(x)
         return super().forward(x, *args)
 
     def _check_images(self, images: Any) -> None:
+        # Text in place of a number stands for any size.
         sides = self.input_size if self.fixed_size else ("height", "width")
         wanted = ("N", 3, *sides) if self.layout == "NCHW" else ("N", *sides, 3)
         found = images.shape
@@ -103,13 +111,14 @@ class Network(HybridBlock):
         cast_dtype: bool = True,
         dtype_source: str = "current",
     ) -> None:
-        """Gluon's, which besides takes files of the other layout, of another dtype, and by whole names.
+        """Does what Gluon's ``load_parameters`` does, and takes more kinds of files.
 
-        Whole names, ``ssd0_expand_conv0_weight``, are those of `collect_params` and of exported networks.
-        Files of NVIDIA's MXNet SSD have paths of their own and, in NHWC, padding, which is cut off. Raises
-        UserError, before anything is changed, for a file that is missing, damaged (MXNet's own reader aborts
-        or answers with a trace of its C++) or does not fit, and for a detector of GluonCV's.
+        The file may have the other layout or another dtype, and it may name the parameters as
+        `collect_params` and exported networks do (``ssd0_expand_conv0_weight``). Files of NVIDIA's MXNet SSD,
+        with their own names and, in NHWC, their padding, are taken too. Raises UserError, before anything is
+        changed, for a file that is missing, damaged or does not fit, and for a detector of GluonCV.
         """
+        # MXNet's own reader ends the process for some damaged files, and shows a trace of its C++ for others.
         found = read_params(filename)
         try:
             arrays = by_parameter_name(self, found)
@@ -118,16 +127,16 @@ class Network(HybridBlock):
         arrays = fitting(self, arrays, str(filename), allow_missing=allow_missing, ignore_extra=ignore_extra)
         for name, parameter in self.collect_params().items():
             if name in arrays:
+                # In the type of the file, which Gluon then converts or refuses as `cast_dtype` says.
                 value = nd.array(arrays[name], dtype=arrays[name].dtype)
                 parameter._load_init(value, ctx, cast_dtype=cast_dtype, dtype_source=dtype_source)
 
     def freeze(self, stages: Iterable[int]) -> None:
-        """Stops training the given stages of the backbone: 0 is the stem, 1 the first stage, and so on.
+        """Stops the training of stages of the backbone: 0 is the stem, 1 the first stage, and so on.
 
-        They are the ``parts`` of the backbone; a GluonCV backbone has one for each of its outputs instead.
-
-        Their parameters get no gradient; batch norm in them still follows autograd's mode. Raises UserError
-        for a stage that the backbone does not have.
+        They are the ``parts`` of the backbone; a GluonCV backbone has one part for each of its outputs. Their
+        parameters get no gradient, but batch norm in them still follows autograd's mode. Raises UserError for
+        a stage that the backbone does not have.
         """
         parts = list(self.backbone.parts)
         if not isinstance(stages, Iterable):
@@ -139,7 +148,10 @@ class Network(HybridBlock):
             parts[stage].collect_params().setattr("grad_req", "null")
 
     def set_norm_epsilon(self, epsilon: float) -> None:
-        """Changes the epsilon of every frozen batch norm: weights go with the one they were trained with."""
+        """Sets the epsilon of every frozen batch norm.
+
+        It has to be the one with which the weights were trained.
+        """
 
         def visit(block: Block) -> None:
             if isinstance(block, FrozenBatchNorm):
@@ -147,30 +159,36 @@ class Network(HybridBlock):
 
         self.apply(visit)
         self.options["norm_epsilon"] = epsilon
+        # A compiled graph has the old epsilon in it; hybridising again drops it.
         self.hybridize(self._active, **dict(self._flags))
 
     def features(self, x: Any) -> list[Any]:
-        """The feature maps that are predicted from, fine to coarse."""
+        """Returns the feature maps that the prediction layers read, from fine to coarse."""
         raise NotImplementedError
 
     def reference_names(self) -> Sequence[Entry]:
-        """Which tensors of the PyTorch reference make up each parameter; empty where there is none."""
+        """Returns which tensors of the PyTorch reference make up each parameter.
+
+        The sequence is empty where there is no reference.
+        """
         return ()
 
     def reference_aliases(self) -> Mapping[str, str]:
-        """Other names that the reference's tensors go by: alias to the name in `reference_names`."""
+        """Returns the name in `reference_names` for every other name that a reference's tensor has."""
         return {}
 
     def shared_classes(self, classes: Sequence[str]) -> list[tuple[int, int]]:
-        """(our index, index in ``classes``) of every class that both know by name."""
+        """Returns (index here, index in ``classes``) of every class that both know by name."""
         theirs = {name: index for index, name in enumerate(classes)}
         return [(ours, theirs[name]) for ours, name in enumerate(self.classes) if name in theirs]
 
     def head_rows(self, classes: Sequence[str]) -> HeadRows:
-        """Which rows of the prediction layers a network of the same model for ``classes`` can fill.
+        """Returns which rows of the prediction layers can be filled from a network for other ``classes``.
 
-        Unless a family says more, none: layers whose shape depends on the number of classes start anew.
+        The other network is of the same model. A family that does not override this fills none: layers whose
+        shape depends on the number of classes keep their initial values.
         """
+        # A layer depends on the number of classes if it differs between networks for one class and for two.
         known = model_row(self.model_name).options
         options = {key: value for key, value in self.options.items() if key in known}
         one, two = (
@@ -182,74 +200,76 @@ class Network(HybridBlock):
         return dict.fromkeys(changing, (none, none, 0))
 
 
-# What a family cannot do without.
+# What every family has to define; the rest has a default.
 REQUIRED = ("hybrid_forward", "features", "anchors", "target_encoder", "loss", "postprocess")
 
 
 class DetectionNetwork(Network):
-    """The contract of a family of detectors: what it has to say, and what it may.
+    """The contract of a family of detectors: what a family has to define, and what it may define.
 
-    ``net(x)`` turns (B, 3, H, W) normalised images (in its ``layout``) into a tuple of float32 arrays, (B, A,
-    channels) each, the same in every mode, named by ``output_names``. A is the number of anchors, or of
-    places where there are none. It calls ``features``, and has ``backbone``, whose ``feature_info`` is
-    (channels, stride) of each map and whose ``parts`` are what `freeze` counts.
+    ``net(x)`` turns (B, 3, H, W) normalised images (in its ``layout``) into a tuple of float32 arrays
+    (B, A, channels), which ``output_names`` names. The tuple is the same in training and in inference. A is
+    the number of anchors, or of places where there are no anchors. The network calls ``features``, and has a
+    ``backbone`` that is a `Backbone`.
 
-    A family defines ``hybrid_forward``, ``features``, ``anchors``, ``target_encoder``, ``loss`` and
-    ``postprocess``. It may define ``head_rows``, so that transfer keeps what is known of classes of the same
-    name; ``reference_names`` and ``reference_aliases``, to exchange weights with PyTorch; ``mlperf_tensors``.
-    What is known without building a network stands in its `ModelRow`. A class that lacks something raises
-    TypeError as soon as it is defined.
+    A family has to define ``hybrid_forward``, ``features``, ``anchors``, ``target_encoder``, ``loss`` and
+    ``postprocess``. It may define ``head_rows``, so that a transfer keeps what is known of classes of the
+    same name; ``reference_names`` and ``reference_aliases``, to exchange weights with PyTorch; and
+    ``mlperf_tensors``. What is known without building a network is in its `ModelRow`. A class that lacks
+    something raises TypeError as soon as it is defined.
     """
 
     output_names: tuple[str, ...] = ("cls_preds", "box_preds")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        # What a class inherits from another family is as good as defined.
         missing = [name for name in REQUIRED if getattr(cls, name) is getattr(DetectionNetwork, name)]
         if missing:
             raise TypeError(f"{cls.__name__} lacks {', '.join(missing)}, which a family of detectors defines")
 
     def anchors(self, height: int, width: int) -> np.ndarray:
-        """(A, 4) float32 ltrb in pixels of an input of this size, in the order of the outputs.
+        """Returns (A, 4) float32 ltrb in pixels of an input of this size, in the order of the outputs.
 
-        A detector without anchors gives the square that stands for each place.
+        A detector without anchors returns the square that stands for each place.
         """
         raise NotImplementedError
 
     def target_encoder(self, input_size: tuple[int, int] | None = None) -> Any:
-        """Callable that makes the arrays that `loss` wants, of padded objects, in NumPy.
+        """Returns a function that makes the targets of `loss` from padded objects, in NumPy.
 
-        It takes ``boxes`` (B, M, 4) ltrb fractions and ``labels`` (B, M), -1 in padding rows, and returns a
-        tuple of float32 arrays. ``input_size``: (height, width), None is the network's own.
+        It takes ``boxes`` (B, M, 4), ltrb in fractions of the image, and ``labels`` (B, M), class indices
+        with -1 in padding rows, and returns a tuple of float32 arrays. ``input_size`` is (height, width);
+        None stands for the network's own.
         """
         raise NotImplementedError
 
     def loss(self) -> HybridBlock:
-        """The block ``loss(*net(x), *targets)``, which returns what is minimised and its parts.
+        """Returns the block ``loss(*net(x), *targets)``, which returns what is minimised, and its parts.
 
-        All are float32 arrays of shape (1,). ``part_names`` of the block names the parts, as many as there
-        are; every name ends in ``_loss`` and becomes a column of metrics.csv.
+        All are float32 arrays of shape (1,). The block's ``part_names`` has one name for each part; every
+        name ends in ``_loss`` and becomes a column of metrics.csv.
         """
         raise NotImplementedError
 
     def postprocess(self, input_size: tuple[int, int] | None = None, **settings: Any) -> HybridBlock:
-        """The block ``postprocess(*net(x))``, which returns padded ``class_ids``, ``scores`` and ``boxes``.
+        """Returns the block ``postprocess(*net(x))``, which returns ``class_ids``, ``scores`` and ``boxes``.
 
-        Shapes are (N, D), (N, D) and (N, D, 4), best first; boxes are ltrb fractions of the image, rows
-        without a detection have class -1 and score 0. ``settings``: ``score_threshold``, ``iou_threshold``,
-        ``max_detections`` and ``candidates``, the best pairs of box and class that NMS sees, and more where
-        a family has more.
+        Their shapes are (N, D), (N, D) and (N, D, 4), in the order of falling score. Boxes are ltrb in
+        fractions of the image; rows without a detection have class -1 and score 0. ``settings`` are
+        ``score_threshold``, ``iou_threshold``, ``max_detections``, ``candidates`` (the number of best pairs
+        of box and class that NMS sees), and others that a family may have.
         """
         raise NotImplementedError
 
     def mlperf_tensors(self) -> list[str]:
-        """The trained tensors under the names that MLPerf's rules list them by."""
+        """Returns the names of the trained tensors, as MLPerf's rules list them."""
         statistics = ("running_mean", "running_var")
         return [name for name in self.collect_params() if not name.endswith(statistics)]
 
 
 def as_detector(net: Any) -> DetectionNetwork:
-    """``net`` itself. Raises UserError where it is no detector."""
+    """Returns ``net`` itself. Raises UserError where it is no detector."""
     if isinstance(net, DetectionNetwork):
         return net
     name = getattr(net, "model_name", None)

@@ -16,11 +16,11 @@ from .reference_names import Entry, conv_entries
 
 
 class Classifier(Network):
-    """Backbone, global average pooling and one dense layer, as torchvision's classifiers.
+    """A backbone, global average pooling and one dense layer, as in torchvision's classifiers.
 
-    (B, 3, H, W) normalised images to logits (B, C). ``features(x)`` gives the backbone's maps instead, fine
-    to coarse; ``feature_info`` is (channels, stride) of each. ``reference_output``: the dense layer in its
-    reference.
+    It turns (B, 3, H, W) normalised images into float32 logits (B, C). ``features(x)`` returns the maps of
+    the backbone instead, from fine to coarse; ``feature_info`` is (channels, stride) of each map.
+    ``reference_output`` is the name of the dense layer in its reference.
     """
 
     def __init__(
@@ -47,13 +47,14 @@ class Classifier(Network):
             )
 
     def features(self, x: Any) -> list[Any]:
-        """The maps of every stage, fine to coarse, without the classifier."""
+        """Returns the maps of every stage, from fine to coarse, without the classifier."""
         return self.backbone(x)
 
     def reference_names(self) -> list[Entry]:
         return [*self.backbone.reference_names(), *conv_entries(self.output, self._reference_output)]
 
     def head_rows(self, classes: Sequence[str]) -> HeadRows:
+        # The reshape keeps two columns where no class is shared and the list is empty.
         ours, theirs = np.array(self.shared_classes(classes), dtype=np.int64).reshape(-1, 2).T
         output = self.output
         return {parameter.name: (ours, theirs, len(classes)) for parameter in (output.weight, output.bias)}

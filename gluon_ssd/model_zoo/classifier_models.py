@@ -1,4 +1,7 @@
-"""Rows of the classifiers. What they are built with is imported when one is built, since it needs MXNet."""
+"""The rows of the classifiers.
+
+The modules with which they are built are imported when one is built, because they need MXNet.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def build_classifier(row: ModelRow, classes: Sequence[str]) -> Classifier:
-    """Builds the classifier of ``row``; names of parameters do not depend on what was built before."""
+    """Builds the classifier of ``row``; its parameter names do not depend on what was built before."""
     from .classifier import Classifier
     from .resnet import ResNet
 

@@ -1,4 +1,4 @@
-"""A network made ready for nothing but inference on CPU."""
+"""Makes a network faster on a CPU, for inference only."""
 
 from __future__ import annotations
 
@@ -11,23 +11,33 @@ from . import get_model
 
 
 def fused_copy(net: Any) -> Any:
-    """A copy of a float32 NCHW network on CPU whose norms and ReLUs oneDNN computes inside its convolutions.
+    """Returns a copy of a network that computes norms and ReLUs inside its convolutions.
 
-    It is a copy because the folded weights are kept from the first call on: a network in this state neither
-    trains nor follows later changes of its parameters. Outputs agree to rounding.
+    ``net`` is a float32 NCHW network on a CPU. The outputs are equal up to rounding. The copy cannot be
+    trained.
     """
-    copy = get_model(net.model_name, net.classes, ctx=mx.cpu(), **net.options)
-    copy.preprocess, copy.category_ids = net.preprocess, net.category_ids
-    parameters = copy.collect_params()
-    for name, parameter in net.collect_params().items():
-        assign(parameters[name], parameter.data().asnumpy())
+    # oneDNN folds the norms into the weights at the first call and keeps the result. The network itself would
+    # neither train from then on nor follow later changes of its parameters.
+    copy = plain_copy(net)
     copy.hybridize(backend="MKLDNN", static_alloc=True)
     return copy
 
 
+def plain_copy(net: Any) -> Any:
+    """Returns a copy of a network, with the same values, on the CPU."""
+    copy = get_model(net.model_name, net.classes, ctx=mx.cpu(), **net.options)
+    copy.preprocess, copy.category_ids = net.preprocess, net.category_ids
+    copy.best_threshold = net.best_threshold
+    parameters = copy.collect_params()
+    for name, parameter in net.collect_params().items():
+        assign(parameters[name], parameter.data().asnumpy())
+    return copy
+
+
 def can_fuse(net: Any) -> bool:
-    """Whether `fused_copy` is for this network: on CPU, all float32, computing in float32, NCHW."""
+    """Tells whether `fused_copy` fits ``net``: on a CPU, float32 throughout, and in layout NCHW."""
     parameters = net.collect_params().values()
+    # Gluon keeps the type of a parameter as text or as NumPy's class, depending on how it was set.
     plain = all(parameter.dtype in ("float32", mx.nd.zeros(1).dtype) for parameter in parameters)
     on_cpu = all(context.device_type == "cpu" for parameter in parameters for context in parameter.list_ctx())
     low: list[str] = []

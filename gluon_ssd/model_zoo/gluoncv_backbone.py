@@ -1,4 +1,4 @@
-"""Classification networks of GluonCV as backbones."""
+"""Backbones from the classification networks of GluonCV."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ PREFIX = "gluoncv:"
 
 
 class GluonCVBackbone(Backbone):
-    """The layers of a classification network up to its coarsest wanted map.
+    """The layers of a classification network up to the coarsest map that is wanted.
 
-    ``layers`` are called one after the other; for each of ``strides`` the last map of that stride is an
-    output. ``feature_info``: (channels, stride) of the outputs; ``map_sizes``: their sides for a square
-    input of ``image_size`` pixels. ``sources``: the parameter of every path in the whole network's file, None
-    where it is not part of this. Raises UserError where a stride does not occur.
+    ``layers`` are called one after the other, and for each of ``strides`` the last map of that stride is an
+    output. ``feature_info`` is (channels, stride) of the outputs, and ``map_sizes`` are their sides in pixels
+    for a square input of ``image_size`` pixels. ``sources`` holds the parameter of every path in a file of
+    the whole network, or None where the path is not part of the backbone. Raises UserError where there is no
+    map of a stride.
     """
 
     def __init__(
@@ -39,23 +40,25 @@ class GluonCVBackbone(Backbone):
             part = nn.HybridSequential(prefix="")
             part.add(*layers[start:end])
             self.parts.add(part)
-        # Shapes are known from here on, so that nothing is initialised late.
+        # GluonCV's layers do not know their input channels. This finds them, so that nothing is initialised
+        # late.
         self.infer_shape(mx.nd.zeros((1, 3, image_size, image_size)))
         self.sources: dict[str, Any] = {}
 
     def keep_sources(self, whole: HybridBlock) -> None:
-        """Remembers the paths of ``whole``, the network that the layers are from."""
+        """Remembers the paths of the parameters in ``whole``, the network to which the layers belong."""
         own = set(self.collect_params())
         paths = whole._collect_params_with_prefix().items()
         self.sources = {path: p if p.name in own else None for path, p in paths}
 
     def _ends(self, layers: Sequence[HybridBlock], strides: Sequence[int], image_size: int) -> list[int]:
-        """Number of layers up to each output."""
+        """Returns how many layers there are up to each output, and sets the properties of the outputs."""
         found: dict[int, tuple[int, int, int]] = {}
         x = mx.sym.var("data")
         for count, layer in enumerate(layers, 1):
             x = layer(x)
             shape = x.infer_shape_partial(data=(1, 3, image_size, image_size))[1][0]
+            # The feature maps end at the global pooling.
             if len(shape) != 4 or shape[2] < 2:
                 break
             for stride in strides:
@@ -76,10 +79,9 @@ class GluonCVBackbone(Backbone):
 
 
 def import_gluoncv() -> Any:
-    """The package gluoncv. Raises UserError when it is not installed.
-
-    Beside PyTorch 2 it refuses to be imported, though it does not need it; so it is not shown any.
-    """
+    """Returns the package gluoncv. Raises UserError when it cannot be imported."""
+    # GluonCV looks for PyTorch and refuses to be imported beside version 2, although its MXNet networks do
+    # not need it. None in `sys.modules` makes Python say that there is no such package.
     absent = object()
     torch = sys.modules.get("torch", absent)
     sys.modules["torch"] = None  # type: ignore[assignment]
@@ -99,10 +101,11 @@ def import_gluoncv() -> Any:
 def build_gluoncv_backbone(
     name: str, strides: Sequence[int], image_size: int, prefix: str
 ) -> GluonCVBackbone:
-    """Builds a backbone from GluonCV's network ``name`` (without ``gluoncv:``), with random weights.
+    """Builds a backbone with random weights from GluonCV's network ``name``, given without ``gluoncv:``.
 
-    Names of parameters start with ``prefix`` and do not depend on what was built before. Raises UserError
-    when GluonCV is not installed, has no such network, or its layers are not a plain sequence.
+    The parameter names start with ``prefix`` and do not depend on what was built before. Raises UserError
+    when GluonCV is not installed or has no such network, when the layers of the network are not a plain
+    sequence, and for another layout than NCHW or another dtype than float32.
     """
     if (current().layout, current().dtype) != ("NCHW", "float32"):
         raise UserError(f"{PREFIX}{name}: GluonCV's networks take layout NCHW and dtype float32 only")
@@ -120,11 +123,11 @@ def build_gluoncv_backbone(
 
 
 def _random_network(model_zoo: Any, name: str, prefix: str) -> Any:
-    """The network without weights from anywhere.
-
-    GluonCV's detectors download a backbone unless told not to, and its classifiers do not know the word.
-    """
+    """Returns GluonCV's network ``name`` without any weights being downloaded."""
+    # Its detectors download a backbone unless `pretrained_base` is false, and its classifiers do not have
+    # that option.
     for options in ({"pretrained_base": False}, {}):
+        # Within it names are counted anew, whatever the process has built before.
         with mx.name.Prefix(prefix):
             try:
                 return model_zoo.get_model(name, pretrained=False, **options)
@@ -134,9 +137,9 @@ def _random_network(model_zoo: Any, name: str, prefix: str) -> Any:
 
 
 def _layers(net: Any) -> list[HybridBlock]:
-    """The network's layers in the order of their calls."""
+    """Returns the layers of the network in the order in which it calls them."""
     features = getattr(net, "features", None)
     if isinstance(features, nn.HybridSequential):
         return list(features)
-    # Networks without `features` (ResNet v1b and its kin) register their layers as they call them.
+    # Networks without `features`, such as ResNet v1b, register their layers in the order of their calls.
     return [child for child in net._children.values() if isinstance(child, HybridBlock)]

@@ -1,4 +1,4 @@
-"""What a network is made of and costs, computed from its graph without running it."""
+"""The size and the cost of a network, computed from its graph without running it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .registry import model_outline
 
 @dataclass(frozen=True)
 class Profile:
-    """Size and cost of a network at batch 1.
+    """The size and the cost of a network at batch 1.
 
-    ``parameters``: numbers that training can change, so weights, biases, and gamma and beta of norms; not
-    their running statistics, nor the constants of frozen norms. ``trained``: those of them that are trained
-    unless one asks for others. ``multiply_adds``: of convolutions, deconvolutions and dense layers; norms,
-    activations, pooling and sums are not counted. ``maps``: (channels, height, width) of the feature maps,
-    fine to coarse. ``outputs``: shapes of what the network returns; ``output_names``: what a detector calls
-    them.
+    ``parameters`` counts the numbers that training can change: weights, biases, and gamma and beta of norms,
+    but not running statistics nor the constants of frozen norms. ``trained`` counts those of them that are
+    trained by default. ``multiply_adds`` are those of convolutions, deconvolutions and dense layers; norms,
+    activations, pooling and sums are not counted. ``maps`` are (channels, height, width) of the feature maps,
+    from fine to coarse. ``outputs`` are the shapes of what the network returns, and ``output_names`` their
+    names, which only a detector has.
     """
 
     input_size: tuple[int, int]
@@ -37,38 +37,39 @@ class Profile:
 
     @property
     def gflops(self) -> float:
-        """Billions of operations of one forward pass; a multiplication and an addition are two."""
+        """Returns billions of operations of one forward pass; a multiplication and an addition are two."""
         return 2 * self.multiply_adds / 1e9
 
     @property
     def millions(self) -> str:
-        """The parameters as text for a table."""
+        """Returns the number of parameters as text for a table."""
         return f"{self.parameters / 1e6:.1f} M"
 
     @property
     def anchors(self) -> int | None:
-        """Boxes that a detector predicts, None for a classifier."""
+        """Returns the number of boxes that a detector predicts, or None for a classifier."""
         return self.outputs[0][1] if self.output_names else None
 
 
 def profile_model(name: str, classes: Sequence[str] | None = None) -> Profile:
-    """The profile of a model of the zoo at its own input size; ``classes`` None: its own.
+    """Returns the profile of a model of the zoo at its own input size.
 
-    Raises UserError for an unknown name.
+    ``classes`` are the class names; None stands for the model's own. Raises UserError for an unknown name.
     """
     return profile_network(model_outline(name, classes))
 
 
 def profile_network(net: Any, input_size: tuple[int, int] | None = None) -> Profile:
-    """The profile of ``net``, an NCHW network of the zoo, whether its parameters have values or not.
+    """Returns the profile of ``net``, an NCHW network of the zoo, whose parameters need no values.
 
-    ``input_size``: (height, width), None is the network's own.
+    ``input_size`` is (height, width) in pixels; None stands for the network's own.
     """
     height, width = input_size or net.input_size
     shape = (1, 3, height, width)
     data = mx.sym.var("data")
     outputs = net(data)
     graph = mx.sym.Group(list(outputs)) if isinstance(outputs, (list, tuple)) else outputs
+    # The auxiliary states of a graph are the running statistics of its norms.
     constants = set(graph.list_auxiliary_states()) | _frozen_norms(net)
     sizes = {
         name: (math.prod(parameter.shape), parameter.grad_req)
@@ -87,16 +88,17 @@ def profile_network(net: Any, input_size: tuple[int, int] | None = None) -> Prof
 
 
 def count_multiply_adds(graph: Any, **shapes: tuple[int, ...]) -> int:
-    """Multiplications with an addition in the layers with weights of ``graph``, an NCHW symbol.
+    """Returns the number of multiply-adds in the layers of ``graph``, an NCHW symbol, that have weights.
 
-    ``shapes``: of its inputs. A convolution costs as many per output pixel as it has weights, a
-    deconvolution per input pixel, a dense layer per row. A layer counts with the weights it has: channels
-    that only pad it to whole vectors are not counted.
+    ``shapes`` are those of its inputs. A convolution costs as many per output pixel as it has weights, a
+    deconvolution per input pixel, and a dense layer per row. The weights are those of the parameter: channels
+    that only pad a layer to whole vectors are not counted.
     """
     described = json.loads(graph.tojson())
     nodes = described["nodes"]
     for index, node in enumerate(nodes):
-        if node["op"] != "null":  # a layer that is used twice is two nodes of one name
+        # A layer that is used twice is two nodes of one name, and shapes are listed by name.
+        if node["op"] != "null":
             node["name"] = f"node{index}"
     inner = mx.sym.load_json(json.dumps(described)).get_internals()
     found = dict(zip(inner.list_outputs(), _shapes(inner, **shapes)))
@@ -110,7 +112,7 @@ def count_multiply_adds(graph: Any, **shapes: tuple[int, ...]) -> int:
         if node["op"] not in ("Convolution", "Deconvolution", "FullyConnected"):
             continue
         data, weight = (source[0] for source in node["inputs"][:2])
-        while nodes[weight]["op"] != "null":  # a cast or padded one
+        while nodes[weight]["op"] != "null":  # back from a cast or padded weight to its parameter
             weight = nodes[weight]["inputs"][0][0]
         batch, _, *pixels = shape_of(data if node["op"] == "Deconvolution" else index)
         total += batch * math.prod(pixels) * math.prod(shape_of(weight))
@@ -125,6 +127,7 @@ def _frozen_norms(net: Block) -> set[str]:
     names: set[str] = set()
 
     def visit(block: Block) -> None:
+        # All four arrays, since gamma and beta are no auxiliary states although they are constant here.
         if isinstance(block, FrozenBatchNorm):
             names.update(block.collect_params())
 

@@ -1,4 +1,4 @@
-"""Names of PyTorch references: which of their tensors make up which parameter of a network here."""
+"""The tensors of PyTorch references that make up the parameters of a network here, by name."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ def _alone(array: np.ndarray) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Entry:
-    """One parameter: its Gluon name, the reference's tensors, and the way between them.
+    """One parameter: its Gluon name, the tensors of the reference, and the functions between them.
 
-    ``adapt`` brings a file's tensors to the shapes that ``join`` takes, where files of several shapes fit.
+    ``join`` makes the parameter of the tensors named in ``sources``, and ``split`` makes the tensors of the
+    parameter, both in OIHW. ``adapt`` brings the tensors of a file to the shapes that ``join`` takes, where
+    files of several shapes fit.
     """
 
     name: str
@@ -36,19 +38,24 @@ class Entry:
 
 
 def conv_entries(conv: Any, source: str) -> Iterator[Entry]:
+    """Yields the entries of a convolution or a dense layer, which the reference calls ``source``."""
     yield Entry(conv.weight.name, (f"{source}.weight",))
     if conv.bias is not None:
         yield Entry(conv.bias.name, (f"{source}.bias",))
 
 
 def norm_entries(norm: Any, source: str) -> Iterator[Entry]:
+    """Yields the entries of a batch norm, which the reference calls ``source``."""
     leaves = {"gamma": "weight", "beta": "bias", "running_mean": "running_mean", "running_var": "running_var"}
     for ours, theirs in leaves.items():
         yield Entry(getattr(norm, ours).name, (f"{source}.{theirs}",))
 
 
 def resnet_entries(backbone: Any, stem: tuple[str, str], stages: Sequence[str]) -> Iterator[Entry]:
-    """``stem``: names of the first convolution and norm; ``stages``: one prefix per stage."""
+    """Yields the entries of a `ResNet`, whose blocks the reference names as torchvision does.
+
+    ``stem`` are the names of the first convolution and norm, and ``stages`` has one prefix per stage.
+    """
     yield from conv_entries(backbone.stem[0], stem[0])
     yield from norm_entries(backbone.stem[1], stem[1])
     for stage, prefix in zip(backbone.stages, stages):
@@ -63,7 +70,7 @@ def resnet_entries(backbone: Any, stem: tuple[str, str], stages: Sequence[str]) 
 
 
 def under(prefix: str, entries: Iterable[Entry]) -> Iterator[Entry]:
-    """``entries`` of a part, whose tensors go by names with ``prefix`` in the whole."""
+    """Yields the ``entries`` of a part of a network, with ``prefix`` before the names of the reference."""
     for entry in entries:
         yield replace(entry, sources=tuple(prefix + source for source in entry.sources))
 

@@ -1,4 +1,4 @@
-"""The zoo: one row per model, and the functions that build them."""
+"""The registry of models: one row per model, and the function that builds it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..errors import UserError, unknown
 
 @dataclass(frozen=True)
 class MlperfBenchmark:
-    """What MLPerf Training's rules say of a family of detectors, for ``training.mlperf``.
+    """What the rules of MLPerf Training say about a family of detectors, for ``training.mlperf``.
 
-    ``title``: what messages call it. ``model``: what the closed division trains; ``target``: the mAP that
-    ends a run. ``versions``: of the rules, oldest first, each with its name of the benchmark;
-    ``tensors_until``: the last of them whose logs list the tensors. ``keys``: hyper-parameters that a log
-    states besides those of every benchmark. ``warmup_start``: a warm-up is stated by the share of the rate
-    that it starts from, not by its factor.
+    ``title`` is the name in messages. ``model`` is the model that the closed division trains, and ``target``
+    the mAP that ends a run. ``versions`` are those of the rules, oldest first, each with its name of the
+    benchmark; ``tensors_until`` is the last version whose logs list the tensors. ``keys`` are the
+    hyper-parameters that a log states in addition to those of every benchmark. With ``warmup_start`` a log
+    states the share of the learning rate at which a warm-up starts, and otherwise the warm-up's factor.
     """
 
     title: str
@@ -36,11 +36,12 @@ class MlperfBenchmark:
 class ModelRow:
     """What is known of a model without building it.
 
-    ``kind`` is ``detector`` or ``backbone``; ``options`` are keywords of its own for `get_model`. ``weights``
-    and ``backbone_weights``: names in the weight table of what is published of the whole network, and of what
-    its backbone starts from; empty where there is nothing. ``default_augment``: the augmentation of a recipe
-    that names none. ``mlperf``: the benchmark that it is for, None where there is none. ``anchors``:
-    those of `DetectionNetwork.anchors`, where they are known without building the network.
+    ``input_size`` is (height, width) in pixels. ``kind`` is ``detector`` or ``backbone``. ``options`` are the
+    keywords that `get_model` takes for this model. ``weights`` and ``backbone_weights`` are names in the
+    table of published weights, for the whole network and for the start of its backbone; empty where nothing
+    is published. ``recipe`` is the model's own recipe, and ``default_augment`` the augmentation of a recipe
+    that names none. ``mlperf`` is the benchmark of the family, or None. ``anchors`` is what
+    `DetectionNetwork.anchors` will be, where it is known without building the network.
     """
 
     name: str
@@ -66,7 +67,10 @@ _MODELS: dict[str, tuple[ModelRow, Builder]] = {}
 
 
 def register_model(row: ModelRow) -> Callable[[Builder], Builder]:
-    """Decorator that puts a builder into the zoo. Raises ValueError when the name is taken."""
+    """Returns a decorator that puts a builder into the zoo, where it is called as builder(row, classes).
+
+    The options of the row are keywords of the builder. Raises ValueError when the name is taken.
+    """
 
     def register(builder: Builder) -> Builder:
         if row.name in _MODELS:
@@ -78,14 +82,17 @@ def register_model(row: ModelRow) -> Callable[[Builder], Builder]:
 
 
 def list_models(kind: str | None = None) -> list[str]:
-    """Names that `get_model` accepts, sorted. ``kind``: only those that are ``detector`` or ``backbone``."""
+    """Returns the names that `get_model` takes, sorted.
+
+    ``kind`` is ``detector`` or ``backbone`` for the names of that kind only. Raises UserError for another.
+    """
     if kind not in (None, "detector", "backbone"):
         raise unknown("kind of model", str(kind), ("detector", "backbone"))
     return sorted(name for name, (row, _) in _MODELS.items() if kind in (None, row.kind))
 
 
 def model_row(name: str) -> ModelRow:
-    """The row of a model. Raises UserError, naming the nearest models, when there is none."""
+    """Returns the row of a model. Raises UserError, which names similar models, when there is none."""
     return _find(name)[0]
 
 
@@ -102,19 +109,22 @@ def get_model(
 ) -> Any:
     """Builds and initialises a detection network, or a backbone as a classifier.
 
-    `gluon_ssd.get_model` does the same and also brings trained weights.
+    `gluon_ssd.get_model` does the same and can also load trained weights.
 
-    ``classes``: class names without background; None is the model's own list (80 COCO names for SSD).
-    ``layout``: NCHW or NHWC, of images and weights. ``dtype``: float32 or float16, of parameters and maps;
-    norms (unless ``bn_fp16``) and outputs stay float32. ``ctx``: an MXNet context or a list of them; None is
-    the CPU. ``bn_group``: the ranks that share norm statistics, see `nn.GroupBatchNorm`. ``options``: those
-    of the model's row: ``backbone`` (``gluoncv:NAME``) of an SSD, ``trainable_layers``, ``norm_epsilon`` and
-    ``input_size`` (height, width) of a RetinaNet. Weights are random: fix them with ``mxnet.random.seed``;
-    layout and dtype do not change them. Raises UserError for an unknown name, an option the model does not
-    have, an unusable class list or a GPU that MXNet does not see.
+    ``classes`` are the class names without background; None stands for the model's own (80 COCO names for
+    SSD). ``layout`` is that of images and weights, NCHW or NHWC. ``dtype`` is the type of parameters and
+    maps, float32 or float16; outputs and norms stay float32, but with ``bn_fp16`` the gamma and beta of norms
+    are float16. ``ctx`` is an MXNet context or a list of them; None stands for the CPU. ``bn_group`` holds
+    the ranks that share the statistics of norms, see `nn.GroupBatchNorm`. ``options`` are those of the
+    model's row: ``backbone`` (``gluoncv:NAME``) of an SSD; ``trainable_layers``, ``norm_epsilon`` and
+    ``input_size`` (height, width) of a RetinaNet.
+
+    The weights are random. ``mxnet.random.seed`` makes them repeatable, and layout and dtype do not change
+    them. Raises UserError for an unknown name, an option that the model does not have, class names that
+    cannot be used, and a GPU that MXNet does not see.
     """
     row, builder = _find(name)
-    # A checkpoint keeps them as JSON, which knows no numbers of NumPy's.
+    # A checkpoint keeps the options as JSON, which does not know NumPy's numbers.
     options = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in options.items()}
     for option in options:
         if option in ("pretrained", "pretrained_base"):
@@ -131,14 +141,17 @@ def get_model(
     if bn_group is not None and not hasattr(bn_group, "allreduce"):
         raise UserError(f"bn_group is {bn_group!r}; give the ranks of a group (nn.RankGroup), or None")
     names = row.default_classes if classes is None else check_classes(classes)
+    # Here and not above, so that the names and rows of the models can be read without MXNet.
     from ..nn import LayerConfig, using
 
     config = LayerConfig(layout, dtype, _device(ctx), bn_fp16, bn_group)
     with using(config):
         net = builder(row, names, **options)
+    # Initialised in float32 and cast afterwards, so that a seed gives the same weights for every dtype.
     net.initialize(ctx=ctx)
     if dtype == "float16":
         net.cast(dtype)
+    # Only what differs from the default is an option of the network, and stored in its checkpoints.
     chosen = {"layout": layout, "dtype": dtype, "bn_fp16": bn_fp16}
     changed = {key: value for key, value in chosen.items() if value not in ("NCHW", "float32", False)}
     net.options = {**net.options, **options, **changed}
@@ -146,7 +159,7 @@ def get_model(
 
 
 def _device(ctx: Any) -> str:
-    """``cpu`` or ``gpu``. Raises UserError for what is no context, or one of a GPU that is not there."""
+    """Returns ``cpu`` or ``gpu``. Raises UserError for anything but contexts of devices that are there."""
     contexts = ctx if isinstance(ctx, (list, tuple)) else [ctx]
     if not contexts or any(one is not None and not hasattr(one, "device_type") for one in contexts):
         raise UserError(f"ctx is {ctx!r}; give an MXNet context, such as mxnet.gpu(0), or a list of them")
@@ -164,11 +177,12 @@ def _device(ctx: Any) -> str:
 
 
 def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
-    """Class names as a tuple. Raises UserError where they cannot name a detector's classes."""
+    """Returns the class names as a tuple. Raises UserError where they cannot name a detector's classes."""
     if isinstance(classes, str):
         raise UserError(f"classes is one string, {classes!r}; give a list of names, such as [{classes!r}]")
     if isinstance(classes, Number):
         raise UserError(f"classes is a number, {classes}; give the list of class names, without background")
+    # A set has no order, and the order numbers the classes.
     if isinstance(classes, (set, frozenset)) or not isinstance(classes, Iterable):
         kind = type(classes).__name__
         raise UserError(f"classes is of type {kind}; give a list of names, whose order numbers them")
@@ -195,6 +209,10 @@ def _find(name: str) -> tuple[ModelRow, Builder]:
 
 
 def model_outline(name: str, classes: Sequence[str] | None = None, **options: Any) -> Any:
-    """The network of a model without values: for names and shapes, and fast. ``classes``: None is its own."""
+    """Returns the network of a model without values, which is fast and enough for names and shapes.
+
+    ``classes`` are the class names; None stands for the model's own. Raises UserError as `get_model` does for
+    an unknown name and for class names that cannot be used.
+    """
     row, builder = _find(name)
     return builder(row, row.default_classes if classes is None else check_classes(classes), **options)

@@ -16,9 +16,10 @@ Norm = Callable[..., HybridBlock]
 
 
 class ResidualBlock(HybridBlock):
-    """Convolutions with norms, and a shortcut. Source: He et al., "Deep Residual Learning" (2016).
+    """Convolutions with norms, and a shortcut.
 
-    ``convolutions`` names the sub-blocks of the residual path: (``conv1``, ``norm1``), ...
+    ``convolutions`` are the (convolution, norm) pairs of the residual path. Source: He et al., "Deep Residual
+    Learning for Image Recognition" (2016).
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class ResidualBlock(HybridBlock):
                     kernel // 2,
                     in_channels=previous,
                     groups=groups,
-                    # A grouped convolution may have no algorithm for them, which would end the process.
+                    # cuDNN may have no algorithm on tensor cores for a grouped convolution, and to insist on
+                    # one would then end the process.
                     tensor_cores=groups == 1,
                 )
                 self.convolutions.append((conv, norm(width, act="relu")))
+                # Gluon does not find blocks in a list of pairs by itself.
                 self.register_child(conv, f"conv{number}")
                 self.register_child(self.convolutions[-1][1], f"norm{number}")
                 previous = width
@@ -54,12 +57,17 @@ class ResidualBlock(HybridBlock):
 
     @staticmethod
     def _basic(channels: int, stride: int) -> list[tuple[int, int, int, int]]:
-        """(channels, kernel, stride, groups) of each convolution."""
+        """Returns (channels, kernel, stride, groups) of each convolution."""
         return [(channels, 3, stride, 1), (channels, 3, 1, 1)]
 
     @staticmethod
     def _bottleneck(spec: ResNetSpec, channels: int, stride: int) -> list[tuple[int, int, int, int]]:
-        """Source of the grouped one: Xie et al., "Aggregated Residual Transformations" (2017)."""
+        """Returns (channels, kernel, stride, groups) of each convolution.
+
+        Source of the grouped one: Xie et al., "Aggregated Residual Transformations for Deep Neural Networks"
+        (2017).
+        """
+        # The stride is on the 3x3 convolution ("v1.5"); the paper of 2016 has it on the first 1x1.
         width = channels // 4 * spec.width // 64 * spec.groups
         return [(width, 1, 1, 1), (width, 3, stride, spec.groups), (channels, 1, 1, 1)]
 
@@ -67,14 +75,15 @@ class ResidualBlock(HybridBlock):
         residual = x if self.shortcut is None else self.shortcut(x)
         for conv, norm in self.convolutions[:-1]:
             x = norm(conv(x))
+        # The last norm adds the shortcut before its ReLU, in one operator where the build has one.
         conv, norm = self.convolutions[-1]
         return norm(conv(x), residual)
 
 
 class ResNet(Backbone):
-    """Stem and stages; returns the maps of ``spec.outputs`` as a list, fine to coarse.
+    """A stem and stages of residual blocks, which returns the maps of ``spec.outputs``, from fine to coarse.
 
-    ``feature_info``: (channels, stride) of every output. ``norm``: makes a norm from (channels, act=...).
+    ``feature_info`` is (channels, stride) of every output. ``norm`` makes a norm from (channels, act=...).
     """
 
     def __init__(self, spec: ResNetSpec, norm: Norm = trained_norm, **kwargs: Any) -> None:
@@ -103,7 +112,7 @@ class ResNet(Backbone):
 
     @property
     def parts(self) -> list[HybridBlock]:
-        """The stem and the stages, in the order of `Network.freeze`."""
+        """Returns the stem and the stages, in the order in which `Network.freeze` counts them."""
         return [self.stem, *self.stages]
 
     def reference_names(self) -> list[Entry]:
@@ -112,7 +121,7 @@ class ResNet(Backbone):
 
     @staticmethod
     def _feature_info(spec: ResNetSpec) -> list[tuple[int, int]]:
-        info, stride = [], 4
+        info, stride = [], 4  # the stem halves twice, in its convolution and in its pooling
         for number, (channels, step) in enumerate(zip(spec.channels, spec.strides), 1):
             stride *= step
             if number in spec.outputs:
@@ -123,6 +132,8 @@ class ResNet(Backbone):
         spec = self.spec
         channels, stride = spec.channels[number - 1], spec.strides[number - 1]
         stage = nn.HybridSequential(prefix=f"stage{number}_")
+        # Blocks have no names of their own, so that layers are counted through the stage, as NVIDIA names
+        # them.
         with stage.name_scope():
             stage.add(ResidualBlock(spec, in_channels, channels, stride, norm, prefix=""))
             for _ in range(spec.depths[number - 1] - 1):

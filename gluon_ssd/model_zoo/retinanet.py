@@ -1,4 +1,4 @@
-"""The RetinaNet network: backbone, feature pyramid, two heads shared by its levels."""
+"""The RetinaNet network: a backbone, a feature pyramid, and two heads that all levels share."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ PRIOR_PROBABILITY = 0.01
 
 
 class RetinaNet(DetectionNetwork):
-    """One-stage detector with focal loss. Source: Lin et al., "Focal Loss for Dense Object Detection" (2017).
+    """A one-stage detector with focal loss.
 
-    (B, 3, H, W) normalised images of any size to ``cls_preds`` (B, A, C), one raw logit per class, no
-    background, and ``box_preds`` (B, A, 4), box deltas; A runs over levels P3 to P7, then row, column and
-    anchor.
+    It turns (B, 3, H, W) normalised images of any size into ``cls_preds`` (B, A, C), one raw logit per class
+    without a background, and ``box_preds`` (B, A, 4), box deltas, both float32. A runs over the levels P3 to
+    P7, then row, column and anchor.
 
-    ``trainable_layers``: how many of the backbone's parts are trained, counted from the last stage; the stem
-    is the fifth. ``reference``: of the network that it exchanges weights with. Raises ValueError where the
-    parts do not fit together.
+    ``class_names`` are those without background. ``trainable_layers`` says how many parts of the backbone are
+    trained, counted from the last stage; the stem is the fifth. ``channels`` is the width of the pyramid.
+    ``reference`` says how the network with which it exchanges weights names its layers. Raises ValueError
+    where the parts do not fit together, and UserError for ``trainable_layers`` out of range. Source: Lin et
+    al., "Focal Loss for Dense Object Detection" (2017).
     """
 
     def __init__(
@@ -85,13 +87,13 @@ class RetinaNet(DetectionNetwork):
         return RetinaLoss()
 
     def postprocess(self, input_size: tuple[int, int] | None = None, **settings: Any) -> RetinaPostprocess:
-        """The block from outputs to detections; ``settings`` are `RetinaPostprocess`'s."""
+        """Returns the block from outputs to detections; ``settings`` are those of `RetinaPostprocess`."""
         size = self._size(input_size)
         counts = self.anchor_generator.level_counts(*size)
         return RetinaPostprocess(self.anchors(*size), counts, size, len(self.classes), **settings)
 
     def features(self, x: Any) -> list[Any]:
-        """The maps that the heads read, levels P3 to P7."""
+        """Returns the maps that the heads read, levels P3 to P7."""
         return self.pyramid(*self.backbone(x))
 
     def hybrid_forward(self, F: Any, x: Any) -> tuple[Any, Any]:
@@ -101,6 +103,8 @@ class RetinaNet(DetectionNetwork):
         return F.cast(cls_preds, dtype="float32"), F.cast(box_preds, dtype="float32")
 
     def head_rows(self, classes: Sequence[str]) -> HeadRows:
+        # Only the output of the class head depends on the classes. Its rows are anchor by anchor, with one
+        # row per class in each.
         shared = np.array(self.shared_classes(classes), dtype=np.int64).reshape(-1, 2)
         anchor = np.arange(self.anchor_generator.per_cell)[:, None]
         ours = (anchor * len(self.classes) + shared[:, 0]).ravel()
@@ -113,14 +117,14 @@ class RetinaNet(DetectionNetwork):
         return list(self._entries(self._reference))
 
     def reference_aliases(self) -> dict[str, str]:
-        # Files of either style fit: torchvision's published weights have the names of its old versions.
+        # Files of both styles fit, because the weights that torchvision has published have its old names.
         wanted = [source for entry in self.reference_names() for source in entry.sources]
         styles = [list(self._entries(style)) for style in (MLPERF_STYLE, TORCHVISION_STYLE)]
         names = [[source for entry in style for source in entry.sources] for style in styles]
         return {alias: name for style in names for alias, name in zip(style, wanted)}
 
     def mlperf_tensors(self) -> list[str]:
-        # The MLPerf reference's names; its frozen norms do not count.
+        # MLPerf lists the names of its reference, without the frozen norms.
         norms = ("gamma", "beta", "running_mean", "running_var")
         kept = [entry for entry in self._entries(MLPERF_STYLE) if not entry.name.endswith(norms)]
         return [f"module.{source}" for entry in kept for source in entry.sources]
@@ -136,18 +140,23 @@ class RetinaNet(DetectionNetwork):
             (self.class_head, "classification", "cls_logits"),
             (self.box_head, "regression", "bbox_reg"),
         ):
-            for conv, name in zip(list(head.convs)[::2], style.convs):
+            for conv, name in zip(list(head.convs)[::2], style.convs):  # every second one is a ReLU
                 yield from conv_entries(conv, f"head.{kind}_head.conv.{name}")
             entries = conv_entries(head.output, f"head.{kind}_head.{output}")
             yield from (_class_rows(self, entry) for entry in entries) if head is self.class_head else entries
 
 
-# On COCO both references number their 91 channels by the raw category id, of which 80 are in use.
+# On COCO both references have 91 channels, numbered by COCO's category ids, of which 80 are in use.
 _COCO_CHANNELS = 91
 
 
 def _class_rows(net: RetinaNet, entry: Entry) -> Entry:
-    """Lets the class layer of a network for COCO's names exchange rows with one of 91 channels."""
+    """Returns the entry of the class layer, so that it exchanges weights with a layer of 91 channels.
+
+    This concerns networks whose classes are all COCO's; the entry of another one is returned as it is. A
+    network for all 80 classes in COCO's order is written with 91 channels, and reads files of 91 and of 80.
+    Other networks are written as they are, and read both too.
+    """
     if len(net.classes) == _COCO_CHANNELS or not set(net.classes) <= set(COCO_IDS):
         return entry
     per_cell, ours = net.anchor_generator.per_cell, len(net.classes)
@@ -159,7 +168,7 @@ def _class_rows(net: RetinaNet, entry: Entry) -> Entry:
 
     def spread(array: np.ndarray) -> np.ndarray:
         rest = array.shape[1:]
-        # Channels that stand for nothing never fire.
+        # Channels that stand for no class get weight 0 and bias -20, a probability of 2e-9.
         full = np.full((per_cell, _COCO_CHANNELS) + rest, 0 if rest else -_NEVER, dtype=array.dtype)
         full[:, ids] = array.reshape((per_cell, ours) + rest)
         return full.reshape((-1,) + rest)

@@ -1,4 +1,7 @@
-"""Rows of the RetinaNet models. What they are built with is imported when one is built: it needs MXNet."""
+"""The rows of the RetinaNet models.
+
+The modules with which they are built are imported when one is built, because they need MXNet.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RetinaNetConfig:
-    """Parts of a RetinaNet: what `build_retinanet` puts together."""
+    """The parts of a RetinaNet that `build_retinanet` puts together."""
 
     backbone: ResNetSpec
     reference: ReferenceStyle
@@ -43,10 +46,11 @@ def build_retinanet(
     norm_epsilon: float = 1e-5,
     input_size: Sequence[int] | None = None,
 ) -> RetinaNet:
-    """Builds the RetinaNet of ``row``; names of parameters do not depend on what was built before.
+    """Builds the RetinaNet of ``row``; its parameter names do not depend on what was built before.
 
-    ``norm_epsilon``: of the frozen batch norms; 0 for the weights that torchvision has published.
-    ``input_size``: (height, width) that images are resized to; None is 800x800.
+    ``trainable_layers`` is explained in `RetinaNet`. ``norm_epsilon`` is that of the frozen batch norms, 0
+    for the weights that torchvision has published. ``input_size`` is the (height, width) in pixels to which
+    images are resized; None stands for that of the row. Raises UserError for values that cannot be used.
     """
     from ..nn import FrozenBatchNorm
     from .resnet import ResNet
@@ -55,6 +59,7 @@ def build_retinanet(
     if not isinstance(norm_epsilon, (int, float)) or not 0 <= norm_epsilon < 1:
         raise UserError(f"norm_epsilon is {norm_epsilon!r}; give a number from 0 to below 1")
     config = CONFIGS[row.name]
+    # The pyramid reads the last three stages, of strides 8, 16 and 32.
     spec = replace(config.backbone, outputs=(2, 3, 4))
     return RetinaNet(
         row.name,
@@ -70,6 +75,7 @@ def build_retinanet(
 
 def _checked(size: Sequence[int]) -> tuple[int, int]:
     try:
+        # `index` takes whole numbers of any type and refuses the others.
         height, width = (index(side) for side in size)
     except (TypeError, ValueError):
         height = width = 0
@@ -82,7 +88,7 @@ RETINANET_BENCHMARK = MlperfBenchmark(
     title="RetinaNet",
     model="retinanet_resnext50_32x4d",
     target=0.34,
-    # RetinaNet took over SSD's place, and for three years its name.
+    # RetinaNet replaced SSD in the benchmark, and kept its name until version 5.
     versions={
         **dict.fromkeys(("2.0.0", "2.1.0", "3.0.0", "3.1.0", "4.0.0", "4.1.0"), "ssd"),
         **dict.fromkeys(("5.0.0", "5.1.0"), "retinanet"),

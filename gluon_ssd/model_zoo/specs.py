@@ -1,4 +1,4 @@
-"""The shapes of networks as data, which can be read without MXNet."""
+"""The shapes of networks, as data that can be read without MXNet."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class ResNetSpec:
-    """Shape of a residual network. Stages count from 1; ``strides`` are those of each stage's first block.
+    """The shape of a residual network.
 
-    ``channels``: output channels of each stage. ``bottleneck``: three convolutions per block instead of two;
-    its 3x3 has ``groups`` groups and ``width`` channels for every 64 of a plain ResNet, per group.
+    ``depths`` are the numbers of blocks in each stage, ``channels`` the output channels of each stage, and
+    ``strides`` those of each stage's first block. With ``bottleneck`` a block has three convolutions instead
+    of two. Its 3x3 convolution then has ``groups`` groups, each with ``width`` channels for every 64 that a
+    plain ResNet has in all. ``outputs`` are the stages whose maps are returned, counted from 1.
     """
 
     name: str
@@ -26,7 +28,10 @@ class ResNetSpec:
     outputs: tuple[int, ...] = (1, 2, 3, 4)
 
     def truncated(self) -> ResNetSpec:
-        """The first three stages, the third with stride 1: what SSD300 stands on (300x300 gives 38x38)."""
+        """Returns the first three stages, the third with stride 1, which are the backbone of SSD300.
+
+        An input of 300x300 pixels gives a map of 38x38.
+        """
         return replace(
             self, depths=self.depths[:3], channels=self.channels[:3], strides=(1, 2, 1), outputs=(3,)
         )
@@ -34,7 +39,7 @@ class ResNetSpec:
 
 _BASIC, _WIDE = (64, 128, 256, 512), (256, 512, 1024, 2048)
 
-# torchvision's, whose bottleneck has its stride on the 3x3 convolution ("v1.5").
+# The networks of torchvision, whose bottleneck has its stride on the 3x3 convolution ("v1.5").
 RESNETS: dict[str, ResNetSpec] = {
     spec.name: spec
     for spec in (
@@ -113,7 +118,10 @@ EFFICIENTNETS: dict[str, EfficientNetSpec] = {
 
 @dataclass(frozen=True)
 class ExtraLayer:
-    """1x1 convolution to ``middle`` channels, then 3x3 to ``channels``, each with ReLU."""
+    """A 1x1 convolution to ``middle`` channels, then a 3x3 one to ``channels``, each followed by ReLU.
+
+    ``stride`` and ``padding`` are those of the 3x3 convolution.
+    """
 
     middle: int
     channels: int
@@ -123,7 +131,7 @@ class ExtraLayer:
 
 @dataclass(frozen=True)
 class ReferenceBody:
-    """What a PyTorch reference of an SSD calls the stem's convolution and norm, and each stage."""
+    """The names in a PyTorch reference of an SSD: of the stem's convolution and norm, and of each stage."""
 
     stem: tuple[str, str]
     stages: tuple[str, ...]
@@ -131,12 +139,16 @@ class ReferenceBody:
 
 @dataclass(frozen=True)
 class ReferenceStyle:
-    """How a reference calls layers: what follows a pyramid convolution's number, convolutions in a head."""
+    """How a reference of a RetinaNet names its layers.
+
+    ``pyramid`` follows the number of a pyramid's convolution, and ``convs`` are the names of the convolutions
+    in a head.
+    """
 
     pyramid: str
     convs: tuple[str, ...]
 
 
-# MLPerf's training reference (v2.0 on), whose names torchvision had before version 0.13; torchvision's since.
+# The names of MLPerf's training reference (from v2.0 on) are those of torchvision before version 0.13.
 MLPERF_STYLE = ReferenceStyle("", ("0", "2", "4", "6"))
 TORCHVISION_STYLE = ReferenceStyle(".0", ("0.0", "1.0", "2.0", "3.0"))

@@ -1,4 +1,4 @@
-"""The SSD network: backbone, extra layers, one predictor per feature map."""
+"""The SSD network: a backbone, extra layers, and one predictor per feature map."""
 
 from __future__ import annotations
 
@@ -22,11 +22,15 @@ from .specs import ExtraLayer, ReferenceBody
 
 
 class ExtraBlock(HybridBlock):
-    """The network of an `ExtraLayer`: with batch norm, or with biases and no norm."""
+    """The layers of an `ExtraLayer`, with batch norm, or with biases and no norm.
+
+    Where there is no norm, ``norm1`` and ``norm2`` are ReLUs.
+    """
 
     def __init__(self, layer: ExtraLayer, in_channels: int, index: int, norm: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
+            # NVIDIA's names, so that parameter files can be exchanged.
             name = f"expand_trans_conv{index}_"
             self.conv1 = self._conv(layer.middle, 1, in_channels, use_bias=not norm, prefix=name)
             self.norm1 = self._norm(layer.middle, norm, f"expand_trans_batchnorm{index}_")
@@ -57,15 +61,16 @@ class ExtraBlock(HybridBlock):
 
 
 class SSD(DetectionNetwork):
-    """Single shot detector. Source: Liu et al., "SSD: Single Shot MultiBox Detector" (2016).
+    """The single shot detector.
 
-    (B, 3, H, W) normalised images to ``cls_preds`` (B, A, C + 1), raw logits with background in channel 0,
-    and ``box_preds`` (B, A, 4), box deltas; A runs over feature maps from fine to coarse, then row, column
-    and box. The outputs are the same in training and inference.
+    It turns (B, 3, H, W) normalised images into ``cls_preds`` (B, A, C + 1), raw logits with the background
+    in channel 0, and ``box_preds`` (B, A, 4), box deltas, both float32. A runs over the feature maps from
+    fine to coarse, then row, column and box. The outputs are the same in training and in inference.
 
-    ``class_names``: names without background. ``norm``: batch norm instead of bias in the extra layers.
-    ``reference``: of the network that it exchanges weights with, None where there is none. Raises ValueError
-    where the parts do not fit together.
+    ``class_names`` are those without background. With ``norm`` the extra layers have batch norm instead of
+    biases. ``reference`` says how the network with which it exchanges weights names its layers; None where
+    there is no such network. Raises ValueError where the parts do not fit together. Source: Liu et al., "SSD:
+    Single Shot MultiBox Detector" (2016).
     """
 
     fixed_size = True
@@ -112,17 +117,19 @@ class SSD(DetectionNetwork):
         return self.default_boxes.ltrb(height, width)
 
     def target_encoder(self, input_size: tuple[int, int] | None = None) -> SSDTargetEncoder:
-        # Default boxes are fractions of the image: no size matters.
+        # Default boxes are fractions of the image, so the size of the input does not matter.
         return SSDTargetEncoder(self.default_boxes.xywh())
 
     def loss(self) -> MultiBoxLoss:
         return MultiBoxLoss()
 
     def postprocess(self, input_size: tuple[int, int] | None = None, **settings: Any) -> SSDPostprocess:
-        """The block from outputs to detections; ``settings`` are `SSDPostprocess`'s."""
+        """Returns the block from outputs to detections; ``settings`` are those of `SSDPostprocess`."""
         return SSDPostprocess(self.default_boxes.xywh(), len(self.classes), **settings)
 
     def head_rows(self, classes: Sequence[str]) -> HeadRows:
+        # The background is shared by all. A predictor's rows are the class rows, box by box, and then the
+        # four rows of every box's deltas, which do not depend on the classes.
         shared = [(0, 0), *((ours + 1, theirs + 1) for ours, theirs in self.shared_classes(classes))]
         ours_in, theirs_in = np.array(shared).T
         ours_n, theirs_n = len(self.classes) + 1, len(classes) + 1
@@ -142,6 +149,7 @@ class SSD(DetectionNetwork):
         yield from resnet_entries(self.backbone, reference.stem, reference.stages)
         for index, extra in enumerate(self.extras):
             source = f"additional_blocks.{index}"
+            # PyTorch numbers the layers of a sequence: convolution, perhaps norm, ReLU, and once more.
             with_norm = extra.conv1.bias is None
             yield from conv_entries(extra.conv1, f"{source}.0")
             yield from conv_entries(extra.conv2, f"{source}.3" if with_norm else f"{source}.2")
@@ -152,7 +160,7 @@ class SSD(DetectionNetwork):
             yield from _head_entries(predictor, index, boxes, len(self.classes) + 1)
 
     def features(self, x: Any) -> list[Any]:
-        """The maps that the predictors read, fine to coarse."""
+        """Returns the maps that the predictors read, from fine to coarse."""
         maps = list(self.backbone(x))
         for extra in self.extras:
             maps.append(extra(maps[-1]))
@@ -165,13 +173,16 @@ class SSD(DetectionNetwork):
 
 
 def _swap(array: np.ndarray, outer: int) -> np.ndarray:
-    """Channel ``i * inner + j`` becomes channel ``j * outer + i``."""
+    """Returns ``array`` with channel ``i * inner + j`` as channel ``j * outer + i``."""
     rest = array.shape[1:]
     return array.reshape((outer, -1) + rest).swapaxes(0, 1).reshape((-1,) + rest)
 
 
 def _head_entries(predictor: Any, index: int, boxes: int, channels: int) -> Iterator[Entry]:
-    """PyTorch's two heads, class- and coordinate-major, against the fused one, box-major."""
+    """Yields the entries of a predictor, which PyTorch's references have as two convolutions.
+
+    Their channels are ordered by class or coordinate and then by box; here they are ordered by box first.
+    """
 
     def join(arrays: Arrays) -> np.ndarray:
         return np.concatenate([_swap(arrays[0], channels), _swap(arrays[1], 4)])

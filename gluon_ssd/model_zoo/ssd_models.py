@@ -1,4 +1,7 @@
-"""Rows of the SSD models. What they are built with is imported when one is built, since it needs MXNet."""
+"""The rows of the SSD models.
+
+The modules with which they are built are imported when one is built, because they need MXNet.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SSDConfig:
-    """Parts of an SSD: what `build_ssd` puts together."""
+    """The parts of an SSD that `build_ssd` puts together."""
 
     backbone: ResNetSpec
     extras: tuple[ExtraLayer, ...]
@@ -29,6 +32,8 @@ class SSDConfig:
     reference: ReferenceBody | None = None
 
 
+# Both references keep torchvision's layers in sequences, which number the stem's convolution 0, its norm 1
+# and the stages from 4 on. MLPerf's has a second sequence from the third stage on.
 MLPERF_BODY = ReferenceBody(
     ("model.layer1.0", "model.layer1.1"), ("model.layer1.4", "model.layer1.5", "model.layer2.0")
 )
@@ -41,7 +46,7 @@ SSD300_EXTRAS = (
     ExtraLayer(128, 256, stride=1, padding=0),
     ExtraLayer(128, 256, stride=1, padding=0),
 )
-# DeepLearningExamples ends with half the channels where the backbone is its smallest.
+# For its smallest backbone DeepLearningExamples gives the last map half the channels.
 RESNET18_EXTRAS = (*SSD300_EXTRAS[:-1], replace(SSD300_EXTRAS[-1], channels=128))
 
 
@@ -80,9 +85,10 @@ CONFIGS: dict[str, SSDConfig] = {
 
 
 def build_ssd(row: ModelRow, classes: Sequence[str], *, backbone: str | None = None) -> SSD:
-    """Builds the SSD of ``row``; parameter names are NVIDIA's, whatever else the process has built.
+    """Builds the SSD of ``row``; its parameter names are NVIDIA's, whatever else the process has built.
 
-    ``backbone``: ``gluoncv:NAME`` takes a classification network of GluonCV instead of the row's own.
+    ``backbone`` is ``gluoncv:NAME`` for a classification network of GluonCV instead of the row's own. Raises
+    UserError for a backbone that cannot be used.
     """
     from .resnet import ResNet
     from .ssd import SSD
@@ -93,6 +99,7 @@ def build_ssd(row: ModelRow, classes: Sequence[str], *, backbone: str | None = N
         body: Any = ResNet(config.backbone, prefix="ssd0_resnetmlperf0_")
     else:
         body = _foreign_backbone(backbone, boxes)
+        # The backbone gives more maps than the row's own; as many of the first extra layers are left out.
         own = len(body.feature_info)
         extras = extras[len(extras) - len(boxes.steps) + own :]
         boxes = replace(boxes, map_sizes=(*body.map_sizes, *boxes.map_sizes[own:]))
@@ -114,7 +121,7 @@ def _foreign_backbone(backbone: str, boxes: DefaultBoxes) -> GluonCVBackbone:
 
     if not isinstance(backbone, str) or not backbone.startswith(PREFIX):
         raise UserError(f"backbone is {backbone!r}; write {PREFIX}NAME for a network of GluonCV")
-    # Classification networks end at stride 32; what is coarser comes from extra layers.
+    # Classification networks end at stride 32; coarser maps come from extra layers.
     strides = [int(step) for step in boxes.steps if step <= 32]
     return build_gluoncv_backbone(backbone[len(PREFIX) :], strides, boxes.image_size, "ssd0_")
 

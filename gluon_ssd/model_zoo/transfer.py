@@ -1,4 +1,4 @@
-"""Parameters into a network whose classes may differ from those they were trained for."""
+"""Sets the parameters of a network, whose classes may differ from those they were trained for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from ..tensor_files.layout import all_to_layout, cut_padding
 
 @dataclass
 class TransferReport:
-    """What became of every parameter of the network: names."""
+    """What became of every parameter of the network, by name.
+
+    ``reused`` were copied whole; of ``remapped`` the rows of shared classes were copied; ``kept_initial``
+    have their initial values; ``unused`` were in the file and are not in the network. ``shared_classes`` and
+    ``new_classes`` are the network's classes that were known and not known.
+    """
 
     reused: list[str] = field(default_factory=list)
     remapped: list[str] = field(default_factory=list)
@@ -25,7 +30,7 @@ class TransferReport:
     new_classes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """The report in a few lines of text."""
+        """Returns the report as a few lines of text."""
         text = [f"{len(self.reused)} parameters reused as they are"]
         if self.remapped:
             text.append(
@@ -48,7 +53,10 @@ def _some(names: Sequence[str], most: int = 4) -> str:
 
 
 def set_parameters(net: Any, arrays: Mapping[str, np.ndarray], source: str) -> None:
-    """Sets every parameter of ``net``. Raises UserError, before anything is changed, unless all fit."""
+    """Sets every parameter of ``net`` from ``arrays``, which have its parameter names and either layout.
+
+    ``source`` names their origin in messages. Raises UserError, before anything is changed, unless all fit.
+    """
     arrays = fitting(net, arrays, source)
     for name, parameter in net.collect_params().items():
         assign(parameter, arrays[name])
@@ -62,10 +70,10 @@ def fitting(
     allow_missing: bool = False,
     ignore_extra: bool = False,
 ) -> dict[str, np.ndarray]:
-    """``arrays`` in the layout of ``net``, one per parameter of it, without those that it does not have.
+    """Returns the ``arrays`` that ``net`` has parameters for, in its layout and without padding.
 
-    Raises UserError, naming ``source``, unless all fit, none is missing (``allow_missing``) and none is left
-    over (``ignore_extra``).
+    Raises UserError, which names ``source``, where a shape does not fit, where one is missing unless
+    ``allow_missing``, and where one is left over unless ``ignore_extra``.
     """
     parameters = net.collect_params()
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
@@ -86,23 +94,25 @@ def fitting(
 
 
 def transfer(net: Any, arrays: Mapping[str, np.ndarray], classes: Sequence[str]) -> TransferReport:
-    """Sets what fits from ``arrays``, parameters of the same model for other ``classes``.
+    """Sets what fits from ``arrays``, the parameters of a network of the same model for ``classes``.
 
-    A tensor of the same name and shape is copied; of a prediction layer, the background's and the box
-    deltas' rows are copied and those of every class that both know by name; the rest keeps its initial
-    value.
+    A tensor of the same name and shape is copied whole. Of a prediction layer the rows of the background, of
+    the box deltas and of every class that both know by name are copied. The rest keeps its initial values.
+    Returns a report of that.
     """
     shared = tuple(name for name in net.classes if name in classes)
     new = tuple(name for name in net.classes if name not in classes)
     report = TransferReport(shared_classes=shared, new_classes=new)
     parameters = net.collect_params()
     arrays = all_to_layout(arrays, net.layout)
+    # For the same classes in the same order the prediction layers fit whole, like all others.
     heads = net.head_rows(classes) if tuple(classes) != net.classes else {}
     for name, parameter in parameters.items():
         array = arrays.get(name)
         if array is not None and name in heads:
             ours, theirs, rows = heads[name]
             if array.shape == (rows,) + parameter.shape[1:]:
+                # Rows are output channels, the first axis in both layouts.
                 value = parameter.data().asnumpy()
                 value[ours] = array[theirs]
                 assign(parameter, value)

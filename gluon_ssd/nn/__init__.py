@@ -1,4 +1,4 @@
-"""Layers that know the library's rules of layout, precision and initialisation."""
+"""Layers that follow the library's rules for layout, precision and initialisation."""
 
 from ..tensor_files.layout import all_to_layout, to_layout, weight_layout
 from .arrays import assign

@@ -1,4 +1,4 @@
-"""Values into parameters."""
+"""Sets the values of parameters."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 
 
 def assign(parameter: Any, value: np.ndarray) -> None:
-    """Sets an initialised parameter on all its devices to ``value`` of the same shape, in its own dtype.
+    """Sets an initialised parameter to ``value`` on all its devices.
 
-    By way of an NDArray: once a graph has run, oneDNN may hold the parameter in a layout of its own, into
-    which MXNet refuses to copy from NumPy.
+    ``value`` has the shape of the parameter and is converted to its dtype.
     """
+    # Once a graph has run, oneDNN may hold the parameter in a layout of its own, and MXNet refuses to copy a
+    # NumPy array into that. It does copy an NDArray.
     parameter.set_data(mx.nd.array(value, dtype=parameter.dtype))

@@ -1,4 +1,4 @@
-"""How layers are built: what a whole network has in common, so that no constructor has to pass it on."""
+"""The settings that all layers of a network share, so that no constructor has to pass them on."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from ..ops import StockOps, select
 
 @dataclass(frozen=True)
 class LayerConfig:
-    """Layout, precision and device of the layers that are built.
+    """The layout, precision and device of the layers that are built.
 
-    ``layout``: of data and weights. ``dtype``: of data and parameters, ``float32`` or ``float16``; norms keep
-    float32 unless ``norm_fp16``. ``group``: ranks that share the statistics of their norms, None for every
-    rank its own; see `GroupBatchNorm`.
+    ``layout`` is that of data and weights, ``NCHW`` or ``NHWC``. ``dtype`` is the type of data and
+    parameters, ``float32`` or ``float16``; the parameters of norms stay float32, but with ``norm_fp16`` their
+    gamma and beta are float16. ``device`` is ``cpu`` or ``gpu``. ``group`` holds the ranks that share the
+    statistics of their norms, see `GroupBatchNorm`; None means that every rank has its own.
     """
 
     layout: str = "NCHW"
@@ -28,21 +29,22 @@ class LayerConfig:
 
     @property
     def ops(self) -> StockOps:
-        """The operators for this device."""
+        """Returns the operators for this device."""
         return select(self.device)
 
     @property
     def channel_axis(self) -> int:
-        """Axis of the channels in data."""
+        """Returns the axis of the channels in data."""
         return 1 if self.layout == "NCHW" else 3
 
     @property
     def precision(self) -> str | None:
-        """The 16-bit type that layers compute in; None is the type of the data."""
+        """Returns the 16-bit type that layers compute in, or None for the type of the data."""
         return None if self.dtype == "float32" else self.dtype
 
 
 class _Local(threading.local):
+    # An attribute of the class, so that every thread starts with the defaults.
     config = LayerConfig()
 
 
@@ -50,13 +52,13 @@ _LOCAL = _Local()
 
 
 def current() -> LayerConfig:
-    """The configuration of layers built now, in this thread."""
+    """Returns the configuration of the layers that this thread builds now."""
     return _LOCAL.config
 
 
 @contextmanager
 def using(config: LayerConfig) -> Iterator[None]:
-    """Layers built inside the ``with`` block follow ``config``."""
+    """Makes the layers that this thread builds inside the ``with`` block follow ``config``."""
     before, _LOCAL.config = _LOCAL.config, config
     try:
         yield

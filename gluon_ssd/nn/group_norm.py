@@ -1,4 +1,4 @@
-"""Batch norm whose statistics are those of several ranks."""
+"""Batch norm whose statistics are computed over several ranks."""
 
 from __future__ import annotations
 
@@ -14,32 +14,34 @@ from .layers import BatchNorm
 
 
 class RankGroup(Protocol):
-    """The ranks that share statistics."""
+    """The ranks that share the statistics of a norm."""
 
     @property
     def size(self) -> int:
-        """How many ranks there are."""
+        """Returns the number of ranks in the group."""
         ...
 
     def allreduce(self, array: nd.NDArray, name: str) -> nd.NDArray:
-        """The sum of all ranks' float32 arrays of that ``name``, on the device of ``array``.
+        """Returns the sum of the float32 arrays that all ranks pass under ``name``.
 
-        Called from MXNet's threads, several at a time and not in the same order on every rank.
+        The sum has the shape and the device of ``array``. MXNet's threads call this, several at a time and
+        not in the same order on every rank; the name tells which arrays belong together.
         """
         ...
 
 
-# Operators know their group by its number: MXNet hands attributes on as text.
+# MXNet passes an operator's attributes as text, so an operator names its group by the place in this list.
 _GROUPS: list[RankGroup] = []
 
 
 class GroupBatchNorm(BatchNorm):
-    """Batch norm over the batches of all ranks of a group, as if they were one.
+    """Batch norm over the batches of all ranks of a group, as if they were one batch.
 
-    Mean and variance are of the joined batch, and gradients flow through them to every rank; the gradients
-    of gamma and beta stay the rank's own, for the trainer to average like all others. Inference, names and
-    parameters are those of `BatchNorm`. To export a network, build it without a group. Source: Zhang et al.,
-    "Context Encoding for Semantic Segmentation" (2018), section 3.1 (synchronised batch norm).
+    Mean and variance are those of the joined batch, and gradients flow through them to every rank. The
+    gradients of gamma and beta stay the rank's own; the trainer averages them like all others. Inference,
+    names and parameters are those of `BatchNorm`. A network that is to be exported has to be built without a
+    group. Source: Zhang et al., "Context Encoding for Semantic Segmentation" (2018), section 3.1
+    (synchronised batch norm).
     """
 
     def __init__(self, channels: int, act: str | None = None, *, group: RankGroup, **kwargs: Any) -> None:
@@ -49,6 +51,7 @@ class GroupBatchNorm(BatchNorm):
         _GROUPS.append(group)
 
     def _uses_native(self) -> bool:
+        """Tells whether NVIDIA's operator exchanges the statistics; it does so for float16 only."""
         return self._native is not None and self.compute_dtype == "float16"
 
     def _attributes(self) -> dict[str, Any]:
@@ -59,6 +62,7 @@ class GroupBatchNorm(BatchNorm):
         if self._uses_native():
             return super()._norm(F, x, residual, params)
         half = self.compute_dtype is not None
+        # The statistics of 16-bit maps are computed and exchanged in float32.
         x = F.Custom(
             F.amp_cast(x, dtype="float32"),
             params["gamma"],
@@ -75,11 +79,15 @@ class GroupBatchNorm(BatchNorm):
         if residual is not None:
             x = x + F.amp_cast(residual, dtype="float32")
         x = activate(F, x, self._act)
+        # A network in bfloat16 goes on in float32: its next convolution casts its own input.
         return F.amp_cast(x, dtype="float16") if half and self.compute_dtype == "float16" else x
 
 
 def norm(channels: int, act: str | None = None, **kwargs: Any) -> BatchNorm:
-    """The trained norm of the current configuration; called as ``norm(x)`` or ``norm(x, residual)``."""
+    """Returns the trained norm of the current configuration, called as ``norm(x)`` or ``norm(x, residual)``.
+
+    The norm is a `GroupBatchNorm` where the configuration has a group of several ranks.
+    """
     group = current().group
     if group is None or group.size == 1:
         return BatchNorm(channels, act, **kwargs)
@@ -87,7 +95,10 @@ def norm(channels: int, act: str | None = None, **kwargs: Any) -> BatchNorm:
 
 
 class _GroupNorm(mx.operator.CustomOp):
-    """Inputs data, gamma, beta; outputs the result and the mean and 1 / deviation it was made with."""
+    """The operator: data, gamma and beta to the result, and the mean and 1 / deviation that it was made with.
+
+    The last two are outputs only because the backward pass needs them.
+    """
 
     def __init__(self, group: RankGroup, layer: str, eps: float, momentum: float, axis: int) -> None:
         super().__init__()
@@ -98,7 +109,7 @@ class _GroupNorm(mx.operator.CustomOp):
         return self._group.allreduce(array, f"{self._layer}.{what}")
 
     def _spread(self, vector: nd.NDArray, like: nd.NDArray) -> nd.NDArray:
-        """(C,) as a view that broadcasts over the data."""
+        """Returns a vector (C,) as a view that broadcasts over the data."""
         return vector.reshape([-1 if axis == self._axis else 1 for axis in range(like.ndim)])
 
     def _sum(self, x: nd.NDArray) -> nd.NDArray:
@@ -120,10 +131,9 @@ class _GroupNorm(mx.operator.CustomOp):
             self.assign(out_data[place], req[place], value)
 
     def _statistics(self, x: nd.NDArray, aux: Sequence[nd.NDArray]) -> tuple[nd.NDArray, nd.NDArray]:
-        """Mean and variance of all ranks' data; the running ones follow them.
-
-        In two rounds, because the variance from sums of squares would cancel.
-        """
+        """Returns the mean and variance (C,) of all ranks' data, and updates the running ones."""
+        # The count travels with the sums, since ranks may have batches of different sizes. Two exchanges are
+        # needed: a variance from sums and sums of squares would lose its digits where the mean is large.
         count = nd.array([x.size / x.shape[self._axis]], ctx=x.context)
         sums = self._total(nd.concat(self._sum(x), count, dim=0), "mean")
         total = sums[-1:]
@@ -143,6 +153,8 @@ class _GroupNorm(mx.operator.CustomOp):
         aux: Sequence[nd.NDArray],
     ) -> None:
         (x, gamma, _), (_, mean, scale), dy = in_data, out_data, out_grad[0]
+        # Ioffe and Szegedy, "Batch Normalization" (2015), section 3, with all means over the joined batch:
+        # dx = gamma * scale * (dy - mean(dy) - normal * mean(dy * normal)).
         normal = (x - self._spread(mean, x)) * self._spread(scale, x)
         beta_grad, gamma_grad = self._sum(dy), self._sum(dy * normal)
         count = nd.array([x.size / x.shape[self._axis]], ctx=x.context)
@@ -157,7 +169,7 @@ class _GroupNorm(mx.operator.CustomOp):
 
 @mx.operator.register("gluon_ssd_group_norm")
 class _GroupNormProp(mx.operator.CustomOpProp):
-    """What MXNet asks about the operator."""
+    """Tells MXNet the names, shapes and constructor of the operator."""
 
     def __init__(self, group: str, layer: str, eps: str, momentum: str, axis: str) -> None:
         super().__init__(need_top_grad=True)

@@ -1,4 +1,4 @@
-"""Initialisers of the references that MXNet does not have."""
+"""Initialisers that the references use and MXNet does not have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _uniform(array: Any, bound: float) -> None:
 
 @init.register
 class TorchBias(init.Initializer):
-    """Uniform in +-1 / sqrt(fan_in), PyTorch's default for the bias of a convolution of that fan-in."""
+    """Draws uniformly from +-1 / sqrt(fan_in), PyTorch's default for the bias of a convolution."""
 
     def __init__(self, fan_in: int) -> None:
         super().__init__(fan_in=fan_in)
@@ -26,11 +26,10 @@ class TorchBias(init.Initializer):
 
 @init.register
 class FusedHeadXavier(init.Initializer):
-    """Xavier uniform for a class-then-box convolution, each segment with the fan of a convolution of its own.
+    """Draws the weight of a convolution that predicts classes and boxes, by Xavier's uniform rule.
 
-    ``class_channels``: output channels of the first segment; the rest is the second. Source: Glorot and
-    Bengio, "Understanding the difficulty of training deep feedforward networks" (2010); the references have
-    two separate convolutions.
+    The first ``class_channels`` output channels predict classes, the others boxes. Source: Glorot and Bengio,
+    "Understanding the difficulty of training deep feedforward neural networks" (2010).
     """
 
     def __init__(self, class_channels: int) -> None:
@@ -38,6 +37,8 @@ class FusedHeadXavier(init.Initializer):
         self._class_channels = class_channels
 
     def _init_weight(self, name: str, arr: Any) -> None:
+        # The references have two convolutions. Xavier's bound depends on the number of output channels, so
+        # each part gets the bound that its own convolution would have.
         field = arr.shape[2] * arr.shape[3]
         parts = []
         for channels in (self._class_channels, arr.shape[0] - self._class_channels):
@@ -48,9 +49,10 @@ class FusedHeadXavier(init.Initializer):
 
 
 class InLayout(init.Initializer):
-    """Another initialiser, for a convolution weight that is kept as OHWI.
+    """Applies another initialiser to a convolution weight that is kept as OHWI.
 
-    It sees the weight as OIHW, so that its fans are right and a seed gives the same values in both layouts.
+    The other one sees the weight as OIHW, so that its fans are right and a seed gives the same values in both
+    layouts.
     """
 
     def __init__(self, inner: init.Initializer) -> None:
@@ -59,10 +61,11 @@ class InLayout(init.Initializer):
 
     @classmethod
     def of(cls, initializer: Any, layout: str) -> Any:
-        """``initializer`` as it is for NCHW, wrapped for NHWC."""
+        """Returns ``initializer`` itself for NCHW, and wrapped for NHWC."""
         return initializer if layout == "NCHW" else cls(init.create(initializer))
 
     def dumps(self) -> str:
+        # A symbol keeps the initialiser of its variable as text, in which MXNet knows only registered ones.
         return self._inner.dumps()
 
     def _init_weight(self, name: str, arr: Any) -> None:

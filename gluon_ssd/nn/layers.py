@@ -1,8 +1,8 @@
-"""Convolution, norm, activation and pooling as the models use them.
+"""Convolution, norm, activation, pooling and dense layer as the models use them.
 
-Layout, precision and the operators come from the configuration they are built in (`nn.config`). Under mixed
-precision convolutions compute in 16 bits and hand 16-bit maps on; parameters, norm statistics and the loss
-stay in float32.
+Layers take their layout, precision and operators from the configuration in which they are built
+(`nn.config`). Under mixed precision convolutions compute in 16 bits and pass 16-bit maps on; parameters, norm
+statistics and the loss stay in float32.
 """
 
 from __future__ import annotations
@@ -18,21 +18,23 @@ from .initializers import InLayout
 
 # He initialisation by fan-out, torchvision's for every convolution of a residual network.
 BACKBONE_INIT = init.MSRAPrelu("out", slope=0)
-# Tensor cores want the channels of an NHWC image in fours.
+# Tensor cores need the channels of an NHWC image to be a multiple of four.
 _INPUT_MULTIPLE = 4
-# What the operators of every build of MXNet take. Another build's Gluon may keep more than these in a layer's
-# `_kwargs`.
+# The attributes that the operators take in every build of MXNet. The Gluon of another build may keep more
+# than these in a layer's `_kwargs`.
 _CONVOLUTION_ATTRIBUTES = ("kernel", "stride", "dilate", "pad", "num_filter", "num_group", "no_bias")
 _NORM_ATTRIBUTES = ("axis", "eps", "momentum", "fix_gamma", "use_global_stats")
 
 
 class Conv2D(nn.Conv2D):
-    """Convolution of known input channels, so that nothing is initialised late.
+    """Convolution whose number of input channels is known, so that nothing is initialised late.
 
-    ``compute_dtype`` is None (the data's type) or the 16-bit type to compute in. ``pad_channels`` pads the
-    output channels with zero weights to a multiple that is fast; the caller slices them off. An input of
-    odd channels is padded, for NHWC in float16, in the same way; parameters have neither padding.
-    ``tensor_cores`` makes NVIDIA's build insist on tensor cores in float16, as its ResNet does.
+    ``compute_dtype`` is the 16-bit type to compute in, or None for the type of the data. With
+    ``pad_channels`` the output has additional channels of zero weights, up to a multiple that is fast; the
+    caller slices them off. For NHWC in float16 the input channels are padded too, to a multiple of 4. The
+    parameters have neither padding. With ``tensor_cores`` NVIDIA's build insists on tensor cores in float16,
+    as its ResNet does.
+
     ``late_start`` moves every window a pixel to the right and down: with a stride of 2 and half the kernel
     as padding that is TensorFlow's SAME on an input of even sides.
     """
@@ -67,6 +69,7 @@ class Conv2D(nn.Conv2D):
             **kwargs,
         )
         self._ops, self._layout, self._channel_axis = config.ops, config.layout, config.channel_axis
+        # `compute_precision` changes the first of these, and takes the second to undo that.
         self.compute_dtype = self._own_dtype = config.precision
         self._missing_channels = -channels % self._ops.channel_multiple if pad_channels else 0
         self._tensor_cores, self._late_start = tensor_cores, late_start
@@ -98,7 +101,8 @@ class Conv2D(nn.Conv2D):
 
 
 def _pad(F: Any, array: Any, axis: int, missing: int) -> Any:
-    """``missing`` zeros more along ``axis``; at most as many as there are."""
+    """Returns ``array`` with ``missing`` zeros more along ``axis``, at most as many as its length there."""
+    # Zeros of a slice have the right shape without the graph having to know the other sides.
     return F.concat(array, F.zeros_like(F.slice_axis(array, axis=axis, begin=0, end=missing)), dim=axis)
 
 
@@ -108,11 +112,11 @@ def _zero_in_front(F: Any, array: Any, axis: int) -> Any:
 
 
 class BatchNorm(nn.BatchNorm):
-    """Batch norm, then the residual if one is given, then ``act``, in one call: ``norm(x, residual)``.
+    """Batch norm, then the residual if there is one, then ``act``, in one call: ``norm(x, residual)``.
 
-    Defaults are the references': epsilon 1e-5, momentum 0.9 (the share of the old running value). All four
-    arrays are float32 whatever the network's type, or gamma and beta half where the configuration says so.
-    ``clips_by_convolution``: see `clip_by_convolution`.
+    The defaults are those of the references: epsilon 1e-5 and momentum 0.9, which is the share of the old
+    running value. All four arrays are float32 whatever the type of the network is; gamma and beta are float16
+    where the configuration says so. ``clips_by_convolution``: see `clip_by_convolution`.
     """
 
     clips_by_convolution = False
@@ -127,10 +131,11 @@ class BatchNorm(nn.BatchNorm):
         self.compute_dtype = self._own_dtype = config.precision
 
     def _alias(self) -> str:
-        # Names of parameters do not tell the kinds of norm apart: all read the same files.
+        # All kinds of norm name their parameters alike, so that a file fits whichever kind a network has.
         return "batchnorm"
 
     def cast(self, dtype: Any) -> None:
+        # Gluon's batch norm keeps its arrays in float32 when a network becomes float16.
         super().cast(dtype)
         if self._half and np.dtype(dtype) == np.float16:
             self.gamma.cast(dtype)
@@ -138,6 +143,7 @@ class BatchNorm(nn.BatchNorm):
 
     def hybrid_forward(self, F: Any, x: Any, residual: Any = None, **params: Any) -> Any:
         if self._half:
+            # The operators want parameters of float32, whatever type they are stored in.
             for name in ("gamma", "beta"):
                 params[name] = F.amp_cast(params[name], dtype="float32")
         return self._norm(F, x, residual, params)
@@ -157,14 +163,15 @@ class BatchNorm(nn.BatchNorm):
         return _at_most_6(F, x, self.gamma.shape[0]) if mirrors else x
 
     def _attributes(self) -> dict[str, Any]:
-        """MXNet's attributes of the operator."""
+        """Returns the attributes of MXNet's operator."""
         return {name: self._kwargs[name] for name in _NORM_ATTRIBUTES}
 
 
 class FrozenBatchNorm(BatchNorm):
-    """Batch norm whose four arrays are constants: no gradient, no update, the same in training.
+    """Batch norm whose four arrays are constants.
 
-    Source: He et al., "Deep Residual Learning" (2016), appendix A; ``epsilon`` may be 0.
+    They get no gradient and no update, and training and inference compute the same. ``epsilon`` may be 0.
+    Source: He et al., "Deep Residual Learning for Image Recognition" (2016), appendix A.
     """
 
     def __init__(self, channels: int, act: str | None = None, **kwargs: Any) -> None:
@@ -174,7 +181,7 @@ class FrozenBatchNorm(BatchNorm):
 
     @property
     def epsilon(self) -> float:
-        """What is added to the variance."""
+        """Returns the number that is added to the variance."""
         return self._kwargs["eps"]
 
     @epsilon.setter
@@ -182,26 +189,26 @@ class FrozenBatchNorm(BatchNorm):
         self._kwargs["eps"] = value
 
     def _attributes(self) -> dict[str, Any]:
-        # cuDNN refuses a smaller epsilon than 1e-5.
+        # cuDNN refuses an epsilon below 1e-5; MXNet's own kernel takes any.
         return {**super()._attributes(), "cudnn_off": self.epsilon < 1e-5}
 
 
 class Activation(nn.Activation):
-    """ReLU unless told otherwise."""
+    """An activation, ReLU unless another is named."""
 
     def __init__(self, activation: str = "relu", **kwargs: Any) -> None:
         super().__init__(activation, **kwargs)
 
 
 class MaxPool2D(nn.MaxPool2D):
-    """Maximum over windows."""
+    """Maximum over windows of ``pool_size`` pixels, in the layout of the configuration."""
 
     def __init__(self, pool_size: int, strides: int, padding: int, **kwargs: Any) -> None:
         super().__init__(pool_size, strides, padding, layout=current().layout, **kwargs)
 
 
 class GlobalAvgPool2D(nn.GlobalAvgPool2D):
-    """Mean over the map, in float32."""
+    """Mean over the whole map, computed and returned in float32."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(layout=current().layout, **kwargs)
@@ -211,7 +218,7 @@ class GlobalAvgPool2D(nn.GlobalAvgPool2D):
 
 
 class Dense(nn.Dense):
-    """Dense layer of known input; its parameters may be half, its sums are float32."""
+    """Dense layer that computes and returns float32, also where its parameters are float16."""
 
     def hybrid_forward(self, F: Any, x: Any, weight: Any, bias: Any = None) -> Any:
         arrays = [F.amp_cast(array, dtype="float32") for array in (x, weight, bias)]
@@ -245,9 +252,9 @@ def clip_by_convolution(net: Block) -> None:
 
 
 def compute_precision(net: Block, dtype: str | None) -> None:
-    """Sets the type that ``net`` computes in; None is the type it was built with.
+    """Sets the type that ``net`` computes in; None stands for the type with which it was built.
 
-    Parameters keep theirs. Graphs that were cached before are dropped.
+    The parameters keep their type.
     """
 
     def visit(block: Block) -> None:
@@ -255,4 +262,5 @@ def compute_precision(net: Block, dtype: str | None) -> None:
             block.compute_dtype = dtype or block._own_dtype
 
     net.apply(visit)
+    # A graph that was compiled before computes in the old type; hybridising again drops it.
     net.hybridize(getattr(net, "_active", False), **dict(getattr(net, "_flags", ())))

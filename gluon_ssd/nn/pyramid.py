@@ -1,4 +1,4 @@
-"""Feature pyramid and the heads that run over it."""
+"""The feature pyramid, and the heads that run over its levels."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from .config import current
 from .layers import Activation, Conv2D
 from .predictor import channels_last
 
-# Uniform in +-sqrt(3 / fan_in).
+# Uniform in +-sqrt(3 / fan_in), as in torchvision's pyramid.
 _PYRAMID_INIT = init.Xavier("uniform", "in", 3)
 
 
 class FeaturePyramid(HybridBlock):
-    """Maps of one width on five levels, P3 to P7, from three maps of the backbone.
+    """Makes maps of equal width on five levels, P3 to P7, from three maps of the backbone.
 
-    Takes the maps fine to coarse and returns five, fine to coarse, of ``channels`` each. P6 is made of P5,
-    P7 of P6. Source: Lin et al., "Feature Pyramid Networks" (2017), with RetinaNet's extra levels.
+    It takes the maps from fine to coarse and returns a list of five, from fine to coarse, of ``channels``
+    channels each. P6 is computed from P5, and P7 from P6. Source: Lin et al., "Feature Pyramid Networks for
+    Object Detection" (2017), with the extra levels of RetinaNet.
     """
 
     def __init__(self, in_channels: Sequence[int], channels: int = 256, **kwargs: Any) -> None:
@@ -52,12 +53,13 @@ class FeaturePyramid(HybridBlock):
         )
 
     def hybrid_forward(self, F: Any, *features: Any) -> list[Any]:
-        # Sums in float32: 16-bit maps of mixed precision are not up-sampled everywhere.
+        # The maps are added in float32, because MXNet cannot up-sample 16-bit maps on every device.
         merged = [
             F.amp_cast(lateral(feature), dtype="float32") for lateral, feature in zip(self.laterals, features)
         ]
         for level in range(len(merged) - 2, -1, -1):
             upper = self._ops.upsample(F, merged[level + 1], layout=self._layout)
+            # Halving rounds up, so the doubled map may have one row or column more than the finer one.
             merged[level] = merged[level] + F.slice_like(upper, merged[level], axes=self._space)
         levels = [output(level) for output, level in zip(self.outputs, merged)]
         levels.append(self.p6(levels[-1]))
@@ -66,10 +68,11 @@ class FeaturePyramid(HybridBlock):
 
 
 class PyramidHead(HybridBlock):
-    """Four convolutions with ReLU and an output convolution, the same weights on every level.
+    """Four convolutions with ReLU and an output convolution, with the same weights on every level.
 
-    A map (B, in_channels, H, W) becomes (B, H * W * anchors, channels), by row, column, then anchor.
-    ``prior``: the probability that the output starts from, None where it is no probability.
+    It turns a map (B, in_channels, H, W) into (B, H * W * anchors, channels), in the order of row, column and
+    anchor. ``prior`` is the probability that an untrained output stands for; None where the output is no
+    probability. Source: Lin et al., "Focal Loss for Dense Object Detection" (2017), section 4.
     """
 
     def __init__(
@@ -77,6 +80,8 @@ class PyramidHead(HybridBlock):
     ) -> None:
         super().__init__(**kwargs)
         self._channels, self._used, self._layout = channels, anchors * channels, current().layout
+        # The sigmoid of this bias is `prior`. Without it the many background anchors, each at probability
+        # 0.5, would dominate the first steps (section 3.3 of the paper).
         bias = "zeros" if prior is None else init.Constant(-math.log((1 - prior) / prior))
         with self.name_scope():
             self.convs = nn.HybridSequential(prefix="")
@@ -104,5 +109,6 @@ class PyramidHead(HybridBlock):
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         x = channels_last(F, self.output(self.convs(x)), self._layout)
+        # The rest is the padding of the output convolution.
         x = F.slice_axis(x, axis=3, begin=0, end=self._used)
         return F.reshape(x, (0, -1, self._channels))

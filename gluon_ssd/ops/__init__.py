@@ -1,4 +1,4 @@
-"""Operator seam: which MXNet operators the layers of `gluon_ssd.nn` are made of on this machine."""
+"""Chooses the MXNet operators of which the layers of `gluon_ssd.nn` are made on this machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ __all__ = [
 
 @cache
 def select(device: str) -> StockOps:
-    """The operators for a network on ``device``, ``cpu`` or ``gpu``: the one place where they are chosen."""
+    """Returns the operators for a network on ``device``, ``cpu`` or ``gpu``.
+
+    This is the only place where they are chosen.
+    """
     if device == "cpu":
         return EmulatedOps()
     features = detect_features(mx.sym)
@@ -33,7 +36,7 @@ def select(device: str) -> StockOps:
 
 
 def report() -> dict[str, str]:
-    """What `select` chooses, by device, in words."""
+    """Returns, by device, what `select` chooses, in words."""
     count = mx.context.num_gpus()
     gpus = {"gpu": f"{select('gpu').name} ({count} found)" if count else "none found"}
     return {"cpu": select("cpu").name, **gpus}

@@ -1,4 +1,4 @@
-"""What MXNet lacks on a CPU, composed of what it has: NHWC and float16."""
+"""NHWC and float16 on a CPU, composed of the operators that MXNet has there."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
 class EmulatedOps(StockOps):
-    """Transposes and casts around the operators that know neither NHWC nor float16 on a CPU.
+    """Puts transposes and casts around the operators that take neither NHWC nor float16 on a CPU.
 
     Numbers are rounded to float16 where a GPU would store them; sums are float32, as on tensor cores.
     """
 
     name = "stock MXNet, with NHWC and float16 emulated"
-    # oneDNN convolves slowly where the output channels are not whole vectors.
+    # oneDNN is slow at convolutions whose output channels do not fill whole vectors.
     channel_multiple = 16
 
     def convolution(
@@ -34,11 +34,12 @@ class EmulatedOps(StockOps):
             # oneDNN cannot cast a grouped weight that it keeps in a layout of its own.
             precision, arrays = None, [F.amp_cast(arrays[0], dtype="float32"), *arrays[1:]]
         if layout == "NHWC":
-            # To float32 first: MXNet crashes when it transposes bfloat16.
+            # The cast to float32 comes first, because MXNet crashes when it transposes bfloat16.
             data, weight = (F.amp_cast(array, dtype="float32") for array in arrays[:2])
             arrays = [F.transpose(data, axes=TO_NCHW), F.transpose(weight, axes=TO_NCHW), *arrays[2:]]
         arrays = cast_all(F, arrays, precision)
         if precision == "float16":
+            # Casting to float16 and back rounds the inputs; there is no float16 convolution on a CPU.
             arrays = [F.amp_cast(array, dtype="float32") for array in arrays]
         x = F.Convolution(*arrays, name="fwd", **{**attrs, "layout": "NCHW"})
         if layout == "NHWC":
@@ -67,7 +68,7 @@ class EmulatedOps(StockOps):
     def _plain_norm(self, F: Any, x: Any, params: Mapping[str, Any], attrs: Mapping[str, Any]) -> Any:
         if attrs["axis"] == 1:
             return super()._plain_norm(F, x, params, attrs)
-        # MXNet 1.9.1 crashes in a norm over (N, 1, 1, C) after one over (N, C, 1, 1): oneDNN's cache takes
-        # the one for the other.
+        # MXNet 1.9.1 crashes in a norm over (N, 1, 1, C) after one over (N, C, 1, 1), because oneDNN's cache
+        # takes one for the other.
         x = super()._plain_norm(F, F.transpose(x, axes=TO_NCHW), params, {**attrs, "axis": 1})
         return F.transpose(x, axes=TO_NHWC)

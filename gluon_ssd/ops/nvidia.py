@@ -16,7 +16,7 @@ from .stock import StockOps, cast_all, in_order
 
 @dataclass(frozen=True)
 class Features:
-    """Which of NVIDIA's operators and attributes this MXNet has."""
+    """Says which of NVIDIA's operators and attributes this build of MXNet has."""
 
     norm_relu: bool = False
     norm_add_relu: bool = False
@@ -37,7 +37,7 @@ class Features:
 
 
 def detect_features(namespace: Any) -> Features:
-    """Looks the operators and their attributes up in ``namespace``, such as `mxnet.sym`."""
+    """Returns which of the operators and attributes are in ``namespace``, such as `mxnet.sym`."""
 
     def takes(operator: str, attribute: str) -> bool:
         function = getattr(namespace, operator, None)
@@ -52,11 +52,11 @@ def detect_features(namespace: Any) -> Features:
 
 
 class NvidiaOps(StockOps):
-    """NVIDIA's operators where they exist and apply, stock ones elsewhere.
+    """NVIDIA's operators where they exist and apply, and stock ones elsewhere.
 
-    Source of what applies: NVIDIA's MXNet (operator/nn/cudnn/nhwc_batch_norm-inl.h, batch_norm.cu). Its norm
-    with ReLU ends the process for anything but NHWC in float16 on cuDNN with the statistics of the batch, and
-    the norm with an addend leaves the addend out there without a word.
+    NVIDIA's fused norms work only for NHWC in float16, on cuDNN, with the statistics of the batch. For
+    anything else the norm with ReLU ends the process, and the norm with an addend silently leaves the addend
+    out. Source: NVIDIA's MXNet (operator/nn/cudnn/nhwc_batch_norm-inl.h, batch_norm.cu).
     """
 
     def __init__(self, features: Features) -> None:
@@ -89,6 +89,7 @@ class NvidiaOps(StockOps):
         precision: str | None,
         attrs: Mapping[str, Any],
     ) -> Any:
+        # A norm exchanges statistics only for float16; for a float32 map it would ignore the group.
         if "bn_group" in attrs:
             (x,) = cast_all(F, [x], precision)
         if act == "relu" and layout == "NHWC" and precision == "float16" and _fits_fused(attrs):
@@ -108,24 +109,26 @@ class NvidiaOps(StockOps):
 
 
 def _fits_fused(attrs: Mapping[str, Any]) -> bool:
+    """Tells whether a norm uses the statistics of the batch and cuDNN, as the fused norms require."""
     return not attrs["use_global_stats"] and not attrs.get("cudnn_off")
 
 
 def _norm_add_relu(F: Any, x: Any, add: Any, params: Mapping[str, Any], attrs: Mapping[str, Any]) -> Any:
+    # By name, so that nothing depends on where this operator has its addend.
     gamma, beta, mean, var = in_order(params)
     arrays = {"gamma": gamma, "beta": beta, "addend": add, "moving_mean": mean, "moving_var": var}
     return F.BatchNormAddRelu(data=x, **arrays, name="fwd", **attrs)
 
 
-# Three rounds of exchange: each doubles the ranks that know each other's sums.
+# NVIDIA's norm has at most three rounds of exchange, and each doubles the ranks whose sums are added.
 _LARGEST_GROUP = 8
 
 
 def _check_group(group: Any, gpus: int) -> None:
     """Raises UserError for a group that NVIDIA's norm cannot serve.
 
-    It exchanges with the GPU whose number differs in one bit, on the same machine, and takes this process's
-    number from the device that it runs on.
+    In each round it exchanges with the GPU of the same machine whose number differs in one bit, and it takes
+    the number of this process from the device on which it runs.
     """
     if group.size & (group.size - 1) or group.size > _LARGEST_GROUP:
         raise UserError(
@@ -145,19 +148,22 @@ def _check_group(group: Any, gpus: int) -> None:
         )
 
 
+# The size of a cudaIpcMemHandle_t, by which another process opens memory of a GPU.
 _HANDLE_BYTES = 64
-# The operators keep addresses of these.
+# The operators keep the addresses of these buffers, so they must not be freed while the process lives.
 _BUFFERS: list[Any] = []
 
 
 def exchange_buffers(group: Any, library: Any = None) -> int:
-    """Opens the buffers through which the GPUs of one machine exchange statistics; returns their address.
+    """Opens the buffers through which the GPUs of one machine exchange statistics, and returns their address.
 
-    ``group``: besides `nn.RankGroup`'s ``size`` (2, 4 or 8) its ``local_rank`` and ``local_size`` on this
-    machine and ``gather_local(bytes) -> list of bytes``. Once per norm. ``library``: NVIDIA's MXNet.
+    Every norm needs buffers of its own. ``group`` has, besides the ``size`` of `nn.RankGroup` (2, 4 or 8),
+    its ``local_rank`` and ``local_size`` on this machine and ``gather_local(bytes) -> list of bytes``.
+    ``library`` is NVIDIA's MXNet; None stands for the one that is loaded.
     """
     library = mx.base._LIB if library is None else library
     rank, ranks, rounds = group.local_rank, group.local_size, group.size.bit_length() - 1
+    # Each process allocates a buffer on its GPU, shares the handle with the others, and opens theirs.
     buffers = (ctypes.c_void_p * ranks)()
     handle = ctypes.create_string_buffer(_HANDLE_BYTES)
     mx.base.check_call(library.MXInitXBufSingle(rank, rounds, buffers, handle))

@@ -1,4 +1,4 @@
-"""The layers' operators in stock MXNet, as it runs them on a GPU."""
+"""The operators of the layers in stock MXNet, as it runs them on a GPU."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import Any
 
 import numpy as np
 
-# NumPy has no bfloat16; this is how MXNet spells it.
+# NumPy has no bfloat16; MXNet stands in for it with a structured type.
 LOW_PRECISION = {"bfloat16": np.dtype([("bfloat16", np.uint16)]), "float16": np.dtype(np.float16)}
 
 
 class StockOps:
-    """One MXNet operator per step.
+    """One operator of MXNet per step.
 
-    ``F`` is `mxnet.sym` or `mxnet.nd`; ``layout`` that of data and weights; ``precision`` the 16-bit type to
-    compute in, None for the type of the data; ``attrs`` are MXNet's attributes of the operator.
+    In all methods ``F`` is `mxnet.sym` or `mxnet.nd`, ``layout`` is that of data and weights, ``precision``
+    is the 16-bit type to compute in or None for the type of the data, and ``attrs`` are the attributes of
+    MXNet's operator.
     """
 
     name = "stock MXNet"
-    # Output channels of a predictor are padded to whole vectors of this many.
+    # The output channels of a predictor are padded to a multiple of this, as tensor cores need it.
     channel_multiple = 8
 
     def convolution(
@@ -32,7 +33,11 @@ class StockOps:
         tensor_cores: bool = False,
         attrs: Mapping[str, Any],
     ) -> Any:
-        """``arrays``: data, weight and, where there is one, bias. ``tensor_cores``: use no others."""
+        """Returns the convolution of ``arrays``: data, weight and, where there is one, bias.
+
+        ``tensor_cores`` asks for kernels that use tensor cores and for no others, where a build has that
+        choice.
+        """
         arrays = cast_all(F, arrays, precision)
         return F.Convolution(*arrays, name="fwd", **{**attrs, "layout": layout})
 
@@ -48,16 +53,20 @@ class StockOps:
         precision: str | None,
         attrs: Mapping[str, Any],
     ) -> Any:
-        """Batch norm of ``x``, plus ``add``, then ``act``. ``params``: the four arrays by Gluon's names."""
+        """Returns ``act`` of the sum of ``add`` and the batch norm of ``x``.
+
+        ``params`` holds the four arrays of the norm by Gluon's names. ``act`` and ``add`` may be None.
+        """
         x = self._plain_norm(F, x, params, attrs)
         if add is not None:
             x = x + add
         return activate(F, x, act, precision)
 
     def group_attributes(self, group: Any, layout: str) -> dict[str, Any] | None:
-        """Attributes that make a float16 norm share statistics with ``group``; None where no operator can.
+        """Returns the attributes that make a float16 norm share its statistics with ``group``.
 
-        Raises UserError where the operator that could do it does not work for this group.
+        Returns None where no operator can do that. Raises UserError where there is such an operator and it
+        does not work for this group.
         """
         return None
 
@@ -65,9 +74,10 @@ class StockOps:
         return F.BatchNorm(x, *in_order(params), name="fwd", **attrs)
 
     def upsample(self, F: Any, x: Any, *, layout: str) -> Any:
-        """Every pixel four times, float32."""
+        """Returns ``x`` at twice its height and width, every pixel four times; ``x`` is float32."""
         if layout == "NCHW":
             return F.UpSampling(x, scale=2, sample_type="nearest")
+        # UpSampling knows NCHW only.
         return F.repeat(F.repeat(x, repeats=2, axis=1), repeats=2, axis=2)
 
 
@@ -86,12 +96,12 @@ def activate(F: Any, x: Any, act: str | None, precision: str | None = None) -> A
 
 
 def cast_all(F: Any, arrays: list[Any], precision: str | None) -> list[Any]:
-    """The arrays in ``precision``; None leaves them."""
+    """Returns the arrays cast to ``precision``, or unchanged where that is None."""
     if precision is None:
         return arrays
     return [F.amp_cast(array, dtype=LOW_PRECISION[precision]) for array in arrays]
 
 
 def in_order(params: Mapping[str, Any]) -> list[Any]:
-    """The arrays of a batch norm as MXNet's operator takes them."""
+    """Returns the arrays of a batch norm in the order in which MXNet's operator takes them."""
     return [params[name] for name in ("gamma", "beta", "running_mean", "running_var")]

@@ -1,7 +1,7 @@
-"""The command lines of the published trainings: their options, and what they come to here.
+"""The command lines of the published trainings: their options, and what these are here.
 
-The only place with foreign names. `options` has the tables, `translation` applies them; the entry is
-`gluon_ssd.main`.
+Foreign names stand only in this package. `options` has the tables and `translation` applies them; the entry
+is `gluon_ssd.main`.
 """
 
 from .options import OPTIONS, SYSTEMS, Option, System

@@ -1,7 +1,7 @@
 """Options of DeepLearningExamples' `main.py`, and of the two trainings made from it.
 
-``dle``: DeepLearningExamples. ``dali``: DALI's single-shot example. ``sample``: the SSD_ResNet50 sample of
-Cambricon's model zoo. Names that two of them give the same meaning are one row.
+``dle`` is DeepLearningExamples, ``dali`` is DALI's single-shot example, and ``sample`` is the SSD_ResNet50
+sample of Cambricon's model zoo. Names that two of them give the same meaning are one row.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ OPTIONS = (
     row(_OWN, "--mode", "@mode", values=_MODES),
     row(_OWN, "--benchmark-iterations", "@benchmark_steps"),
     row(_OWN, "--benchmark-warmup", "@benchmark_warmup"),
-    idle(_OWN, "--json-summary", 1, "the numbers are in metrics.csv of the run folder"),
+    row(_OWN, "--json-summary", "json_summary"),
     row("dle", "--log-interval", "log_every"),
     row("dle", "--amp", "precision", 0, constant="amp"),
     row("dle", "--no-amp", "precision", 0, constant="fp32"),

@@ -1,4 +1,4 @@
-"""All published command lines and their options, in one table; where two fit, the earlier system is meant."""
+"""All published command lines and their options in one table; where two fit, the earlier system is meant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of `train.py` of MLPerf's RetinaNet, the reference's and NVIDIA's of v2.0 to v5.1."""
+"""Options of `train.py` of MLPerf's RetinaNet: the reference's, and NVIDIA's of v2.0 to v5.1."""
 
 from __future__ import annotations
 
@@ -72,6 +72,8 @@ OPTIONS = (
     row(_R, "--max-iters-per-epoch", "@epoch_batches", change=whole),
     row(_R, "--warmup-epochs", "warmup_epochs"),
     row(_R, "--warmup-factor", "warmup_start"),
+    # Each of these epochs is one step on made-up images.
+    row(_R, "--model-warmup-epochs", "model_warmup"),
     row(_R, "--resume", "@checkpoint"),
     row(_R, "--output-dir", "output"),
     row(_R, "--print-freq", "log_every"),
@@ -83,7 +85,7 @@ OPTIONS = (
     row(_R, "--max-eval-iters-per-epoch --max-eval-iters", "@eval_batches", change=whole),
     row(_R, "--async-coco", "async_val", 0, constant="true"),
     idle(_R, "--async-coco-check-freq", 1, "scores are taken with the progress lines, --print-freq"),
-    idle(_R, "--num-eval-ranks", 1, "all processes evaluate their share; the result is the same"),
+    row(_R, "--num-eval-ranks", "eval_ranks"),
     idle(_R, "--eval-print-freq", 1, "evaluation shows its progress"),
     idle(_R, "--cocoeval --coco-threads", 1, "pycocotools scores in one thread"),
     # DALI.
@@ -109,7 +111,6 @@ OPTIONS = (
     idle(_R, "--cuda-graphs --cuda-graphs-eval --cuda-graphs-syn", 0, _GRAPHS),
     idle(_R, "--not-graphed-prologues", 0, _GRAPHS),
     idle(_R, "--jit --cudnn-bench --sync-after-graph-replay", 0, TORCH),
-    idle(_R, "--model-warmup-epochs", 1, "MXNet compiles the network in its first step"),
     # Processes.
     row(_R, "--fp16-allreduce", "compression", 0, constant="fp16"),
     idle(_R, "--enable-sharp", 0, "NCCL uses SHARP where its variables and the network allow it"),

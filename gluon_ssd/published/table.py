@@ -12,7 +12,7 @@ SEEDS = 2**31
 
 @dataclass(frozen=True)
 class System:
-    """One published command line: the recipe with its defaults, its other defaults, where its data is.
+    """One published command line: the recipe with its defaults, its other defaults, and where its data is.
 
     ``first_flags`` are recipe keys with their values, which options replace.
     """
@@ -28,10 +28,10 @@ class System:
 class Option:
     """One option: its names, how many values follow it, and what becomes of them.
 
-    ``target``: a recipe's key; or, after "@", what `translation` works out together with other options; or
-    empty: nothing, and ``why`` tells the user the reason. ``arity``: number of values, "*" for any, "?" for
-    none or one. ``constant`` is what a switch stands for; ``values`` maps the values an option may have to
-    ours; ``change`` computes ours.
+    ``target`` is a recipe's key; or, after "@", something that `translation` works out together with other
+    options; or empty, when nothing becomes of the option and ``why`` tells the user the reason. ``arity`` is
+    the number of values, "*" for any number, "?" for none or one. ``constant`` is what a switch stands for,
+    ``values`` maps the values that an option may have to ours, and ``change`` computes ours.
     """
 
     systems: tuple[str, ...]
@@ -45,38 +45,44 @@ class Option:
 
 
 def row(systems: str, names: str, target: str, arity: int | str = 1, **rest: Any) -> Option:
-    """An option; ``systems`` and ``names`` are words."""
+    """Returns an option; ``systems`` and ``names`` are words separated by blanks."""
     return Option(tuple(systems.split()), tuple(names.split()), target, arity, **rest)
 
 
 def idle(systems: str, names: str, arity: int | str, why: str) -> Option:
-    """An option that has no meaning here, for the reason that ``why`` is."""
+    """Returns an option that has no meaning here, for the reason that ``why`` gives."""
     return row(systems, names, "", arity, why=why)
 
 
 def percent(text: str) -> str:
-    """A mAP as a share: 23 and 0.23 are both 0.23. Raises ValueError for what is no number."""
+    """Returns a mAP as a share: 23 and 0.23 are both 0.23. Raises ValueError for what is not a number."""
     number = float(text)
     return f"{number / 100 if number > 1 else number:.6g}"
 
 
 def counted_from_one(text: str) -> str:
-    """An epoch counted from 0 as one counted from 1; what is none stays, for the recipe's check to name."""
+    """Returns an epoch counted from 0 as one counted from 1.
+
+    Other text stays as it is, for the recipe's check to report.
+    """
     return str(int(text) + 1) if text.isdecimal() else text
 
 
 def all_as_most(text: str) -> str:
-    """A number of detections where -1 is all: the candidates that the detector takes into account."""
+    """Returns a number of detections; for -1, all, it is the candidates that the detector considers."""
     return "1000" if int(text) < 0 else text
 
 
 def seed(text: str) -> str:
-    """A seed within the recipe's range; what is none stays, for the recipe's check to name."""
+    """Returns a seed within the recipe's range.
+
+    Other text stays as it is, for the recipe's check to report.
+    """
     return str(int(text) % SEEDS) if text.isdecimal() else text
 
 
 def whole(text: str) -> str:
-    """A whole number, -1 included. Raises ValueError for what is none."""
+    """Returns a whole number, -1 included. Raises ValueError for any other text."""
     return str(int(text))
 
 

@@ -1,4 +1,4 @@
-"""From the command lines of the published trainings to ``gluon-ssd train`` and ``gluon-ssd val``.
+"""Translates the command lines of the published trainings to ``gluon-ssd train`` and ``gluon-ssd val``.
 
 The options are the rows of `options.OPTIONS`. Flags of ``gluon-ssd train`` that are no published option are
 taken as they are, so that whatever a recipe knows can be added to a published command.
@@ -18,7 +18,7 @@ from ..values import convert_text
 from .meaning import KEYS, Given, arguments_of
 from .options import OPTIONS, SYSTEMS, Option, System
 
-# What is no recipe's key, and the key whose values it takes.
+# Targets that are not keys of a recipe, with the key whose values they take.
 _COUNTS = {
     "@benchmark_steps": "max_steps",
     "@benchmark_warmup": "max_steps",
@@ -29,7 +29,7 @@ _COUNTS = {
 
 @dataclass(frozen=True)
 class Translation:
-    """What a published command line means: ``arguments`` for gluon-ssd, and a sentence per idle option."""
+    """What a published command line means: ``arguments`` for gluon-ssd, and a sentence per unused option."""
 
     system: System
     arguments: tuple[str, ...]
@@ -42,7 +42,7 @@ class Translation:
 
 
 class _Record(argparse.Action):
-    """Puts (row, name as typed, values) on one list, since of two options the later wins."""
+    """Puts (row, name as typed, values) on one list, since of two options the later one wins."""
 
     def __init__(self, *, option: Option, **rest: Any) -> None:
         super().__init__(**rest)
@@ -54,9 +54,10 @@ class _Record(argparse.Action):
 
 
 def translate(argv: Sequence[str], system: str | None = None) -> Translation:
-    """Return what ``argv`` means here. ``system``: whose options they are; None finds out.
+    """Returns what ``argv`` means here. ``system`` says whose options they are; None finds out.
 
-    Raises UserError for an option that nobody has, a value that does not fit, and what cannot be done here.
+    Raises UserError for an option that no system has, a value that does not fit, and what cannot be done
+    here.
     """
     chosen = pick_system(argv, system)
     parser = build_parser(chosen)
@@ -71,9 +72,10 @@ def translate(argv: Sequence[str], system: str | None = None) -> Translation:
 
 
 def pick_system(argv: Sequence[str], name: str | None = None) -> System:
-    """Return the system called ``name``; without one, the first of those that know most options of ``argv``.
+    """Returns the system called ``name``; without a name, the one that knows most options of ``argv``.
 
-    An option counts as known if its value is, too. Raises UserError for a name that is none.
+    Of several that know equally many, the first is taken. An option counts as known if its value is known
+    too. Raises UserError for the name of no system.
     """
     known = {item.name: item for item in SYSTEMS}
     if name is None:
@@ -84,7 +86,7 @@ def pick_system(argv: Sequence[str], name: str | None = None) -> System:
 
 
 def _strangers(system: System, argv: Sequence[str]) -> tuple[int, int]:
-    """How many options nobody knows if ``system`` is meant, and how many at least the system does not."""
+    """How many options nobody knows if ``system`` is meant, and how many the system itself does not know."""
     published = {name: row for row in _rows(system.name) for name in row.names}
     nobodys = others = 0
     for text, following in zip(argv, [*argv[1:], ""]):
@@ -93,6 +95,7 @@ def _strangers(system: System, argv: Sequence[str]) -> tuple[int, int]:
         option, _, value = text.partition("=")
         row = published.get(option)
         if row is None:
+            # The flags of gluon-ssd are taken by every system, so they speak for none of them.
             nobodys += option not in _own_rows()
             others += 1
         elif row.values and row.arity != "?":
@@ -101,7 +104,7 @@ def _strangers(system: System, argv: Sequence[str]) -> tuple[int, int]:
 
 
 def build_parser(system: System) -> Parser:
-    """Return the parser of one system's options and of ours; `--help` tells what each is here."""
+    """Returns the parser of one system's options and of our own; `--help` tells what each is here."""
     parser = Parser(
         prog="python -m gluon_ssd.main",
         usage="python -m gluon_ssd.main [--system NAME] [--dry-run] [OPTION ...]",
@@ -116,7 +119,9 @@ def build_parser(system: System) -> Parser:
     taken: set[str] = set()
     for row in _rows(system.name):
         taken.update(row.names)
+        # argparse fills in percent signs in a help text, so a literal one is doubled.
         _add(parser, row, (f"= {_target_text(row)}" if row.target in KEYS else row.why).replace("%", "%%"))
+    # A published option wins over a flag of gluon-ssd of the same name.
     for name, row in _own_rows().items():
         if name not in taken:
             _add(parser, row, argparse.SUPPRESS)
@@ -142,6 +147,7 @@ def _rows(system: str) -> Iterable[Option]:
 
 
 def _own_rows() -> dict[str, Option]:
+    """The flags of ``gluon-ssd train`` as rows, by name."""
     rows = {"--recipe": Option((), ("--recipe",), "@recipe")}
     for key, item in KEYS.items():
         base = str(item.type).replace(" | None", "")
@@ -152,11 +158,12 @@ def _own_rows() -> dict[str, Option]:
 
 
 def _is_option(text: str) -> bool:
+    # A negative number is a value.
     return text.startswith("-") and not text[1:2].isdigit() and text != "-"
 
 
 def _apply(given: Given, option: Option, name: str, texts: list[str]) -> None:
-    """Note down one option. Raises UserError for a value that it cannot have."""
+    """Notes down one option. Raises UserError for a value that it cannot have."""
     texts = [option.constant] if option.arity == 0 else texts
     if option.values:
         table = dict(option.values)
@@ -179,7 +186,7 @@ def _apply(given: Given, option: Option, name: str, texts: list[str]) -> None:
 
 
 def _check(key: str, name: str, texts: list[str]) -> None:
-    """Raise UserError, under the published name, for values that the recipe's key does not take."""
+    """Raises UserError, under the published name, for values that the recipe's key does not take."""
     kind, bounds = str(KEYS[key].type), KEYS[key].metadata["bounds"]
     if kind == "bool":
         return

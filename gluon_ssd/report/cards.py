@@ -1,7 +1,7 @@
 """The parts of the models' cards and of the README that are computed: facts, recipes, the table of models.
 
-``python -m gluon_ssd.report.cards`` writes them anew, between lines such as ``<!-- facts -->`` and
-``<!-- /facts -->``; a test fails where they are not what the code says.
+``python -m gluon_ssd.report.cards`` writes them anew, between lines such as ``<!-- facts -->`` and ``<!--
+/facts -->``; a test fails where they are not what the code says.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _profile = lru_cache(maxsize=None)(profile_model)
 
 
 def facts(name: str) -> str:
-    """The computed facts of a model, for its own classes and input size, as a Markdown table."""
+    """Returns the computed facts of a model, for its own classes and input size, as a Markdown table."""
     profile, row = _profile(name), model_row(name)
     height, width = profile.input_size
     maps = ", ".join("x".join(str(side) for side in found) for found in profile.maps)
@@ -38,7 +38,7 @@ def facts(name: str) -> str:
 
 
 def recipes(name: str) -> str:
-    """The recipes of a model as a Markdown table."""
+    """Returns the recipes of a model as a Markdown table."""
     rows = []
     for recipe in recipe_names():
         if recipe.startswith(f"{name}/"):
@@ -51,7 +51,7 @@ def recipes(name: str) -> str:
 
 
 def zoo() -> str:
-    """Every model with its size and cost, detectors first, as a Markdown table."""
+    """Returns every model with its size and cost, detectors first, as a Markdown table."""
     rows = []
     for name in [*list_models("detector"), *list_models("backbone")]:
         row, profile = model_row(name), _profile(name)
@@ -61,7 +61,7 @@ def zoo() -> str:
 
 
 def fill(text: str, blocks: Mapping[str, Block]) -> str:
-    """``text`` with what stands between the markers of ``blocks`` made anew.
+    """Returns ``text`` with what stands between the markers of ``blocks`` made anew.
 
     Raises ValueError for a block whose markers are missing.
     """
@@ -74,7 +74,7 @@ def fill(text: str, blocks: Mapping[str, Block]) -> str:
 
 
 def documents() -> dict[Path, str]:
-    """The files with computed parts, each with the text that it should have."""
+    """Returns the files with computed parts, each with the text that it should have."""
     wanted: dict[Path, dict[str, Block]] = {}
     for name in list_models():
         blocks: dict[str, Block] = {"facts": partial(facts, name)}
@@ -88,7 +88,7 @@ def documents() -> dict[Path, str]:
 
 
 def main() -> None:
-    """Write what has changed and name it."""
+    """Writes the files that have changed, and prints their names."""
     for path, text in documents().items():
         if path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
@@ -110,9 +110,10 @@ def _outputs(profile: Profile) -> str:
 
 
 def _goal(recipe: str) -> str:
-    """What a recipe's head says behind "Expected mAP"."""
+    """What the head of a recipe says behind "Expected mAP"."""
     lines = recipe_path(recipe).read_text(encoding="utf-8").splitlines()
     head = " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))
+    # To the end of the sentence; the point inside a number is not followed by a blank.
     found = re.search(r"Expected mAP: (.+?)(?:[;.](?: |$)|$)", head)
     return found[1] if found else "not stated"
 

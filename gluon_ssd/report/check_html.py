@@ -1,4 +1,4 @@
-"""The page of a data-set check: one HTML file, its style inside, its pictures beside it."""
+"""The page of a data-set check: one HTML file with its style inside and its pictures beside it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ..data.check.anchors import MATCHING_IOU
 from ..data.check.dataset import DatasetCheck, SplitCheck
 from ..data.check.findings import ERROR
 
-# Named in full on the page; the JSON beside it has the others.
+# So many items of a finding are named on the page; the JSON file beside it has all of them.
 _ITEMS = 50
 
 
 def check_page(check: DatasetCheck, title: str, model: str, pictures: Sequence[tuple[str, str]]) -> str:
-    """Returns the page. ``pictures``: (caption, file name beside the page), in order."""
+    """Returns the page as HTML. ``pictures`` are (caption, file name beside the page), in order."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -41,7 +41,7 @@ def check_page(check: DatasetCheck, title: str, model: str, pictures: Sequence[t
 
 
 def _row(split: SplitCheck) -> dict[str, Any]:
-    """What the page says about a split: the sound boxes, and how many of them no anchor matches."""
+    """What the page says about a split, such as its objects and how many of them no anchor matches."""
     objects, unmatched = len(split.overlaps), int((split.overlaps <= MATCHING_IOU).sum())
     return {
         "check": split,

@@ -22,7 +22,7 @@ _MOST_POINTS = 4000
 
 
 def plot_classes(counts: np.ndarray, classes: Sequence[str], png_path: PathLike) -> None:
-    """Bars of how many objects each class has, the most frequent first, at most 80 of them."""
+    """Draws bars of how many objects each class has: the most frequent first, at most 80 of them."""
     order = np.argsort(-counts, kind="stable")[:_MOST_CLASSES]
     with Canvas(png_path, 7.4, 1.0 + 0.2 * len(order)) as figure:
         axis = figure.subplots()
@@ -48,9 +48,10 @@ def plot_sizes(
     size: tuple[int, int],
     png_path: PathLike,
 ) -> None:
-    """Widths against heights of objects (n, 2) and of the anchors, in pixels of the network's input."""
+    """Draws widths against heights of objects (n, 2) and of the anchors, in pixels of the network's input."""
     chosen = np.arange(len(sides))
     if len(chosen) > _MOST_POINTS:
+        # More points would only cover each other; the legend still counts all objects.
         chosen = np.random.default_rng(0).choice(len(sides), _MOST_POINTS, replace=False)
     covered = overlaps > MATCHING_IOU
     with Canvas(png_path, 6.6, 5.6) as figure:
@@ -61,6 +62,7 @@ def plot_sizes(
             axis.scatter(points[:, 0], points[:, 1], s=7, alpha=0.45, lw=0, color=colour, label=label)
         shapes = np.concatenate([grid.sizes for grid in grids]) * size[::-1]
         axis.scatter(shapes[:, 0], shapes[:, 1], marker="+", s=60, color="#222222", label="anchors")
+        # Sizes span two orders of magnitude, and a constant ratio of the sides is a straight line.
         axis.set(xscale="log", yscale="log", xlabel="width", ylabel="height")
         ticks = [t for t in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024) if t <= max(size) * 1.5]
         for name in ("x", "y"):
@@ -72,7 +74,10 @@ def plot_sizes(
 
 
 def annotated_sheet(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray:
-    """Up to 16 pictures with their boxes, spread over the records, those with objects first; RGB uint8."""
+    """Returns up to 16 pictures with their boxes, spread over the records; RGB uint8.
+
+    Records with objects come first.
+    """
     pictures, captions = [], []
     for record in _samples(records):
         try:
@@ -81,6 +86,7 @@ def annotated_sheet(records: Sequence[Record], classes: Sequence[str]) -> np.nda
             continue
         scale = min(_CELL[0] / image.shape[0], _CELL[1] / image.shape[1], 1.0)
         small = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        # Shrunk before drawing, so that lines and labels keep their size.
         image = np.array(Image.fromarray(image).resize(small, Image.Resampling.LANCZOS))
         names = [
             classes[label] + (" (crowd)" if crowd else "")
@@ -92,7 +98,7 @@ def annotated_sheet(records: Sequence[Record], classes: Sequence[str]) -> np.nda
 
 
 def augmented_sheet(records: Sequence[Record], classes: Sequence[str], transform: Any) -> np.ndarray:
-    """The same pictures as a training sees them: one draw of ``transform`` each; RGB uint8."""
+    """Returns the same pictures as training sees them, one draw of ``transform`` each; RGB uint8."""
     pictures, captions = [], []
     for number, record in enumerate(_samples(records)):
         out = transform.empty()

@@ -1,4 +1,4 @@
-"""A data-set check from folder to report."""
+"""A data-set check from the folder to the report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .check_html import check_page
 from .check_plots import annotated_sheet, augmented_sheet, plot_classes, plot_sizes
 
 PAGE, FINDINGS = "report.html", "findings.json"
-# Named on the terminal; the report has the others.
+# So many items of a finding are named on the terminal; the report has the others.
 _SHOWN = 3
 
 
@@ -41,12 +41,12 @@ def run_check(
     workers: int = 4,
     orientation: str = "auto",
 ) -> DatasetCheck:
-    """Check a data set, print what was found and write the report into ``output``.
+    """Checks a data set, prints what was found and writes the report into ``output``.
 
-    ``root``: of any known format, or record files. ``train`` and ``val``: annotation file and image folder,
-    where they are not where COCO has them. Without validation annotations only the training split is
-    checked. ``orientation``: see `turn_for`. ``output`` None is the next runs/check-N.
-    Raises UserError for folders and files that are not there or not readable, and for an unknown model.
+    ``root`` is a data set of any known format, or record files. ``train`` and ``val`` are annotation file and
+    image folder, where they are not where COCO has them. Without validation annotations only the training
+    split is checked. For ``orientation`` see `turn_for`. ``output`` None is the next runs/check-N. Raises
+    UserError for folders and files that are missing or unreadable, and for an unknown model.
     """
     row = model_row(model)
     target = ModelGrids(model, row.input_size, grids_of(_anchors(row), row.input_size))
@@ -67,7 +67,7 @@ def run_check(
 
 def _anchors(row: ModelRow) -> np.ndarray:
     if row.anchors is None:
-        # The network has to be built, without values, to be asked.
+        # Only the network knows its anchors; it is built without values for its parameters.
         from ..model_zoo import as_detector
 
         return as_detector(model_outline(row.name)).anchors(*row.input_size)
@@ -75,7 +75,7 @@ def _anchors(row: ModelRow) -> np.ndarray:
 
 
 def summary(check: DatasetCheck, folder: Path) -> list[str]:
-    """What was found, in lines for a terminal."""
+    """Returns what was found, in lines for a terminal."""
     lines = [
         f"{name}: {int(split.usable.sum())} of {len(split.records)} images usable, "
         f"{len(split.sides)} objects of {int((split.counts > 0).sum())} classes"
@@ -98,7 +98,10 @@ def _first(finding: Finding) -> str:
 def write_check(
     check: DatasetCheck, folder: Path, title: str, row: ModelRow, target: ModelGrids
 ) -> None:
-    """Write report.html, its PNG pictures and findings.json into ``folder``. Raises UserError."""
+    """Writes report.html, its PNG pictures and findings.json into ``folder``.
+
+    Raises UserError where that folder cannot be written.
+    """
     make_folder(folder)
     pictures = []
     for split in check.splits.values():

@@ -39,7 +39,10 @@ _CAPTION = (60, 60, 60)
 
 
 def palette_colour(class_id: int) -> Colour:
-    """The RGB colour of a class, the same in every picture; colours repeat after `len(PALETTE)` classes."""
+    """Returns the RGB colour of a class, the same in every picture.
+
+    Colours repeat after `len(PALETTE)` classes.
+    """
     return PALETTE[int(class_id) % len(PALETTE)]
 
 
@@ -55,18 +58,18 @@ def draw_boxes(
     font_size: int | None = None,
     scale: int = 1,
 ) -> np.ndarray:
-    """Draw boxes with their labels on a copy of an image.
+    """Draws boxes with their labels on a copy of an image.
 
-    image: RGB uint8 (h, w, 3). xyxy: (n, 4) left, top, right, bottom in pixels; parts outside the image are
-    cut off, boxes wholly outside or not finite are left out. names: n strings, one for each box (not for each
-    class). scores: (n,), written beside the names; better boxes are drawn on top. class_ids: (n,) ints that
-    choose the colours; without them every distinct name gets a colour of its own. colours: RGB by class id,
-    instead of `PALETTE`.
-    Line width and font size are in pixels and follow the image's size where not given. scale enlarges the
-    image (not the coordinates given) first, for sharp labels on a small image.
+    `image` is RGB uint8 (h, w, 3). `xyxy` (n, 4) are left, top, right, bottom in pixels; parts outside the
+    image are cut off, and boxes that are wholly outside or not finite are left out. `names` are n strings,
+    one for each box (not for each class). `scores` (n,) are written beside the names, and better boxes are
+    drawn on top. `class_ids` (n,) are ints that choose the colours; without them every distinct name gets a
+    colour of its own. `colours` are RGB by class id, instead of `PALETTE`. `line_width` and `font_size` are
+    in pixels and follow the image's size where not given. `scale` enlarges the image first (not the
+    coordinates given), for sharp labels on a small image.
 
-    Returns RGB uint8 (h * scale, w * scale, 3). Raises ValueError for another image type or lengths that do
-    not match.
+    Returns RGB uint8 (h * scale, w * scale, 3). Raises ValueError for another type of image, or lengths that
+    do not match.
     """
     _check_image(image)
     boxes = np.asarray(xyxy, np.float64).reshape(-1, 4) * scale
@@ -85,6 +88,7 @@ def draw_boxes(
             _frame(canvas, corners, table[ids[index] % len(table)], line)
             drawn.append((index, corners))
     labels: list[Label] = []
+    # Labels are placed after all frames, the best box first, so that it gets the best place.
     for index, corners in reversed(drawn):
         text = label_text(index, names, scores)
         label = place_label(text, corners, table[ids[index] % len(table)], size, (height, width), labels)
@@ -96,7 +100,7 @@ def draw_boxes(
 def side_by_side(
     truth: np.ndarray, prediction: np.ndarray, titles: tuple[str, str] = ("ground truth", "prediction")
 ) -> np.ndarray:
-    """Two images next to each other under their titles, both at the height of the taller one; RGB uint8."""
+    """Returns two images next to each other under their titles, RGB uint8, as high as the taller one."""
     _check_image(truth)
     _check_image(prediction)
     height = max(truth.shape[0], prediction.shape[0])
@@ -118,10 +122,10 @@ def contact_sheet(
     cell: tuple[int, int] = (240, 320),
     captions: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Images in a grid, row by row, each fitted into a cell of (height, width) pixels; RGB uint8.
+    """Returns images in a grid, row by row, each fitted into a cell of (height, width) pixels; RGB uint8.
 
-    Images keep their proportions and are not enlarged more than fourfold. Without images the sheet is one
-    empty cell. Raises ValueError where captions and images differ in number or columns is below 1.
+    Images keep their proportions and are enlarged at most fourfold. Without images the sheet is one empty
+    cell. Raises ValueError where captions and images differ in number or columns is below 1.
     """
     if columns < 1:
         raise ValueError(f"columns must be at least 1, got {columns}")
@@ -166,7 +170,7 @@ def _colour_ids(count: int, names: Sequence[str] | None, class_ids: np.ndarray |
 
 
 def _painting_order(boxes: np.ndarray, scores: np.ndarray | None) -> np.ndarray:
-    """Better boxes last; without scores large ones first, so that small ones stay visible."""
+    """Better boxes come last; without scores large ones come first, so that small ones stay visible."""
     if scores is not None:
         return np.argsort(np.nan_to_num(np.asarray(scores, np.float64)), kind="stable")
     finite = np.nan_to_num(boxes)
@@ -175,7 +179,7 @@ def _painting_order(boxes: np.ndarray, scores: np.ndarray | None) -> np.ndarray:
 
 
 def _pixel_corners(box: np.ndarray, height: int, width: int) -> Rectangle | None:
-    """First and one-past-last columns and rows that a box covers, at least one each; None outside."""
+    """First and one-past-last columns and rows of a box, at least one each; None outside the image."""
     if not np.isfinite(box).all():
         return None
     left, top, right, bottom = (float(v) for v in box)
@@ -186,7 +190,7 @@ def _pixel_corners(box: np.ndarray, height: int, width: int) -> Rectangle | None
 
 
 def _frame(canvas: np.ndarray, corners: Rectangle, colour: Colour, line: int) -> None:
-    """A frame inside the box, with a faint dark edge outside so that it shows on a ground of its colour."""
+    """Draws a frame inside the box, with a faint dark edge outside that shows on any ground."""
     x0, y0, x1, y1 = corners
     height, width = canvas.shape[:2]
     for x in (x0 - 1, x1):

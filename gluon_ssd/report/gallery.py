@@ -9,21 +9,28 @@ import numpy as np
 from PIL import Image
 
 from ..data.coco import CocoDataset
+from .confidence_plot import plot_confidence
 from .confusion import confusion_matrix
 from .draw import contact_sheet, draw_boxes, side_by_side
 from .plots import plot_confusion, plot_pr_curves
 
 SAMPLES = 12
-# What is drawn: scores below this would cover the pictures with boxes.
+# Detections below this score are not drawn; they would cover the pictures with boxes.
 DRAWN_SCORE = 0.3
-# From these on a detection counts in the confusion matrix, and is taken for an object.
+# The least score with which a detection counts in the confusion matrix, and the least IoU with its object.
 CONFUSION_SCORE, CONFUSION_IOU = 0.25, 0.5
 
 
 def write_pictures(evaluation: Any, dataset: CocoDataset, folder: Path) -> list[Path]:
-    """Writes pr_curves.png, confusion.png and samples.jpg into ``folder``; returns their paths."""
-    paths = [folder / name for name in ("pr_curves.png", "confusion.png", "samples.jpg")]
+    """Writes pr_curves.png, confusion.png, samples.jpg and confidence.png into ``folder``.
+
+    Returns their paths. ``evaluation`` has its ``coco_eval`` and curves.
+    """
+    names = ("pr_curves.png", "confusion.png", "samples.jpg", "confidence.png")
+    paths = [folder / name for name in names]
     plot_pr_curves(evaluation.scores.coco_eval, dataset.classes, paths[0])
+    plot_confidence(evaluation.scores, paths[3])
+    # An evaluation of the first N images has no detections of the others.
     records = [record for record in dataset.records if record.image_id in evaluation.detections]
     matrix = confusion_matrix(
         [(record.boxes, record.classes, record.crowd) for record in records],
@@ -40,7 +47,7 @@ def write_pictures(evaluation: Any, dataset: CocoDataset, folder: Path) -> list[
 
 
 def spread(items: list[Any], count: int) -> list[Any]:
-    """Up to ``count`` of ``items``, evenly spread over them."""
+    """Returns up to ``count`` of ``items``, evenly spread over them."""
     if not items:
         return []
     places = np.linspace(0, len(items) - 1, min(count, len(items)))
@@ -48,7 +55,7 @@ def spread(items: list[Any], count: int) -> list[Any]:
 
 
 def beside_truth(record: Any, evaluation: Any, dataset: CocoDataset) -> np.ndarray:
-    """One image twice: with its annotated boxes and with what was found. uint8 RGB."""
+    """Returns one image twice, RGB uint8: with its annotated boxes, and with what was found."""
     image = record.pixels()
     boxes, labels = record.objects()
     truth = draw_boxes(image, boxes, [dataset.classes[label] for label in labels], class_ids=labels)

@@ -26,13 +26,16 @@ class Label(NamedTuple):
 
 
 def text_colour(background: Colour) -> Colour:
-    """Near black or white, whichever is easier to read on `background`."""
+    """Returns near black or white, whichever is easier to read on `background`."""
     red, green, blue = background
     return _DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else _LIGHT
 
 
 def label_text(index: int, names: Sequence[str] | None, scores: np.ndarray | None) -> str:
-    """ "name 0.87", on one line whatever the name holds; either part may be missing."""
+    """Returns a label such as "name 0.87", on one line whatever the name holds.
+
+    Either part may be missing.
+    """
     parts = [" ".join(str(names[index]).split())] if names is not None else []
     if scores is not None:
         parts.append(f"{float(scores[index]):.2f}")
@@ -41,12 +44,15 @@ def label_text(index: int, names: Sequence[str] | None, scores: np.ndarray | Non
 
 @lru_cache(maxsize=32)
 def font(size: int) -> ImageFont.FreeTypeFont:
-    """Pillow's own scalable font, so that pictures look the same on every machine."""
+    """Returns Pillow's own scalable font, so that pictures look the same on every machine."""
     return ImageFont.load_default(size)  # type: ignore[return-value]
 
 
 def fitted(text: str, size: int, room: int) -> tuple[str, int, int]:
-    """The text, shortened where it must be, and the font size and width with which it fits `room` pixels."""
+    """Returns the text with the font size and the width in pixels with which it fits into `room` pixels.
+
+    A smaller font is tried first; if the smallest is too wide, the text is shortened.
+    """
     for smaller in range(size, _SMALLEST_FONT - 1, -1):
         length = int(np.ceil(font(smaller).getlength(text)))
         if length <= room:
@@ -61,10 +67,11 @@ def fitted(text: str, size: int, room: int) -> tuple[str, int, int]:
 def place_label(
     text: str, corners: Rectangle, colour: Colour, size: int, image: tuple[int, int], taken: Sequence[Label]
 ) -> Label | None:
-    """Put a label above its box, else inside, else below: the first place that covers none of `taken`.
+    """Puts a label above its box, else inside, else below: the first place that covers none of `taken`.
 
-    corners: the box in pixels. image: (height, width), which the label never leaves. Where every place is
-    taken it goes to the first; None without text or in an image too small for any text.
+    `corners` is the box in pixels, and `image` is (height, width), which the label never leaves. Where every
+    place is taken the label goes to the first. Returns None without text or in an image too small for any
+    text.
     """
     height, width = image
     pad = max(2, size // 4)
@@ -82,6 +89,7 @@ def place_label(
         (x1 - wide, inside),
         (x0, y1 - tall),
     ]
+    # A place may move sideways into the image, but not up or down, where it would cover something else.
     lefts = [(min(max(x, 0), width - wide), y) for x, y in wanted if 0 <= y <= height - tall]
     places = [(x, y, x + wide, y + tall) for x, y in lefts]
     free = [place for place in places if not any(_meet(place, other.box) for other in taken)]
@@ -93,7 +101,7 @@ def _meet(a: Rectangle, b: Rectangle) -> bool:
 
 
 def draw_labels(canvas: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
-    """The canvas, RGB uint8 (h, w, 3), with the labels drawn; the first lies on top."""
+    """Returns the canvas, RGB uint8 (h, w, 3), with the labels drawn; the first lies on top."""
     picture = Image.fromarray(canvas)
     pen = ImageDraw.Draw(picture)
     for label in reversed(labels):

@@ -15,15 +15,15 @@ import numpy as np
 from ..errors import UserError
 
 PathLike = Union[str, Path]
-_INK, MUTED, _GRID = "#222222", "#666666", "#e4e4e4"
-BLUE, ORANGE, _GREEN, _PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+INK, MUTED, _GRID = "#222222", "#666666", "#e4e4e4"
+BLUE, ORANGE, GREEN, _PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 _STYLE = {
     "font.size": 10,
     "font.family": "DejaVu Sans",
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "axes.titlecolor": _INK,
+    "axes.titlecolor": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#999999",
@@ -44,7 +44,10 @@ _STYLE = {
 
 
 class Canvas:
-    """A figure in the house style, saved on leaving; independent of pyplot's global state and backend."""
+    """A figure in this library's style, which is saved when its block ends.
+
+    It does not use pyplot, so that the backend and the figures of the caller are left alone.
+    """
 
     def __init__(self, path: PathLike, width: float, height: float) -> None:
         import matplotlib
@@ -76,9 +79,10 @@ class Canvas:
 
 
 def read_metrics(path: PathLike) -> dict[str, np.ndarray]:
-    """Columns of a metrics.csv as float64 arrays of one length, NaN where a cell is empty or no number.
+    """Returns the columns of a metrics.csv as float64 arrays of one length.
 
-    Where a resumed run wrote an epoch twice, the later row counts. Raises UserError for an unreadable file.
+    A cell that is empty or not a number is NaN. Where a resumed run wrote an epoch twice, the later row
+    counts. Raises UserError for a file that cannot be read.
     """
     try:
         with open(path, newline="", encoding="utf-8", errors="replace") as file:
@@ -92,6 +96,7 @@ def read_metrics(path: PathLike) -> dict[str, np.ndarray]:
     key = columns.get("epoch")
     if key is None:
         return columns
+    # An epoch may have several rows, one for every so many steps; then the step tells the rows apart.
     if len(set(key)) < len(key) and "step" in columns:
         key = columns["step"]
     last = {float(k): index for index, k in enumerate(key) if np.isfinite(k)}
@@ -107,10 +112,10 @@ def _number(cell: Any) -> float:
 
 
 def plot_metrics(csv_path: PathLike, png_path: PathLike) -> None:
-    """Losses, mAP and AP50, learning rate and images per second over the epochs of a metrics.csv.
+    """Draws losses, mAP and AP50, learning rate and images per second over the epochs of a metrics.csv.
 
-    Columns may be missing or partly empty; a file without rows gives a picture that says so.
-    Raises UserError if the file cannot be read.
+    Columns may be missing or partly empty; a file without rows gives a picture that says so. Raises UserError
+    if the file cannot be read.
     """
     data = read_metrics(csv_path)
     count = len(next(iter(data.values()), ()))
@@ -120,10 +125,10 @@ def plot_metrics(csv_path: PathLike, png_path: PathLike) -> None:
     with Canvas(png_path, 9.0, 5.6) as figure:
         axes = figure.subplots(2, 2, sharex=True)
         parts = [name for name in data if name.endswith("_loss")]
-        colours = cycle((BLUE, ORANGE, _GREEN, _PINK))
+        colours = cycle((BLUE, ORANGE, GREEN, _PINK))
         labels = [name[: -len("_loss")].replace("cls", "class") for name in parts]
-        _curves(axes[0, 0], x, data, "Loss", [("loss", "total", _INK), *zip(parts, labels, colours)])
-        _curves(axes[0, 1], x, data, "Validation", [("map", "mAP", _GREEN), ("ap50", "AP50", _PINK)])
+        _curves(axes[0, 0], x, data, "Loss", [("loss", "total", INK), *zip(parts, labels, colours)])
+        _curves(axes[0, 1], x, data, "Validation", [("map", "mAP", GREEN), ("ap50", "AP50", _PINK)])
         _curves(axes[1, 0], x, data, "Learning rate", [("lr", "", BLUE)])
         _curves(axes[1, 1], x, data, "Images per second", [("images_per_second", "", BLUE)])
         axes[0, 1].set_ylim(0, 1)
@@ -154,9 +159,11 @@ def _curves(
             axis.set_xticks([])
         return
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
+    # A single epoch is a point, around which matplotlib would choose fractions of an epoch.
     if np.ptp(x[np.isfinite(x)]) < 1:
         axis.set_xlim(np.nanmin(x) - 0.6, np.nanmin(x) + 0.6)
     values = np.concatenate(shown)
+    # The first steps of a training may have losses that leave the rest of a linear curve flat.
     if values.min() > 0 and values.max() > 50 * np.median(values):
         axis.set_yscale("log")
     elif values.min() >= 0:
@@ -170,11 +177,11 @@ def _curves(
 def plot_pr_curves(
     coco_eval: Any, classes: Sequence[str] | None, png_path: PathLike, extremes: int = 3
 ) -> None:
-    """Precision over recall: the classes' mean at IoU 0.5 and 0.75, the best and worst classes at 0.5.
+    """Draws precision over recall: the mean of all classes at IoU 0.5 and 0.75, and some classes at 0.5.
 
-    coco_eval: a pycocotools COCOeval after `accumulate()`; all sizes of objects and its largest number
-    of detections are used.
-    classes: names to include, None for all; classes without objects in the evaluated images are left out.
+    `coco_eval` is a pycocotools COCOeval after `accumulate()`; objects of all sizes and its largest number of
+    detections are used. `classes` are the names to include, None for all; classes without objects in the
+    evaluated images are left out. The `extremes` best and worst classes are drawn.
     """
     recall = np.asarray(coco_eval.params.recThrs)
     names, half, strict = _precisions(coco_eval, classes)
@@ -186,16 +193,16 @@ def plot_pr_curves(
             axis.text(0.5, 0.5, "no objects to find", transform=axis.transAxes, ha="center", color=MUTED)
             return
         scores = half.mean(axis=0)
-        for index, colour, style in _extremes(scores, extremes):
+        for index, colour, style in best_and_worst(scores, extremes):
             axis.plot(
                 recall,
                 half[:, index],
                 color=colour,
                 lw=1.1,
                 ls=style,
-                label=f"{_short(names[index])}  {scores[index]:.3f}",
+                label=f"{short(names[index])}  {scores[index]:.3f}",
             )
-        axis.plot(recall, half.mean(axis=1), color=_INK, lw=2.6, label=f"mean at IoU 0.50  {half.mean():.3f}")
+        axis.plot(recall, half.mean(axis=1), color=INK, lw=2.6, label=f"mean at IoU 0.50  {half.mean():.3f}")
         axis.plot(
             recall,
             strict.mean(axis=1),
@@ -205,6 +212,7 @@ def plot_pr_curves(
             label=f"mean at IoU 0.75  {strict.mean():.3f}",
         )
         handles, labels = axis.get_legend_handles_labels()
+        # The two means are drawn last, above the classes, and listed first.
         order = [-2, -1, *range(len(handles) - 2)]
         axis.legend(
             [handles[i] for i in order],
@@ -217,8 +225,10 @@ def plot_pr_curves(
 
 
 def _precisions(coco_eval: Any, classes: Sequence[str] | None) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Names of the classes that have objects, and precision (recalls, classes) at IoU 0.5 and 0.75."""
+    """Names of the classes that have objects, and their precision (recalls, classes) at IoU 0.5 and 0.75."""
     parameters = coco_eval.params
+    # Dimensions: IoU threshold, recall, class, size of objects (0: all), number of detections (-1: most). The
+    # value -1 marks a class without objects.
     precision = coco_eval.eval["precision"][:, :, :, 0, -1]
     all_names = [coco_eval.cocoGt.cats[category]["name"] for category in parameters.catIds]
     keep = [
@@ -230,19 +240,20 @@ def _precisions(coco_eval: Any, classes: Sequence[str] | None) -> tuple[list[str
     return [all_names[i] for i in keep], precision[at[0]][:, keep], precision[at[1]][:, keep]
 
 
-def _extremes(scores: np.ndarray, count: int) -> list[tuple[int, str, str]]:
-    """(class, colour, line style) of the best and the worst classes; all of them where they are few."""
+def best_and_worst(scores: np.ndarray, count: int) -> list[tuple[int, str, str]]:
+    """(class, colour, line style) of the best and the worst classes; all classes where there are few."""
     best_first = [int(i) for i in np.argsort(-scores, kind="stable")]
     best = best_first[: min(count, (len(best_first) + 1) // 2)]
     worst = best_first[len(best) :][-count:]
-    # Seven tones would be a rainbow; hue tells best from worst, the style tells them apart.
+    # More colours could not be told apart, so the hue tells best from worst and the line style one from
+    # another.
     styles = ["-", "--", ":", "-."]
-    tagged = [(best, _GREEN), (worst, ORANGE)]
+    tagged = [(best, GREEN), (worst, ORANGE)]
     return [(index, colour, styles[i % 4]) for group, colour in tagged for i, index in enumerate(group)]
 
 
 def plot_confusion(matrix: np.ndarray, classes: Sequence[str], png_path: PathLike, about: str = "") -> None:
-    """A (C + 1, C + 1) matrix of `confusion_matrix` as a heat map, shaded by the share of each true class.
+    """Draws a (C + 1, C + 1) `confusion_matrix` as a heat map, shaded by the share of each true class.
 
     ``about`` says in the title which detections count. Raises ValueError where the matrix does not fit the
     number of classes.
@@ -273,16 +284,16 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str], png_path: PathLik
                     ha="center",
                     va="center",
                     fontsize=9 if matrix.max() < 1000 else 7,
-                    color="white" if share[row, column] > 0.55 else _INK,
+                    color="white" if share[row, column] > 0.55 else INK,
                 )
 
 
 def _name_ticks(axis: Any, names: list[str], side: float) -> None:
-    """Every class is named while there is room, else every second, third, ..."""
+    """Names every class while there is room, else every second, third, and so on."""
     font = float(np.clip(60 * side / len(names), 5.5, 10))
     step = max(1, int(np.ceil(len(names) * font / (60 * side))))
     ticks = list(range(0, len(names), step))
-    labels = [_short(names[i]) for i in ticks]
+    labels = [short(names[i]) for i in ticks]
     axis.set_xticks(ticks, labels, fontsize=font, rotation=90)
     if len(names) <= 26:
         axis.set_xticks(ticks, labels, fontsize=font, rotation=45, ha="right", rotation_mode="anchor")
@@ -290,5 +301,5 @@ def _name_ticks(axis: Any, names: list[str], side: float) -> None:
     axis.tick_params(length=0)
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     return name if len(name) <= 18 else name[:17] + "…"

@@ -1,1 +1,1 @@
-"""Files of named tensors, their layouts and names: read and written without MXNet and without torch."""
+"""Reads and writes files of named tensors, their layouts and names, without MXNet and without PyTorch."""

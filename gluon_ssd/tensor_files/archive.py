@@ -1,6 +1,6 @@
 """The file format of checkpoints: a zip archive of NumPy arrays and one JSON document.
 
-Nothing in it can run code when it is read, and the zip's checksums find damage.
+Reading it cannot run any code, and the checksums of the zip format find damage.
 """
 
 from __future__ import annotations
@@ -21,16 +21,23 @@ STATE = "state.json"
 
 
 def write_archive(path: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
-    """Writes ``arrays`` (name to array) and ``state`` (JSON values) atomically. Raises UserError."""
+    """Writes ``arrays`` (name to array) and ``state`` (JSON values) to ``path``.
+
+    The file appears whole or not at all. Raises UserError when it cannot be written.
+    """
     with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(STATE, json.dumps(state, indent=1))
         for name, array in arrays.items():
+            # The size of a member is not known when it is opened, and it may exceed the 2 GiB of plain zip.
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
 
 
 def read_archive(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Reads what `write_archive` wrote. Raises UserError for a missing, damaged or other file."""
+    """Returns the ``arrays`` and the ``state`` that `write_archive` wrote.
+
+    Raises UserError for a file that is missing, damaged, or something else.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             state = json.loads(archive.read(STATE))
@@ -44,7 +51,7 @@ def read_archive(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
     except Exception:
-        # Damage makes zipfile and NumPy raise nearly anything, from struct.error to MemoryError.
+        # For damaged files zipfile and NumPy raise nearly anything, from struct.error to MemoryError.
         raise UserError(
             f"{path}: not a checkpoint of this library, or damaged; use another checkpoint of the run"
         ) from None

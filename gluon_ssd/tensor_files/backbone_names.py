@@ -1,6 +1,7 @@
-"""Residual backbones by NVIDIA's short names, ``stage1_conv0_weight``, and by torchvision's.
+"""Converts residual backbones between NVIDIA's short names (``stage1_conv0_weight``) and torchvision's.
 
-Inside a stage convolutions are counted in order; a first block's shortcut comes after its own.
+NVIDIA counts the convolutions of a stage in order. In the first block the shortcut comes after the other
+convolutions.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def torch_prefix(state: Arrays) -> str | None:
-    """What stands in front of torchvision's names (mostly nothing); None: no such network."""
+    """Returns what precedes torchvision's names, mostly nothing, or None where there is no such network."""
     prefixes = {name[: -len(_FIRST)] for name in state if name.endswith(_FIRST)}
     found = [prefix for prefix in prefixes if f"{prefix}conv1.weight" in state]
     return found[0] if len(found) == 1 else None
 
 
 def name_table(names: Arrays, prefix: str = "") -> dict[str, str]:
-    """Short name to torchvision name of all convolutions and norms, in NVIDIA's order."""
+    """Returns the torchvision name of every short name, for all convolutions and norms in NVIDIA's order."""
+    # By (stage, block), how many convolutions the block has besides its shortcut.
     counts: dict[tuple[int, int], int] = {}
     for name in names:
         match = _BLOCK.fullmatch(name[len(prefix) :]) if name.startswith(prefix) else None
@@ -53,6 +55,7 @@ def name_table(names: Arrays, prefix: str = "") -> dict[str, str]:
 
 
 def _layer(stage: str, index: int, conv: str, norm: str) -> dict[str, str]:
+    """Returns the torchvision names of one convolution and its norm, by short name."""
     table = {f"{stage}conv{index}_weight": f"{conv}.weight"}
     for theirs, ours in _LEAVES.items():
         table[f"{stage}batchnorm{index}_{ours}"] = f"{norm}.{theirs}"
@@ -60,9 +63,9 @@ def _layer(stage: str, index: int, conv: str, norm: str) -> dict[str, str]:
 
 
 def gluoncv_to_torch(state: Arrays) -> dict[str, np.ndarray]:
-    """Paths of GluonCV's ResNet v1b, which are torchvision's but for its norms, as torchvision's names.
+    """Returns a ResNet v1b of GluonCV under torchvision's names, and any other ``state`` as it is.
 
-    Other names stay as they are.
+    The paths in a file of GluonCV differ from torchvision's names only in its norms.
     """
     if _FIRST not in state or "bn1.gamma" not in state:
         return dict(state)
@@ -71,11 +74,12 @@ def gluoncv_to_torch(state: Arrays) -> dict[str, np.ndarray]:
 
 
 def short_names(state: Arrays) -> dict[str, np.ndarray]:
-    """All convolutions and norms by their short names, from torchvision's or from Gluon's parameter names.
+    """Returns all convolutions and norms of a backbone by their short names.
 
-    Gluon's prefixes (``ssd0_resnetmlperf0_``), its ``arg:`` and ``aux:``, and what is not the backbone go;
-    the shapes stay. Norms of torchvision's published RetinaNet, which go with an epsilon of 0, are refitted
-    to the 1e-5 of all others. Raises UserError when this is no residual network.
+    ``state`` has torchvision's names or Gluon's parameter names. Gluon's prefixes (``ssd0_resnetmlperf0_``),
+    its ``arg:`` and ``aux:``, and all tensors outside the backbone are left out; shapes do not change. The
+    norms of torchvision's published RetinaNet, which have an epsilon of 0, are refitted to the 1e-5 of all
+    others. Raises UserError when this is no residual network.
     """
     state = gluoncv_to_torch(state)
     prefix = torch_prefix(state)
@@ -100,10 +104,11 @@ def short_names(state: Arrays) -> dict[str, np.ndarray]:
 
 
 def backbone_arrays(state: Arrays, stages: int | None = None) -> dict[str, np.ndarray]:
-    """Short names and arrays of the first ``stages`` stages, in NVIDIA's order, shapes as in ``state``.
+    """Returns the arrays of the first ``stages`` stages by short name, in NVIDIA's order.
 
-    The default is what the detectors use: 3 stages (SSD), of a ResNeXt 4 (RetinaNet). Raises UserError when
-    ``state`` is no such network or has fewer stages.
+    ``state`` holds convolutions as OIHW, and shapes do not change. By default as many stages are returned as
+    the detectors use: 3 (SSD), or 4 of a ResNeXt (RetinaNet). Raises UserError when ``state`` is no such
+    network or has fewer stages.
     """
     arrays = short_names(state)
     places = {name: _order(name) for name in arrays}
@@ -111,27 +116,36 @@ def backbone_arrays(state: Arrays, stages: int | None = None) -> dict[str, np.nd
     if stages is not None and stages > there:
         raise UserError(f"{stages} stages are asked for (--stages), and it has {there}")
     if stages is None:
-        # Grouped convolutions see a part of the channels that the one before gave.
+        # A ResNeXt is known by its grouped convolutions, whose weights have fewer input channels than the
+        # convolution before has outputs.
         before, grouped = arrays["stage1_conv0_weight"], arrays.get("stage1_conv1_weight")
         stages = 4 if grouped is not None and grouped.shape[1] < before.shape[0] else 3
     kept = [name for name in sorted(arrays, key=places.__getitem__) if places[name][0] <= stages]
+    # In the machine's byte order and contiguous, whatever the file had.
     return {name: np.array(arrays[name], arrays[name].dtype.type, order="C") for name in kept}
 
 
 def _order(name: str) -> tuple[int, int, int]:
+    """Returns the key by which NVIDIA's files are sorted: stage, number of the layer, kind of parameter."""
     match = _SHORT.fullmatch(name)
     assert match  # `short_names` lets no others through
     return int(match[1] or 0), int(match[2]), _ORDER.index(match[3])
 
 
 def torch_names(arrays: Arrays) -> dict[str, np.ndarray]:
-    """The way back: torchvision's names for short ones. Raises UserError when this is no such ResNet."""
+    """Returns a backbone under torchvision's names, which `short_names` turns back.
+
+    ``arrays`` holds convolutions as OIHW, by short names or by Gluon's. Raises UserError when this is no
+    whole ResNet.
+    """
     arrays = short_names(arrays)
     first = arrays["stage1_conv0_weight"]
+    # A block has three convolutions where the first is 1x1 (a bottleneck), and else two.
     size = 3 if first.ndim == 4 and first.shape[2:] == (1, 1) else 2
     table = _layer("", 0, "conv1", "bn1")
     for stage in range(1, 5):
         count = len([name for name in arrays if re.fullmatch(rf"stage{stage}_conv\d+_weight", name)])
+        # Whole blocks have `size` convolutions each; one that is left over is the first block's shortcut.
         shortcut = count % size
         for index in range(count):
             block, place = _place(index, size, shortcut)
@@ -147,7 +161,7 @@ def torch_names(arrays: Arrays) -> dict[str, np.ndarray]:
 
 
 def _place(index: int, size: int, shortcut: int) -> tuple[int, int]:
-    """Block and place in it (``size`` is the shortcut) of the convolution ``index`` of a stage."""
+    """Returns the block of a stage's convolution ``index``, and its place there (``size``: the shortcut)."""
     if shortcut and index <= size:
         return 0, index
     return divmod(index - shortcut, size)

@@ -1,6 +1,6 @@
-"""Convolution weights in the two layouts: OIHW (of NCHW networks) and OHWI (of NHWC ones).
+"""The two layouts of convolution weights: OIHW in NCHW networks, and OHWI in NHWC networks.
 
-Nothing here needs MXNet, since reading and converting files does without.
+Nothing here needs MXNet, because files are read and converted without it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ _IMAGE, _PADDED_IMAGE, _HEAD_MULTIPLE = 3, 4, 8
 
 
 def weight_layout(shapes: Iterable[tuple[int, ...]]) -> str:
-    """The layout that a network's parameters are in. Kernels are square, so that their shapes tell."""
+    """Returns the layout, ``NCHW`` or ``NHWC``, of a network's parameters, which have these ``shapes``.
+
+    It is ``NCHW`` where no shape tells.
+    """
+    # Kernels are square, so the two equal sides of the first clear shape say where height and width are.
     for shape in shapes:
         if len(shape) == 4 and (shape[1] == shape[2]) != (shape[2] == shape[3]):
             return "NHWC" if shape[1] == shape[2] else "NCHW"
@@ -22,23 +26,26 @@ def weight_layout(shapes: Iterable[tuple[int, ...]]) -> str:
 
 
 def to_layout(array: Any, source: str, target: str) -> Any:
-    """A parameter (NumPy array or NDArray) in another layout; only four dimensions depend on it."""
+    """Returns a parameter, a NumPy array or an NDArray, in the layout ``target``.
+
+    Only arrays of four dimensions depend on the layout.
+    """
     return array if source == target or array.ndim != 4 else array.transpose(_AXES[target])
 
 
 def all_to_layout(arrays: Mapping[str, Any], target: str) -> dict[str, Any]:
-    """A network's parameters in ``target``, whichever layout they are in."""
+    """Returns the parameters of a network in the layout ``target``, whichever layout they have."""
     source = weight_layout(array.shape for array in arrays.values())
     return {name: to_layout(array, source, target) for name, array in arrays.items()}
 
 
 def cut_padding(arrays: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """``arrays`` without the padding of NVIDIA's NHWC networks, where they have it.
+    """Returns ``arrays`` without the padding of NVIDIA's NHWC networks, where they have it.
 
-    It shows in the stem, which then takes 4 channels where ``shapes``, by the same names and in the same
-    layout, say 3; only then prediction layers may have rows too many. The padding sees zeros, and what it
-    gives is thrown away, so that nothing is lost.
+    ``shapes`` are those without padding, by the same names and in the same layout. A padded network is known
+    by its stem, which takes 4 channels instead of 3; only then may prediction layers have additional rows.
     """
+    # Nothing is lost: the padded channels see zeros, and the results of the padded rows are not used.
     cut = dict(arrays)
     stems = [name for name, array in arrays.items() if _is_padded_stem(array.shape, shapes.get(name, ()))]
     for name in stems:

@@ -1,7 +1,8 @@
-"""Names of parameters in MXNet files, brought to those of the networks here.
+"""Turns the names of parameters in MXNet files into those of the networks here.
 
-Gluon has two sets of names: parameter names (``ssd0_expand_conv0_weight``, from ``collect_params().save``)
-and paths of attributes (``predictors.0.conv.weight``, from ``save_parameters``).
+Gluon has two sets of names: parameter names (``ssd0_expand_conv0_weight``, in files of
+``collect_params().save``) and paths of attributes (``predictors.0.conv.weight``, in files of
+``save_parameters``).
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from typing import Any
 
 from ..errors import UserError
 
-# NVIDIA's SSD has its backbone and extra layers in one block made of symbols, whose paths are parameter names
-# without the prefix that all have in common.
+# In NVIDIA's SSD the backbone and the extra layers are one block made of symbols, whose paths are parameter
+# names without the prefix that they share.
 _NVIDIA_FEATURE = re.compile(r"features\.(?:ssd\d+_)?(resnetmlperf\d+_|expand_)(\w+)")
 _NVIDIA_PREDICTOR = re.compile(r"predictors\.(\d+)\.predictor\.(weight|bias)")
 _NVIDIA_PREFIX = re.compile(r"ssd\d+_(?=resnetmlperf\d+_|expand_|convpredictor\d+_)")
-# Convolution and norm in one operator; what ends in 2 is a second pair in it, that of the shortcut.
+# Convolution and norm in one operator. Names that end in 2 are those of a second pair in it, the shortcut's.
 _NVIDIA_FUSED = re.compile(r"(.*_)convbn(\d+)_(weight|gamma|beta|running_mean|running_var)(2?)")
 # Constants in files of GluonCV's SSDs, which its networks here make themselves.
 _GLUONCV_ANCHORS = re.compile(r"anchor_generators\.\d+\.")
@@ -25,15 +26,18 @@ _GLUONCV_SSD = re.compile(r"class_predictors\.\d+\.|ssd\d+_ssdanchorgenerator\d+
 
 
 def plain_name(name: str) -> str:
-    """A parameter name in one spelling: no ``arg:``, ``running_`` for ``moving_``, all norms alike."""
+    """Returns a parameter name in one spelling: without ``arg:``, with ``running_`` for ``moving_``.
+
+    All kinds of norm become ``batchnorm``.
+    """
     name = re.sub(r"^(arg|aux):", "", name).replace("_moving_", "_running_")
     return re.sub(r"(^|_)[a-z]+batchnorm(?=\d)", r"\1batchnorm", name)
 
 
 def nvidia_name(name: str) -> str:
-    """The parameter name of a path in a file of NVIDIA's MXNet SSD; other names stay.
+    """Returns the parameter name of a path in a file of NVIDIA's MXNet SSD, and any other name as it is.
 
-    The numbers that Gluon gives to networks, which grow with each in a process, become 0.
+    Gluon numbers the networks that a process builds; the number becomes 0.
     """
     feature, predictor = _NVIDIA_FEATURE.fullmatch(name), _NVIDIA_PREDICTOR.fullmatch(name)
     if feature:
@@ -48,9 +52,9 @@ def nvidia_name(name: str) -> str:
 
 
 def by_parameter_name(net: Any, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """``arrays``, by any of Gluon's names, under those of ``net.collect_params()``.
+    """Returns ``arrays``, which have any of Gluon's names, under those of ``net.collect_params()``.
 
-    Names that ``net`` does not have stay as they are. Raises UserError for a detector of GluonCV's.
+    Names that ``net`` does not have stay as they are. Raises UserError for a detector of GluonCV.
     """
     paths = {path: parameter.name for path, parameter in net._collect_params_with_prefix().items()}
     if paths.keys() & arrays.keys():

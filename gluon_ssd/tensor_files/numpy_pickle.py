@@ -1,4 +1,4 @@
-"""NumPy's share of pickles: what `safe_pickle` may build for arrays, data types and scalars."""
+"""The functions with which `safe_pickle` may build NumPy's arrays, data types and scalars."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import numpy as np
 
 from .safe_pickle import Call, Refused, Shell, make_dict, short
 
+# Numbers only. An array of objects would hold further pickled values.
 _CODES = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16"}
+# Stands for the class `numpy.ndarray`, which a pickle passes to `_reconstruct` and has no need to call.
 _NDARRAY = object()
 
 
 class _DType(Shell):
+    """A data type of a pickle: first the code of its kind and size, then its byte order."""
+
     def __init__(self, code: Any, *flags: Any) -> None:
         text = code.lstrip("<>|=") if isinstance(code, str) else None
         if text not in _CODES:
@@ -21,6 +25,7 @@ class _DType(Shell):
         self.value = np.dtype(code)
 
     def set_state(self, state: Any) -> None:
+        # The state is (version, byte order, subtype, names, fields, ...); numbers have no names and fields.
         order, names = state[1], state[3:5]
         if order not in ("<", ">", "|", "=") or any(item is not None for item in names):
             raise Refused("an array type with fields")
@@ -28,7 +33,7 @@ class _DType(Shell):
 
 
 class NumpyArray(Shell):
-    """An array of a pickle; ``value`` is there once its state was given, a view of the file's bytes."""
+    """An array of a pickle. ``value`` is set with its state, and is a view of the file's bytes."""
 
     value: np.ndarray | None = None
 
@@ -38,6 +43,7 @@ class NumpyArray(Shell):
 
 
 def _view(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
+    """Returns the bytes ``data`` as an array, of order C or F. Raises Refused where they do not fit."""
     if isinstance(data, str):  # a string of Python 2
         data = data.encode("latin-1")
     if not isinstance(dtype, _DType) or not isinstance(data, (bytes, bytearray)):
@@ -67,19 +73,20 @@ def _scalar(dtype: Any, data: Any) -> Any:
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
-    # How protocols 0 to 2 write bytes.
+    # Protocols 0 to 2 have no bytes and write them as encoded text.
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise Refused("text that is to be recoded")
     return text.encode("latin-1")
 
 
 def _bytes(*arguments: Any) -> bytes:
+    # Protocols 0 to 2 write empty bytes as a call without arguments.
     if arguments:
         raise Refused("bytes from an argument")
     return b""
 
 
-_CORES = ("numpy.core", "numpy._core")
+_CORES = ("numpy.core", "numpy._core")  # before and since NumPy 2
 ALLOWED: dict[str, Any] = {
     "collections OrderedDict": Call(make_dict),
     "numpy ndarray": _NDARRAY,
@@ -87,6 +94,7 @@ ALLOWED: dict[str, Any] = {
     "_codecs encode": Call(_encode),
     "builtins bytes": Call(_bytes),
     "__builtin__ bytes": Call(_bytes),
+    # Sets become lists, because their items, which are only read over, need not be hashable here.
     **{
         f"{module} {kind}": Call(list)
         for module in ("builtins", "__builtin__")

@@ -1,4 +1,4 @@
-"""MXNet's ``.params`` files, read and written without MXNet, whose reader aborts on a damaged one."""
+"""Reads and writes MXNet's ``.params`` files without MXNet, whose own reader aborts on a damaged file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from .torch_pickle import BFLOAT16, ElementType, element_array
 from .torch_reader import readable
 
 FILE_MAGIC = 0x112
-# Versions of one array: with 64-bit sizes, with a storage type, with NumPy's meaning of no sizes.
+# The versions of an array's format: the first has 64-bit sizes, the second adds a storage type, and in the
+# third an array without sizes is a scalar, as in NumPy.
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _TYPES = ("f4", "f8", "f2", "u1", "i4", "i1", "i8", "b1", "i2", "u2", "u4", "u8", BFLOAT16)
 _MOST_DIMENSIONS = 32
 
 
 class _Cursor:
+    """Takes pieces from the bytes of a file, one after the other."""
+
     def __init__(self, data: bytes) -> None:
         self.data, self.position = memoryview(data), 0
 
@@ -40,9 +43,10 @@ class _Cursor:
 
 
 def read_params(path: str | Path) -> dict[str, np.ndarray]:
-    """Arrays by name, without their ``arg:`` and ``aux:``; bfloat16 becomes float32 of the same values.
+    """Returns the arrays of a ``.params`` file by name, without ``arg:`` and ``aux:`` in front.
 
-    Raises UserError for a file that is damaged or whose arrays have no names.
+    bfloat16 becomes float32 of the same values; other types and shapes are those of the file. Raises
+    UserError for a file that is damaged or whose arrays have no names.
     """
     path = Path(path)
     with readable(path, ".params file"):
@@ -50,6 +54,7 @@ def read_params(path: str | Path) -> dict[str, np.ndarray]:
         magic, _, count = cursor.numbers("Q", 3)
         if magic != FILE_MAGIC:
             raise Refused("it does not start like one")
+        # An array takes more than a byte, so a larger count is damage, found before it is looped over.
         if count > len(cursor.data):
             raise Refused("the file is cut off")
         arrays = [_read_array(cursor) for _ in range(count)]
@@ -68,7 +73,8 @@ def _read_array(cursor: _Cursor) -> np.ndarray:
     if head in (_V2, _V3) and cursor.numbers("i")[0] != 0:
         raise Refused("it holds a sparse array")
     versioned = head in (_V1, _V2, _V3)
-    dimensions = cursor.numbers("I")[0] if versioned else head  # before versions, sizes had 32 bits
+    # Before there were versions, an array began with its number of dimensions, and sizes had 32 bits.
+    dimensions = cursor.numbers("I")[0] if versioned else head
     if dimensions > _MOST_DIMENSIONS:
         raise Refused(f"an array of {dimensions} dimensions")
     shape = cursor.numbers("q" if versioned else "I", dimensions) if dimensions else ()
@@ -83,7 +89,11 @@ def _read_array(cursor: _Cursor) -> np.ndarray:
 
 
 def write_params(arrays: Mapping[str, np.ndarray], path: str | Path) -> None:
-    """Writes arrays by name as ``mxnet.nd.save`` does, atomically. Raises UserError."""
+    """Writes arrays by name as ``mxnet.nd.save`` does.
+
+    The file appears whole or not at all. Raises UserError for a type or a scalar that the format cannot hold,
+    and when the file cannot be written.
+    """
     names = [name.encode("utf-8") for name in arrays]
     with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
         file.write(struct.pack("<QQQ", FILE_MAGIC, 0, len(arrays)))
@@ -100,4 +110,5 @@ def _head(name: str, array: Any) -> bytes:
     if code not in _TYPES or not array.ndim:
         raise UserError(f"{name}: a .params file cannot hold a {array.ndim}-d array of type {array.dtype}")
     shape = struct.pack(f"<I{array.ndim}q", array.ndim, *array.shape)
+    # Version 2 with dense storage, then the shape, the device (a CPU, number 0) and the type.
     return struct.pack("<Ii", _V2, 0) + shape + struct.pack("<iii", 1, 0, _TYPES.index(code))

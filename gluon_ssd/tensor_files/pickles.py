@@ -1,4 +1,4 @@
-"""NVIDIA's backbone files: one pickled dictionary of arrays, by the short names of Gluon's parameters."""
+"""Reads and writes NVIDIA's backbone files: a pickled dictionary of arrays, by short names of parameters."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .numpy_pickle import NumpyArray
 from .safe_pickle import Refused, load_pickle
 from .torch_reader import readable
 
-# Arrays at their plain bytes, and read by every Python from 3.4.
+# It holds arrays as plain bytes, and Python reads it from version 3.4 on.
 _PROTOCOL = 4
 
 
 def read_pickle(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of a pickled dictionary by name, without running anything in the file.
+    """Returns the arrays of a pickled dictionary by name, without running anything in the file.
 
-    The arrays are views of the file's bytes and cannot be written to. Raises UserError for a file that is
-    damaged or holds anything but arrays of numbers.
+    The arrays are views of the bytes of the file and cannot be written to. Raises UserError for a file that
+    is damaged or holds anything but arrays of numbers.
     """
     path = Path(path)
     with readable(path, "pickle of arrays"):
@@ -44,11 +44,11 @@ def read_pickle(path: str | Path) -> dict[str, np.ndarray]:
 def write_backbone_pickle(
     state: Mapping[str, np.ndarray], path: str | Path, stages: int | None = None
 ) -> dict[str, np.ndarray]:
-    """Writes the backbone of a torchvision ResNet or ResNeXt state dict, and returns what was written.
+    """Writes the backbone of a torchvision ResNet or ResNeXt, and returns the arrays that were written.
 
-    ``state``: torchvision's names, or the short ones already. ``stages``: how many are kept; the default is 3
-    (SSD), for ResNeXt 4 (RetinaNet). The classifier is left out. Raises UserError when ``state`` is no such
-    network.
+    ``state`` has torchvision's names or the short ones, and convolutions as OIHW. ``stages`` is the number of
+    stages to keep, by default 3 (SSD), or 4 of a ResNeXt (RetinaNet). The classifier is left out. Raises
+    UserError when ``state`` is no such network or the file cannot be written.
     """
     arrays = backbone_arrays(state, stages)
     with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Weight files of all kinds: found out by their content, read to arrays by name, written."""
+"""Reads weight files of all kinds, which are told apart by their content, to arrays by name."""
 
 from __future__ import annotations
 
@@ -17,27 +17,31 @@ from .pickles import read_pickle
 from .safetensors_file import read_safetensors
 from .torch_reader import LEGACY_START, ZIP_START, read_torch, readable
 
-# Starts every .params file that MXNet writes, since 0.5.
+# Every .params file starts with this, since version 0.5 of MXNet.
 _PARAMS_START = struct.pack("<Q", FILE_MAGIC)
 _PARAMETERS = "parameters/"
 
 
 def kind_of(path: str | Path) -> str:
-    """``torch``, ``pickle``, ``params``, ``safetensors`` or ``checkpoint``, by content and not by name.
+    """Returns the kind of a weight file, which is found out from its content and not from its name.
 
-    Raises UserError when there is no such file, or it is none of them.
+    It is ``torch``, ``pickle``, ``params``, ``safetensors`` or ``checkpoint``. Raises UserError when there is
+    no such file, or it is none of these.
     """
     path = Path(path)
     with readable(path, "weight file"), path.open("rb") as file:
         start = file.read(512)
     if start.startswith(ZIP_START):
         return "checkpoint" if _is_checkpoint(path, start) else "torch"
+    # A tar archive, of PyTorch before 0.2, has its mark in the middle of the first header.
     if start.startswith(LEGACY_START) or start[257:262] == b"ustar":
         return "torch"
     if start.startswith(_PARAMS_START):
         return "params"
+    # safetensors: eight bytes with the length of the header, which is JSON.
     if start[8:9] == b"{":
         return "safetensors"
+    # Pickles start with a protocol number from 2 on, and before that with the dictionary.
     if start[:1] == b"\x80" or start[:2] in (b"(d", b"}q"):
         return "pickle"
     what = "is empty" if not start else "is no weight file that is known"
@@ -45,7 +49,8 @@ def kind_of(path: str | Path) -> str:
 
 
 def _is_checkpoint(path: Path, start: bytes) -> bool:
-    if start[30:].startswith(STATE.encode()):  # the first file in it, even if the zip is cut off
+    # A checkpoint that is cut off has lost the list of its members, but its first member still has this name.
+    if start[30:].startswith(STATE.encode()):
         return True
     try:
         with zipfile.ZipFile(path) as archive:
@@ -55,12 +60,12 @@ def _is_checkpoint(path: Path, start: bytes) -> bool:
 
 
 def read_weights(path: str | Path) -> tuple[str, dict[str, np.ndarray]]:
-    """(kind, arrays by name) of any weight file; kinds as in `kind_of`.
+    """Returns the kind of a weight file, as `kind_of` does, and its arrays by name.
 
-    ``params`` lose their ``arg:`` and ``aux:``, those of GluonCV's ResNet v1b get torchvision's names; of a
-    ``checkpoint`` the network's parameters are read, refitted where its frozen norms have an epsilon of their
-    own.
-    Nothing in the file is run. Raises UserError for a file that is missing, damaged, empty or something else.
+    The names are those of the file, with two exceptions: those of a ``params`` file lose ``arg:`` and
+    ``aux:``, and those of GluonCV's ResNet v1b become torchvision's. Of a ``checkpoint`` the parameters of
+    the network are returned, refitted to the usual epsilon where its frozen norms have another. Nothing in
+    the file is run. Raises UserError for a file that is missing, damaged, empty or something else.
     """
     kind = kind_of(path)
     readers = {

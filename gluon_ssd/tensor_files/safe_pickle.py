@@ -1,8 +1,8 @@
-"""Pickles read as data: a small machine that runs their opcodes, and of all functions only the given ones.
+"""Reads pickles as data: a small machine that runs their instructions, and calls only functions it was given.
 
-``pickle`` itself calls whatever a file names, and looks up attributes of what it built. Here nothing is
-imported, no attribute is looked up, and the only values are plain ones, containers, and what the functions of
-the ``allowed`` table return.
+Python's ``pickle`` calls whatever a file names, and looks up attributes of the values that it has built. Here
+nothing is imported and no attribute is looked up. The only values are plain ones, containers, and what the
+functions of the ``allowed`` table return.
 """
 
 from __future__ import annotations
@@ -13,10 +13,23 @@ from typing import Any, Callable
 
 Allowed = Mapping[str, Any]
 
+_SIZED = (str, bytes, bytearray, list, tuple, dict)
 PLAIN_KEYS = (str, bytes, int, float, bool, type(None))
+# What damaged data can raise in a reader. A value that is nested very deep raises RecursionError where it is
+# hashed, compared or shown.
+DAMAGE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    MemoryError,
+    RecursionError,
+)
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _EMPTY = {"EMPTY_LIST": list, "EMPTY_SET": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+# The instructions whose argument is the value itself.
 _LITERALS = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
@@ -24,8 +37,18 @@ _LITERALS = {
 }
 
 
+# What calls may take, in items and characters for each byte of the pickle so far. A pickle writes out what it
+# calls with, about once, but a hostile one could name one long list again and again.
+_MOST_TAKEN = 8
+# A tuple that is a key has at most so many items; each look-up hashes all of them.
+_LONGEST_KEY = 100
+
+
 class Refused(Exception):
-    """The file holds something that is not data, or no well-formed pickle. The message is one short line."""
+    """Raised for a file that holds something other than data, or no well-formed pickle.
+
+    The message is one short line.
+    """
 
 
 class Call:
@@ -36,9 +59,10 @@ class Call:
 
 
 class Shell:
-    """A value that is finished by a second step of the pickle, with its state."""
+    """A value that a second instruction of the pickle completes with its state."""
 
     def set_state(self, state: Any) -> None:
+        """Completes the value. Raises Refused where the state does not fit."""
         raise NotImplementedError
 
 
@@ -46,23 +70,25 @@ class _Mark:
     pass
 
 
+# What the stack holds where a group of values begins.
 _MARK = _Mark()
 
 
 def short(value: Any) -> str:
-    """``value`` for an error message: one line of printable characters, not longer than 80."""
+    """Returns ``value`` for an error message, as one line of at most 80 printable characters."""
+    # The value comes from the file, and its own text could be endless, or unprintable.
     text = type(value).__name__
     if isinstance(value, str):
         text = ascii(value)[1:-1]
     elif isinstance(value, PLAIN_KEYS):
         text = repr(value)
-    elif isinstance(value, (tuple, list)):  # not by repr(), which recurses
+    elif isinstance(value, (tuple, list)):  # without repr(), which recurses into nested ones
         text = f"({', '.join(short(item) if isinstance(item, PLAIN_KEYS) else '...' for item in value[:9])})"
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 def make_dict(*pairs: Any) -> dict[Any, Any]:
-    """``OrderedDict(pairs)`` or ``Counter(mapping)`` of a pickle, as a plain dict."""
+    """Returns a plain dict for the ``OrderedDict(pairs)`` or the ``Counter(mapping)`` of a pickle."""
     result: dict[Any, Any] = {}
     for group in pairs:
         items = group.items() if isinstance(group, dict) else group
@@ -72,9 +98,9 @@ def make_dict(*pairs: Any) -> dict[Any, Any]:
 
 
 def _checked_key(key: Any) -> Any:
-    # Hashing a tuple nested a million deep would overflow the C stack.
+    # Python hashes nested tuples recursively, and a million of them would overflow the stack of C.
     flat = key if isinstance(key, tuple) else (key,)
-    if all(isinstance(item, PLAIN_KEYS) for item in flat):
+    if len(flat) <= _LONGEST_KEY and all(isinstance(item, PLAIN_KEYS) for item in flat):
         return key
     raise Refused("a dictionary key that is neither text nor a number")
 
@@ -82,29 +108,36 @@ def _checked_key(key: Any) -> Any:
 def load_pickle(stream: Any, allowed: Allowed, persistent: Callable[[Any], Any] | None = None) -> Any:
     """Runs one pickle and returns its value.
 
-    ``stream``: bytes, or a file whose ``read(n)`` never allocates more than what is left of it (a BytesIO or
-    an mmap); it is left behind the pickle. ``allowed``: "module name" to the value that stands for it, a
-    `Call` where it may be called. ``persistent``: makes a value of a persistent id. Raises Refused.
+    ``stream`` is bytes, or a file whose ``read(n)`` never allocates more than what is left of it (a BytesIO
+    or an mmap); its position is then after the pickle. ``allowed`` maps "module name" to the value that
+    stands for it, which is a `Call` where the pickle may call it. ``persistent`` makes a value of a
+    persistent id. Raises Refused for anything that is not allowed, and for a damaged pickle.
     """
+    # `genops` only splits the bytes into instructions; it runs none of them.
     machine = _Machine(allowed, persistent)
     try:
-        for opcode, argument, _ in pickletools.genops(stream):
+        for opcode, argument, position in pickletools.genops(stream):
+            machine.position = position or 0
             if opcode.name == "STOP":
                 return machine.pop()
             machine.step(opcode.name, argument)
     except Refused:
         raise
-    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError) as error:
+    except DAMAGE as error:
         raise Refused(f"damaged pickle: {short(str(error))}") from None
     raise Refused("damaged pickle: it has no end")
 
 
 class _Machine:
+    """The stack and the memo of a pickle, with a method for every instruction that is not a literal."""
+
     def __init__(self, allowed: Allowed, persistent: Callable[[Any], Any] | None) -> None:
         self.allowed = allowed
         self.persistent = persistent
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+        # The place of the instruction in the file, and what calls have taken so far.
+        self.position, self.taken = 0, 0
 
     def pop(self) -> Any:
         value = self.stack.pop()
@@ -113,6 +146,7 @@ class _Machine:
         return value
 
     def pop_mark(self) -> list[Any]:
+        """Removes the values down to the last mark, and the mark, and returns the values."""
         index = len(self.stack) - 1
         while self.stack[index] is not _MARK:
             index -= 1
@@ -123,6 +157,7 @@ class _Machine:
         return values
 
     def step(self, name: str, argument: Any) -> None:
+        """Runs one instruction."""
         if name in _LITERALS:
             self.stack.append(argument)
         elif name in _CONSTANTS:
@@ -139,7 +174,7 @@ class _Machine:
             action(argument)
 
     def op_proto(self, argument: Any) -> None:
-        """Protocols differ in the instructions that they use, and those are looked at one by one."""
+        """Does nothing: every instruction is checked by itself, whichever protocol it belongs to."""
 
     op_frame = op_proto
 
@@ -161,6 +196,7 @@ class _Machine:
     def op_list(self, argument: Any) -> None:
         self.stack.append(self.pop_mark())
 
+    # Sets are lists here, so that their items need not be hashed.
     op_frozenset = op_list
 
     def op_dict(self, argument: Any) -> None:
@@ -209,6 +245,7 @@ class _Machine:
     op_binget = op_long_binget = op_get
 
     def op_global(self, argument: str) -> None:
+        # This is where `pickle` would import a module. The table is all that a file can reach.
         if argument not in self.allowed:
             name = short(argument.replace(" ", ".", 1))
             raise Refused(f"it holds {name}, which is neither a tensor nor a container; save a state_dict()")
@@ -216,21 +253,33 @@ class _Machine:
 
     def op_stack_global(self, argument: Any) -> None:
         name, module = self.pop(), self.pop()
+        # The text of lists that hold each other could be endless.
+        if not isinstance(name, str) or not isinstance(module, str):
+            raise Refused("damaged pickle: the name of a global is no text")
         self.op_global(f"{module} {name}")
 
     def op_reduce(self, argument: Any) -> None:
         arguments, target = self.pop(), self.pop()
         if not isinstance(target, Call) or not isinstance(arguments, tuple):
             raise Refused("a call of something that is no function for tensors")
+        self._count(arguments)
         self.stack.append(target.function(*arguments))
 
     op_newobj = op_reduce
 
+    def _count(self, arguments: Any) -> None:
+        """Counts what a call takes. Raises Refused where a small pickle would build a large value of it."""
+        items = arguments if isinstance(arguments, (tuple, list)) else (arguments,)
+        self.taken += len(items) + sum(len(item) for item in items if isinstance(item, _SIZED))
+        if self.taken > _MOST_TAKEN * (self.position + 100):
+            raise Refused("a value that is repeated until it fills the memory")
+
     def op_build(self, argument: Any) -> None:
         state, target = self.pop(), self.stack[-1]
         if isinstance(target, Shell):
+            self._count(state)
             target.set_state(state)
-        elif not isinstance(target, dict):  # a state dict's attributes (`_metadata`) are no weights
+        elif not isinstance(target, dict):  # the attributes of a state dict (`_metadata`) are not needed
             raise Refused("a state for something that has none")
 
     def op_binpersid(self, argument: Any) -> None:

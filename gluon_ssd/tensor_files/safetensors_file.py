@@ -1,4 +1,4 @@
-"""safetensors files, through their own library."""
+"""Reads and writes safetensors files with their own library."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CODES = {
     "U64": "u8",
     "BOOL": "b1",
 }
-# The file does not say which framework wrote it, but loaders of PyTorch models ask.
+# Loaders of PyTorch models look for this entry, which says that the tensors are PyTorch's.
 _METADATA = {"format": "pt"}
 
 
@@ -42,9 +42,11 @@ def _library() -> Any:
 
 
 def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
-    """Arrays by name; bfloat16 becomes float32 of the same values.
+    """Returns the arrays of a safetensors file by name.
 
-    Raises UserError when the library is not installed or the file is damaged.
+    bfloat16 becomes float32 of the same values; other types and shapes are those of the file. Raises
+    UserError when the library is not installed, or the file is missing, damaged, or of a type that NumPy
+    lacks.
     """
     library, path = _library(), Path(path)
     with readable(path, "safetensors file"):
@@ -63,10 +65,10 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def write_safetensors(arrays: Mapping[str, np.ndarray], path: str | Path) -> None:
-    """Writes arrays by name, types unchanged, atomically. Raises UserError.
+    """Writes arrays by name with their types.
 
-    The library only makes the bytes: were it to write them, a full disk would be an exception of its own, and
-    the file readable by its owner alone.
+    The file appears whole or not at all. Raises UserError when the library is not installed, the format
+    cannot hold the arrays, or the file cannot be written.
     """
     library = _library()
     from safetensors.numpy import save
@@ -76,5 +78,7 @@ def write_safetensors(arrays: Mapping[str, np.ndarray], path: str | Path) -> Non
         content = save(data, metadata=_METADATA)
     except (KeyError, library.SafetensorError) as error:
         raise UserError(f"{path}: safetensors cannot hold these: {short(str(error))}") from None
+    # If the library wrote the file, a full disk would raise an exception of its own, and nobody but the owner
+    # could read the result.
     with atomic_write(Path(path)) as temporary:
         temporary.write_bytes(content)

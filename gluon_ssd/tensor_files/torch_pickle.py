@@ -1,4 +1,4 @@
-"""PyTorch's share of pickles: storages, tensors, and the little else that checkpoints hold."""
+"""The functions with which `safe_pickle` may build PyTorch's storages and tensors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import numpy_pickle
 from .safe_pickle import Call, Refused, Shell, make_dict, short
 
 BFLOAT16 = "bfloat16"
-# Storage class and dtype of PyTorch -> NumPy type, or BFLOAT16 that NumPy does not have.
+# PyTorch's storage classes, each with its dtype and the code of NumPy's type. NumPy has no bfloat16.
 _KINDS = {
     "Float": ("float32", "f4"),
     "Double": ("float64", "f8"),
@@ -28,24 +28,26 @@ _KINDS = {
     "ComplexDouble": ("complex128", "c16"),
 }
 _UNSIGNED = {"uint16": "u2", "uint32": "u4", "uint64": "u8"}  # types without a storage class
-# A tensor may repeat what its storage holds (`expand`); beyond this many elements that is no weight.
+# A tensor may repeat the elements of its storage (`expand`). With more elements than this it is no weight,
+# but a small file that would fill the memory.
 _MOST_REPEATED = 1 << 24
 
 
 @dataclass(frozen=True)
 class ElementType:
-    """A storage class or a dtype, as it stands in a pickle."""
+    """The type of a storage's or a tensor's elements: a code of NumPy's, or `BFLOAT16`."""
 
     code: str
 
     @property
     def size(self) -> int:
+        """Returns the number of bytes of an element."""
         return 2 if self.code == BFLOAT16 else np.dtype(self.code).itemsize
 
 
 @dataclass(frozen=True)
 class Storage:
-    """``count`` elements from element ``start`` of the storage called ``key``, which has ``total``."""
+    """A part of the storage called ``key``: ``count`` of its ``total`` elements, from ``start`` on."""
 
     key: str
     type: ElementType
@@ -55,11 +57,17 @@ class Storage:
 
     @classmethod
     def from_id(cls, parts: Any) -> Storage:
-        """From a persistent id: ("storage", class, key, device, count), in old files a view too."""
+        """Returns the storage of a persistent id. Raises Refused for any other id.
+
+        The id is ("storage", class, key, device, count), and in old files also (view's key, start, count).
+        """
         if not isinstance(parts, tuple) or len(parts) not in (5, 6) or parts[0] != "storage":
             raise Refused("a reference to something that is no storage")
         _, kind, key, _, count = parts[:5]
-        if not isinstance(kind, ElementType) or not isinstance(key, (str, int)) or not is_size(count):
+        # The key of an old file may be an address, but none has digits without end.
+        if not isinstance(key, str) and not (isinstance(key, int) and key.bit_length() <= 64):
+            raise Refused(f"a storage called {short(key)}")
+        if not isinstance(kind, ElementType) or not is_size(count):
             raise Refused(f"a storage of {short(kind)} with {short(count)} elements")
         if len(parts) == 5 or parts[5] is None:
             return cls(str(key), kind, count, count)
@@ -71,7 +79,10 @@ class Storage:
 
 @dataclass(frozen=True)
 class Tensor:
-    """Where a tensor's numbers are; sizes, strides and ``offset`` in elements, all within the storage."""
+    """The place of a tensor in its storage, with ``offset``, ``shape`` and ``strides`` in elements.
+
+    Raises Refused where it reaches beyond the storage.
+    """
 
     storage: Storage
     offset: int
@@ -83,6 +94,7 @@ class Tensor:
         numbers = (self.offset, *self.shape, *self.strides)
         if len(self.shape) != len(self.strides) or not all(map(is_size, numbers)):
             raise Refused(f"a tensor with sizes {short(self.shape)} and strides {short(self.strides)}")
+        # The type of a tensor may differ from that of its storage, which is then plain bytes.
         count = math.prod(self.shape)
         held = self.storage.count * self.storage.type.size // self.type.size
         last = self.offset + sum((size - 1) * step for size, step in zip(self.shape, self.strides))
@@ -93,11 +105,12 @@ class Tensor:
 
 
 def is_size(value: Any) -> bool:
+    """Tells whether ``value`` can be a number of elements; no file here has 2**48 or more."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 48
 
 
 class _Inert(Shell):
-    """Options and the like that training scripts keep beside the weights: read over, holds nothing."""
+    """Stands for options and the like, which training scripts keep beside the weights; it holds nothing."""
 
     def __init__(self, *arguments: Any) -> None:
         pass
@@ -110,6 +123,7 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> 
     return _tensor_of_type(storage, offset, shape, strides, getattr(storage, "type", None))
 
 
+# Tensors of types that have no storage class come with a storage of bytes and their type.
 def _tensor_v3(
     storage: Any,
     offset: Any,
@@ -169,24 +183,32 @@ ALLOWED: dict[str, Any] = {
 
 
 def element_array(data: Any, kind: ElementType, big_endian: bool) -> np.ndarray:
-    """(n,) array of a storage's bytes, a whole number of elements; bfloat16 becomes float32, same values."""
+    """Returns the bytes of a storage, a whole number of elements, as an array (n,).
+
+    bfloat16 becomes float32 of the same values.
+    """
     order: Literal[">", "<"] = ">" if big_endian else "<"
     if kind.code == BFLOAT16:
+        # A bfloat16 is the upper half of the float32 of the same value.
         bits = np.frombuffer(data, order + "u2").astype(np.uint32) << 16
         return bits.view(np.float32)
     if kind.code == "b1":
+        # Compared, because other bytes than 0 and 1 would make an array of bool misbehave.
         return np.frombuffer(data, np.uint8) != 0
     array = np.frombuffer(data, np.dtype(kind.code).newbyteorder(order))
     return array.astype(np.dtype(kind.code))  # a copy, so that it can be written to
 
 
 def tensor_array(tensor: Tensor, elements: np.ndarray) -> np.ndarray:
-    """View of a tensor in the elements of its whole storage; tensors of one storage share memory."""
+    """Returns a tensor as a view of ``elements``, those of its whole storage.
+
+    Tensors of one storage share its memory. Raises Refused where the tensor reaches beyond the storage.
+    """
     first = tensor.storage.start * tensor.storage.type.size // tensor.type.size + tensor.offset
     if not math.prod(tensor.shape):
         return np.zeros(tensor.shape, elements.dtype)
     last = first + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.strides))
-    if last >= len(elements):  # NumPy would read beyond the end
+    if last >= len(elements):  # `as_strided` checks nothing and would read beyond the end
         raise Refused("a tensor beyond its storage")
     steps = tuple(step * elements.itemsize for step in tensor.strides)
     return np.lib.stride_tricks.as_strided(elements[first:], tensor.shape, steps)

@@ -1,4 +1,4 @@
-"""PyTorch's .pth and .pt files, in the zip and in the legacy format, read without PyTorch."""
+"""Reads PyTorch's .pth and .pt files, in the zip and in the legacy format, without PyTorch."""
 
 from __future__ import annotations
 
@@ -14,26 +14,29 @@ from typing import Any, BinaryIO, Callable
 import numpy as np
 
 from ..errors import UserError
-from .safe_pickle import Refused, load_pickle, short
+from .safe_pickle import DAMAGE, Refused, load_pickle, short
 from .torch_pickle import ALLOWED, ElementType, Storage, Tensor, element_array, is_size, tensor_array
 from .torch_state import find_state
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+# The legacy magic number as a pickle, with which such a file begins.
 LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 ZIP_START = b"PK\x03\x04"
 _TAR = "the tar format of PyTorch before 0.2; load it with PyTorch and save it again"
-_PROBLEMS = (ValueError, TypeError, LookupError, ArithmeticError, MemoryError, EOFError, struct.error)
+# What damaged data can raise in the readers.
+_PROBLEMS = (*DAMAGE, EOFError, struct.error)
 
 Fetch = Callable[[Storage, ElementType], np.ndarray]
 
 
 def read_torch(path: str | Path) -> dict[str, np.ndarray]:
-    """The tensors of a PyTorch checkpoint by name, without PyTorch and without running anything in the file.
+    """Returns the tensors of a PyTorch checkpoint by name, without running anything in the file.
 
-    Of a training checkpoint the network's part is taken (``model``, ``state_dict`` or the like); ``module.``
-    prefixes go; counters, options and optimizer state are left out. Types and values are those of the file,
-    bfloat16 as float32 of the same values. Tensors that share a storage share memory here too.
-    Raises UserError for a file that is damaged, is no checkpoint, or holds anything but data.
+    Of a training checkpoint the part of the network is taken (``model``, ``state_dict`` or the like), without
+    ``module.`` before the names; counters, options and the optimizer's state are left out. Types and values
+    are those of the file, except that bfloat16 becomes float32 of the same values. Tensors that share a
+    storage share memory here as well. Raises UserError for a file that is missing, damaged, no checkpoint, or
+    that holds anything but data.
     """
     path = Path(path)
     with readable(path, "PyTorch checkpoint"), path.open("rb") as file:
@@ -50,7 +53,7 @@ def read_torch(path: str | Path) -> dict[str, np.ndarray]:
 
 @contextmanager
 def readable(path: Path, kind: str) -> Iterator[None]:
-    """Turns what can be wrong with a file into one UserError that names it."""
+    """Turns what can go wrong in reading a file, a ``kind`` of file, into one UserError that names it."""
     if path.is_dir():
         raise UserError(f"{path}: is a folder, not a {kind}")
     try:
@@ -66,6 +69,8 @@ def readable(path: Path, kind: str) -> Iterator[None]:
 
 
 def _collect(value: Any, fetch: Fetch) -> dict[str, np.ndarray]:
+    """Returns the tensors of an unpickled checkpoint by name; ``fetch`` reads the elements of a storage."""
+    # Each storage is read once, so that tensors which shared it in PyTorch share memory here.
     cache: dict[tuple[Any, ...], np.ndarray] = {}
     state = {}
     for name, tensor in find_state(value).items():
@@ -79,7 +84,8 @@ def _collect(value: Any, fetch: Fetch) -> dict[str, np.ndarray]:
     return state
 
 
-# The zip format, since PyTorch 1.6.
+# The zip format, since PyTorch 1.6: a pickle whose tensors refer to storages by key, and a member per
+# storage.
 
 
 def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
@@ -98,6 +104,7 @@ def _read_archive(archive: zipfile.ZipFile, length: int) -> dict[str, np.ndarray
     if len(pickles) != 1:
         raise Refused("the zip holds no data.pkl, so torch.save did not write it")
     root = pickles[0][: -len("data.pkl")]
+    # Older versions of PyTorch do not state the byte order; they hardly ran on anything but little-endian.
     order = archive.read(members[f"{root}byteorder"]) if f"{root}byteorder" in members else b"little"
     if order not in (b"little", b"big"):
         raise Refused(f"byte order {short(order.decode('latin-1'))}")
@@ -114,6 +121,11 @@ def _read_archive(archive: zipfile.ZipFile, length: int) -> dict[str, np.ndarray
 
 
 def _members(archive: zipfile.ZipFile, length: int) -> Mapping[str, zipfile.ZipInfo]:
+    """Returns the members of a zip by name. Raises Refused for a zip that torch.save does not write.
+
+    ``length`` is that of the file in bytes.
+    """
+    # A compressed member, or members that share their bytes, could make a small file fill the memory.
     members: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
         name = info.filename
@@ -129,7 +141,9 @@ def _members(archive: zipfile.ZipFile, length: int) -> Mapping[str, zipfile.ZipI
     return members
 
 
-# The legacy format, PyTorch 0.2 to 1.5, and later with _use_new_zipfile_serialization=False.
+# The legacy format, of PyTorch 0.2 to 1.5, and of later versions with _use_new_zipfile_serialization=False:
+# the pickles of a magic number, a protocol, the machine, the checkpoint and the storages' keys, then the
+# storages.
 
 
 def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
@@ -142,6 +156,7 @@ def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
             raise Refused("it was written on a big-endian machine")
         storages: dict[str, Storage] = {}
 
+        # The storages come last in the file, so their sizes are collected while the checkpoint is read.
         def remember(parts: Any) -> Storage:
             storage = Storage.from_id(parts)
             root = storages.setdefault(storage.key, storage)
@@ -159,8 +174,14 @@ def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
 
 
 def _legacy_blobs(data: mmap.mmap, keys: Any, storages: Mapping[str, Storage]) -> dict[str, bytes]:
-    """The storages' bytes, which follow the pickles in the order of ``keys``, each after its count."""
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+    """Returns the bytes of the storages, which follow the pickles in the order of ``keys``.
+
+    Each storage comes after its number of elements. Raises Refused where the number is not that of the
+    pickle.
+    """
+    if not isinstance(keys, list) or not all(isinstance(key, (str, int)) for key in keys):
+        raise Refused("its list of storages holds something else than names")
+    if sorted(map(str, keys)) != sorted(storages):
         raise Refused("its list of storages does not match its tensors")
     blobs = {}
     for key in map(str, keys):

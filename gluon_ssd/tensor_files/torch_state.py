@@ -1,4 +1,4 @@
-"""Where in a checkpoint the network's tensors are."""
+"""Finds the tensors of the network in a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .torch_pickle import Tensor
 
 Value = Union[Tensor, np.ndarray]
 
-# Under these keys training scripts keep the network, beside optimizer and counters.
+# Training scripts keep the network under one of these keys, beside the optimizer and counters.
 _NETWORK = ("model", "state_dict", "model_state_dict", "network", "net", "weights", "params")
-# And these hold tensors that are not the network's.
+# What is under these keys may hold tensors, but not those of the network.
 _OTHER = {
     "optimizer",
     "optimizers",
@@ -30,15 +30,15 @@ _OTHER = {
     "loops",
     "rng_state",
 }
-# Put in front of every name by DataParallel and torch.compile.
+# DataParallel and torch.compile put these in front of every name.
 _WRAPPERS = ("module.", "_orig_mod.")
 _DEEPEST = 8
 
 
 def find_state(value: Any) -> dict[str, Value]:
-    """Name to tensor of the network in an unpickled checkpoint; nested names are joined with dots.
+    """Returns the tensors of the network in an unpickled checkpoint by name.
 
-    Raises Refused when there is none.
+    The names of nested dictionaries are joined with dots. Raises Refused when there are no tensors.
     """
     if isinstance(value, (Tensor, NumpyArray)):
         raise Refused("it holds one tensor without a name, not a state dict")
@@ -54,6 +54,7 @@ def find_state(value: Any) -> dict[str, Value]:
 
 
 def _search(value: dict[Any, Any], seen: set[int], depth: int) -> dict[str, Value]:
+    """Returns the tensors under the first key of a network that has any, or else all tensors."""
     if id(value) in seen:  # the same dictionary again, or one inside itself
         return {}
     if depth > _DEEPEST:
@@ -69,6 +70,7 @@ def _search(value: dict[Any, Any], seen: set[int], depth: int) -> dict[str, Valu
 
 
 def _flatten(value: dict[Any, Any], seen: set[int], depth: int) -> dict[str, Value]:
+    """Returns the tensors of a dictionary and of those inside it, with joined names."""
     state: dict[str, Value] = {}
     if id(value) in seen:
         return state

@@ -1,4 +1,4 @@
-"""PyTorch's zip format, written without PyTorch, as ``torch.load(weights_only=True)`` accepts it."""
+"""Writes PyTorch's zip format without PyTorch, as ``torch.load(weights_only=True)`` accepts it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import UserError
 from ..files import atomic_write
 
-# PyTorch starts every storage at a multiple of this, so that files can be mapped into memory.
+# PyTorch starts every storage at a multiple of this many bytes, so that files can be mapped into memory.
 _ALIGNMENT = 64
 _ROOT = "archive"
 _STORAGES = {
@@ -29,10 +29,10 @@ _STORAGES = {
 
 
 def write_torch(state: Mapping[str, np.ndarray], path: str | Path) -> None:
-    """Writes a state dict as ``torch.save`` does, names in order, types unchanged.
+    """Writes a state dict as ``torch.save`` does, with its order and its types.
 
-    The file appears whole or not at all. Raises UserError for a name that is no text and for an element type
-    that PyTorch does not have.
+    The file appears whole or not at all. Raises UserError for a name that is no text, for an element type
+    that PyTorch does not have, and when the file cannot be written.
     """
     arrays = {name: _storable(name, value) for name, value in state.items()}
     with atomic_write(Path(path)) as temporary, zipfile.ZipFile(
@@ -46,6 +46,7 @@ def write_torch(state: Mapping[str, np.ndarray], path: str | Path) -> None:
 
 
 def _storable(name: str, value: np.ndarray) -> np.ndarray:
+    """Returns ``value`` contiguous and little-endian. Raises UserError where PyTorch cannot have it."""
     array = np.asarray(value)
     if not isinstance(name, str):
         raise UserError(f"the tensor name {name!r} is no text")
@@ -55,15 +56,19 @@ def _storable(name: str, value: np.ndarray) -> np.ndarray:
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    # With a constant date, the same tensors give the same file.
     info = zipfile.ZipInfo(f"{_ROOT}/{name}", date_time=(1980, 1, 1, 0, 0, 0))
     assert archive.fp is not None
+    # The data begin after the 30 bytes of a zip's local header, the name, and the extra field with its own
+    # header of 4 bytes. The extra field is filled up until they are aligned.
     start = archive.fp.tell() + 30 + len(info.filename) + 4
     padding = -start % _ALIGNMENT
     info.extra = b"FB" + struct.pack("<H", padding) + b"Z" * padding
     archive.writestr(info, data)
 
 
-# One pickle of protocol 2, instruction by instruction: pickle itself would have to import torch.
+# The pickle is written instruction by instruction, in protocol 2, because Python's pickle would have to
+# import torch to name its functions.
 
 
 def _text(text: str) -> bytes:
@@ -86,6 +91,10 @@ _EMPTY_ORDERED_DICT = b"ccollections\nOrderedDict\n)R"
 
 
 def _tensor(index: int, array: np.ndarray) -> bytes:
+    """Returns the call ``_rebuild_tensor_v2(storage, 0, shape, strides, False, OrderedDict())``.
+
+    The last two arguments are ``requires_grad`` and the backward hooks.
+    """
     storage = _STORAGES[array.dtype.name]
     strides = [step // array.itemsize for step in array.strides]
     reference = b"(" + _text("storage") + f"ctorch\n{storage}\n".encode() + _text(str(index)) + _text("cpu")

@@ -12,6 +12,8 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from .confidence import ConfidenceCurves, Operating, confidence_curves
+
 # pycocotools' order of its twelve numbers; sizes are areas below 32^2, up to 96^2, and above, in pixels.
 METRICS = (
     ("map", "AP   IoU 0.50:0.95  all     max 100"),
@@ -31,27 +33,37 @@ METRICS = (
 
 @dataclass(frozen=True)
 class ClassScore:
-    """Scores of one class; NaN where the set has no such object."""
+    """Scores of one class; NaN where the set has no such object.
+
+    ``best``: the score threshold of its best F1, None where no detection is right.
+    """
 
     name: str
     objects: int
     ap: float
     ap50: float
+    best: Operating | None = None
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What an evaluation found. ``stats``: the 12 numbers by the names of `METRICS`, -1 where undefined."""
+    """What an evaluation found. ``stats``: the 12 numbers by the names of `METRICS`, -1 where undefined.
+
+    ``best``: the score threshold of the best F1 over all classes, None where no detection is right.
+    ``coco_eval`` and ``curves``, those of the classes, are None where another process has scored.
+    """
 
     stats: dict[str, float]
     classes: tuple[ClassScore, ...]
     images: int
     detections: int
     coco_eval: Any
+    best: Operating | None = None
+    curves: ConfidenceCurves | None = None
 
     @property
     def map(self) -> float:
-        """AP averaged over IoU 0.50 to 0.95, all classes and sizes: COCO's primary number."""
+        """COCO's primary number: the AP averaged over IoU 0.50 to 0.95, all classes and sizes."""
         return self.stats["map"]
 
 
@@ -70,7 +82,16 @@ def score(
         evaluation.accumulate()
         evaluation.summarize()
     stats = {name: float(value) for (name, _), value in zip(METRICS, evaluation.stats)}
-    return Scores(stats, _per_class(evaluation, category_names), len(image_ids), len(results), evaluation)
+    curves = confidence_curves(evaluation)
+    return Scores(
+        stats,
+        _per_class(evaluation, category_names, curves),
+        len(image_ids),
+        len(results),
+        evaluation,
+        curves.together().best(),
+        curves,
+    )
 
 
 def _as_coco(truth: COCO, results: np.ndarray) -> COCO:
@@ -83,7 +104,9 @@ def _as_coco(truth: COCO, results: np.ndarray) -> COCO:
     return empty
 
 
-def _per_class(evaluation: Any, names: dict[int, str]) -> tuple[ClassScore, ...]:
+def _per_class(
+    evaluation: Any, names: dict[int, str], confidence: ConfidenceCurves
+) -> tuple[ClassScore, ...]:
     # precision: (IoU, recall, class, size, max detections), -1 where a class has no objects.
     precision = evaluation.eval["precision"][:, :, :, 0, -1]
     images = set(evaluation.params.imgIds)
@@ -97,5 +120,6 @@ def _per_class(evaluation: Any, names: dict[int, str]) -> tuple[ClassScore, ...]
         curves = precision[:, :, column]
         ap = float(curves.mean()) if (curves > -1).all() else float("nan")
         ap50 = float(curves[0].mean()) if (curves > -1).all() else float("nan")
-        rows.append(ClassScore(names[category], counts.get(category, 0), ap, ap50))
+        objects = counts.get(category, 0)
+        rows.append(ClassScore(names[category], objects, ap, ap50, confidence.best(column)))
     return tuple(rows)

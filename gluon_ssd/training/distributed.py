@@ -8,7 +8,7 @@ import importlib
 import os
 import pickle
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable
 
 import mxnet as mx
@@ -39,7 +39,7 @@ class World:
         return self.rank == 0
 
     def seed(self, seed: int) -> int:
-        """The seed of this rank's own random numbers: ``seed`` on rank 0, another on every other."""
+        """Returns the seed of this rank's own random numbers: ``seed`` on rank 0, another on every other."""
         return (seed + self.rank) % 2**31
 
     def allreduce(
@@ -59,11 +59,11 @@ class World:
         """Replaces every array by rank 0's. Does not wait."""
 
     def gather(self, value: Any) -> list[Any]:
-        """Every rank's ``value``, by rank, on every rank. The values are pickled."""
+        """Returns every rank's ``value``, by rank, on every rank. The values are pickled."""
         return [value]
 
     def share(self, value: Any) -> Any:
-        """Rank 0's ``value`` on every rank; what the others give is not looked at."""
+        """Returns rank 0's ``value`` on every rank; what the others give is not looked at."""
         return value
 
     def barrier(self) -> None:
@@ -71,22 +71,22 @@ class World:
         self.gather(None)
 
     def every(self, flag: bool) -> bool:
-        """Whether ``flag`` is true on every rank."""
+        """Returns whether ``flag`` is true on every rank."""
         return all(self.gather(flag))
 
     def norm_group(self, size: int) -> Any:
-        """The ranks that share norm statistics with this one, as `nn.RankGroup`; None for ``size`` 1."""
+        """Returns the ranks that share norm statistics with this one, `nn.RankGroup`; None for ``size`` 1."""
         if size > 1:
             raise UserError(f"bn_group is {size}, but there is one process; start more, or set bn_group to 1")
         return None
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Inside, the end of one rank is the end of all, with a line that names it."""
+        """Ends all ranks when one ends inside, with a line that names it."""
         yield
 
     def advise(self, advice: Callable[[], str], tell: Callable[[str], None]) -> None:
-        """``advice()``: what that line should end with, asked for then; ``tell`` is called with it, too."""
+        """Has that line end with what ``advice`` returns at that moment; ``tell`` is given the line, too."""
 
 
 class HorovodWorld(World):
@@ -113,6 +113,7 @@ class HorovodWorld(World):
                 tensors = [sent[place] for place in bundle]
                 self._hvd.grouped_allreduce_(tensors, op=self._hvd.Sum, name=name, priority=-bundle[0])
         else:
+            # The first layers' gradients come last, but the next forward pass needs them first.
             for place, (array, name) in enumerate(zip(sent, names)):
                 self._hvd.allreduce_(array, op=self._hvd.Sum, name=name, priority=-place)
         for array, summed in zip(kept, sent):
@@ -125,6 +126,7 @@ class HorovodWorld(World):
 
     def gather(self, value: Any) -> list[Any]:
         data = np.frombuffer(pickle.dumps(value), np.uint8)
+        # The ranks' values differ in length: their sizes tell where one ends and the next begins.
         sizes = self._gather_array(np.array([len(data)], np.int32), "gather.size")
         parts = np.split(self._gather_array(data, "gather.value"), np.cumsum(sizes)[:-1])
         return [pickle.loads(part.tobytes()) for part in parts]
@@ -148,6 +150,7 @@ class HorovodWorld(World):
             return None
         if size != self._bn_group:
             raise UserError(f"bn_group is {size}, but these processes have joined for {self._bn_group}")
+        # Without sets, all ranks are one group.
         mine = self._sets[self.rank // size] if self._sets else self._hvd.global_process_set
         return _RankGroup(self, mine, size)
 
@@ -186,7 +189,7 @@ class _RankGroup:
         return hvd.allreduce(array, op=hvd.Sum, name=f"norm.{name}", process_set=self._set)
 
     def gather_local(self, data: bytes) -> list[bytes]:
-        """``data`` of every rank on this machine, by local rank. Collective over all ranks."""
+        """Returns ``data`` of every rank on this machine, by local rank. Collective over all ranks."""
         host = socket.gethostname()
         everywhere = self._world.gather((host, self.local_rank, data))
         return [found for place, _, found in sorted(everywhere) if place == host]
@@ -199,7 +202,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _drop_operations() -> None:
-    """Those in which this rank waits for the others fail with them; at exit MXNet would show a traceback."""
+    """Waits for what is queued, which fails because the others have ended; at exit MXNet would tell of it."""
     with contextlib.suppress(mx.base.MXNetError):
         mx.nd.waitall()
 
@@ -234,6 +237,7 @@ def _join(launch: Launch, bn_group: int, fusion_mb: int | None) -> World:
     check_group(bn_group, launch.size)
     if fusion_mb is not None:
         os.environ["HOROVOD_FUSION_THRESHOLD"] = str(fusion_mb * 2**20)
+    # MPI's processes find each other by MPI, horovodrun's by what it tells them.
     by_mpi = launch.launcher != "torchrun" and hvd.mpi_built()
     if launch.launcher != "horovodrun" and not by_mpi:
         _meet(launch)
@@ -254,7 +258,7 @@ def _join(launch: Launch, bn_group: int, fusion_mb: int | None) -> World:
 
 
 def import_horovod(before: str = "") -> Any:
-    """Horovod's module for MXNet. Raises UserError, with ``before`` in front, where it is not usable."""
+    """Returns Horovod's module for MXNet. Raises UserError, with ``before`` in front, if it fails."""
     # Horovod makes MXNet's symbols global, its old libjpeg's among them; what is loaded later and brings its
     # own would call that one.
     for module in ("cv2", "PIL._imaging", "PIL._imagingft"):
@@ -279,7 +283,7 @@ def import_horovod(before: str = "") -> Any:
 
 
 def horovod_parts() -> list[str]:
-    """What Horovod was built with. Raises UserError where it is not usable."""
+    """Returns what Horovod was built with. Raises UserError where it is not usable."""
     hvd = import_horovod()
     parts = {"MPI": hvd.mpi_built, "gloo": hvd.gloo_built, "NCCL": hvd.nccl_built, "CUDA": hvd.cuda_built}
     return [name for name, built in parts.items() if built()]
@@ -302,6 +306,7 @@ def _meet(launch: Launch) -> None:
         server.init([])
         in_thread(target=server.serve_forever)
     wait_for_rank_0(host, port)
+    # Horovod's "cross" ranks are those with the same local rank, one on each host that has so many processes.
     tasks = launch.tasks or (launch.local_size,) * (launch.size // launch.local_size)
     with_this = [count > launch.local_rank for count in tasks]
     host_index = _host_index(launch, tasks)
@@ -320,6 +325,7 @@ def _meet(launch: Launch) -> None:
     }
     os.environ.update({f"HOROVOD_{name}": str(value) for name, value in place.items()})
     if len(tasks) == 1:
+        # On one host the loopback works, whatever its other addresses are good for.
         os.environ.setdefault("HOROVOD_GLOO_IFACE", "lo")
 
 
@@ -329,8 +335,35 @@ def _host_index(launch: Launch, tasks: Sequence[int]) -> int:
     return launch.rank // launch.local_size if len(tasks) > 1 else 0
 
 
+def average_statistics(world: World, net: Any) -> None:
+    """Gives every rank the mean of all ranks' running statistics of the norms. Collective."""
+    if world.size == 1:
+        return
+    named = net.collect_params().items()
+    arrays = [value.data() for name, value in named if name.endswith(("running_mean", "running_var"))]
+    if not arrays:
+        return
+    # As one array, so that they are exchanged at once; by their differences from rank 0's, so that statistics
+    # which are alike stay as they are, bit by bit.
+    joined = mx.nd.concat(*[array.reshape(-1).astype("float32") for array in arrays], dim=0)
+    base = joined.copy()
+    world.broadcast([base], ["statistics"])
+    change = joined - base
+    world.allreduce([change], ["statistics"])
+    mean, place = base + change / world.size, 0
+    for array in arrays:
+        array[:] = mean[place : place + array.size].reshape(array.shape).astype(array.dtype)
+        place += array.size
+
+
+def mean_over_ranks(world: World, values: Mapping[str, float]) -> dict[str, float]:
+    """Returns the mean over the ranks of every value; all ranks have the same names. Collective."""
+    everywhere = world.gather(dict(values))
+    return {name: sum(found[name] for found in everywhere) / world.size for name in values}
+
+
 def _bundles(arrays: Sequence[mx.nd.NDArray], groups: int) -> list[list[int]]:
-    """Places of ``arrays`` in at most ``groups`` runs of about equal length, split where the type changes."""
+    """Returns places of ``arrays`` in at most ``groups`` runs of about equal length; each has one type."""
     bundles = []
     for run in np.array_split(np.arange(len(arrays)), min(groups, len(arrays))):
         by_type: dict[Any, list[int]] = {}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -19,29 +20,32 @@ from ..data.opening import open_dataset
 from ..data.pipelines import InputSettings, make_loader
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform
-from ..device import images_on, target_of
 from ..errors import UserError
 from ..files import atomic_write, make_folder
 from ..locks import only_writer
 from ..predict import Detector, to_pixels
-from ..weights.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
+from ..runtimes.sessions import is_model_file
+from ..weights.checkpoint import find_checkpoint, read_checkpoint
 from ..weights.loading import restore
 from .coco_eval import METRICS, Scores, score
+from .confidence import Operating
 from .distributed import World, connect
-from .stored_recipe import find_data
+from .run_folder import find_data
 
 Found = dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]
 ALONE = World()
 
+# What a network is built with, whatever it was trained in, to compute in a precision.
 _PRECISIONS: dict[str, dict[str, Any]] = {
     "fp32": {"dtype": "float32", "bn_fp16": False},
+    "bf16": {"dtype": "float32", "bn_fp16": False},
     "fp16": {"dtype": "float16"},
 }
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores, and per image id the detections (xyxy pixels, scores, class ids) they were made from."""
+    """Scores, and the detections by image id (xyxy pixels, scores, class ids) that they were made from."""
 
     scores: Scores
     detections: Found
@@ -52,38 +56,26 @@ def evaluate(
     detector: Detector,
     dataset: CocoDataset | SyntheticDataset,
     *,
-    batch_size: int = 8,
-    settings: InputSettings = InputSettings(),  # noqa: B008 - frozen
-    limit: int | None = None,
-    on_batch: Callable[[int], None] = lambda images: None,
     world: World = ALONE,
+    **options: Any,
 ) -> Evaluation:
-    """Runs ``detector`` over all images of ``dataset`` (the first ``limit``) and scores it with pycocotools.
+    """Runs ``detector`` over the images of ``dataset``, and scores what it finds with pycocotools.
 
-    ``on_batch`` is told how many images each batch had. With several ranks in ``world``, each runs its share
-    of the images; all return the scores, rank 0 alone the detections. Raises UserError for an image that
-    cannot be read.
+    ``options`` are those of `detect_all`. All ranks of ``world`` return the scores, rank 0 alone the
+    detections. Raises UserError for an image that cannot be read.
     """
     start = time.perf_counter()
-    found = detect_all(
-        detector,
-        dataset,
-        batch_size=batch_size,
-        settings=settings,
-        limit=limit,
-        on_batch=on_batch,
-        world=world,
-    )
+    found = detect_all(detector, dataset, world=world, **options)
     scores = score_detections(found, dataset) if world.first else None
     if world.size > 1:
-        shared = world.share(scores and replace(scores, coco_eval=None))
+        shared = world.share(scores and replace(scores, coco_eval=None, curves=None))
         scores = scores or shared
     assert scores is not None
     return Evaluation(scores, found, time.perf_counter() - start)
 
 
 def score_detections(found: Found, dataset: CocoDataset | SyntheticDataset) -> Scores:
-    """Scores what `detect_all` has found on images of ``dataset``."""
+    """Returns the scores of what `detect_all` has found on images of ``dataset``."""
     names = dict(zip(dataset.category_ids, dataset.classes))
     return score(dataset.coco_gt(), coco_rows(found, dataset.category_ids), list(found), names)
 
@@ -97,23 +89,26 @@ def detect_all(
     limit: int | None = None,
     on_batch: Callable[[int], None] = lambda images: None,
     world: World = ALONE,
+    ranks: int | None = None,
 ) -> Found:
-    """Detections on the images of ``dataset`` by image id, in the order of the data set.
+    """Returns the detections on the first ``limit`` images of ``dataset`` by image id, in its order.
 
-    Every rank works on each ``world.size``-th image; rank 0 returns all detections, the others nothing.
+    ``on_batch`` is told how many images each batch had. Every rank of ``world`` has its `share`; rank 0
+    returns all detections, the others nothing. Collective.
     """
     chosen = range(len(dataset))[:limit]
     found: Found = {}
-    if world.rank < len(chosen):
+    # A rank beyond the number of images has none, and only takes part in the exchange.
+    if share(chosen, world, ranks):
         loader = make_loader(
             dataset,
-            EvalTransform(detector.net.preprocess),
+            EvalTransform(detector.preprocess),
             batch_size,
             # An image left out would not be scored, and nobody would know.
             replace(settings, on_bad_image="fail"),
-            target_of(detector.device, detector.net),
+            detector.target,
             indices=chosen,
-            shard=(world.rank, world.size),
+            shard=(world.rank, _sharing(world, ranks)),
         )
         with loader:
             for image_ids, sizes, outputs in _one_ahead(detector, loader):
@@ -123,15 +118,26 @@ def detect_all(
     parts = world.gather(found)
     if not world.first:
         return {}
+    # In the data set's order, so that results do not depend on the number of ranks.
     everywhere = {image_id: result for part in parts for image_id, result in part.items()}
     return {record.image_id: everywhere[record.image_id] for record in dataset.records[: len(chosen)]}
 
 
+def share(chosen: range, world: World, ranks: int | None = None) -> range:
+    """Returns what this rank evaluates of ``chosen``, which the first ``ranks`` share; None: all ranks."""
+    sharing = _sharing(world, ranks)
+    return chosen[world.rank :: sharing] if world.rank < sharing else range(0)
+
+
+def _sharing(world: World, ranks: int | None) -> int:
+    return world.size if ranks is None else min(ranks, world.size)
+
+
 def _one_ahead(detector: Detector, loader: EpochLoader) -> Iterable[Any]:
-    """Results of a batch while the network works on the next."""
+    """Yields ids, sizes and outputs of one batch while the network works on the next."""
     waiting = None
     for batch in loader:
-        outputs = detector.detect_batch(images_on(detector.device, batch), batch.layout)
+        outputs = detector.detect_batch(batch.images, batch.layout)
         current = batch.image_ids, batch.sizes, outputs
         if waiting is not None:
             yield waiting
@@ -141,7 +147,7 @@ def _one_ahead(detector: Detector, loader: EpochLoader) -> Iterable[Any]:
 
 
 def coco_rows(found: Found, category_ids: tuple[int, ...]) -> np.ndarray:
-    """(n, 7) float64 rows of image id, left, top, width, height, score, category id."""
+    """Returns (n, 7) float64 rows of image id, left, top, width, height, score, category id."""
     categories = np.array(category_ids)
     parts = [np.zeros((0, 7))]
     for image_id, (xyxy, scores, class_ids) in found.items():
@@ -155,23 +161,36 @@ def coco_rows(found: Found, category_ids: tuple[int, ...]) -> np.ndarray:
 
 
 def score_table(scores: Scores, most: int = 20) -> str:
-    """The twelve numbers and the classes, as text; of more than ``most`` classes the best and the worst."""
+    """Returns the twelve numbers and the classes as text; of more than ``most`` the best and the worst."""
     lines = [f"{scores.images} images evaluated, {scores.detections} detections"]
     lines += [f"  {text}   {scores.stats[name]:7.4f}" for name, text in METRICS]
+    lines += _threshold_lines(scores)
+    # Without an object a class has no AP but NaN, which would leave the order to chance.
     rows = sorted(scores.classes, key=lambda row: -row.ap if not math.isnan(row.ap) else 2)
     known = [row for row in rows if row.objects]
     half = most // 2
     shown = known if len(known) <= most else known[:half] + known[-half:]
     width = max([len(row.name) for row in shown] + [5])
     if shown:
-        lines.append(f"  {'class':{width}}  objects      AP    AP50")
+        lines.append(f"  {'class':{width}}  objects      AP    AP50      F1  at score")
     for number, row in enumerate(shown):
         if len(known) > most and number == half:
             lines.append(f"  ... {len(known) - most} more classes in per_class.csv")
-        lines.append(f"  {row.name:{width}}  {row.objects:7}  {row.ap:6.4f}  {row.ap50:6.4f}")
+        best = f"{row.best.f1:6.4f}  {row.best.threshold:8.2f}" if row.best else f"{0:6.4f}  {'-':>8}"
+        lines.append(f"  {row.name:{width}}  {row.objects:7}  {row.ap:6.4f}  {row.ap50:6.4f}  {best}")
     if len(known) < len(rows):
         lines.append(f"  {len(rows) - len(known)} classes have no object in these images")
     return "\n".join(lines)
+
+
+def _threshold_lines(scores: Scores) -> list[str]:
+    best = scores.best
+    if best is None:
+        return []
+    return [
+        f"  F1   IoU 0.50       best at score threshold {best.threshold:.2f}   {best.f1:7.4f}"
+        f"   (precision {best.precision:.4f}, recall {best.recall:.4f})"
+    ]
 
 
 def write_evaluation(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> None:
@@ -186,6 +205,7 @@ def write_evaluation(evaluation: Evaluation, dataset: CocoDataset, folder: Path)
 
 
 def _write_files(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> None:
+    # Here, because scoring alone draws nothing.
     from ..report.gallery import write_pictures
 
     results = [
@@ -199,16 +219,37 @@ def _write_files(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> 
     ]
     _write(folder / "detections.json", json.dumps(results))
     scores = evaluation.scores
-    summary = {"images": scores.images, "seconds": round(evaluation.seconds, 2), **scores.stats}
+    summary: dict[str, Any] = {"images": scores.images, "seconds": round(evaluation.seconds, 2)}
+    summary.update(scores.stats, best=asdict(scores.best) if scores.best else None)
     _write(folder / "scores.json", json.dumps(summary, indent=1))
-    rows = [f'"{row.name}",{row.objects},{row.ap:.5f},{row.ap50:.5f}' for row in scores.classes]
-    _write(folder / "per_class.csv", "\n".join(["class,objects,ap,ap50", *rows]) + "\n")
+    rows = [
+        f'"{row.name}",{row.objects},{row.ap:.5f},{row.ap50:.5f},{_best_cells(row.best)}'
+        for row in scores.classes
+    ]
+    _write(folder / "per_class.csv", "\n".join(["class,objects,ap,ap50,f1,score_threshold", *rows]) + "\n")
     write_pictures(evaluation, dataset, folder)
+
+
+def _best_cells(best: Operating | None) -> str:
+    return f"{best.f1:.5f},{best.threshold:.2f}" if best else "0.00000,"
 
 
 def _write(path: Path, text: str) -> None:
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def model_score(dataset: CocoDataset) -> Callable[[Any, str], float]:
+    """What tells the mAP of an exported ONNX model with detections in a runtime, on ``dataset``."""
+
+    def score_of(model: Any, runtime: str) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "model.onnx")
+            path.write_bytes(model.SerializeToString())
+            scores = evaluate(Detector(path, runtime=runtime, device="cpu"), dataset).scores
+        return float(scores.stats["map"])
+
+    return score_of
 
 
 def validate(
@@ -229,33 +270,30 @@ def validate(
     nms_candidates: int | None = None,
     device: str = "auto",
     precision: str | None = None,
+    runtime: str = "auto",
 ) -> Evaluation:
     """Scores a checkpoint on a data set, prints the table and writes the results beside the checkpoint.
 
+    ``checkpoint`` may also be a file that was exported with detections, whose settings are its own.
     ``data``: folder; None is the one the checkpoint was trained with. Synthetic images tell the speed alone:
     it is printed, and nothing is written. Several processes share the images; rank 0 prints and writes.
-    ``precision``: fp32 or fp16; None is what it was trained in. Thresholds and ``max_detections`` that are
+    ``precision``: fp32, bf16 or fp16, which MXNet alone computes in; None is what it was trained in.
+    ``runtime``: what computes, see `Detector`. Thresholds and ``max_detections`` that are
     None, and ``orientation``, are those of the checkpoint's recipe, as the training scored itself. See
     `gluon-ssd val --help`.
     """
     world = connect()
     with world.together():
-        path = find_checkpoint(checkpoint)
-        saved = read_checkpoint(path)
-        if precision is not None:
-            saved = replace(saved, options={**saved.options, **_PRECISIONS[precision]})
-        net = restore(saved, device, world.local_rank)
         asked = {
             "score_threshold": score_threshold,
             "iou_threshold": iou_threshold,
             "max_detections": max_detections,
             "nms_candidates": nms_candidates,
         }
-        detector = Detector(net, fuse=True, **_detection_settings(saved, asked))
+        detector, recipe, run = _opened(checkpoint, asked, precision, runtime, device, world)
         if settings.data_pipeline == "synthetic":
             return _time_synthetic(detector, limit or DEFAULT_IMAGES, batch_size, settings, world)
-        run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
-        dataset = _dataset_of(saved, run, split, data, annotation, images, orientation)
+        dataset = _dataset_of(recipe, detector.classes, run, split, data, annotation, images, orientation)
         folder = Path(output).expanduser() if output else run / ("val" if split == "val" else f"val-{split}")
         if world.first:
             make_folder(folder)
@@ -270,16 +308,42 @@ def validate(
         return evaluation
 
 
-def _detection_settings(saved: Checkpoint, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """``asked``, and for what is None there the recipe's; a checkpoint without one leaves the defaults."""
-    values = {key: saved.recipe.get(key) if value is None else value for key, value in asked.items()}
+def _opened(
+    where: str | Path,
+    asked: Mapping[str, Any],
+    precision: str | None,
+    runtime: str,
+    device: str,
+    world: World,
+) -> tuple[Detector, Mapping[str, Any], Path]:
+    """Returns the detector of a checkpoint or exported file, its recipe, and the folder it belongs to."""
+    computes: dict[str, Any] = {"runtime": runtime, "device": device, "precision": precision or "fp32"}
+    if is_model_file(where):
+        detector = Detector(where, **_detection_settings({}, asked), **computes)
+        return detector, {}, Path(where).expanduser().parent
+    path = find_checkpoint(where)
+    saved = read_checkpoint(path)
+    # The network is built for the precision, whatever it was trained in; the weights are cast.
+    if precision is not None:
+        saved = replace(saved, options={**saved.options, **_PRECISIONS[precision]})
+    net = restore(saved, device, world.local_rank)
+    if precision != "bf16":
+        computes["precision"] = "fp32"
+    detector = Detector(net, fuse=True, **_detection_settings(saved.recipe, asked), **computes)
+    return detector, saved.recipe, path.parent.parent if path.parent.name == "checkpoints" else path.parent
+
+
+def _detection_settings(recipe: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns ``asked``, with the recipe's values for None; what neither has keeps the detector's default."""
+    values = {key: recipe.get(key) if value is None else value for key, value in asked.items()}
     return {key: value for key, value in values.items() if value is not None}
 
 
 def _time_synthetic(
     detector: Detector, images: int, batch_size: int, settings: InputSettings, world: World
 ) -> Evaluation:
-    made = SyntheticDataset(detector.net.classes, images)
+    made = SyntheticDataset(detector.classes, images)
+    # Random pictures have no truth worth scoring, but a score is part of what an evaluation costs.
     evaluation = evaluate(detector, made, batch_size=batch_size, settings=settings, world=world)
     if world.first:
         rate = images / evaluation.seconds
@@ -288,7 +352,8 @@ def _time_synthetic(
 
 
 def _dataset_of(
-    saved: Checkpoint,
+    recipe: Mapping[str, Any],
+    classes: Sequence[str],
     run: Path,
     split: str,
     data: str | None,
@@ -296,14 +361,14 @@ def _dataset_of(
     images: str | None,
     orientation: str | None,
 ) -> CocoDataset:
-    """The data set that was named, else the one that ``saved`` was trained with, in its order of classes."""
+    """Opens the data set that was named, else that of the training, with the classes in ``saved``'s order."""
     if data is None:
         given = annotation is not None or images is not None
-        found = find_data(saved.recipe, saved.recipe, run, () if given else (split,))
+        found = find_data(recipe, recipe, run, () if given else (split,))
         data = found.get("data")
         if not given:
             annotation, images = found.get(f"{split}_annotation"), found.get(f"{split}_images")
     if data is None and annotation is None:
         raise UserError("no data set; give its folder: --data /path/to/coco")
-    way = orientation or saved.recipe.get("orientation", "auto")
-    return open_dataset(data or ".", split, annotation, images, saved.classes, way, absent_ok=True)
+    way = orientation or recipe.get("orientation", "auto")
+    return open_dataset(data or ".", split, annotation, images, classes, way, absent_ok=True)

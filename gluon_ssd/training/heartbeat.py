@@ -108,16 +108,20 @@ class Heartbeat:
     def _listen(self) -> None:
         listening = list(self._others)
         while listening:
-            for connection in wait(listening):
+            told, silent = [], []
+            ready = wait(listening)
+            for connection in ready:
                 assert isinstance(connection, Connection)
                 try:
-                    end = connection.recv()
+                    told.append(connection.recv())
                 except (OSError, EOFError):
-                    end = _cause(*self._others[connection], "it was killed, or its machine is gone"), 1
-                # Its one message has come. It stays open: the other end may be listening still.
-                listening.remove(connection)
-                if end is not None:
-                    self._end(*end)
+                    silent.append(self._others[connection])
+            # The one message of each has come. They stay open: the other end may be listening still.
+            listening = [connection for connection in listening if connection not in ready]
+            causes = [end for end in told if end is not None]
+            if causes or silent:
+                # One may have crashed because of the other: a reason counts first, and no name is left out.
+                self._end(*(causes[0] if causes else (_killed(silent), 1)))
 
     def _end(self, cause: str, status: int) -> None:
         """Passes the news on and ends this process: its main thread may be waiting for the rank forever."""
@@ -142,8 +146,16 @@ def _cause(rank: int, host: str, why: str) -> str:
     return f"rank {rank} on {host} ended: {why}"
 
 
+def _killed(ranks: list[tuple[int, str]]) -> str:
+    """Returns the cause where ``ranks``, each a number and a host, have ended together without a word."""
+    if len(ranks) == 1:
+        return _cause(*ranks[0], "it was killed, or its machine is gone")
+    named = " and ".join(f"rank {rank} on {host}" for rank, host in sorted(ranks))
+    return f"{named} ended: they were killed, or their machines are gone"
+
+
 def _wrap(connected: socket.socket) -> Connection:
-    """A socket as a connection that sends whole messages; the kernel looks after its other end."""
+    """Returns a connection that sends whole messages; the kernel looks whether its other end is alive."""
     connected.settimeout(None)
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, seconds in _KEEPALIVE:
@@ -163,7 +175,7 @@ def _allow_connections() -> None:
 
 
 def _addresses() -> list[str]:
-    """IPv4 addresses of this machine, the loopback last."""
+    """Returns the IPv4 addresses of this machine, the loopback last."""
     import psutil  # comes with Horovod
 
     rows = [row for rows in psutil.net_if_addrs().values() for row in rows]

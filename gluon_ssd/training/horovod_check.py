@@ -20,7 +20,7 @@ PATIENCE = 120
 
 
 def horovod_facts() -> list[Fact]:
-    """One line about the package, and one about a sum over two processes where it is installed."""
+    """Returns a fact about the package, and one about a sum over two processes where it is installed."""
     try:
         version = metadata.version("horovod")
     except metadata.PackageNotFoundError:
@@ -33,7 +33,7 @@ def horovod_facts() -> list[Fact]:
 
 
 def add() -> None:
-    """One of the two processes."""
+    """Adds with the other process; `_sum_of_two` starts two that do so."""
     world = connect()
     assert world.gather(world.rank) == [0, 1]
 
@@ -41,6 +41,7 @@ def add() -> None:
 def _sum_of_two() -> Fact:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
+    # Started as mpirun would, which may not be there.
     env = {**os.environ, VARIABLE: f"127.0.0.1:{port}"}
     env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).resolve().parents[2]), env.get("PYTHONPATH", "")])
     processes = []

@@ -46,7 +46,7 @@ class LossScale:
 
 
 def all_finite(arrays: Sequence[mx.nd.NDArray]) -> bool:
-    """Whether all values of all arrays are finite. Waits for the device."""
+    """Returns whether all values of all arrays are finite. Waits for the device."""
     kinds: dict[Any, list[mx.nd.NDArray]] = {}
     for array in arrays:
         kinds.setdefault(array.dtype, []).append(array)

@@ -16,7 +16,7 @@ PATIENCE = 300.0
 
 
 def meeting_point(launch: Launch) -> tuple[str, int]:
-    """Host and port of rank 0: from GLUON_SSD_RENDEZVOUS, else from what the launcher tells every process.
+    """Returns host and port of rank 0: from GLUON_SSD_RENDEZVOUS, else from what the launcher tells.
 
     Raises UserError where that is not enough.
     """
@@ -39,13 +39,13 @@ def meeting_point(launch: Launch) -> tuple[str, int]:
 
 
 def first_host(nodes: str) -> str:
-    """The first of Slurm's hosts: ``node[03-07,9],other`` gives node03."""
+    """Returns the first of Slurm's hosts: node03 of ``node[03-07,9],other``."""
     found = re.match(r"([^\[,]+)(?:\[(\d+)[^\]]*\]([^,\[]*))?", nodes)
     return "".join(part or "" for part in found.groups()) if found else nodes
 
 
 def _port(launch: Launch) -> int:
-    """The same for all processes of a launch, and most likely another for another launch."""
+    """Returns a port, the same for all processes of a launch, and most likely another for another launch."""
     env = os.environ
     if launch.launcher == "torchrun":
         # That port itself is taken, by torch.

@@ -1,9 +1,10 @@
-"""Learning-rate schedule."""
+"""Learning-rate schedules."""
 
 from __future__ import annotations
 
 from bisect import bisect
 from dataclasses import dataclass
+from math import cos, pi
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class StepSchedule:
     warmup_start: float | None = None
 
     def __call__(self, epoch: int, step: int) -> float:
-        """Rate of optimizer step ``step`` of the run, in epoch ``epoch``; both count from 1."""
-        rate = self.lr * self.decay_factor ** bisect(self.decay_epochs, epoch - 1)
+        """Returns the rate of optimizer step ``step`` of the run, in epoch ``epoch``; both count from 1."""
+        rate = self.lr * self._share(epoch, step)
         missing = self.warmup_steps - step
         if self.warmup_start is not None:
             if missing >= 0:
@@ -35,3 +36,21 @@ class StepSchedule:
         elif missing > 0:
             rate -= missing * rate / (self.warmup_steps * 2**self.warmup_factor)
         return rate
+
+    def _share(self, epoch: int, step: int) -> float:
+        """Returns what is left of ``lr`` after the decays so far."""
+        return self.decay_factor ** bisect(self.decay_epochs, epoch - 1)
+
+
+@dataclass(frozen=True)
+class CosineSchedule(StepSchedule):
+    """The same warm-up, then half a cosine wave from ``lr`` towards 0 at the end of step ``total_steps``.
+
+    Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), one cycle.
+    """
+
+    total_steps: int = 1
+
+    def _share(self, epoch: int, step: int) -> float:
+        done = (step - 1 - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
+        return (1 + cos(pi * min(max(done, 0.0), 1.0))) / 2

@@ -20,13 +20,12 @@ from typing import IO, Any
 from ..data.coco import CocoDataset
 from ..errors import UserError
 from .coco_eval import Scores
-from .distributed import World
 from .evaluate import Evaluation, Found, score_detections, write_evaluation
 from .stop_signals import kept_from_children
 
 
 class Scorer:
-    """Takes detections, gives their scores back in the same order.
+    """Takes detections, and gives their scores back in the same order.
 
     The process writes ``folder`` for every evaluation that is better than all before it and than ``best``.
     It ends with `close`, and when this process ends in any way.
@@ -96,39 +95,6 @@ class Scorer:
         self._process.stdin.flush()
 
 
-class PendingEvaluations:
-    """Evaluations of a training whose scores are not there yet, the oldest first.
-
-    ``scorer`` is rank 0's; the other ranks have none and learn the scores from it.
-    """
-
-    def __init__(self, world: World, scorer: Scorer | None) -> None:
-        self._world, self._scorer = world, scorer
-        self._begun: list[tuple[int, int, Any]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._begun)
-
-    def add(self, epoch: int, step: int, kept: Any, found: Found, seconds: float) -> None:
-        """Has detections of ``epoch`` scored; ``kept`` comes back with the scores."""
-        if self._scorer is not None:
-            self._scorer.submit(found, seconds)
-        self._begun.append((epoch, step, kept))
-
-    def take(self, wait: bool) -> list[tuple[int, int, Any, Scores]]:
-        """Epoch, step, what was kept and scores of those that are done; with ``wait``, of all. Collective."""
-        if not self._begun:
-            return []
-        done = self._world.share(self._scorer and self._scorer.results(wait))
-        taken, self._begun = self._begun[: len(done)], self._begun[len(done) :]
-        return [(*begun, scores) for begun, scores in zip(taken, done)]
-
-    def close(self) -> None:
-        """Ends rank 0's process."""
-        if self._scorer is not None:
-            self._scorer.close()
-
-
 def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
     """Answers one request after the other until there are no more."""
     dataset, folder, best = pickle.load(source)
@@ -143,7 +109,7 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
             if best is None or scores.map > best:
                 best = scores.map
                 write_evaluation(Evaluation(scores, found, seconds), dataset, folder)
-            reply = replace(scores, coco_eval=None)
+            reply = replace(scores, coco_eval=None, curves=None)
         except UserError as error:
             reply = error
         except Exception:
@@ -153,7 +119,7 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
 
 
 def main() -> None:
-    """The process itself: requests on standard input, scores on standard output."""
+    """Runs the process: requests come on standard input, scores go to standard output."""
     with contextlib.suppress(OSError, AttributeError):  # Windows has none
         os.nice(5)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Callable
 
 import mxnet as mx
-from mxnet import autograd, gluon
+from mxnet import autograd, gluon, optimizer
 
-from .adam import PublishedAdam
 from .distributed import World
 from .loss_scale import LossScale, all_finite
 
@@ -66,11 +66,13 @@ class TrainStep:
         self._graph = _Graph(net, loss, arranged)
         if hybridize:
             self._graph.hybridize(static_alloc=True, static_shape=True)
+        # The rate of each update is set before it is made.
         settings = {"learning_rate": 0.0, "wd": weight_decay, "multi_precision": True}
         if optimizer == "sgd":
             settings["momentum"] = momentum
         self._trained = [param for param in net.collect_params().values() if param.grad_req != "null"]
         for param in self._trained:
+            # Biases and the parameters of norms have one dimension.
             param.wd_mult = float(decay_norms or len(param.shape) > 1)
         rule = PublishedAdam.__name__ if optimizer == "adam" else optimizer
         self.trainer = gluon.Trainer(net.collect_params(), rule, settings, kvstore=None)
@@ -124,7 +126,29 @@ class TrainStep:
             self.trainer.step(parts)
             return
         used = self.scale.value
+        # All ranks make a step or leave it out together.
         finite = self.world.every(all_finite(gradients))
         self.scale.update(finite)
         if finite:
             self.trainer.step(parts * used)
+
+
+@optimizer.register
+class PublishedAdam(optimizer.Adam):
+    """Adam that adds epsilon after the bias correction of the second moment.
+
+    MXNet's adds it before, so that its first updates are smaller where gradients are as small as epsilon: of
+    1e-5, by 3 percent. States are MXNet's. Source: Kingma and Ba, "Adam" (2015), algorithm 1.
+    """
+
+    epsilon: float
+
+    def update(self, index: int, weight: Any, grad: Any, state: Any) -> None:
+        """Updates one parameter by one step; MXNet calls it."""
+        # MXNet compares its epsilon with a root that is not corrected yet: this makes the two alike.
+        steps = self._index_update_count.get(index, self.begin_num_update) + 1
+        given, self.epsilon = self.epsilon, self.epsilon * math.sqrt(1 - self.beta2**steps)
+        try:
+            super().update(index, weight, grad, state)
+        finally:
+            self.epsilon = given

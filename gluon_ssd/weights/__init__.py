@@ -1,7 +1,7 @@
-"""Weights: those that are published, checkpoints, and their way from and to other frameworks.
+"""Weights: published files, checkpoints, and the exchange with other frameworks.
 
-The published files lie in one folder, the store. They are fetched only when asked, and checked by their
-SHA-256.
+The published files are kept in one folder, the store. They are downloaded only on request, and checked by
+their SHA-256.
 """
 
 from .store import pull, store_dir, stored_path

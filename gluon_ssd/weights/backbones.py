@@ -1,4 +1,4 @@
-"""Pretrained backbones into detectors, from any weight file."""
+"""Loads pretrained backbones into detectors, from any weight file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..tensor_files.names import plain_name
 from ..tensor_files.reading import read_weights
 from .conversion import Source, named_by
 
-# The last stage and the classifier of a whole ResNet, which a backbone may do without.
+# The last stage of a whole ResNet, which a backbone may do without. `short_names` has dropped the classifier.
 _SPARE = ("stage4_",)
 
 
@@ -23,10 +23,10 @@ def load_backbone(net: Any, path: str | Path) -> None:
     """Sets the backbone of a detector from any weight file: ``.pth``, ``.pickle``, ``.params`` and so on.
 
     The file may hold a torchvision ResNet or ResNeXt, NVIDIA's pickle of one, GluonCV's ResNet v1b, or a
-    whole detector with the same backbone, of either layout and any precision; into a backbone of GluonCV's
-    goes what ``save_parameters`` of that classifier wrote. A last stage and a classifier that the backbone
+    whole detector with the same backbone, in either layout and any precision. A GluonCV backbone takes the
+    file that ``save_parameters`` of its classifier wrote. A last stage and a classifier that the backbone
     lacks are left out. Running statistics count as parameters. Raises UserError, before anything is changed,
-    when the file is not readable or a tensor is missing, unexpected or of another shape.
+    when the file cannot be read, or a tensor is missing, unexpected or of another shape.
     """
     from ..nn import assign
 
@@ -51,18 +51,20 @@ def load_backbone(net: Any, path: str | Path) -> None:
         name = getattr(net, "model_name", "this network")
         text = f"{'; '.join(problems[:3])}{more}{named_by(source)}"
         raise UserError(f"{path}: does not fit the backbone of {name}: {text}")
+    # Nothing is set before everything is known to fit.
     for name, parameter in parameters.items():
         assign(parameter, arrays[name])
 
 
 def _matched(backbone: Any, state: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Parameters of the backbone, and the arrays of a file, by names that both know."""
+    """Returns the parameters of the backbone and the arrays of a file, under names that both share."""
     if hasattr(backbone, "sources"):
         return _matched_gluoncv(backbone.sources, state)
     named, prefix = _by_parameter_name(backbone, state), backbone.prefix
     try:
         arrays = short_names(named)
     except UserError:
+        # It is no ResNet, but a backbone that the user has defined may know its parameters in the file.
         arrays = _under_its_prefix(backbone, named) or _by_reference(backbone, state)
         if not arrays:
             raise
@@ -88,7 +90,7 @@ def _under_its_prefix(backbone: Any, named: Mapping[str, np.ndarray]) -> dict[st
 
 
 def _by_reference(backbone: Any, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What ``state`` has of the tensors that the backbone knows from its reference, by parameter name."""
+    """Returns the tensors of ``state`` that the backbone knows from its reference, by parameter name."""
     known: Sequence[Any] = getattr(backbone, "reference_names", tuple)()
     entries = [entry for entry in known if all(name in state for name in entry.sources)]
     return {entry.name: entry.join([state[name] for name in entry.sources]) for entry in entries}
@@ -97,8 +99,11 @@ def _by_reference(backbone: Any, state: Mapping[str, np.ndarray]) -> dict[str, n
 def _matched_gluoncv(
     sources: Mapping[str, Any], state: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """By the paths of GluonCV's classifier; what of it the backbone does without is left out."""
-    # `read_weights` calls those of a ResNet v1b as torchvision does.
+    """Returns what `_matched` does, by the paths in GluonCV's classifier.
+
+    Tensors of the classifier that the backbone does not have are left out.
+    """
+    # `read_weights` has given a ResNet v1b torchvision's names.
     sources = gluoncv_to_torch(sources)
     used = {name: parameter for name, parameter in sources.items() if parameter is not None}
     spare = {name for name in sources if name not in used}
@@ -107,7 +112,10 @@ def _matched_gluoncv(
 
 
 def _by_parameter_name(backbone: Any, state: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-    """Paths of attributes (``save_parameters``) of the backbone or its detector, turned to names."""
+    """Returns ``state`` under parameter names where it has the paths of ``save_parameters``.
+
+    The file may be of the backbone alone or of its detector. Any other ``state`` is returned as it is.
+    """
     paths = {path: parameter.name for path, parameter in backbone._collect_params_with_prefix().items()}
     for prefix in ("", "backbone."):
         names = {prefix + path: name for path, name in paths.items()}

@@ -1,4 +1,4 @@
-"""Checkpoints: a network with all that is needed to use it, and to go on training where it was."""
+"""Checkpoints: a network with all that is needed to use it, and to continue its training."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from ..tensor_files.archive import read_archive, write_archive
 from ..version import __version__
 
 SUFFIX = ".ckpt"
-PARAMETERS, OPTIMIZER = "parameters/", "optimizer/"
+PARAMETERS, OPTIMIZER, TRAINED = "parameters/", "optimizer/", "trained/"
 
 
 @dataclass
 class Progress:
-    """Where a training stands: the next is batch ``batch`` (from 0) of epoch ``epoch`` (from 1).
+    """The position of a training, whose next batch is ``batch`` (from 0) of epoch ``epoch`` (from 1).
 
-    ``step``: optimizer steps done. ``evaluated``: how many were done at the last evaluation. ``sums``: the
-    epoch's running totals so far, for its row of metrics. ``loss_scale``: fields of a `LossScale`.
-    ``processes``: how many trained, each ``batch`` batches of this epoch.
+    ``step`` is the number of optimizer steps done, and ``evaluated`` how many were done at the last
+    evaluation. ``best_map`` is the best mAP so far, from 0 to 1, and ``best_epoch`` its epoch. ``sums`` are
+    the running totals of the epoch so far, for its row of metrics. ``loss_scale`` holds the fields of a
+    `LossScale`. ``processes`` is how many processes trained, each ``batch`` batches of this epoch.
+    ``threshold`` is the score threshold of the best F1 in the last evaluation, None before one and where
+    nothing was right. ``stale`` is the number of evaluations since the best one.
     """
 
     epoch: int = 1
@@ -37,13 +40,17 @@ class Progress:
     sums: dict[str, float] = field(default_factory=dict)
     loss_scale: dict[str, Any] = field(default_factory=dict)
     processes: int = 1
+    threshold: float | None = None
+    stale: int = 0
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds: arrays by parameter name, and what they belong to.
+    """The content of a checkpoint file: arrays by parameter name, and what they belong to.
 
-    ``category_ids``: those of ``classes`` in the annotation file that was trained on, if it says so.
+    ``options`` are those with which `get_model` builds the network again. ``category_ids`` are the ids of
+    ``classes`` in the annotations that were trained on, and empty where these have none. Where ``parameters``
+    are averages over the steps of a training, ``trained`` are those that it goes on from.
     """
 
     path: Path
@@ -56,6 +63,7 @@ class Checkpoint:
     progress: Progress
     recipe: dict[str, Any]
     category_ids: tuple[int, ...] = ()
+    trained: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -64,14 +72,16 @@ def save_checkpoint(
     trainer: Any = None,
     progress: Progress | None = None,
     recipe: Mapping[str, Any] | None = None,
+    averages: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Writes ``net`` and, where given, the optimizer's state, the position and the recipe, atomically.
+    """Writes ``net`` and, where given, the state of the optimizer, the position and the recipe.
 
-    Raises UserError when the disk is full or the folder cannot be written, and as `snapshot` does; what was
-    at ``path`` stays.
+    ``averages`` are those of its parameters over the steps, and what the checkpoint is then used with.
+    The file appears whole or not at all. Raises UserError when the disk is full or the folder cannot be
+    written, and as `snapshot` does; what was at ``path`` then stays.
     """
     path = Path(path)
-    write_archive(path, *snapshot(path, net, trainer, progress, recipe))
+    write_archive(path, *snapshot(path, net, trainer, progress, recipe, averages))
 
 
 def snapshot(
@@ -80,15 +90,19 @@ def snapshot(
     trainer: Any = None,
     progress: Progress | None = None,
     recipe: Mapping[str, Any] | None = None,
+    averages: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """What `save_checkpoint` would write to ``path`` now: arrays and state, for `write_archive`.
+    """Returns the arrays and the state that `save_checkpoint` writes to ``path``, for `write_archive`.
 
-    Raises UserError when a value is not finite, so that a training that has gone wrong does not replace what
-    was good.
+    Raises UserError when a value is not finite, so that a training that has diverged does not replace a good
+    checkpoint.
     """
     import mxnet as mx
 
-    arrays = {PARAMETERS + name: p.data().asnumpy() for name, p in net.collect_params().items()}
+    values = {name: p.data().asnumpy() for name, p in net.collect_params().items()}
+    averages = averages or {}
+    arrays = {PARAMETERS + name: averages.get(name, array) for name, array in values.items()}
+    arrays.update({TRAINED + name: values[name] for name in averages})
     if trainer is not None:
         arrays.update(_optimizer_arrays(trainer))
     for name, array in arrays.items():
@@ -112,7 +126,10 @@ def snapshot(
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Reads a checkpoint file. Raises UserError when it is missing, damaged or something else."""
+    """Returns the content of a checkpoint file.
+
+    Raises UserError when the file is missing, damaged or something else.
+    """
     path = Path(path)
     arrays, state = read_archive(path)
     try:
@@ -129,6 +146,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             progress=Progress(**state["progress"]),
             recipe=state["recipe"],
             category_ids=tuple(state.get("category_ids", ())),
+            trained=_under(arrays, TRAINED),
         )
     except KeyError as error:
         raise UserError(f"{path}: not a checkpoint of this library; it lacks {error}") from None
@@ -137,14 +155,18 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def find_checkpoint(where: str | Path) -> Path:
-    """The file that ``where`` means: a checkpoint file, a run folder (its best, else its last), or RUN/best.
+    """Returns the checkpoint file that ``where`` means.
 
-    Raises UserError when there is none.
+    That is a checkpoint file, with or without its suffix, a run folder (its best checkpoint, or else its
+    last), or ``RUN/best`` and ``RUN/last``. Raises UserError when there is no such file.
     """
     where = Path(where).expanduser()
-    candidates = [where, where.parent / (where.name + SUFFIX)]
-    candidates += [where / "checkpoints" / f"{name}{SUFFIX}" for name in ("best", "last")]
-    candidates += [where.parent / "checkpoints" / (where.name + SUFFIX)]
+    if where.is_dir():
+        # A file RUN.ckpt beside the folder RUN is not what was named.
+        candidates = [where / "checkpoints" / f"{name}{SUFFIX}" for name in ("best", "last")]
+    else:
+        name = where.name + SUFFIX
+        candidates = [where, where.parent / name, where.parent / "checkpoints" / name]
     for path in candidates:
         if path.is_file():
             return path
@@ -154,14 +176,15 @@ def find_checkpoint(where: str | Path) -> Path:
 
 
 def restore_optimizer(trainer: Any, checkpoint: Checkpoint) -> None:
-    """Gives ``trainer`` the optimizer state of ``checkpoint``. Raises UserError when it does not fit."""
+    """Gives ``trainer`` the optimizer's state in ``checkpoint``. Raises UserError when it does not fit."""
     counts = checkpoint.optimizer.get("update_counts")
     if counts is not None and not len(counts):
-        return  # written before the first update
+        return  # it was written before the first update
     updater = trainer._updaters[0]
     for index, param in enumerate(trainer._params):
         if param.grad_req == "null":
             continue
+        # The optimizer would make its state at the first update; made here, its arrays can be filled.
         updater.states[index] = trainer.optimizer.create_state_multi_precision(index, param.data())
         updater.states_synced[index] = True
         for key, array in _leaves(param.name, updater.states[index]):
@@ -173,12 +196,14 @@ def restore_optimizer(trainer: Any, checkpoint: Checkpoint) -> None:
                     "another --output"
                 )
             array[:] = saved
+    # Adam's bias correction depends on how often each parameter was updated.
     if counts is not None:
         trainer.optimizer._index_update_count.update({int(i): int(n) for i, n in counts})
         trainer.optimizer.num_update = int(counts[:, 1].max())
 
 
 def _optimizer_arrays(trainer: Any) -> dict[str, np.ndarray]:
+    """Returns the state of the optimizer by parameter name, and how often it has updated each parameter."""
     arrays = {}
     for index, state in trainer._updaters[0].states.items():
         for key, array in _leaves(trainer._params[index].name, state):
@@ -189,7 +214,10 @@ def _optimizer_arrays(trainer: Any) -> dict[str, np.ndarray]:
 
 
 def _leaves(name: str, state: Any) -> list[tuple[str, Any]]:
-    """Arrays of one parameter's optimizer state: nothing, an array, or nested sequences of arrays."""
+    """Returns the arrays of one parameter's optimizer state, which is nothing, an array or nested sequences.
+
+    Those of a sequence are named by their place in it.
+    """
     if state is None:
         return []
     if not isinstance(state, (list, tuple)):

@@ -1,4 +1,4 @@
-"""One weight file into another: what ``gluon-ssd convert`` does."""
+"""Converts a weight file into one of another kind, for ``gluon-ssd convert``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TARGETS = {
     ".params": "params",
     ".safetensors": "safetensors",
 }
-# Kinds of file whose tensors have a PyTorch reference's names, as [N, C, H, W].
+# The kinds of file whose tensors have the names of a PyTorch reference, with convolutions as OIHW.
 _TORCH = ("torch", "safetensors")
 _STEM = "conv0_weight"
 
@@ -39,7 +39,11 @@ State = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Source:
-    """A file that was read, and what the user says of it."""
+    """A file that was read, and what the user says about it.
+
+    ``kind`` and ``state`` are those of `read_weights`. ``model`` and ``classes`` are None where the user does
+    not name them.
+    """
 
     path: Path
     kind: str
@@ -49,12 +53,13 @@ class Source:
 
     @property
     def by_torch_name(self) -> bool:
-        """The names are those of a PyTorch reference; `read_weights` makes GluonCV's ResNet v1b one too."""
+        """Tells whether the names are those of a PyTorch reference."""
+        # The second holds for GluonCV's ResNet v1b, to which `read_weights` gives torchvision's names.
         return self.kind in _TORCH or torch_prefix(self.state) == ""
 
     @property
     def is_backbone(self) -> bool:
-        """A residual network and nothing around it: torchvision's names, or NVIDIA's short ones."""
+        """Tells whether it is a residual network alone, with torchvision's names or NVIDIA's short ones."""
         return torch_prefix(self.state) == "" or "stage1_conv0_weight" in self.state
 
 
@@ -65,13 +70,15 @@ def convert_file(
     classes: Sequence[str] | None = None,
     stages: int | None = None,
 ) -> str:
-    """Converts a weight file, or the checkpoint of a run; the suffix of ``target`` says what to.
+    """Converts a weight file, or the checkpoint of a run, into the kind that the suffix of ``target`` names.
 
-    ``model`` and ``classes`` say what ``source`` holds where it does not itself; ``stages`` is how many
-    stages of a backbone go into a pickle. Returns one line on what was written. Raises UserError, and leaves
-    what was at ``target``, when the file cannot be read or does not fit.
+    ``model`` and ``classes`` say what ``source`` holds where the file does not. ``stages`` is the number of
+    stages of a backbone that go into a pickle. Returns one line on what was written. Raises UserError when
+    the file cannot be read or does not fit; what was at ``target`` then stays.
     """
     path, to = _find(Path(source).expanduser()), Path(target).expanduser()
+    if to.suffix.lower() in (".onnx", ".xml"):
+        raise UserError(f"{to}: convert is for weights; gluon-ssd export writes whole networks of this kind")
     if to.suffix.lower() not in TARGETS:
         raise UserError(f"{to}: the name says not what to write; it should end in {', '.join(TARGETS)}")
     if to.exists() and to.resolve() == path.resolve():
@@ -104,10 +111,10 @@ def _find(source: Path) -> Path:
 
 
 def _write(source: Source, to: Path, target: str, stages: int | None) -> tuple[int, str]:
-    """Writes, and returns how many tensors, and what else there is to say."""
+    """Writes the target, and returns the number of its tensors and a note for the user."""
     if target == "pickle":
         if stages is None and _has_pyramid(source.state):
-            stages = 4  # whatever the backbone, its maps are of the last three
+            stages = 4  # a pyramid reads the last three stages of any backbone
         return len(write_backbone_pickle(_backbone_state(source), to, stages)), ""
     if target in _TORCH:
         state = _torch_state(source)
@@ -125,6 +132,7 @@ def _write_network(net: Any, to: Path, target: str) -> tuple[int, str]:
         from ..model_zoo import model_row
         from .checkpoint import save_checkpoint
 
+        # Checked here, because the message of `save_checkpoint` is about a training.
         wrong = [name for name, array in _parameters(net).items() if not np.isfinite(array).all()]
         if wrong:
             raise UserError(f"{wrong[0]} is not finite (NaN or infinity); no checkpoint is made of that")
@@ -139,9 +147,9 @@ def _write_network(net: Any, to: Path, target: str) -> tuple[int, str]:
 
 
 def _backbone_state(source: Source) -> State:
-    """Names that `write_backbone_pickle` knows, in NCHW."""
+    """Returns the backbone of ``source`` by short names, with convolutions as OIHW and without padding."""
     try:
-        # What is said to be a whole model, or to have classes, has to be and to have them.
+        # Where the user names a model or classes, the file has to hold that, and is loaded as a whole below.
         arrays = {} if source.model or source.classes else short_names(source.state)
     except UserError:
         arrays = {}
@@ -155,11 +163,12 @@ def _backbone_state(source: Source) -> State:
 
 
 def _has_pyramid(state: State) -> bool:
-    """The tensors of a feature pyramid, by torchvision's names or by either of Gluon's."""
+    """Tells whether there are tensors of a feature pyramid, by torchvision's names or either of Gluon's."""
     return any(re.search(r"(^|_)pyramid[0._]|backbone\.fpn\.", name) for name in state)
 
 
 def _torch_state(source: Source) -> State:
+    """Returns the tensors of ``source`` by the names and in the shapes of its PyTorch reference."""
     told = source.model or source.classes
     if source.by_torch_name and not told:
         return source.state
@@ -171,7 +180,8 @@ def _torch_state(source: Source) -> State:
 
 
 def _with_usual_epsilon(net: Any) -> Any:
-    """``net``, whose frozen norms now go with the epsilon that a file of bare tensors is read with."""
+    """Returns ``net`` after its frozen norms were refitted to the usual epsilon."""
+    # A file of tensors cannot state an epsilon, so whoever reads it will use the usual one.
     epsilon = net.options.get("norm_epsilon", EPSILON)
     if epsilon != EPSILON:
         from ..nn import assign
@@ -189,7 +199,10 @@ def _parameters(net: Any) -> dict[str, np.ndarray]:
 
 
 def load_network(source: Source) -> Any:
-    """The network that a file holds the weights of, with them. Raises UserError when it cannot be told."""
+    """Returns the network whose weights ``source`` holds, with these weights.
+
+    Raises UserError when it cannot be told which network that is, or the weights do not fit.
+    """
     if source.kind == "checkpoint":
         from .loading import load
 
@@ -206,7 +219,7 @@ def load_network(source: Source) -> Any:
             set_parameters(net, by_parameter_name(net, source.state), str(source.path))
     except UserError as error:
         said = str(error) if str(source.path) in str(error) else f"{source.path}: {error}"
-        # Where every tensor is there and some do not fit, the classes may be others.
+        # Where no tensor is missing and some do not fit, the weights are likely for other classes.
         guess = not source.classes and "missing" not in said
         hint = " (other classes than the model's own? name them with --classes)" if guess else ""
         raise UserError(said + hint) from None
@@ -214,9 +227,9 @@ def load_network(source: Source) -> Any:
 
 
 def recognise(source: Source) -> str:
-    """The model whose tensors have the names in ``source``, and mostly their shapes too.
+    """Returns the name of the model whose tensors have the names in ``source``.
 
-    Raises UserError when there is none.
+    Of several such models it is the one with the most equal shapes. Raises UserError when there is none.
     """
     from ..model_zoo import list_models
     from ..model_zoo.registry import model_outline
@@ -253,7 +266,10 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def _shapes(net: Any, source: Source) -> tuple[Shapes, Shapes]:
-    """Shapes by name of the tensors in ``source``, and of those that would hold the weights of ``net``."""
+    """Returns the shapes by name of the tensors in ``source``, and of those that ``net`` would need.
+
+    Networks without a reference give two different dictionaries, so that they never match a PyTorch file.
+    """
     parameters = net.collect_params()
     if not source.by_torch_name:
         theirs = {name: array.shape for name, array in by_parameter_name(net, source.state).items()}
@@ -263,6 +279,7 @@ def _shapes(net: Any, source: Source) -> tuple[Shapes, Shapes]:
         return {"": ()}, {}
     ours = {}
     for entry in entries:
+        # The network has no values. Splitting an array of the smallest type gives the shapes.
         parts = entry.split(np.zeros(parameters[entry.name].shape, np.bool_))
         ours.update({name: part.shape for name, part in zip(entry.sources, parts)})
     names = [name for name in source.state if not name.endswith("num_batches_tracked")]

@@ -1,4 +1,4 @@
-"""One file from a URL or a folder to a place of its own, whole or not at all."""
+"""Fetches one file from a URL or a folder, whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable
 
 from ..errors import UserError
+from ..files import unwritable
 from ..version import __version__
 
 try:
@@ -25,15 +26,16 @@ except ImportError:  # Windows
 _BLOCK = 1 << 18
 _TIMEOUT = 30  # seconds without a byte
 
-# Called with bytes so far and bytes in all, which may be unknown.
+# Called with the number of bytes so far and that of all bytes, which is None where it is unknown.
 Progress = Callable[[int, "int | None"], None]
 
 
 def fetch(source: str, path: Path, check: Callable[[Path], None], progress: Progress | None = None) -> None:
-    """Brings ``source``, a URL or a file, to ``path`` by way of ``path`` + ``.part``.
+    """Brings ``source``, a URL or a file, to ``path``, by way of a file whose name has ``.part`` added.
 
-    ``check`` raises UserError for wrong content, which is then deleted; a download that was cut off stays as
-    ``.part`` and goes on from there next time. Raises UserError when ``source`` cannot be reached.
+    ``check`` raises UserError for wrong content, which is then deleted. A download that was cut off stays as
+    ``.part``, and the next call continues it. ``progress`` is called with the bytes so far and in all. Raises
+    UserError when ``source`` cannot be reached or another process downloads the same file.
     """
     part = path.with_name(path.name + ".part")
     for place in (path, part):
@@ -46,8 +48,11 @@ def fetch(source: str, path: Path, check: Callable[[Path], None], progress: Prog
                     _download(source, file, progress)
                 else:
                     _copy(Path(source), file)
+                # On disk before the rename, so that a power cut cannot leave an empty file under the name.
                 file.flush()
                 os.fsync(file.fileno())
+        except OSError as error:
+            raise unwritable(part, error, "run again to go on") from None
         except UserError:
             if not part.stat().st_size:
                 part.unlink()
@@ -62,10 +67,8 @@ def fetch(source: str, path: Path, check: Callable[[Path], None], progress: Prog
 
 @contextlib.contextmanager
 def _locked(part: Path) -> Iterator[None]:
-    """Keeps other processes from downloading to ``part``. Raises UserError where one does already.
-
-    Windows has no such lock, and there a second file handle would keep ``part`` from being renamed.
-    """
+    """Keeps other processes from downloading to ``part``. Raises UserError where one does so already."""
+    # Windows has no such lock, and there a second open file would keep `part` from being renamed.
     if fcntl is None:
         yield
         return
@@ -85,15 +88,17 @@ def _copy(source: Path, file: BinaryIO) -> None:
         what = "no such file in the mirror" if missing else f"cannot be read: {error.strerror}"
         raise UserError(f"{source}: {what}") from None
     with origin:
+        # What an earlier download has left need not be the start of this file.
         file.truncate(0)
         shutil.copyfileobj(origin, file)
 
 
 def _download(url: str, file: BinaryIO, progress: Progress | None) -> None:
+    """Appends to ``file`` what it does not have yet of the content of ``url``."""
     have = file.seek(0, os.SEEK_END)
     try:
         with _open(url, have) as answer:
-            if answer.status != 206:  # the server begins anew
+            if answer.status != 206:  # the server ignores the range and sends the whole file
                 have = 0
                 file.truncate(0)
             length = answer.headers.get("Content-Length")
@@ -104,14 +109,16 @@ def _download(url: str, file: BinaryIO, progress: Progress | None) -> None:
                 if progress is not None:
                     progress(have, total)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing is left to fetch; the check tells whether it is right
+        if error.code == 416:  # nothing is left to fetch, and the check tells whether the file is right
             return
         raise UserError(f"{url}: the server says {error.code} {error.reason}") from None
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+        # A full disk is no problem of the connection; `fetch` says which file could not be written.
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise
         advice = _advice(Path(file.name), have)
         raise UserError(f"{url}: cannot be reached: {_reason(error)}; {advice}") from None
+    # `read` ends quietly when a server closes the connection too early.
     if total is not None and have < total:
         raise UserError(f"{url}: the connection broke at {have} of {total} bytes; run again to go on")
 

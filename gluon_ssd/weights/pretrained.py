@@ -1,4 +1,4 @@
-"""Networks with weights that were trained before: published ones, or those of a file."""
+"""Builds networks with trained weights, which are published or come from a file."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from .checkpoint import SUFFIX, find_checkpoint, read_checkpoint
 from .conversion import TARGETS, Source, named_by
 from .state import torch_parameters
 
-# No, the published ones of this model, a name of the weight table, or a file.
+# False for no weights, True for those published of the model, a name of the weight table, or a file.
 Choice = Union[bool, str, Path]
-# What stands for True where only text is possible.
+# This stands for True where only text is possible.
 PUBLISHED = "pretrained"
 
 
 def _published(choice: Choice, own: str) -> str | None:
-    """The name of the published weights that ``choice`` means, ``own`` those of the model; None: a file.
+    """Returns the name of the published weights that ``choice`` means, or None where it means a file.
 
-    The one rule: text that is a published name means those weights, whatever lies in the current folder; a
-    file or a folder of that name is ``./resnet18``, or a `Path`.
+    ``own`` is the name of those published of the model. Text that is a published name always means those
+    weights, whatever is in the current folder; a file or folder of that name is ``./resnet18``, or a `Path`.
     """
     if choice is True or (isinstance(choice, str) and choice == PUBLISHED):
         return own
@@ -40,7 +40,7 @@ def _published(choice: Choice, own: str) -> str | None:
 
 
 def is_published(choice: str) -> bool:
-    """Whether a recipe's ``weights`` or ``pretrained_backbone`` means published weights, not a file."""
+    """Tells whether a recipe's ``weights`` or ``pretrained_backbone`` means published weights, not a file."""
     return _published(choice, PUBLISHED) is not None
 
 
@@ -55,19 +55,22 @@ def get_model(
     pretrained_base: Choice = False,
     **options: Any,
 ) -> Any:
-    """Builds a detection network, or a backbone as a classifier: `model_zoo.get_model`, and its weights.
+    """Builds a detection network, or a backbone as a classifier, and can load trained weights into it.
 
-    ``pretrained``: True for the weights published of this model, a name (``gluon-ssd models pull`` lists
-    them), a file of any kind that `convert.read_weights` reads, or a run folder; text that is a published
-    name never means a file, ``./NAME`` does. Of classes by other names than theirs the prediction layers
-    start anew; those of the same name keep what they know.
-    ``pretrained_base``: the same for a detector's backbone alone. Only these two ever use the network, for
-    files that are not in the weight store. Raises UserError where there are no such weights, the file cannot
-    be had or is damaged, or does not fit.
+    Without the two keywords below it does what `model_zoo.get_model` does, where the other arguments are
+    explained.
+
+    ``pretrained`` is True for the weights published of this model, a published name (``gluon-ssd models
+    pull`` lists them), a file of any kind that `convert.read_weights` reads, or a run folder. Text that is a
+    published name never means a file; ``./NAME`` does. The prediction layers keep what the weights know of
+    classes of the same name, and start anew for other classes. ``pretrained_base`` is the same for the
+    backbone of a detector alone. Only these two download anything, and only files that are not in the weight
+    store. Raises UserError where there are no such weights, or the file cannot be fetched, is damaged or does
+    not fit.
     """
     if pretrained is not False and pretrained_base is not False:
         raise UserError("pretrained weights bring their backbone along; give pretrained or pretrained_base")
-    # First, so that a mistake in it is told before anything is downloaded.
+    # Built first, so that a mistake in the arguments is found before anything is downloaded.
     net = model_zoo.get_model(name, classes, layout, dtype, ctx, **options)
     backbone = options.get("backbone")
     if pretrained is not False:
@@ -82,9 +85,10 @@ def get_model(
 
 @dataclass(frozen=True)
 class Trained:
-    """Weights of a whole network for ``classes``, by its parameter names; ``path`` is where they are from.
+    """The weights of a whole network for ``classes``, by its parameter names, from the file ``path``.
 
-    ``options``: what they want of `get_model`, of which ``norm_epsilon`` decides what they compute.
+    ``options`` are those of `get_model` with which they were trained. Of these only ``norm_epsilon`` changes
+    what a network computes with them.
     """
 
     path: Path
@@ -93,7 +97,10 @@ class Trained:
     options: dict[str, Any] = field(default_factory=dict)
 
     def put_into(self, net: Any) -> TransferReport:
-        """Sets what fits of ``net``, a network of the same model, by the names of its classes."""
+        """Sets what fits of ``net``, a network of the same model, and returns a report of that.
+
+        Classes are compared by name.
+        """
         report = transfer(net, self.parameters, self.classes)
         if "norm_epsilon" in self.options:
             net.set_norm_epsilon(self.options["norm_epsilon"])
@@ -103,10 +110,11 @@ class Trained:
 def find_trained(
     model: str, where: str | Path, classes: Sequence[str], backbone: str | None = None
 ) -> Trained:
-    """What a recipe's ``weights`` mean: ``pretrained``, a name, a weight file, a checkpoint or a run folder.
+    """Returns what a recipe's ``weights`` mean.
 
-    ``classes``: those that a file is tried for which names none. ``backbone``: ``gluoncv:NAME`` where it is
-    not the model's own. Raises UserError when there is none such, it is damaged or of another model.
+    ``where`` is ``pretrained``, a published name, a weight file, a checkpoint or a run folder. A file that
+    does not name its classes is first tried for ``classes``. ``backbone`` is ``gluoncv:NAME`` where it is not
+    the model's own. Raises UserError when there are no such weights, or they are damaged or of another model.
     """
     row, names = model_row(model), tuple(classes)
     if _published(where, row.weights) is not None:
@@ -116,9 +124,10 @@ def find_trained(
 
 
 def find_backbone(model: str, choice: Choice, backbone: str | None = None) -> Path:
-    """The file that ``pretrained_base=choice`` means. Raises UserError when there is none.
+    """Returns the file that ``pretrained_base=choice`` means.
 
-    ``backbone``: ``gluoncv:NAME`` where it is not the model's own.
+    ``backbone`` is ``gluoncv:NAME`` where it is not the model's own. Raises UserError when there is no such
+    file.
     """
     row = model_row(model)
     if row.kind == "backbone":
@@ -136,7 +145,7 @@ def find_backbone(model: str, choice: Choice, backbone: str | None = None) -> Pa
 
 
 def _find(row: ModelRow, choice: Choice, classes: tuple[str, ...], backbone: str | None = None) -> Trained:
-    """The weights that ``pretrained=choice`` means."""
+    """Returns the weights that ``pretrained=choice`` means."""
     name = _published(choice, row.weights if backbone is None else "")
     if name == "":
         has_base = row.backbone_weights and backbone is None
@@ -148,11 +157,12 @@ def _find(row: ModelRow, choice: Choice, classes: tuple[str, ...], backbone: str
         advice = "; give them as pretrained_base (--pretrained-backbone)" if is_base else ""
         raise UserError(f"weights {published.name} are of {published.model}, not of {row.name}{advice}")
     path = _file(name, choice, "pretrained")
-    # Whose classes published weights know is known; by number they could be anyone's.
+    # The classes of published weights are known; others of the same number would fit by mistake.
     return _read(row, path, row.default_classes if published else classes, backbone)
 
 
 def _file(published: str | None, choice: Choice, what: str) -> Path:
+    """Returns the file of ``published``, or where that is None the one that ``choice`` names."""
     if published is not None:
         return pull(published)
     if not isinstance(choice, (str, Path)) or not str(choice):
@@ -168,7 +178,10 @@ def _file(published: str | None, choice: Choice, what: str) -> Path:
 
 
 def _read(row: ModelRow, path: Path, classes: tuple[str, ...], backbone: str | None = None) -> Trained:
-    """Reads a weight file, for ``classes`` or else the model's own where it does not name its classes."""
+    """Returns the weights in a file.
+
+    A file that does not name its classes is tried for ``classes``, and then for the model's own.
+    """
     if path.suffix == SUFFIX or kind_of(path) == "checkpoint":
         checkpoint = read_checkpoint(path)
         if checkpoint.model != row.name:
@@ -188,5 +201,6 @@ def _read(row: ModelRow, path: Path, classes: tuple[str, ...], backbone: str | N
             return Trained(path, names, parameters, {} if epsilon is None else {"norm_epsilon": epsilon})
         except UserError as error:
             problems.append(str(error))
+    # The first attempt was for the classes that the user asked for.
     said = problems[0] if problems[0].startswith(str(path)) else f"{path}: {problems[0]}"
     raise UserError(said + named_by(source))

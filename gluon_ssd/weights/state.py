@@ -1,4 +1,4 @@
-"""PyTorch state dictionaries, as plain arrays, into networks and out of them."""
+"""Loads PyTorch state dictionaries, as plain arrays, into networks, and makes them from networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..nn import assign
 from ..tensor_files.layout import to_layout
 from ..tensor_files.norms import has_no_epsilon
 
-# Bookkeeping of PyTorch's batch norm that no computation reads.
+# A counter in PyTorch's batch norm, which the networks here do not need.
 _IGNORED = "num_batches_tracked"
 
 
@@ -30,17 +30,18 @@ def _listing(title: str, names: list[str]) -> str:
 
 
 def _array(value: Any) -> np.ndarray:
-    if hasattr(value, "detach"):  # PyTorch's, perhaps on a GPU, or of the one type that NumPy lacks
+    # PyTorch's tensors may be on a GPU, or of bfloat16, which NumPy lacks.
+    if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = value.float() if str(value.dtype) == "torch.bfloat16" else value
     return np.asarray(value)
 
 
 def load_torch_state(net: Any, state: Mapping[str, np.ndarray]) -> None:
-    """Sets all parameters of ``net`` from a reference's tensors, by the reference's names.
+    """Sets all parameters of ``net`` from the tensors of its PyTorch reference, by the reference's names.
 
-    ``state``: arrays, or tensors of PyTorch's, such as a ``state_dict()``. A ``module.`` prefix is taken off.
-    Weights that go with frozen batch norms of another epsilon than the network's bring it along. Raises
+    ``state`` holds arrays or PyTorch's tensors by name, such as a ``state_dict()``; a prefix ``module.`` is
+    removed. Where the weights need frozen batch norms of another epsilon, that of ``net`` is changed. Raises
     UserError, before anything is changed, when a tensor is missing, unexpected or of another shape.
     """
     values, epsilon = torch_parameters(net, state)
@@ -52,16 +53,17 @@ def load_torch_state(net: Any, state: Mapping[str, np.ndarray]) -> None:
 
 
 def torch_parameters(net: Any, state: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], float | None]:
-    """A reference's tensors as parameters of ``net`` by name, which is not changed and needs no values.
+    """Returns the tensors of a reference as parameters of ``net`` by name, and the epsilon that they need.
 
-    With them the epsilon that its frozen batch norms must have, None where nothing asks for one. Raises
-    UserError as `load_torch_state` does.
+    The epsilon is that of frozen batch norms, or None where the weights do not need a particular one. ``net``
+    is not changed, and its parameters need no values. Raises UserError as `load_torch_state` does.
     """
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
         raise UserError(f"weights are of type {type(state).__name__}; give tensors by name, a state_dict()")
     state = {name[7:] if name.startswith("module.") else name: value for name, value in state.items()}
     state = {name: _array(value) for name, value in state.items() if not name.endswith(_IGNORED)}
     entries, parameters, aliases = _table(net), net.collect_params(), net.reference_aliases()
+    # Aliases mean that the reference has several versions, of which one has frozen norms without an epsilon.
     epsilon = 0.0 if aliases and has_no_epsilon(state) else None
     state = {aliases.get(name, name): value for name, value in state.items()}
     wanted = [source for entry in entries for source in entry.sources]
@@ -71,6 +73,7 @@ def torch_parameters(net: Any, state: Mapping[str, np.ndarray]) -> tuple[dict[st
     problems += [_listing("unexpected", unexpected)] if unexpected else []
     values: dict[str, np.ndarray] = {}
     for entry in entries if not missing else []:
+        # The parameter, taken apart as the reference has it, says which shapes the tensors must have.
         blank = to_layout(np.zeros(parameters[entry.name].shape, np.bool_), net.layout, "NCHW")
         shapes = [part.shape for part in entry.split(blank)]
         arrays = entry.adapt([state[source] for source in entry.sources])
@@ -86,7 +89,10 @@ def torch_parameters(net: Any, state: Mapping[str, np.ndarray]) -> tuple[dict[st
 
 
 def to_torch_state(net: Any) -> dict[str, np.ndarray]:
-    """The parameters of ``net`` under the names and in the shapes of its PyTorch reference."""
+    """Returns the parameters of ``net`` under the names and in the shapes of its PyTorch reference.
+
+    Raises UserError where ``net`` has no such reference.
+    """
     parameters = net.collect_params()
     state: dict[str, np.ndarray] = {}
     for entry in _table(net):

@@ -1,4 +1,4 @@
-"""Where published weights lie, and how they come there."""
+"""The store: the folder of published weights, and how they are brought there."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from ..errors import UserError, unknown
 from .download import Progress, fetch
 from .table import WEIGHTS, WeightFile
 
+# The environment variables that move the store, and that replace the servers of the publishers.
 HOME, MIRROR = "GLUON_SSD_HOME", "GLUON_SSD_MIRROR"
 
 
 def store_dir() -> Path:
-    """The folder of the store: ``GLUON_SSD_HOME/models``, by default ``~/.gluon_ssd/models``."""
+    """Returns the folder of the store: ``GLUON_SSD_HOME/models``, by default ``~/.gluon_ssd/models``."""
     home = os.environ.get(HOME)
     return (Path(home).expanduser() if home else Path.home() / ".gluon_ssd") / "models"
 
 
 def weight_file(name: str) -> WeightFile:
-    """The row of a name, or of a file name. Raises UserError, naming the nearest, when there is none."""
+    """Returns the row of the published weights called ``name``, which may also be the name of their file.
+
+    Raises UserError, which names similar weights, when there are none.
+    """
     for row in WEIGHTS.values():
         if name in (row.name, row.file):
             return row
@@ -30,7 +34,7 @@ def weight_file(name: str) -> WeightFile:
 
 
 def stored_path(name: str) -> Path:
-    """Where the file of ``name`` is, or would be: in the store, or in the package that brings it.
+    """Returns where the file of ``name`` is, or would be: in the store, or in the package that brings it.
 
     Raises UserError for an unknown name.
     """
@@ -41,7 +45,7 @@ def stored_path(name: str) -> Path:
 
 
 def _in_package(row: WeightFile) -> Path | None:
-    """The file in the package that brings it, which is not imported for that; None where it is not there."""
+    """Returns the file in the package that brings it, which is not imported; None where it is not there."""
     spec = importlib.util.find_spec(row.package) if row.package else None
     places = [] if spec is None else spec.submodule_search_locations or []
     found = [path for path in (Path(place) / "models" / row.file for place in places) if path.is_file()]
@@ -49,8 +53,9 @@ def _in_package(row: WeightFile) -> Path | None:
 
 
 def source_of(row: WeightFile) -> str:
-    """Where a file comes from: the mirror, a folder or the start of a URL, where one is set.
+    """Returns the URL or the path from which a file is fetched.
 
+    It is that of the publisher, or in the mirror where one is set, which is a folder or the start of a URL.
     Raises UserError for a URL of another kind than http and https, and for a file that a package brings
     which is not installed.
     """
@@ -67,10 +72,10 @@ def source_of(row: WeightFile) -> str:
 
 
 def pull(name: str, progress: Progress | None = None) -> Path:
-    """The file of ``name``, from the store, from a package, or else downloaded, checked by its SHA-256.
+    """Returns the file of ``name`` from the store, from a package, or else downloaded.
 
-    A download that was cut off goes on where it stopped. Raises UserError when the file can neither be found
-    nor fetched, or what came is not the published file.
+    Its SHA-256 is checked each time. A download that was cut off continues where it stopped. Raises UserError
+    when the file cannot be fetched, or is not the published file.
     """
     row, path = weight_file(name), stored_path(name)
     if path.is_file():
@@ -90,10 +95,12 @@ def pull(name: str, progress: Progress | None = None) -> Path:
 
 
 def _check(path: Path, row: WeightFile, source: str | None = None) -> None:
+    """Raises UserError unless ``path`` holds the published file; ``source`` is where it was fetched from."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
+    # The publisher states only the first digits, in the name of the file.
     found = digest.hexdigest()[: len(row.digest)]
     if found != row.digest:
         advice = "remove it and pull again" if source is None else "nothing was kept"

@@ -1,4 +1,4 @@
-"""Published weight files that the store knows."""
+"""The published weight files that the store knows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class WeightFile:
 
     @property
     def model(self) -> str:
-        """The model of the zoo that the file holds."""
+        """Returns the model of the zoo that the file holds."""
         return self.name.split("-")[0]
 
     @property
@@ -53,6 +53,7 @@ WEIGHTS: dict[str, WeightFile] = {
     for row in (
         _torchvision("resnet18", "resnet18-f37072fd.pth", 45),
         _torchvision("resnet34", "resnet34-b627a593.pth", 83),
+        # MLPerf's reference of SSD starts from this file.
         _torchvision("resnet34-mlperf", "resnet34-333f7ec4.pth", 83, f"{_IMAGENET}, MLPerf's"),
         _torchvision("resnet50", "resnet50-0676ba61.pth", 98),
         _torchvision("resnet50-2017", "resnet50-19c8e357.pth", 98, f"{_IMAGENET}, older"),

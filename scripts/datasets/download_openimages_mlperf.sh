@@ -24,7 +24,7 @@ usage() {
 usage: ${0##*/} [DESTINATION] [--only train|validation] [--with csv|fiftyone] [--workers N] [--dry-run] [--help]
 
 Downloads the images of OpenImages v6 that have a box of MLPerf's 264 classes (train 1,170,301, validation 24,781:
-352 GB) and writes {train,validation}/labels/openimages-mlperf.json. What is complete is not done again.
+352 GB) and writes {train,validation}/labels/openimages-mlperf.json and info.json. What is complete is not done again.
 
   DESTINATION              default: /datasets/open-images-v6; also -d or --dataset-path DESTINATION
   --only train|validation  one split alone
@@ -69,6 +69,7 @@ get_split() {
     run "$python" "$here/openimages_mlperf.py" images "$destination/$split" \
         "${GLUON_SSD_MIRROR:-$IMAGES}/$split" --workers "$workers"
     run "$python" "$here/openimages_mlperf.py" labels "$destination/$split"
+    run "$python" "$here/openimages_mlperf.py" info "$destination"
 }
 
 with_fiftyone() {

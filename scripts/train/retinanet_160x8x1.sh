@@ -9,6 +9,6 @@ GPUS_DEFAULT=8
 NODES_DEFAULT=160
 BACKBONE_FILE=resnext50_32x4d-7cdf4587.pickle
 DATA_DEFAULT=/datasets/open-images-v6
-FLAGS=(--epochs 35 --batch-size 1 --eval-batch-size 1 --lr 0.00012
+FLAGS=(--epochs 35 --warmup-epochs 1 --eval-every 1 --batch-size 1 --eval-batch-size 1 --lr 0.00012
     --precision amp --dynamic-loss-scale --layout NHWC --data-pipeline dali --compression fp16 --async-val)
 train "$@"

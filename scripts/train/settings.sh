@@ -64,10 +64,17 @@ fi
 # Containers mount nothing relative.
 data=$(realpath -ms "$data") LOGDIR=$(realpath -ms "$LOGDIR") PRETRAINED_DIR=$(realpath -ms "$PRETRAINED_DIR")
 
-# Fails before a job starts that would not find its data set.
+# Fails before a job starts that would not find its labels or its images.
 check_data() {
-    [[ " ${EXTRA_PARAMS:-}" == *[[:space:]]--syn* || ${dry_run:-no} == yes || -d $data/$labels ]] ||
-        fail "DATADIR=${DATADIR:-/datasets}: no $labels in $data; give the data set, or the folder that holds it"
+    local part parts=(annotations train2017 val2017)
+    [[ $BENCHMARK == ssd ]] || parts=({train,validation}/{labels,data})
+    # Made-up images, and packed ones, which the training finds or does not.
+    [[ " ${EXTRA_PARAMS:-}" != *[[:space:]]--@(syn|use-tfrecord)* && ${dry_run:-no} == no ]] || return 0
+    for part in "${parts[@]}"; do
+        [[ -n $(find -L "$data/$part" -mindepth 1 -print -quit 2> /dev/null) ]] ||
+            fail "DATADIR=${DATADIR:-/datasets}: no $part in $data, or nothing in it;" \
+                "give the data set, or the folder that holds it"
+    done
 }
 
 # What a job tells its processes: those of these that are set.

@@ -138,3 +138,21 @@ def test_a_self_check_that_raises_is_reported(monkeypatch):
     monkeypatch.setattr(gluon_ssd.selfcheck, "run_selfcheck", explode)
     fact = doctor.self_check()
     assert (fact.status, fact.advice) == (BROKEN, "RuntimeError: no kernel for this processor")
+
+
+def test_the_gpu_checks_say_in_one_line_why_they_cannot_run(cli, monkeypatch, tmp_path):
+    found = cli("doctor", "--gpu")
+    assert found.status == 2 and found.err.count("\n") == 1
+    assert "error: doctor --gpu: MXNet sees no GPU here; to try the checks on the CPU: " in found.err
+    monkeypatch.setattr("mxnet.context.num_gpus", lambda: 1)
+    monkeypatch.setattr(doctor, "VERIFY", tmp_path / "site-packages/scripts/docker/verify.sh")
+    assert "run scripts/docker/verify.sh from a clone of it\n" in cli("doctor", "--gpu").err
+
+
+def test_the_gpu_checks_are_those_of_verify(cli, monkeypatch, tmp_path):
+    assert doctor.VERIFY.is_file()
+    monkeypatch.setattr("mxnet.context.num_gpus", lambda: 1)
+    script = tmp_path / "verify.sh"
+    script.write_text('echo "$PYTHON"; exit 3')
+    monkeypatch.setattr(doctor, "VERIFY", script)
+    assert cli("doctor", "--gpu") == (3, f"{sys.executable}\n", "")

@@ -123,6 +123,11 @@ def test_names_that_come_twice_are_kept_apart(tmp_path):
     assert output_names(paths) == ["a.jpg", "a-2.jpg", "a-3.jpg", "b.JPG", "raw.png"]
 
 
+def test_names_that_macos_and_windows_take_for_one_are_kept_apart(tmp_path):
+    paths = [tmp_path / name for name in ("x/A.jpg", "y/a.jpg", "y/a-2.JPG", "\u00e9.png", "e\u0301.png")]
+    assert output_names(paths) == ["A.jpg", "a-2.jpg", "a-2-2.JPG", "\u00e9.png", "e\u0301-2.png"]
+
+
 def test_one_bad_image_does_not_cost_the_others(tmp_path):
     paths = [tmp_path / name for name in ("a.png", "bad.png", "b.png", "c.png")]
     for number, path in enumerate(paths):

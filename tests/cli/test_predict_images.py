@@ -143,6 +143,7 @@ def test_val_of_a_run_and_of_a_checkpoint(cli, small_run, tmp_path):
     assert result.out.startswith("4 images evaluated, ")
     assert result.out.endswith(f"results in {run}/val\n")
     assert sorted(path.name for path in (run / "val").iterdir()) == [
+        "confidence.png",
         "confusion.png",
         "detections.json",
         "per_class.csv",
@@ -154,7 +155,8 @@ def test_val_of_a_run_and_of_a_checkpoint(cli, small_run, tmp_path):
     trained = json.loads((small_run / "val/scores.json").read_text())
     assert scores["images"] == 4
     assert scores["map"] == pytest.approx(trained["map"], abs=1e-6)
-    assert (run / "val/per_class.csv").read_text().splitlines()[0] == "class,objects,ap,ap50"
+    header = (run / "val/per_class.csv").read_text().splitlines()[0]
+    assert header == "class,objects,ap,ap50,f1,score_threshold"
     # A file anywhere, its results where it is told.
     shutil.copy(run / "checkpoints/last.ckpt", tmp_path / "mine.ckpt")
     result = cli("val", "mine.ckpt", "--split", "train", "--limit", 3, "--output", "out")

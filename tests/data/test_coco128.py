@@ -2,6 +2,10 @@
 
 import json
 
+import pytest
+
+pytestmark = pytest.mark.once
+
 
 def test_the_smoke_recipe_runs_on_real_images(cli, coco128, tmp_path):
     run = tmp_path / "run"

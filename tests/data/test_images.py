@@ -212,3 +212,10 @@ def test_a_header_that_lies_is_refused_before_anything_is_decoded(monkeypatch):
         data[place : place + 2 * len(side)] = side * 2
         with pytest.raises(UserError, match="^x: the picture is 60000x60000 but its annotation says 60x40 "):
             decode_image(bytes(data), "x", stored=(40, 60))
+
+
+def test_a_heic_picture_names_the_package_that_reads_it(monkeypatch):
+    monkeypatch.setattr("gluon_ssd.data.images._know_heic", lambda: False)
+    data = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+    with pytest.raises(UserError, match="^x: a HEIC picture, .* pip install pillow-heif$"):
+        decode_image(data, "x")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 CODE = """
 import gc, os, sys
 from gluon_ssd.data import Preprocess, SSDTrainTransform, open_dataset

@@ -28,6 +28,34 @@ def test_every_reading_of_one_box(reading, values):
     assert corners(values, reading, SIZE) == pytest.approx((200, 20, 300, 80))
 
 
+@pytest.mark.parametrize(
+    ("reading", "values"),
+    [
+        # The numbers of the first and of the last pixel, which is inside.
+        ("xyxy", (201, 21, 300, 80)),
+        # A hundred pixels from number 201 on are still a hundred pixels.
+        ("xywh", (201, 21, 100, 60)),
+        ("cxcywh", (251, 51, 100, 60)),
+        # Fractions have no first pixel.
+        ("xywhn", (0.625, 0.1, 0.3125, 0.3)),
+        ("xyxyn", (0.625, 0.1, 0.9375, 0.4)),
+        ("cxcywhn", (0.78125, 0.25, 0.3125, 0.3)),
+    ],
+)
+def test_every_reading_of_one_box_whose_pixels_count_from_1(reading, values):
+    assert corners(values, reading, SIZE, origin=1) == pytest.approx((200, 20, 300, 80))
+    # What boxes are compared with is read by the same rule: a box over all of the image fits it.
+    whole = {
+        "xyxy": (1, 1, 320, 200),
+        "xywh": (1, 1, 320, 200),
+        "cxcywh": (161, 101, 320, 200),
+        "xywhn": (0, 0, 1, 1),
+        "xyxyn": (0, 0, 1, 1),
+        "cxcywhn": (0.5, 0.5, 1, 1),
+    }
+    assert looked_at([whole[reading]] * 4, reading, origin=1) == []
+
+
 def test_boxes_that_are_what_they_are_read_as_raise_no_doubt():
     boxes = [(10, 10, 50, 60), (200, 20, 100, 60), (0, 0, 320, 200), (5, 5, 3, 3), (1, 30, 10, 10)]
     assert looked_at(boxes, "xywh") == []

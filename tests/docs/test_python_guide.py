@@ -6,7 +6,7 @@ import pytest
 from places import REPOSITORY
 
 import gluon_ssd
-from gluon_ssd.training import start
+from gluon_ssd.training import train as train_module
 
 
 def code(name, *sections):
@@ -27,7 +27,8 @@ def folder(shapes, small_run, tmp_path, monkeypatch):
     (tmp_path / "runs/demo/run").symlink_to(small_run)
 
     def short(recipe, **keys):
-        return start.train(recipe, **{**keys, "epochs": 4, "max_steps": 4, "batch_size": 10, "limit_val": 2})
+        few = {"epochs": 4, "max_steps": 4, "batch_size": 10, "limit_val": 2}
+        return train_module.train(recipe, **{**keys, **few})
 
     monkeypatch.setattr(gluon_ssd, "train", short, raising=False)
     return tmp_path

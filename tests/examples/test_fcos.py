@@ -23,6 +23,8 @@ from gluon_ssd.recipe import load_recipe
 from gluon_ssd.selfcheck import run_selfcheck
 from gluon_ssd.training.train import run_training
 
+pytestmark = pytest.mark.once
+
 EXAMPLES = REPOSITORY / "examples"
 PLUGIN = str(EXAMPLES / "fcos.py")
 

@@ -13,6 +13,8 @@ from gluon_ssd.convert import load_torch_state, to_torch_state
 from gluon_ssd.model_zoo.transfer import set_parameters, transfer
 from gluon_ssd.nn import all_to_layout, compute_precision, weight_layout
 
+pytestmark = pytest.mark.once
+
 SIZES = {"ssd_tiny": (192, 192), "retinanet_resnet50": (65, 96), "resnext50_32x4d": (64, 96)}
 # One of every kind; the others are the same blocks with other numbers.
 KINDS = list(SIZES)

@@ -279,3 +279,13 @@ def test_a_published_command_trains(shapes, tmp_path, monkeypatch, capfd):
         == 0
     )
     assert "4 images evaluated" in capfd.readouterr().out
+
+
+def test_other_epochs_leave_the_published_schedule_where_it_was():
+    """Ours would move with them; the published systems decay, warm up and evaluate at the same epochs."""
+    arguments = translate(["--epochs", "80", "--val-interval", "10"], "ssd_main").arguments
+    assert contains(arguments, "--epochs 80 --decay-epochs 44 55 --warmup-epochs 0.655 --eval-every 10")
+    arguments = translate(["--epochs", "33", "--warmup", "300"], "dle").arguments
+    wanted = "--decay-epochs 43 54 --warmup-steps 300 --eval-epochs 22 32 38 43 49 54 60 65"
+    assert contains(arguments, wanted)
+    assert "--decay-epochs" not in translate(["--epochs", "65"], "dle").arguments

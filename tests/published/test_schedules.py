@@ -9,12 +9,9 @@ import pytest
 from dry_run import recipe_of, split, words
 
 from gluon_ssd.recipe import Recipe
-from gluon_ssd.training.build import make_schedule
-from gluon_ssd.training.callbacks import CallbackList
+from gluon_ssd.training.build import build_training, make_schedule
 from gluon_ssd.training.distributed import World
-from gluon_ssd.training.setup import gather
-from gluon_ssd.training.stop_signals import StopSignals
-from gluon_ssd.training.train import _Training
+from gluon_ssd.training.inputs import open_inputs
 
 from .conftest import FOLDER
 
@@ -149,6 +146,5 @@ def test_every_training_script_is_here():
 def test_a_warm_up_counts_the_images_that_fill_no_batch(shapes, tmp_path):
     # 10 of the 12 images have objects: 3 epochs of them are 7.5 batches of 4, though only 6 are trained on.
     recipe = Recipe(model="ssd_tiny", data=str(shapes), output=str(tmp_path), batch_size=4, warmup_epochs=3)
-    world = World()
-    training = _Training(gather(recipe, world), CallbackList([]), StopSignals(world))
+    training = build_training(open_inputs(recipe, World()))
     assert (len(training.loader), training.schedule.warmup_steps) == (2, 7)

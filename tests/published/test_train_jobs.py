@@ -129,7 +129,27 @@ def test_data_sets_and_caches_are_found_as_each_readme_has_them(shell, tmp_path)
     assert recipe.pretrained_backbone == f"{tmp_path}/torch/hub/checkpoints/{weights}"
     done = shell('"$TRAIN/run.sub"', SLURM_JOB_ID="1", **{**values, "DATADIR": "torch"})
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert done.stderr.startswith(f"error: DATADIR=torch: no train/labels in {tmp_path}/torch; ")
+    assert done.stderr.startswith(f"error: DATADIR=torch: no train/labels in {tmp_path}/torch, or nothing ")
+
+
+def test_a_job_does_not_start_without_its_images(shell, tmp_path, stand_ins):
+    """A folder that was made for a download that never came is no data set either."""
+    values = {"DGXNGPU": "1", "BATCHSIZE": "2", **stand_ins, "DATADIR": "images", "NEXP": "1"}
+    openimages = ("train/labels", "train/data", "validation/labels", "validation/data")
+    for benchmark, parts, option in (
+        ("retinanet", openimages, "--syn-dataset 9"),
+        ("ssd", ("annotations", "train2017", "val2017"), "--use-tfrecord"),
+    ):
+        values["BENCHMARK"], folder = benchmark, tmp_path / "images"
+        (folder / parts[0]).mkdir(parents=True)
+        for part in parts:
+            done = shell('"$TRAIN/run_with_docker.sh"', **values)
+            assert done.returncode == 2 and f"no {part} in {folder}, or nothing in it; give" in done.stderr
+            shutil.rmtree(folder / part, ignore_errors=True)
+            fill(folder / part)
+        assert shell('"$TRAIN/run_with_docker.sh"', **values).returncode == 0
+        shutil.rmtree(folder)
+        assert shell('"$TRAIN/run_with_docker.sh"', EXTRA_PARAMS=option, **values).returncode == 0
 
 
 # What a task of the training sees; what clears caches and unpacks images looks at nothing.
@@ -140,6 +160,12 @@ case $last in
     $MLPERF_CACHE_CLEARED "$SUBMITTER" $EXTRA_PARAMS "$@" ;;
 esac
 """
+
+
+def fill(folder):
+    """Makes a folder with one file in it."""
+    folder.mkdir(parents=True)
+    (folder / "any").write_text("")
 
 
 @pytest.fixture
@@ -153,7 +179,8 @@ def stand_ins(tmp_path):
         (folder / name).write_text("#!/bin/sh\n")
     for program in folder.iterdir():
         program.chmod(0o755)
-    (tmp_path / "data" / "coco2017" / "annotations").mkdir(parents=True)
+    for part in ("annotations", "train2017", "val2017"):
+        fill(tmp_path / "data" / "coco2017" / part)
     return {
         "PATH": f"{folder}:{os.environ['PATH']}",
         "CONT": "img",

@@ -10,7 +10,7 @@ from gluon_ssd.model_zoo import model_row
 from gluon_ssd.recipe import load_recipe
 from gluon_ssd.report import cards
 from gluon_ssd.resources import card_path, recipe_names, recipe_path
-from gluon_ssd.training.setup import augmentation
+from gluon_ssd.training.build import augmentation
 from gluon_ssd.weights import WEIGHTS
 
 DETECTORS = list_models("detector")

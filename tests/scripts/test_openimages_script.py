@@ -65,7 +65,11 @@ def test_from_the_csv_files_and_again(tmp_path, mirror):
     assert done.stdout.splitlines() == [
         "set/validation/data: 1 images, 1 of them fetched now",
         "set/validation/labels/openimages-mlperf.json: 1 images, 1 boxes",
+        "set/info.json: 1 images",
     ]
+    info = json.loads((tmp_path / "set" / "info.json").read_text())
+    assert (info["name"], info["num_samples"], len(info["classes"])) == ("open-images-v6", 1, 264)
+    assert info["downloaded_splits"] == {"validation": {"split": "validation", "num_samples": 1}}
     target = tmp_path / "set" / "validation" / "labels" / "openimages-mlperf.json"
     row = json.loads(target.read_text())["annotations"][0]
     assert (row["category_id"], row["bbox"], row["iscrowd"]) == (3, [0, 0, 40, 60], 1)
@@ -80,7 +84,7 @@ def test_from_the_csv_files_and_again(tmp_path, mirror):
     (tmp_path / "mirror" / "v5" / "validation-annotations-bbox.csv").unlink()
     done = run("-d", "set", "--only=validation", folder=tmp_path, GLUON_SSD_MIRROR=str(mirror))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-2] == "set/validation/data: 1 images, 0 of them fetched now"
+    assert done.stdout.splitlines()[-3] == "set/validation/data: 1 images, 0 of them fetched now"
 
 
 def test_a_file_that_is_whole_but_has_not_got_its_name_is_taken(tmp_path, mirror):
@@ -115,8 +119,9 @@ def test_dry_run_prints_every_step_and_does_nothing(tmp_path):
     )
     script = SCRIPT.with_name("openimages_mlperf.py")
     bucket = "https://open-images-dataset.s3.amazonaws.com"
-    assert lines[-2].endswith(f"{script} images {root}/train {bucket}/train --workers 32")
-    assert lines[-1].endswith(f"{script} labels {root}/train")
+    assert lines[-3].endswith(f"{script} images {root}/train {bucket}/train --workers 32")
+    assert lines[-2].endswith(f"{script} labels {root}/train")
+    assert lines[-1].endswith(f"{script} info {root}")
     assert sum("oidv6-train-annotations-bbox.csv" in line for line in lines) == 1
     done = run("--dry-run", "--with", "fiftyone", "set", folder=tmp_path)
     assert done.stdout.strip().endswith("fiftyone_openimages.py set validation train")

@@ -50,7 +50,9 @@ def test_a_folder_that_cannot_be_made_is_one_line(line, folder, tmp_path):
     for name in ("gluon-ssd", "docker", "unzip"):
         (tmp_path / "bin" / name).write_text("#!/bin/sh\n")
         (tmp_path / "bin" / name).chmod(0o755)
-    (tmp_path / "annotations").mkdir()
+    for part in ("annotations", "train2017", "val2017"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "any").write_text("")
     values = {"DATADIR": ".", "LOGDIR": "file/set", "GLUON_SSD_MIRROR": str(tmp_path), "BENCHMARK": "ssd"}
     path = f"{tmp_path}/bin:{os.environ['PATH']}"
     program, *arguments = line.split()

@@ -6,6 +6,7 @@ Call these before gluon_ssd is imported.
 import errno
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import signal
@@ -18,6 +19,7 @@ OTHERS = (
     *("rich.console", "rich.markdown", "rich.progress", "rich.table", "safetensors.numpy"),
     *("concurrent.futures.thread", "socket", "subprocess", "tempfile", "urllib.request"),
 )
+RUNTIMES = ("onnxruntime", "openvino")
 UNIX_MODULES = ("fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty")
 UNIX_NAMES = {
     os: "chown fork getloadavg geteuid getuid killpg mkfifo nice pread sched_getaffinity setsid sysconf",
@@ -47,7 +49,7 @@ def without_mxnet():
 
 def windows():
     """No Unix-only modules and functions, and files that are synced and renamed under Windows' conditions."""
-    for name in OTHERS:
+    for name in (*OTHERS, *(name for name in RUNTIMES if importlib.util.find_spec(name))):
         importlib.import_module(name)
     _windows_files()
     for name in UNIX_MODULES:

@@ -13,11 +13,11 @@ import mxnet as mx
 import numpy as np
 
 from gluon_ssd.recipe import load_recipe
-from gluon_ssd.training.build import make_net, make_schedule, make_step
-from gluon_ssd.training.distributed import connect
+from gluon_ssd.training.build import make_net, make_schedule, make_step, training_loader
+from gluon_ssd.training.callbacks.weight_average import WeightAverage
+from gluon_ssd.training.distributed import average_statistics, connect
+from gluon_ssd.training.inputs import open_inputs
 from gluon_ssd.training.loss_scale import LossScale
-from gluon_ssd.training.ranks import average_statistics
-from gluon_ssd.training.setup import gather, training_loader
 
 STEPS, IMAGES = 20, 4
 # Rounding makes ReLU and the choice of negatives fall the other way now and then, and a gradient jump by
@@ -34,7 +34,7 @@ def recipe_of(data, world, **changes):
 
 
 def parts(world, recipe, constant_norms):
-    inputs = gather(recipe, world)
+    inputs = open_inputs(recipe, world)
     net, _ = make_net(inputs)
     if constant_norms:
         for block in net.backbone, net.extras:
@@ -56,10 +56,12 @@ def batches(loader):
 def train(world, data, constant_norms, **changes):
     """Parameters after STEPS steps, by name; the images of the first step under ``ids``.
 
-    ``moved``: how far the weight went that went farthest. ``first:NAME``: running statistics after one step.
+    ``moved``: how far the weight went that went farthest. ``average:NAME``: the average of a weight.
+    ``first:NAME``: running statistics after one step.
     """
     recipe = recipe_of(data, world, lr=LR[constant_norms], **changes)
     net, step, loader = parts(world, recipe, constant_norms)
+    average = WeightAverage(net, 0.9)
     schedule, stream, ids = make_schedule(recipe, loader.samples, world.size), batches(loader), []
     before, first = values(net), {}
     for number in range(STEPS):
@@ -68,10 +70,12 @@ def train(world, data, constant_norms, **changes):
             ids += batch.image_ids.tolist() if number == 0 else []
             targets = [mx.nd.array(target) for target in batch.targets]
             step(mx.nd.array(batch.images), targets, schedule(epoch, number + 1))
+        average.update(number + 1)
         if number == 0:
             first = {f"first:{name}": value for name, value in values(net).items() if "running_" in name}
     found = values(net)
     moved = [np.abs(found[name] - before[name]).max() for name in found if "running_" not in name]
+    found.update({f"average:{name}": value for name, value in average.arrays().items()})
     found.update(first, ids=np.array(ids), moved=np.array(max(moved)))
     return found
 

@@ -28,7 +28,6 @@ from gluon_ssd.launch import detect
 from gluon_ssd.predict import Detector
 from gluon_ssd.training.distributed import HorovodWorld
 from gluon_ssd.training.step import TrainStep
-from gluon_ssd.training.watch import LossWatch
 
 
 def before(owner, name, action):
@@ -37,6 +36,17 @@ def before(owner, name, action):
     def wrapped(*args, **kwargs):
         action(*args)
         return original(*args, **kwargs)
+
+    setattr(owner, name, wrapped)
+
+
+def after(owner, name, action):
+    original = getattr(owner, name)
+
+    def wrapped(*args, **kwargs):
+        result = original(*args, **kwargs)
+        action(*args)
+        return result
 
     setattr(owner, name, wrapped)
 
@@ -89,7 +99,7 @@ if detect().rank == int(rank):
     elif kind == "leaves":
         before(Detector, "detect_batch", end_at(int(nth[0]), terminate))
     elif kind == "stops":
-        before(LossWatch, "next", end_at(int(nth[0]), interrupt))
+        after(TrainStep, "__call__", end_at(int(nth[0]), interrupt))
     elif kind == "lags":
         before(HorovodWorld, "allreduce", end_at(int(nth[0]), lag))
 elif kind == "stops":

@@ -6,6 +6,7 @@ import collections
 import os
 import pickle
 import struct
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -13,8 +14,8 @@ import pytest
 
 from gluon_ssd.convert import read_pickle, read_torch, read_weights
 from gluon_ssd.errors import UserError
-from gluon_ssd.tensor_files.safe_pickle import load_pickle
-from gluon_ssd.tensor_files.torch_pickle import ALLOWED, Storage
+from gluon_ssd.tensor_files.safe_pickle import Refused, load_pickle
+from gluon_ssd.tensor_files.torch_pickle import ALLOWED, ElementType, Storage
 
 LEGACY = [b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"\x80\x02M\xe9\x03."]
 SYSTEM = pickle.dumps({"protocol_version": 1001, "little_endian": True, "type_sizes": {}}, 2)
@@ -55,6 +56,7 @@ def hostile(folder):
         "a name with a line break": b"\x80\x04\x8c\x02o\ns\x8c\x06system\x93.",
         "an unhashable key": b"\x80\x02}]K\x01s.",
         "a key many tuples deep": b"\x80\x02})" + b"\x85" * 200_000 + b"K\x01s.",
+        "a name many tuples deep": b"\x80\x04\x8c\x01o)" + b"\x85" * 200_000 + b"\x93.",
         "a list many deep": b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b".",
         "a text of 2**62 bytes": b"\x80\x04\x8d" + struct.pack("<Q", 1 << 62) + b"x.",
         "bytes of 2**40": b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b"x.",
@@ -66,7 +68,7 @@ def hostile(folder):
     }
 
 
-@pytest.fixture(params=range(25))
+@pytest.fixture(params=range(26))
 def case(request, tmp_path):
     name, data = list(hostile(tmp_path).items())[request.param]
     yield name, data
@@ -83,7 +85,7 @@ def check(read, path):
 
 
 def test_there_are_as_many_cases_as_are_run(tmp_path):
-    assert len(hostile(tmp_path)) == 25
+    assert len(hostile(tmp_path)) == 26
 
 
 def test_in_a_zip(case, tmp_path):
@@ -112,6 +114,78 @@ def test_in_a_backbone_pickle(case, tmp_path):
     path.write_bytes(case[1])
     check(read_pickle, path)
     check(read_weights, path)
+
+
+def text(value):
+    return b"X" + struct.pack("<I", len(value)) + value
+
+
+# Each begins with something long that is stored in the memo, and ends with what uses it again and again.
+LONG = 100_000
+LIST = b"](" + b"N" * LONG + b"e"
+PAIRS = b"](" + b"".join(b"M" + struct.pack("<H", k) + b"N\x86" for k in range(5_000)) + b"e"
+NESTED = b"]q\0" + b"".join(b"](h%ch%ce" % (k, k) + b"q%c" % (k + 1) for k in range(60))
+REPEATING = {
+    "a list": b"c__builtin__\nset\nq\0" + LIST + b"\x85q\x01](" + b"h\0h\x01R" * 20_000 + b"e.",
+    "a dictionary": b"ccollections\nOrderedDict\nq\0" + PAIRS + b"\x85q\x01](" + b"h\0h\x01R" * 9_000 + b"e.",
+    "a text": b"c_codecs\nencode\nq\0"
+    + text(b"x" * LONG)
+    + text(b"latin1")
+    + b"\x86q\x01]("
+    + b"h\0h\x01R" * 20_000
+    + b"e.",
+    "the arguments": b"cnumpy\ndtype\nq\0("
+    + text(b"f4")
+    + b"N" * LONG
+    + b"tq\x01]("
+    + b"h\0h\x01R" * 9_000
+    + b"e.",
+    "the state of arrays": b"cnumpy.core.multiarray\n_reconstruct\nq\0cnumpy\nndarray\nNN\x87q\x01"
+    + b"(K\x01M\x50\xc3cnumpy\ndtype\n"
+    + text(b"u1")
+    + b"\x85R\x89"
+    + text(b"x" * 50_000)
+    + b"tq\x02]("
+    + b"h\0h\x01Rh\x02b" * 20_000
+    + b"e.",
+    "the text of a list": NESTED + text(b"x") + b"\x93.",
+    "a long key": b"(" + b"N" * LONG + b"tq\x00}(" + b"h\0N" * 20_000 + b"u.",
+}
+
+
+@pytest.mark.parametrize("name", REPEATING)
+def test_a_small_pickle_that_repeats_a_long_value(tmp_path, name):
+    path = tmp_path / "a.pickle"
+    path.write_bytes(b"\x80\x04" + REPEATING[name])
+    assert path.stat().st_size < 300_000
+    tracemalloc.start()
+    try:
+        check(read_pickle, path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 27
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_shape_of_tensors_is_not_repeated_without_end():
+    sizes = b"](" + b"K\0" * 50_000 + b"eq\x01"
+    storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04tQq\x02"
+    begin = b"\x80\x02ctorch._utils\n_rebuild_tensor\nq\x00" + sizes + storage + b"("
+    data = begin + b"h\x02K\0h\x01h\x01tq\x03](" + b"h\0h\x03R" * 20_000 + b"e."
+    with pytest.raises(Refused, match="repeated until it fills the memory"):
+        load_pickle(data, ALLOWED, Storage.from_id)
+
+
+def test_the_key_of_a_storage_is_no_number_without_end():
+    with pytest.raises(Refused, match="a storage called"):
+        Storage.from_id(("storage", ElementType("f4"), 1 << 9999, "cpu", 4))
+
+
+def test_what_honest_files_repeat_is_far_from_the_limit():
+    array = np.zeros((2, 3), np.float32)
+    value = {f"layer{k}.weight": array.copy() for k in range(2000)}
+    value.update(shared=[array] * 999, order=collections.OrderedDict.fromkeys(range(999), (3, 3)))
+    for protocol in range(6):
+        assert len(load_pickle(pickle.dumps(value, protocol), ALLOWED)) == 2002
 
 
 def test_an_array_of_objects(tmp_path):

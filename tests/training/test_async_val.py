@@ -13,7 +13,8 @@ from places import REPOSITORY
 
 from gluon_ssd.recipe import load_recipe
 from gluon_ssd.tensor_files.archive import read_archive
-from gluon_ssd.training import train as train_module
+from gluon_ssd.training import evaluator
+from gluon_ssd.training.callbacks import console
 from gluon_ssd.training.coco_eval import Scores
 from gluon_ssd.training.scorer import Scorer
 from gluon_ssd.training.train import run_training
@@ -85,8 +86,8 @@ def scored(monkeypatch):
         def close(self):
             pass
 
-    monkeypatch.setattr(train_module, "Scorer", Late)
-    monkeypatch.setattr(train_module, "score_table", lambda scores: "")
+    monkeypatch.setattr(evaluator, "Scorer", Late)
+    monkeypatch.setattr(console, "score_table", lambda scores: "")
     return given
 
 

@@ -39,7 +39,7 @@ import os, signal, sys
 import numpy as np
 from gluon_ssd.cli import main
 from gluon_ssd.predict import Detector
-from gluon_ssd.training import train
+from gluon_ssd.training import evaluator
 from gluon_ssd.training.step import TrainStep
 
 def die_at(owner, name, nth, when=lambda *args: True, by=signal.SIGKILL):
@@ -69,7 +69,7 @@ MOMENTS = {
         " and os.path.exists(os.path.join(os.path.dirname(new), 'epoch_002.ckpt')))"
     ),
     "in evaluation": "die_at(Detector, 'detect_batch', 2)",
-    "between the best checkpoint and the last": "die_at(train, 'write_evaluation', 1)",
+    "between the best checkpoint and the last": "die_at(evaluator, 'write_evaluation', 1)",
 }
 
 # Signals that leave time to save, where they come, and the epoch, batch and step that are saved then.
@@ -79,7 +79,11 @@ STOPS = {
     "in the last batch of an epoch": (signal.SIGTERM, "TrainStep, '__call__', 6", (2, 0, 3)),
     "halfway through writing a checkpoint": (signal.SIGINT, "np.lib.format, 'write_array', 250", (2, 0, 3)),
     "in evaluation": (signal.SIGTERM, "Detector, 'detect_batch', 2", (3, 0, 6)),
-    "between the best checkpoint and the last": (signal.SIGINT, "train, 'write_evaluation', 1", (3, 0, 6)),
+    "between the best checkpoint and the last": (
+        signal.SIGINT,
+        "evaluator, 'write_evaluation', 1",
+        (3, 0, 6),
+    ),
 }
 
 

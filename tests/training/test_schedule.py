@@ -1,6 +1,8 @@
 import pytest
 
-from gluon_ssd.training.schedule import StepSchedule
+from gluon_ssd.recipe import Recipe
+from gluon_ssd.training.build import make_schedule
+from gluon_ssd.training.schedule import CosineSchedule, StepSchedule
 
 
 def test_warm_up_is_a_straight_line_with_factor_zero():
@@ -36,3 +38,21 @@ def test_warm_up_from_nothing():
     schedule = StepSchedule(lr=0.0026, warmup_steps=300, warmup_start=0.0)
     rates = [schedule(1, step) for step in (1, 2, 151, 301)]
     assert rates == pytest.approx([0, 2.6e-3 / 300, 1.3e-3, 2.6e-3])
+
+
+def test_a_cosine_goes_down_to_nothing():
+    # Of 12 steps 4 warm up; then (1 + cos(pi k / 8)) / 2 for k from 0 to 7.
+    schedule = CosineSchedule(lr=0.8, warmup_steps=4, total_steps=12)
+    assert [schedule(1, step) for step in (1, 2, 4)] == pytest.approx([0.2, 0.4, 0.8])
+    rates = [schedule(1, step) for step in (5, 7, 9, 11, 12, 13, 20)]
+    assert rates == pytest.approx([0.8, 0.682842712, 0.4, 0.117157288, 0.030448187, 0, 0])
+
+
+def test_a_cosine_ends_with_the_run():
+    # 103 images in batches of 10 are 10 steps, of which the first epoch is the warm-up.
+    recipe = Recipe(epochs=3, batch_size=10, optimizer="adam", lr=0.1, lr_schedule="cosine", warmup_epochs=1)
+    schedule = make_schedule(recipe, 103)
+    assert (schedule.warmup_steps, schedule.total_steps) == (10, 30)
+    assert schedule(2, 11) == 0.1
+    assert schedule(2, 21) == pytest.approx(0.05)
+    assert 0 < schedule(3, 30) < 0.001

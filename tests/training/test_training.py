@@ -19,7 +19,9 @@ from gluon_ssd.model_zoo import get_model
 from gluon_ssd.nn import compute_precision
 from gluon_ssd.recipe import Recipe, load_recipe
 from gluon_ssd.tensor_files.archive import read_archive
-from gluon_ssd.training import train as train_module
+from gluon_ssd.training import evaluator
+from gluon_ssd.training.callbacks import console
+from gluon_ssd.training.callbacks import metrics as metrics_module
 from gluon_ssd.training.step import TrainStep
 from gluon_ssd.training.train import run_training
 from gluon_ssd.weights.checkpoint import read_checkpoint
@@ -43,7 +45,7 @@ def scored(monkeypatch):
     given = []
 
     class Scores:
-        images = 2
+        images, best = 2, None
 
         def __init__(self, value):
             self.map, self.stats = value, {"ap50": value}
@@ -52,10 +54,10 @@ def scored(monkeypatch):
         def __init__(self, value):
             self.scores = Scores(value)
 
-    monkeypatch.setattr(train_module, "evaluate", lambda *args, **kwargs: Evaluation(given.pop(0)))
-    monkeypatch.setattr(train_module, "write_evaluation", lambda *args: None)
-    monkeypatch.setattr(train_module, "score_table", lambda scores: "")
-    monkeypatch.setattr(train_module, "plot_metrics", lambda *args: None)
+    monkeypatch.setattr(evaluator, "evaluate", lambda *args, **kwargs: Evaluation(given.pop(0)))
+    monkeypatch.setattr(evaluator, "write_evaluation", lambda *args: None)
+    monkeypatch.setattr(console, "score_table", lambda scores: "")
+    monkeypatch.setattr(metrics_module, "plot_metrics", lambda *args: None)
     return given
 
 
@@ -94,6 +96,26 @@ def test_the_best_checkpoint_is_kept(shapes, scored, tmp_path):
     )
     assert (result.best_map, best.best_epoch, best.step) == (0.3, 2, 4)
     assert (last.best_map, last.best_epoch, last.step) == (0.3, 2, 8)
+
+
+def test_patience_counts_evaluations_in_a_row_without_a_better_map(shapes, scored, tmp_path):
+    scored += [0.2, 0.1, 0.3, 0.3, 0.2, 0.4, 0.4]
+    result = train(shapes, tmp_path / "run", patience=2, epochs=14, eval_every=2)
+    assert (result.best_map, result.steps, result.reached_target) == (0.3, 20, False)
+    assert scored == [0.4, 0.4]
+    log = (tmp_path / "run/train.log").read_text()
+    assert "no better mAP in 2 evaluations in a row (patience 2); the best is that of epoch 6" in log
+    # It stays over when it is resumed, and goes on where it is given more patience.
+    train(shapes, tmp_path / "run", patience=2, epochs=14, eval_every=2, resume=True)
+    assert len(scored) == 2
+    result = train(shapes, tmp_path / "run", patience=None, epochs=14, eval_every=2, resume=True)
+    assert result.best_map == 0.4 and not scored
+
+
+def test_a_run_without_patience_goes_to_its_end(shapes, scored, tmp_path):
+    scored += [0.3, 0.2, 0.1]
+    assert train(shapes, tmp_path / "run", epochs=3, eval_every=1).steps == 6
+    assert [row["map"] for row in metrics(tmp_path / "run")] == ["0.3", "0.2", "0.1"]
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from small import TRAIN, files, picture, refused, write_set
 
+from gluon_ssd import load
 from gluon_ssd.errors import UserError
 from gluon_ssd.files import atomic_write
 from gluon_ssd.model_zoo import get_model
-from gluon_ssd.predict import load
 from gluon_ssd.tensor_files.archive import read_archive, write_archive
 from gluon_ssd.weights.checkpoint import read_checkpoint, save_checkpoint
 

@@ -125,6 +125,17 @@ def test_a_run_folder_that_one_is_in(small_run, monkeypatch):
     assert find_checkpoint("last").name == "last.ckpt"
 
 
+def test_a_folder_that_is_named_wins_over_a_file_beside_it(tmp_path):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run.ckpt").touch()
+    # Another run than the one that was named would be loaded without a word.
+    with pytest.raises(UserError, match="run: no checkpoint in this folder"):
+        find_checkpoint(tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "last.ckpt").touch()
+    assert find_checkpoint(tmp_path / "run") == tmp_path / "run" / "checkpoints" / "last.ckpt"
+    assert find_checkpoint(tmp_path / "run.ckpt") == tmp_path / "run.ckpt"
+
+
 def test_load_gives_the_outputs_that_were_saved(trained, tmp_path):
     net = trained[0]
     save_checkpoint(tmp_path / "a.ckpt", net)

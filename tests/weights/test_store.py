@@ -1,6 +1,9 @@
 """The weight store, with a server and a mirror of our own."""
 
+import errno
 import hashlib
+import os
+import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -243,6 +246,19 @@ def test_rows_that_no_terminal_shows_are_one_line(cli):
     assert len(rows) == 1 + len(WEIGHTS) and any(
         row.endswith("ImageNet, MLPerf's") for row in map(str.rstrip, rows)
     )
+
+
+def test_a_full_disk_is_one_line(home, tmp_path, monkeypatch):
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / FILE).write_bytes(CONTENT)
+    monkeypatch.setenv("GLUON_SSD_MIRROR", str(tmp_path / "mirror"))
+
+    def fail(*files):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shutil, "copyfileobj", fail)
+    with pytest.raises(UserError, match=r"\.part: cannot be written: No space left on device; run again"):
+        pull("tiny")
 
 
 def test_a_store_that_cannot_be_made(tmp_path, monkeypatch):

@@ -1,1 +1,1 @@
-"""What is wrong with a data set, found without training on it. Nothing here prints."""
+"""Finds what is wrong with a data set without training on it. Nothing here prints."""

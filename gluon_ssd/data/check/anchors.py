@@ -12,7 +12,7 @@ from ...boxes import ltrb_to_xywh
 
 # SSD takes a default box above this overlap for an object, RetinaNet from it on.
 MATCHING_IOU = 0.5
-# In pixels: float32 rounds the sides of an anchor differently at each place.
+# In pixels. Anchors closer than this are one: float32 rounds their sides differently at each place.
 _SAME_PLACE = 0.001
 
 
@@ -20,7 +20,7 @@ _SAME_PLACE = 0.001
 class AnchorGrid:
     """Anchors of one shape that stand at every crossing of columns and rows. Fractions of the input, float64.
 
-    ``sizes`` (1, 2): width and height; ``xs`` (columns,) and ``ys`` (rows,): centres, ascending.
+    ``sizes`` (1, 2) is width and height; ``xs`` (columns,) and ``ys`` (rows,) are the centres, ascending.
     """
 
     sizes: np.ndarray
@@ -29,13 +29,15 @@ class AnchorGrid:
 
 
 def grids_of(anchors: np.ndarray, input_size: tuple[int, int]) -> list[AnchorGrid]:
-    """(A, 4) ltrb pixels of an input (height, width) as grids: all its anchors, in any order.
+    """Returns anchors (A, 4), ltrb pixels of an input (height, width) in any order, as grids.
 
-    Rows with the same columns make one grid, so that the anchors of a feature map need one per shape.
+    Rows with the same columns make one grid, so that the anchors of a feature map need one grid per shape.
     """
     xywh = ltrb_to_xywh(anchors.astype(np.float64))
     rounded = np.rint(xywh / _SAME_PLACE)
+    # Sorted by shape, then row, then column, so that each row of anchors of one shape is a run.
     xywh, rounded = (array[np.lexsort(rounded[:, [0, 1, 3, 2]].T)] for array in (xywh, rounded))
+    # A run starts where the row, the width or the height changes.
     starts = np.flatnonzero((np.diff(rounded[:, 1:], axis=0, prepend=np.nan) != 0).any(axis=1))
     rows: dict[tuple[bytes, bytes], list[np.ndarray]] = defaultdict(list)
     for start, stop in zip(starts, [*starts[1:], len(xywh)]):
@@ -53,9 +55,9 @@ def grids_of(anchors: np.ndarray, input_size: tuple[int, int]) -> list[AnchorGri
 
 
 def best_iou(boxes: np.ndarray, grids: Sequence[AnchorGrid]) -> np.ndarray:
-    """The highest IoU of each box (n, 4), ltrb fractions of the image, with any anchor: float64 (n,).
+    """Returns the highest IoU of each box (n, 4), ltrb fractions of the image, with any anchor: float64 (n,).
 
-    Of the places of one shape the nearest overlaps most, along each axis on its own; so a box is compared
+    Of all places of one shape the nearest overlaps most, along each axis on its own. So a box is compared
     with one anchor per shape and feature map instead of with all.
     """
     boxes = boxes.astype(np.float64)
@@ -73,6 +75,7 @@ def best_iou(boxes: np.ndarray, grids: Sequence[AnchorGrid]) -> np.ndarray:
 
 
 def _nearest(centres: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The nearest of the ``centres`` to each of the ``places``."""
     between = (centres[1:] + centres[:-1]) / 2
     nearest: np.ndarray = centres[np.searchsorted(between, places)]
     return nearest

@@ -1,4 +1,4 @@
-"""Reading an annotation file that may be unsound: what training would refuse is reported and left out."""
+"""Reads an annotation file that may be unsound: what training would refuse is reported and left out."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ _REFUSED = "training refuses the file; {}"
 
 
 def read_tolerantly(path: Path, findings: Findings) -> CocoFile:
-    """Read a COCO file; entries that `read_coco` refuses become findings and are left out.
+    """Reads a COCO file. Entries that `read_coco` refuses become findings and are left out.
 
-    Raises UserError where nothing can be left out: no JSON, a section missing, no sound image or category.
+    Raises UserError where nothing can be left out: for what is not JSON, a section that is missing, or when
+    no sound image or category is left.
     """
     content = load_json(path)
     try:
+        # A sound file, which is the usual case, is read at once and checked row by row only if that fails.
         return parse_coco(content, path)
     except UserError as error:
         refused = error
@@ -33,6 +35,7 @@ def read_tolerantly(path: Path, findings: Findings) -> CocoFile:
 
 def _sound_images(rows: list[Row], findings: Findings) -> list[Row]:
     def sound(row: Row) -> bool:
+        # A size that is 0 or missing is no error, because it is read from the image.
         sides = [row[side] for side in ("width", "height") if row.get(side)]
         return _integer(row.get("id")) and _name(row.get("file_name")) and all(map(_positive, sides))
 
@@ -52,6 +55,8 @@ def _sound_categories(rows: list[Row], findings: Findings) -> list[Row]:
 def _sound_annotations(
     rows: list[Row], images: list[Row], categories: list[Row], findings: Findings
 ) -> list[Row]:
+    """The annotations that training takes; the others become findings."""
+    # Only sound rows come so far, so annotations of an image that was left out go with it.
     known_images, known_categories = {row["id"] for row in images}, {row["id"] for row in categories}
 
     def keep(test: Callable[[Row], bool], what: str, advice: str) -> None:
@@ -92,6 +97,7 @@ def _keep(
     advice: str,
     findings: Findings,
 ) -> list[Row]:
+    """The rows that are ``sound``; the others become one finding."""
     good, bad = [], []
     for number, row in enumerate(rows):
         if sound(row):
@@ -103,6 +109,7 @@ def _keep(
 
 
 def _unique(rows: list[Row], key: str, where: str, what: str, findings: Findings) -> list[Row]:
+    """The first row of each value of ``key``; later ones become one finding."""
     first: dict[Any, Row] = {}
     again = []
     for row in rows:
@@ -115,7 +122,7 @@ def _unique(rows: list[Row], key: str, where: str, what: str, findings: Findings
 
 
 def _place(row: Row, number: int) -> str:
-    """What tells the row from the others, short: broken values may be of any length."""
+    """What tells the row from the others, shortened, since broken values may be of any length."""
     parts = [f"{key} {str(row[key])[:60]}" for key in ("id", "image_id", "category_id", "bbox") if key in row]
     return ", ".join(parts) or f"entry {number}"
 

@@ -1,4 +1,4 @@
-"""What the annotations say: boxes that training drops, doubles, sizes against the network, classes."""
+"""Judges the annotations: boxes that training drops, doubles, sizes against the network, classes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ..records import Record
 from .anchors import MATCHING_IOU
 from .findings import ERROR, NOTE, WARNING, Findings
 
-# An object that is narrower in the network's input leaves little to see.
+# An object that is narrower than this many pixels of the network's input leaves little to see.
 TINY = 4
-# Of findings that may concern most of a data set the first are enough.
+# Findings that may concern most of a data set keep only so many items.
 _MOST = 1000
 
 
 def judge_boxes(file: CocoFile, names: Sequence[str], findings: Findings) -> None:
-    """Boxes that cannot be what they are read as, that training drops or clips, and those given twice.
+    """Reports boxes that cannot be what they are read as, that training drops or clips, or that come twice.
 
-    ``names``: of the images.
+    ``names`` are those of the images.
     """
     for doubt in misread(file):
         findings.add(ERROR if doubt.error else WARNING, doubt.text, [str(file.path)], doubt.cure)
@@ -61,16 +61,17 @@ def _annotation(file: CocoFile, names: Sequence[str], index: int) -> str:
 
 
 def _doubles(file: CocoFile) -> np.ndarray:
-    """bool (m,): whether an earlier annotation has the same image, class, box and crowd flag."""
+    """Whether an earlier annotation has the same image, class, box and crowd flag: bool (m,)."""
     columns = [file.image_index, file.category_index, file.crowd]
     rows = np.concatenate([np.stack(columns, axis=1).astype(np.float64), file.xywh], axis=1)
+    # ``unique`` returns the index of the first of equal rows, so all others repeat an earlier one.
     doubled = np.ones(len(rows), bool)
     doubled[np.unique(rows, axis=0, return_index=True)[1]] = False
     return doubled
 
 
 def judge_records(records: Sequence[Record], names: Sequence[str], findings: Findings) -> None:
-    """Images that hold nothing to learn from, by their ``names``."""
+    """Reports images that hold nothing to learn from, by their ``names``."""
     named = list(zip(names, records))
     empty = [name for name, record in named if not len(record.boxes)]
     crowds = [name for name, record in named if len(record.boxes) and record.crowd.all()]
@@ -84,7 +85,7 @@ def judge_records(records: Sequence[Record], names: Sequence[str], findings: Fin
 
 
 def judge_classes(counts: np.ndarray, classes: Sequence[str], own: Iterable[str], findings: Findings) -> None:
-    """Classes without objects, and classes of this split (``own``) that are not those of training."""
+    """Reports classes without objects, and classes of this split (``own``) that training does not have."""
     empty = [name for name, count in zip(classes, counts.tolist()) if not count]
     if findings.split == "train":
         if counts.any():
@@ -105,6 +106,7 @@ def judge_classes(counts: np.ndarray, classes: Sequence[str], own: Iterable[str]
         [quoted(name) for name in own if name not in classes],
         "their objects are left out of the score",
     )
+    # Those that are missing altogether were reported above.
     unscored = [name for name in empty if name not in missing]
     findings.add(NOTE, "classes without an object", unscored, "they do not count in mAP")
 
@@ -112,7 +114,11 @@ def judge_classes(counts: np.ndarray, classes: Sequence[str], own: Iterable[str]
 def judge_sizes(
     names: Sequence[str], sides: np.ndarray, overlaps: np.ndarray, model: str, findings: Findings
 ) -> None:
-    """Objects (n,) by the name of their image: sides (n, 2) in input pixels, best IoU with an anchor."""
+    """Reports objects that are small in the input, and objects that no anchor matches.
+
+    Objects (n,) are named by their image; ``sides`` (n, 2) are in input pixels and ``overlaps`` (n,) the best
+    IoU with an anchor.
+    """
     small = sides.min(axis=1) < TINY if len(sides) else np.zeros(0, bool)
     findings.add(
         NOTE,
@@ -122,6 +128,7 @@ def judge_sizes(
         _MOST,
     )
     lonely = overlaps <= MATCHING_IOU
+    # A few such objects are in every data set; most of them are a sign of unsuitable anchors.
     level = WARNING if len(overlaps) and lonely.mean() > 0.5 else NOTE
     findings.add(
         level,

@@ -1,4 +1,4 @@
-"""Checking a whole data set: both splits, and what they share."""
+"""Checks a whole data set: its splits, and what they have in common."""
 
 from __future__ import annotations
 
@@ -48,9 +48,10 @@ class ModelGrids:
 
 @dataclass(frozen=True)
 class SplitSource:
-    """A split to check: annotations, the folder of their images, what to say of them, and record files.
+    """A split to check: its annotations, the folder of their images, and its record files if it is packed.
 
-    ``orientation``: see `turn_for`; ``findings`` are those of reading the annotations.
+    ``lines`` are sentences about the labels, ``findings`` those of reading the annotations. For
+    ``orientation`` see `turn_for`.
     """
 
     file: CocoFile
@@ -66,17 +67,18 @@ class SplitSource:
         return self.file.path
 
     def shown(self, file_name: str) -> str:
-        """Return what a message calls a picture: the path of its file, but in record files the name alone."""
+        """Returns what messages call a picture: the path of its file, or in record files its name alone."""
         return file_name if self.manifest else os.path.join(self.images_dir, file_name)
 
 
 @dataclass(frozen=True)
 class SplitCheck:
-    """One split. Objects (n) are those training sees: neither crowd nor dropped, also of unreadable images.
+    """What was found out about one split.
 
-    ``usable`` bool (images,): the file is fine and of the size the annotations say. ``counts`` int64
-    (classes,): objects; ``sides`` float64 (n, 2): width and height in pixels of the network's input;
-    ``overlaps`` float64 (n,): best IoU with an anchor; ``dropped``: boxes left out, by reason.
+    Objects (n) are those that training sees, neither crowd nor dropped, including those of unreadable images.
+    ``usable`` bool (images,): the file is fine and of the size that the annotations give. ``counts`` int64
+    (classes,): number of objects. ``sides`` float64 (n, 2): width and height in pixels of the network's
+    input. ``overlaps`` float64 (n,): best IoU with an anchor. ``dropped``: the boxes left out, by reason.
     """
 
     name: str
@@ -91,13 +93,13 @@ class SplitCheck:
     dropped: dict[str, int]
 
     def usable_records(self) -> list[Record]:
-        """The records whose pictures can be read."""
+        """Returns the records whose pictures can be read."""
         return [record for record, good in zip(self.records, self.usable.tolist()) if good]
 
 
 @dataclass(frozen=True)
 class DatasetCheck:
-    """What was found: splits by name, the classes of training, findings with the worst first."""
+    """What was found: splits by name, the classes of training, and findings with the worst first."""
 
     classes: tuple[str, ...]
     splits: dict[str, SplitCheck]
@@ -105,7 +107,7 @@ class DatasetCheck:
 
     @property
     def harmful(self) -> bool:
-        """Whether a training on this would stop or be spoilt."""
+        """Whether training on this data set would stop or be spoilt."""
         return any(finding.level == ERROR for finding in self.findings)
 
 
@@ -117,15 +119,16 @@ def check_dataset(
     decode: bool = False,
     workers: int = 4,
 ) -> DatasetCheck:
-    """Check splits, given by name; the first is what trains.
+    """Checks splits, which are given by name; training uses the first.
 
-    Reads every annotation, of each image header and end (``decode``: decodes all), and of files that are
-    equally long the content; record files are read whole. Raises UserError for an annotation file that
-    cannot be read at all.
+    Every annotation is read, and of each image the header and the end (``decode`` decodes all images). The
+    content is read of files that are equally long, to find equal ones; record files are read whole. Raises
+    UserError for an annotation file that cannot be read at all.
     """
     notes = {name: source.findings for name, source in sources.items()}
     files = {name: source.file for name, source in sources.items()}
     scan = _Scan(sources, files, progress, workers, decode)
+    # Training takes its classes from the first split, and the others are scored by them.
     first = next(iter(files.values()))
     classes = tuple(name for name in first.names if name not in unused_parents(first))
     splits = {}
@@ -133,6 +136,7 @@ def check_dataset(
         locations = [scan.place(name, file_name) for file_name in files[name].file_names]
         facts = [scan.facts[place] for place in locations]
         splits[name] = _check_split(name, source, files[name], facts, classes, target, notes[name])
+    # Once for all splits, because a file may be listed by several, and copies may be in different ones.
     _add_doubles(scan, sources, files, notes)
     both = Findings("")
     _add_lines(sources, notes, both)
@@ -160,6 +164,7 @@ class _Scan:
             manifest = sources[name].manifest
             for index, file_name in enumerate(file.file_names):
                 path = self._path(name, file_name)
+                # A file that several splits list is looked at once.
                 found.setdefault(path, manifest.pictures[index] if manifest else Path(path))
         self._numbers = {path: number for number, path in enumerate(found)}
         locations = list(found.values())
@@ -171,14 +176,17 @@ class _Scan:
         progress.start("comparing images", len(there))
         groups = same_content([locations[index] for index in there], lengths, workers, progress)
         progress.stop()
-        # By place: the place of the first file with the same content.
+        # For the place of each file, the place of the first file with the same content.
         self._first = list(range(len(locations)))
         for group in groups:
             for member in group:
                 self._first[there[member]] = there[group[0]]
 
     def _path(self, split: str, file_name: str) -> str:
-        """One path for a file, whatever way leads to it; folders are resolved once, not for every file."""
+        """The one path that stands for a file, whatever way leads to it.
+
+        Folders are resolved once, and not for every file.
+        """
         source = self._sources[split]
         if source.manifest is not None:
             return os.path.join(source.annotation, file_name)
@@ -188,16 +196,16 @@ class _Scan:
         return os.path.join(self._real[folder], leaf)
 
     def place(self, split: str, file_name: str) -> int:
-        """The index in ``facts``."""
+        """Returns the index of a picture in ``facts``."""
         return self._numbers[self._path(split, file_name)]
 
     def content(self, split: str, file_name: str) -> int | None:
-        """A number that files of equal content share; None for a file without any."""
+        """Returns a number that files of equal content share; None for a file without content."""
         place = self.place(split, file_name)
         return self._first[place] if self.facts[place].length else None
 
     def lists(self, path: str) -> bool:
-        """Whether any split lists this file."""
+        """Returns whether any split lists this file."""
         return path in self._numbers
 
 
@@ -220,11 +228,13 @@ def _check_split(
     judge_boxes(file, names, findings)
     judge_records(records, names, findings)
     objects = [record.objects() for record in records]
+    # Training's own records are judged, so that the check sees exactly the objects that training will see.
     labels = np.concatenate([label for _, label in objects])
     counts = np.bincount(labels, minlength=len(classes))
     judge_classes(counts, classes, file.names, findings)
     scales = [1 / np.array([record.width, record.height] * 2, np.float64) for record in records]
     fractions = np.concatenate([boxes * scale for (boxes, _), scale in zip(objects, scales)])
+    # The whole image is squeezed to the input, so each side scales by itself.
     sides = (fractions[:, 2:] - fractions[:, :2]) * target.input_size[::-1]
     overlaps = best_iou(fractions, target.grids)
     of_objects = [name for name, (boxes, _) in zip(names, objects) for _ in boxes]
@@ -237,6 +247,7 @@ def _check_split(
 def _judge_files(
     file: CocoFile, names: Sequence[str], facts: list[FileFacts], findings: Findings
 ) -> np.ndarray:
+    """Reports missing, damaged and wrongly sized files; returns which are usable, bool (images,)."""
     for state, what, advice in _STATES:
         bad = [f"{n}: {fact.why}" for n, fact in zip(names, facts) if fact.state == state]
         findings.add(ERROR, what, bad, advice)
@@ -258,7 +269,7 @@ def _judge_files(
 def _judge_orientations(
     names: Sequence[str], records: list[Record], facts: list[FileFacts], findings: Findings
 ) -> None:
-    """Every picture that EXIF turns, and which of its two frames its boxes are taken to be for."""
+    """Reports every picture that EXIF turns, and the frame that its boxes are taken to be for."""
     told: list[str] = []
     assumed: list[str] = []
     for name, record, fact in zip(names, records, facts):
@@ -275,7 +286,7 @@ def _judge_orientations(
 
 
 def _add_lines(sources: Mapping[str, SplitSource], notes: Mapping[str, Findings], both: Findings) -> None:
-    """What was taken otherwise than it stands in the labels: as a warning where it begins like one."""
+    """Reports what was taken otherwise than it stands in the labels, as a warning where it is one."""
     advice = "taken so here, in training and in evaluation"
     said: dict[str, list[str]] = {}
     for name, source in sources.items():
@@ -283,6 +294,7 @@ def _add_lines(sources: Mapping[str, SplitSource], notes: Mapping[str, Findings]
             said.setdefault(line, []).append(name)
     for line, names in said.items():
         level = WARNING if line.startswith("warning: ") else NOTE
+        # A line that all splits have in common is told once, not for each.
         findings = notes[names[0]] if len(names) < len(sources) or len(sources) == 1 else both
         findings.add(level, line[len("warning: ") :] if level == WARNING else line, [line], advice)
 
@@ -293,6 +305,7 @@ def _add_doubles(
     files: Mapping[str, CocoFile],
     notes: Mapping[str, Findings],
 ) -> None:
+    """Reports pictures that a split holds more than once."""
     for name, source in sources.items():
         first: dict[int, str] = {}
         doubles = []
@@ -312,8 +325,10 @@ def _add_overlap(
     files: Mapping[str, CocoFile],
     findings: Findings,
 ) -> None:
+    """Reports pictures of the second split that are in the first as well."""
     if len(sources) < 2:
         return
+    # Compared by content, because a copy under another name spoils the score as well.
     one, other = list(sources)
     seen = {scan.content(one, name): sources[one].shown(name) for name in files[one].file_names}
     pairs = [(sources[other].shown(name), scan.content(other, name)) for name in files[other].file_names]
@@ -323,9 +338,11 @@ def _add_overlap(
 
 
 def _add_unlisted(scan: _Scan, sources: Mapping[str, SplitSource], notes: Mapping[str, Findings]) -> None:
+    """Reports image files that no split lists."""
     walked = set()
     for name, source in sources.items():
         root = os.path.realpath(source.images_dir)
+        # Splits may share a folder.
         if source.manifest is not None or root in walked:
             continue
         walked.add(root)

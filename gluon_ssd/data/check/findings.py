@@ -1,4 +1,4 @@
-"""One thing that is wrong, or worth knowing, and everything it was seen on."""
+"""A finding: one thing that is wrong, or worth knowing, and everything it was seen on."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ ERROR, WARNING, NOTE = LEVELS = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Finding:
-    """``what`` is wrong, ``count`` times, in a ``split`` ("" for both), and the remedy.
+    """``what`` is wrong, ``count`` times, in a ``split`` ("" for both), with ``advice`` as the remedy.
 
-    ``items`` names them, all or only the first of very many.
+    ``items`` names what it was seen on, all of it or only the first of very many.
     """
 
     level: str
@@ -25,14 +25,14 @@ class Finding:
 
 
 class Findings:
-    """Collects findings of one split; one without items is none."""
+    """Collects the findings of one split. Something that was seen on nothing is no finding."""
 
     def __init__(self, split: str) -> None:
         self.split = split
         self.found: list[Finding] = []
 
     def add(self, level: str, what: str, items: Iterable[str], advice: str, most: int | None = None) -> None:
-        """Note ``what`` about each of ``items``, of which only the first ``most`` are kept."""
+        """Adds ``what`` about each of ``items``, of which only the first ``most`` are kept."""
         every = list(items)
         if every:
             shown = tuple(printable(item) for item in every[:most])
@@ -40,5 +40,5 @@ class Findings:
 
 
 def printable(text: str) -> str:
-    """``text`` on one line, with what UTF-8 cannot hold replaced: names of files may be anything."""
+    """Returns ``text`` on one line, with what UTF-8 cannot hold replaced: file names may hold anything."""
     return " ".join(text.encode("utf-8", "replace").decode("utf-8").split())

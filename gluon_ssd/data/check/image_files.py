@@ -1,4 +1,4 @@
-"""Image files: are they there, whole, and of the size they should be; which are the same picture twice."""
+"""Looks at image files: whether they are there, whole, and of the right size, and which are equal."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from ..progress import ProgressReporter
 from ..record_files.shards import PackedPicture
 
 FINE, MISSING, EMPTY, CORRUPT = "fine", "missing", "empty", "corrupt"
-# Where a picture is: a file of its own, or a location in a shard.
+# Where a picture is: in a file of its own, or at a place in a shard.
 Location = Union[Path, PackedPicture]
-# Files handed to the threads at once: bounds what is still done after Ctrl-C.
+# The number of files handed to the threads at once, which limits what is still done after Ctrl-C.
 _PORTION = 256
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What a look at a file says: its state, why it is not fine, bytes, and size and orientation."""
+    """What a look at a file tells: its state and why it is not fine, its bytes, its size and orientation."""
 
     state: str
     why: str = ""
@@ -44,19 +44,22 @@ class FileFacts:
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
-        """(width, height) as stored and upright; nothing of a file without either."""
+        """(width, height) as stored and upright; empty without a readable header."""
         return (self.header.size, upright_size(self.header)) if self.header else ()
 
 
 def scan_files(
     locations: Sequence[Location], workers: int, progress: ProgressReporter, decode: bool = False
 ) -> list[FileFacts]:
-    """Look at every picture; ``decode`` decodes each whole instead of reading headers and end markers."""
+    """Looks at every picture, and returns the facts in the same order.
+
+    ``decode`` decodes each whole, instead of reading headers and end markers.
+    """
     return list(_in_threads(partial(look_at, decode=decode), locations, workers, progress))
 
 
 def look_at(location: Location, decode: bool = False) -> FileFacts:
-    """Look at one picture: a few kilobytes of a JPEG or PNG file, the whole of anything else."""
+    """Looks at one picture: at a few kilobytes of a JPEG or PNG file, at the whole of anything else."""
     if isinstance(location, PackedPicture):
         return _packed(location, decode)
     return _file(location, decode)
@@ -84,6 +87,7 @@ def _file(path: Path, decode: bool) -> FileFacts:
         with open(path, "rb") as stream:
             if length == 0:
                 return FileFacts(EMPTY, "0 bytes")
+            # Only these two formats have an end marker that tells whether the file is whole.
             if decode or not stream.read(8).startswith((JPEG, PNG)):
                 stream.seek(0)
                 return _decoded(stream.read(), path)
@@ -97,17 +101,21 @@ def _file(path: Path, decode: bool) -> FileFacts:
 
 
 def _by_header(stream: BinaryIO, length: int) -> FileFacts:
+    """The facts of a JPEG or PNG by its header and its last bytes."""
     header = read_header(stream)
     if header is not None and length > 12:
+        # The last chunk of a PNG has twelve bytes, the end marker of a JPEG two.
         stream.seek(-12, os.SEEK_END)
         tail = stream.read(12)
         if tail.endswith(b"\xff\xd9") or b"IEND" in tail:
             return FileFacts(FINE, "", length, header)
+    # Bytes may follow the end marker, so the file is read whole before it is called truncated.
     stream.seek(0)
     return _whole(stream.read())
 
 
 def _whole(data: bytes) -> FileFacts:
+    """The facts of a picture by its header and a search for its end marker."""
     header = read_header(io.BytesIO(data))
     if header is None:
         return FileFacts(CORRUPT, "its header has no size", len(data))
@@ -130,7 +138,7 @@ def _decoded(data: bytes, path: Path) -> FileFacts:
 def same_content(
     locations: Sequence[Location], lengths: Sequence[int], workers: int, progress: ProgressReporter
 ) -> list[list[int]]:
-    """Groups of indices of pictures with equal bytes; reads only those that are as long as another."""
+    """Returns groups of indices of pictures with equal bytes; only those as long as another one are read."""
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, length in enumerate(lengths):
         by_length[length].append(index)
@@ -144,6 +152,7 @@ def same_content(
 
 
 def _digest(location: Location) -> bytes | None:
+    """A digest of a picture's bytes; None where they cannot be read, which has been reported by then."""
     digest = hashlib.blake2b(digest_size=16)
     try:
         if isinstance(location, PackedPicture):

@@ -1,4 +1,4 @@
-"""Records as the annotation file that DALI's COCO reader wants."""
+"""Writes records as the annotation file that DALI's COCO reader wants."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from ..records import Record
 
 
 def fits_reader(records: Sequence[Record]) -> bool:
-    """Whether DALI's COCO reader can take these: files, each listed once, of sizes within its int32."""
+    """Returns whether DALI's COCO reader can read these records.
+
+    They must be files, each listed once, of sizes that fit its int32.
+    """
     files = {record.path for record in records if record.packed is None}
     limit = np.iinfo(np.int32).max
     return len(files) == len(records) and all(max(row.width, row.height) <= limit for row in records)
 
 
 def any_turned(records: Sequence[Record], workers: int) -> bool:
-    """Whether any picture has an EXIF orientation, which DALI's decoders do not follow as boxes need it.
+    """Returns whether any picture has an EXIF orientation, which DALI's decoders may apply wrongly.
 
-    Looks into the header of every file. One that cannot be read is left to the pipeline to tell of.
+    The header of every file is read. A file that cannot be read is left to the pipeline to report.
     """
 
     def oriented(record: Record) -> bool:
@@ -39,11 +42,11 @@ def any_turned(records: Sequence[Record], workers: int) -> bool:
 
 
 def write_annotations(path: Path, records: Sequence[Record], indices: np.ndarray) -> None:
-    """Write the records ``indices`` as COCO JSON for DALI.
+    """Writes the records ``indices`` as COCO JSON for DALI.
 
-    What a data set has settled is settled in it: an image's id is its index in ``records``, its name an
-    absolute path, a category's id the class index; crowd regions and dropped boxes are not in it. So the
-    reader serves every source of records, and ids beyond its int32 do no harm.
+    The file holds the data set as it was settled: an image's id is its index in ``records``, its name an
+    absolute path, and a category's id the class index; crowd regions and dropped boxes are not in it. So the
+    reader serves every source of records, and ids that exceed its int32 do no harm.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -53,7 +56,8 @@ def write_annotations(path: Path, records: Sequence[Record], indices: np.ndarray
         name = str(record.path.absolute())
         images.append({"id": index, "file_name": name, "width": record.width, "height": record.height})
         boxes, labels = record.objects()
-        # In float64, where the differences of float32 corners are exact enough for DALI to find them again.
+        # In float64, where left + (right - left), as DALI computes it, is close enough to the float32 right
+        # side.
         wide = boxes.astype(np.float64)
         xywh = np.concatenate([wide[:, :2], wide[:, 2:] - wide[:, :2]], axis=1).tolist()
         for box, label in zip(xywh, labels.tolist()):

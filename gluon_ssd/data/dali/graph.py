@@ -20,7 +20,7 @@ IMAGES, BOXES, LABELS, INDICES, SHAPES = range(5)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What becomes of an image: ``attempts`` per crop option (None: no crop), chance to mirror, colours."""
+    """What becomes of an image: crops tried per option (None: no crop), chance to mirror, and colours."""
 
     preprocess: Preprocess
     attempts: int | None = None
@@ -31,19 +31,24 @@ class Augmentation:
 def build_pipeline(
     augmentation: Augmentation, options: DaliOptions, source: Callable[[], Any], batch_size: int, seed: int
 ) -> Any:
-    """A pipeline over ``source``: called in it, it gives encoded pictures, boxes, labels, indices.
+    """Returns a built pipeline over ``source``, a function that is called inside the pipeline's definition.
 
-    Outputs, see IMAGES .. SHAPES: images; per image boxes (n, 4) ltrb fractions of the result, labels (n,),
-    index of the record (1,), stored shape (3,).
+    ``source`` returns the nodes of encoded pictures, boxes, labels and indices. The outputs, in the order of
+    IMAGES .. SHAPES, are the images, and for each image boxes (n, 4) as ltrb fractions of the result, labels
+    (n,), index of the record (1,), and stored shape (3,).
     """
-    # Each its own: by itself DALI would count the operators in front of it.
+    # Each random operator gets a seed of its own. By default DALI derives it from the operators in front, so
+    # that any change of the graph would change all random numbers.
     seeds = [int(word) & 0x7FFFFFFF for word in np.random.SeedSequence(seed).generate_state(6)]
     device_id = options.device_id if options.device == "gpu" else None
     pipeline = Pipeline(batch_size, options.workers, device_id, seed=seed, prefetch_queue_depth=2)
     with pipeline:
         encoded, boxes, labels, index = source()
+        # Read from the header, since the decoded picture may be a crop; the loader compares it with the
+        # annotation.
         stored = fn.peek_image_shape(encoded)
         region = None
+        # The crop is decided before decoding, so that only its part of the picture needs to be decoded.
         if augmentation.attempts is not None:
             *region, boxes, labels = random_crop(boxes, labels, augmentation.attempts, seeds[0])
         image = _decode(encoded, region, options)
@@ -54,6 +59,7 @@ def build_pipeline(
         share = augmentation.mirror
         mirror = fn.random.coin_flip(probability=share, seed=seeds[1]) if share else 0
         if share:
+            # One coin mirrors both the boxes here and the pixels in `_normalise`.
             boxes = fn.bb_flip(boxes, ltrb=True, horizontal=mirror)
         image = _normalise(image, mirror, augmentation.preprocess, options)
         pipeline.set_outputs(image, boxes, labels, index, stored)
@@ -62,7 +68,7 @@ def build_pipeline(
 
 
 def coco_source(annotations: Path, files: Sequence[str]) -> Any:
-    """DALI's COCO reader over ``files``, as ``annotations`` names them, in their order.
+    """Returns DALI's COCO reader over ``files``, named as in ``annotations``, in their order.
 
     The last run is filled up with the last file.
     """
@@ -73,6 +79,7 @@ def coco_source(annotations: Path, files: Sequence[str]) -> Any:
         ltrb=True,
         ratio=True,
         image_ids=True,
+        # By default DALI would number the categories from 1.
         avoid_class_remapping=True,
         # Which boxes are too small is the data set's decision.
         size_threshold=0.0,
@@ -81,13 +88,15 @@ def coco_source(annotations: Path, files: Sequence[str]) -> Any:
 
 
 def random_crop(boxes: Any, labels: Any, attempts: int, seed: int = -1) -> Any:
-    """``crop.random_crop`` by DALI: anchor, shape, boxes and labels of the objects centred inside.
+    """Returns ``crop.random_crop`` by DALI: anchor, shape, boxes and labels of the objects centred inside.
 
-    Of DALI's ways the one of Liu et al. 2016: the IoU of the crop with every object, the aspect that of the
-    two fractions, objects kept by their centres, and at least one of them. With one attempt per option, as
-    published trainings have it, the two are the same in distribution. With more they are not quite: DALI does
-    not stop at the first good crop but makes all attempts, and a last one that holds no centre spoils it.
+    Of DALI's options those of Liu et al. 2016 are chosen: the IoU of the crop with every object counts, the
+    aspect is that of the two fractions, objects are kept by their centres, and at least one must be. With one
+    attempt per option, as in published trainings, the two are the same in distribution. With more they differ
+    a little: DALI does not stop at the first good crop but makes all attempts, and a last one that holds no
+    centre spoils it.
     """
+    # DALI has no -inf; 0 means the same, since an IoU is never below it.
     thresholds = [max(option, 0.0) for option in crop.MIN_IOUS if option is not None]
     return fn.random_bbox_crop(
         boxes,
@@ -105,7 +114,7 @@ def random_crop(boxes: Any, labels: Any, attempts: int, seed: int = -1) -> Any:
 
 
 def _decode(encoded: Any, region: Any, options: DaliOptions) -> Any:
-    """RGB on ``options.device``; a crop is decoded alone, except from the cache and by the hardware."""
+    """RGB on ``options.device``. Only the crop is decoded, except for the cache and the hardware decoder."""
     decoder = options.decoder
     settings: dict[str, Any] = {"output_type": types.RGB}
     if decoder == "cpu":
@@ -113,6 +122,7 @@ def _decode(encoded: Any, region: Any, options: DaliOptions) -> Any:
             image = fn.decoders.image(encoded, **settings)
         else:
             image = fn.decoders.image_slice(encoded, *region, **settings)
+        # Decoded on the CPU and copied; the rest of the graph runs on the device.
         return image.gpu() if options.device == "gpu" else image
     settings["device"] = "mixed"
     settings["hw_decoder_load"] = options.hw_decoder_load if decoder == "hw" else 0.0
@@ -127,10 +137,11 @@ def _decode(encoded: Any, region: Any, options: DaliOptions) -> Any:
 
 
 def recolour(image: Any, jitter: ColourJitter, seeds: Sequence[int] = (-1,) * 4) -> Any:
-    """``colour.recolour`` with random values by DALI: one matrix and one offset, clipped once.
+    """Returns ``colour.recolour`` with random values by DALI: one matrix and one offset, clipped once.
 
-    ``fn.hsv`` scales and turns the chroma plane of YIQ as `Colour.matrix` does; ``value`` takes the gain of
-    brightness and contrast. What contrast blends with, the mean luma, is found on the image's own device.
+    ``fn.hsv`` scales and turns the chroma plane of YIQ as `Colour.matrix` does, and its ``value`` takes the
+    gain of brightness and contrast. The mean luma that contrast blends with is computed on the image's own
+    device.
     """
     brightness, contrast = _uniform(jitter.brightness, seeds[0]), _uniform(jitter.contrast, seeds[1])
     saturation, hue = _uniform(jitter.saturation, seeds[2]), _uniform(jitter.hue, seeds[3]) * 360.0
@@ -140,6 +151,7 @@ def recolour(image: Any, jitter: ColourJitter, seeds: Sequence[int] = (-1,) * 4)
     else:
         centre = jitter.centre
     offset = centre * ((1.0 - contrast) * brightness)
+    # FLOAT keeps what is above 255 or below 0 until the offset is added.
     image = fn.hsv(image, hue=hue, saturation=saturation, value=brightness * contrast, dtype=types.FLOAT)
     return fn.cast(image + offset, dtype=types.UINT8)
 
@@ -154,9 +166,11 @@ def _normalise(image: Any, mirror: Any, preprocess: Preprocess, options: DaliOpt
     return fn.crop_mirror_normalize(
         image,
         mirror=mirror,
+        # DALI's pixels are 0..255, the network's mean and deviation are for 0..1.
         mean=[255 * value for value in preprocess.mean],
         std=[255 * value for value in preprocess.std],
         dtype=types.FLOAT16 if options.dtype == "float16" else types.FLOAT,
+        # Without the N, which is the batch.
         output_layout=options.layout[1:],
         pad_output=options.pad_channels,
     )

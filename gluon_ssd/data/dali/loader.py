@@ -1,4 +1,4 @@
-"""The DALI loader: the batches of the native loader in distribution, made by NVIDIA DALI."""
+"""The DALI loader: batches made by NVIDIA DALI, in distribution those of the native loader."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from ..workers import WorkerPool
 from .annotations import any_turned, fits_reader, write_annotations
 from .options import DaliOptions
 
-# Last word of the seeds, beside those of samples.py.
+# The last word of this module's seeds, which keeps them apart from those of samples.py.
 _DALI = 3
-# Runs that DALI may be ahead of the consumer, its own prefetching included, when it fails.
+# When DALI fails it may be so many runs ahead of the consumer, its own prefetching included.
 _AHEAD = 6
 
 
 class DaliLoader(EpochLoader):
-    """Batches of a data set, read and augmented by DALI; in use like `NativeLoader`.
+    """Batches of a data set, read and augmented by DALI. It is used like `NativeLoader`.
 
-    The order of the images, the shards, and what is left out are the native loader's, batch by batch: DALI's
-    COCO reader is given the names of this rank's images in this epoch's order, over an annotation file made
-    of the records (see `write_annotations`); what that reader cannot take, such as record files and pictures
-    that are to be turned by their EXIF orientation, comes from `record_source` in the same order. The
-    pipeline is built anew each epoch, in some hundredths of a second, from a seed of (seed, epoch, rank): so
-    batches depend on the data set, ``seed``, epoch, ``shard`` and ``options.batch_multiplier`` alone, not on
-    threads or on what ran before. DALI cannot start in the middle of its random numbers: to resume within an
-    epoch, the batches before are made again and dropped.
+    The order of the images, the shards, and what is left out are those of the native loader, batch by batch.
+    DALI's COCO reader is given the names of this rank's images in this epoch's order, and an annotation file
+    made of the records (see `write_annotations`). What that reader cannot take, such as record files and
+    pictures that have to be turned by their EXIF orientation, comes from `record_source` in the same order.
 
-    ``transform`` is one of `data.transforms`; it is not run, but read: its crops, mirroring, colours and
-    sizes are put into DALI's terms. ``options``: see `DaliOptions`; ``encoder`` and ``prefetch``: see
-    `NativeLoader`; ``order``: see `EpochLoader`.
-    ``Batch.images`` is an NDArray that shares DALI's memory (DLPack, no copy), on ``options.device``; it
-    stays valid as long as it is kept.
+    The pipeline is built anew each epoch, in some hundredths of a second, from a seed of (seed, epoch, rank).
+    So batches depend on the data set, ``seed``, epoch, ``shard`` and ``options.batch_multiplier`` alone, not
+    on threads or on what ran before. DALI cannot start in the middle of its random numbers: to resume within
+    an epoch, the batches before are made again and dropped.
+
+    ``transform`` is one of `data.transforms`. It is not run; its crops, mirroring, colours and sizes are read
+    and put into DALI's terms. For ``options`` see `DaliOptions`, for ``encoder`` and ``prefetch``
+    `NativeLoader`, for ``order`` `EpochLoader`. ``Batch.images`` is an NDArray that shares DALI's memory
+    (DLPack, no copy), on ``options.device``; it stays valid as long as it is kept.
 
     Raises UserError when DALI is not installed or nothing is left to load, and, at its batch or a few before
     it, for an image that cannot be read or is not of the record's size.
@@ -66,7 +66,7 @@ class DaliLoader(EpochLoader):
         if prefetch < 1:
             raise UserError(f"prefetch is {prefetch}; it must be at least 1")
         self.records, self.options, self.encoder = dataset.records, options, encoder
-        # In runs of DALI, each of several batches.
+        # Counted in runs of DALI, each of which makes several batches.
         self.prefetch = -(-prefetch // options.batch_multiplier)
         self._annotations: Path | None = None
         own = [self.records[index] for index in self._indices.tolist()]
@@ -84,19 +84,24 @@ class DaliLoader(EpochLoader):
         self._cached: Any = None
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches of the chosen epoch; ``wait_seconds`` counts the time spent waiting for them."""
+        """Yields the batches of the chosen epoch; ``wait_seconds`` counts the time spent waiting for them."""
         epoch = _Epoch(self)
+        # DALI has threads of its own; the one worker here only waits for it and encodes targets meanwhile.
         for batches in self._work(WorkerPool(epoch.runs, epoch.job, workers=1, prefetch=self.prefetch)):
             yield from batches
 
     def pipeline(self, order: np.ndarray, epoch: int) -> Any:
-        """A built DALI pipeline over the records ``order``; its runs have ``batch_multiplier`` batches."""
+        """Returns a built DALI pipeline over the records ``order``.
+
+        Each of its runs makes ``batch_multiplier`` batches.
+        """
         word = np.random.SeedSequence([self.seed, epoch, self.shard[0], _DALI]).generate_state(1)[0]
         size = self.batch_size * self.options.batch_multiplier
         pipeline = self._graph.build_pipeline(
             self._recipe, self.options, lambda: self._source(order), size, int(word) & 0x7FFFFFFF
         )
-        # The decoder's cache lives as long as a pipeline uses it: the last one is kept until the next exists.
+        # The decoder's cache lives as long as a pipeline uses it, so the last one is kept until the next
+        # exists.
         self._cached = pipeline if self.options.decoder == "cache" else None
         return pipeline
 
@@ -107,7 +112,7 @@ class DaliLoader(EpochLoader):
         return self._graph.coco_source(self._annotations, files)
 
     def _read(self, transform: EvalTransform) -> Any:
-        """A transform in the terms of the graph."""
+        """The transform in the terms of the graph."""
         if isinstance(transform, SSDTrainTransform):
             return self._graph.Augmentation(
                 transform.preprocess, transform.attempts, transform.mirror, transform.jitter
@@ -116,13 +121,14 @@ class DaliLoader(EpochLoader):
 
 
 class _Epoch:
-    """One pass through a pipeline: job k is DALI's k-th run from the batch to start at on."""
+    """One pass through a pipeline. Job k is DALI's k-th run, counted from the batch to start at."""
 
     def __init__(self, loader: DaliLoader) -> None:
         self._loader = loader
         self._number = loader.epoch
         self._first = loader.start_batch
         self._order = loader.order(loader.epoch)
+        # Resuming may begin inside a run: whole runs are skipped, then the first batches of the next.
         self._skipped, self._begin = divmod(self._first, loader.options.batch_multiplier)
         self.runs = -(-len(loader) // loader.options.batch_multiplier) - self._skipped
         self._pipeline: Any = None
@@ -131,9 +137,10 @@ class _Epoch:
         return _Run(self, number)
 
     def run(self, number: int) -> list[Batch]:
-        """The batches of run ``number``; always called by the same thread, in order."""
+        """Returns the batches of run ``number``. The same thread calls it every time, in order."""
         loader = self._loader
         size = loader.batch_size * loader.options.batch_multiplier
+        # Built in the worker's thread, so that the consumer does not wait for it.
         if self._pipeline is None:
             self._pipeline = loader.pipeline(self._order, self._number)
             for skipped in range(self._skipped):
@@ -142,6 +149,7 @@ class _Epoch:
         indices = self._order[start : start + size]
         outputs = self._run_pipeline(start)
         first = self._begin * loader.batch_size if number == 0 else 0
+        # Frees the memory of the pipeline before the next epoch, unless the cache keeps it.
         if number == self.runs - 1:
             self._pipeline = None
         return self._split(outputs, indices, first)
@@ -157,12 +165,13 @@ class _Epoch:
             raise _explain(error, [loader.records[index] for index in indices.tolist()]) from error
 
     def _split(self, outputs: Any, indices: np.ndarray, first: int) -> list[Batch]:
-        """Batches of the first ``len(indices)`` images; what DALI filled up with is left out."""
+        """The batches of the first ``len(indices)`` images; what DALI filled the run up with is left out."""
         import mxnet as mx
 
         loader, graph = self._loader, self._loader._graph
         images = mx.nd.from_dlpack(outputs[graph.IMAGES].as_tensor().__dlpack__())
         found = np.array(outputs[graph.INDICES].as_tensor()).reshape(-1)[: len(indices)]
+        # A guard against pairing images with another's objects, should DALI ever read in another order.
         if not np.array_equal(found, indices):
             raise RuntimeError(f"DALI read records {found.tolist()} instead of {indices.tolist()}")
         shapes = np.array(outputs[graph.SHAPES].as_tensor())
@@ -202,14 +211,17 @@ class _Run:
 
 
 def _objects(boxes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes float32 (n, 4) and labels int32 (n,) of one image, those left without extent dropped."""
+    """Boxes float32 (n, 4) and labels int32 (n,) of one image, without those that have no extent left."""
     boxes = np.clip(boxes.reshape(-1, 4), 0, 1)
     sized = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     return boxes[sized], labels.reshape(-1)[sized].astype(np.int32)
 
 
 def _explain(error: RuntimeError, records: Sequence[Record]) -> Exception:
-    """DALI does not always name the file: find it, in our own decoder's words."""
+    """The error to raise for DALI's.
+
+    DALI does not always name the file, so each candidate is decoded by our own decoder, whose error names it.
+    """
     for record in records:
         try:
             record.pixels()

@@ -1,4 +1,4 @@
-"""How DALI is to work: where it decodes, in how many threads, what its images look like."""
+"""How DALI is to work: where it decodes, in how many threads, and what its images look like."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ _CHOICES = {
 
 @dataclass(frozen=True)
 class DaliOptions:
-    """What is DALI's own about an input pipeline; the names are those of NVIDIA's SSD where it has one.
+    """The settings of an input pipeline that only DALI has, named as in NVIDIA's SSD where it has them.
 
-    ``device``: where images are resized, coloured and normalised, and where batches end up; ``device_id``:
-    which GPU. ``input_jpg_decode``: ``cpu``; on the GPU also ``gpu``, ``hw`` (``hw_decoder_load`` of the
-    images by the hardware decoder of A100 and later, the rest as ``gpu``) and ``cache`` (decoded once, whole,
-    and kept in ``cache_mb`` MB of the GPU's memory for the epochs to come); ``auto`` is the device's own.
-    ``workers``: DALI's threads. ``batch_multiplier``: DALI makes that many batches at once.
-    ``layout`` and ``dtype``: of the images; ``pad_channels`` adds a fourth channel of zeros.
+    ``device`` is where images are resized, coloured and normalised, and where batches end up; ``device_id``
+    says which GPU. ``input_jpg_decode`` is ``cpu``, or on the GPU also ``gpu``, ``hw`` (the hardware decoder
+    of A100 and later takes the share ``hw_decoder_load`` of the images, the rest is as ``gpu``) and ``cache``
+    (decoded once, whole, and kept in ``cache_mb`` MB of the GPU's memory for the epochs to come); ``auto`` is
+    ``cpu`` or ``gpu``, as the device. ``workers`` is the number of DALI's threads. ``batch_multiplier`` is
+    the number of batches that DALI makes at once. ``layout`` and ``dtype`` are those of the images;
+    ``pad_channels`` adds a fourth channel of zeros.
 
     Raises UserError for values that do not fit, or do not fit each other.
     """
@@ -63,5 +64,5 @@ class DaliOptions:
 
 
 def published_cache_mb(processes: int) -> int:
-    """The cache of one GPU of ``processes``, as NVIDIA's SSD sizes it."""
+    """Returns the MB of cache of one GPU of ``processes``, as NVIDIA's SSD sizes it."""
     return min(-(-_ALL_IMAGES_MB // processes), _MOST_MB)

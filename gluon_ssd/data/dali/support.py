@@ -1,4 +1,4 @@
-"""Whether DALI works here, for ``gluon-ssd doctor``."""
+"""Whether DALI works on this machine, for ``gluon-ssd doctor``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import numpy as np
 
 
 def decode_one() -> str:
-    """Decode a picture by DALI on CPU and hand it to MXNet; say so. Whatever goes wrong is raised."""
+    """Decodes a picture by DALI on the CPU, hands it to MXNet, and returns a sentence that says so.
+
+    Whatever goes wrong is raised.
+    """
     import mxnet as mx
     from nvidia.dali import Pipeline, fn
 

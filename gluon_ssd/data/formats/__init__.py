@@ -1,6 +1,6 @@
 """Formats of data sets: reading one, writing another, and adding a format of one's own.
 
-Names resolve on first use, so that importing the package needs no OpenCV.
+Names are imported at their first use, so that importing the package needs no OpenCV.
 """
 
 from __future__ import annotations

@@ -15,13 +15,15 @@ _BOX_KEYS = ("image_id", "bbox", "category_id", "id")
 def prepare_json(
     source: Path, target: Path, keep_keys: bool = False, pretty: bool = False
 ) -> tuple[int, int]:
-    """Write ``source``, a COCO instances file, to ``target`` with its boxes alone.
+    """Writes ``source``, a COCO instances file, to ``target`` with its boxes alone.
 
     Images keep id, file name, height and width; annotations keep id, image, category and box. With
     ``keep_keys`` annotations keep every key, for readers that insist on them, but ``segmentation`` is empty
-    and ``area`` is 1.0. ``pretty`` indents by four instead of writing no blank at all. Byte for byte what
-    NVIDIA's prepare-json.py writes. Returns the numbers of images and boxes.
-    Raises UserError for a file that is not COCO's, or a target that cannot be written.
+    and ``area`` is 1.0. ``pretty`` indents by four; otherwise no blank is written at all. The result is byte
+    for byte what NVIDIA's prepare-json.py writes.
+
+    Returns the numbers of images and boxes. Raises UserError for a file that is not COCO's, or a target that
+    cannot be written.
     """
     content = load_json(source, _empty_outline)
     images, annotations, categories = (section(content, key, source) for key in SECTIONS)
@@ -40,7 +42,7 @@ def prepare_json(
 
 
 def _empty_outline(row: Row) -> Row:
-    """Let go of outlines while parsing, and keep the key's place: they are most of the file."""
+    """Empties outlines while parsing, because they are most of the file; the key keeps its place."""
     if "segmentation" in row:
         row["segmentation"] = []
     return row

@@ -21,7 +21,7 @@ from .reading import missing, unneeded
 from .registry import LIKELY, NO, SURE, Format, register_format
 from .sheet import Sheet
 
-# The columns that MLPerf's OpenImages files keep, and what they are here.
+# The columns that MLPerf's OpenImages files keep, and their names here.
 _OPENIMAGES = {
     "IsOccluded": "occluded",
     "IsTruncated": "truncated",
@@ -43,6 +43,8 @@ class Coco(Format):
         files = find_layout(root).files
         if not files:
             return NO
+        # Other tools write lone JSON files as well, so that one at the top is a weaker sign than one in a
+        # folder.
         return SURE if root.is_file() or any(path.parent != root for path in files.values()) else LIKELY
 
     def read(self, root: Path, options: Options) -> DataSet:
@@ -62,12 +64,12 @@ class Coco(Format):
             images = image_folder(root, split, file.path, file.file_names)
             with unneeded(split, layout.lines):
                 splits[split] = _pictures(split, file, images, names, options, notes)
-            # The rest is counted by the objects and images that are kept.
+            # All other notes come back with the objects and images that are kept, and are counted there.
             notes[SAME_NAME] += file.notes[SAME_NAME]
         return DataSet(names, splits, notes, layout.lines)
 
     def write(self, data: DataSet, place: Placer, options: Options) -> None:
-        """annotations/instances_{split}.json and {split}/, as training opens it.
+        """Writes annotations/instances_{split}.json and {split}/, as training opens them.
 
         Where images stay where they are, {split}/ is empty and file names lead from there to them.
         """
@@ -86,8 +88,12 @@ class Coco(Format):
 
 
 def _common_classes(files: dict[str, CocoFile], lines: list[str]) -> list[str]:
-    """The classes of the first file by ascending id, then those that only others have; ids may differ."""
+    """The classes of the first file by ascending id, then those that only other files have.
+
+    Ids may differ between the files, so classes are told apart by their names.
+    """
     names: list[str] = []
+    # A category is no class only if no file has a box of it.
     unused = set.intersection(*(set(unused_parents(f)) | _absent(f, files) for f in files.values()))
     for split, file in files.items():
         new = [name for name in file.names if name not in names and name not in unused]
@@ -101,6 +107,7 @@ def _common_classes(files: dict[str, CocoFile], lines: list[str]) -> list[str]:
 
 
 def _absent(file: CocoFile, files: dict[str, CocoFile]) -> set[str]:
+    """The names of categories that other files have and this one lacks."""
     return {name for other in files.values() for name in other.names} - set(file.names)
 
 
@@ -125,6 +132,7 @@ def _pictures(
         if not path.is_file():
             missing(f"{file.path}: its image {spelt} is not in {images}", options.skip_missing, notes)
             continue
+        # What the file says of an image is better than the caller's choice for all of them.
         way = file.orientations.get(index)
         chosen = options._replace(orientation=way) if way else options
         sheet = Sheet(path, name, chosen, size if all(size) else None)
@@ -138,17 +146,18 @@ def _pictures(
 
 
 def _inner_names(file: CocoFile, images: Path) -> list[str]:
-    """Names that stay inside a folder also where file_name leads out of the images' folder."""
+    """The names of images inside the new folder, also where file_name leads out of the images' folder."""
     paths = [PurePosixPath(name) for name in file.file_names]
     if not any(path.is_absolute() or ".." in path.parts for path in paths):
         return [str(path) for path in paths]
+    # The folder that all images have in common takes the place of the images' folder.
     real = [os.path.normpath(os.path.join(os.path.realpath(images), path)) for path in paths]
     base = os.path.commonpath([os.path.dirname(path) for path in real])
     return [Path(os.path.relpath(path, base)).as_posix() for path in real]
 
 
 def _objects(file: CocoFile) -> list[list[tuple[Any, ...]]]:
-    """Of each image the objects: category, x y width height, crowd, area, outlined, rotated, flags."""
+    """The objects of each image: category, x y width height, crowd, area, outlined, rotated, flags."""
     objects: list[list[tuple[Any, ...]]] = [[] for _ in file.image_ids]
     columns = (file.image_index, file.category_index, file.xywh, file.crowd, file.area)
     for image, label, xywh, crowd, area, extra in zip(*(c.tolist() for c in columns), _extras(file.path)):
@@ -157,9 +166,10 @@ def _objects(file: CocoFile) -> list[list[tuple[Any, ...]]]:
 
 
 def _extras(path: Path) -> list[tuple[bool, bool, list[str]]]:
-    """Whether each annotation has an outline or is turned, and its flags; the rest was checked."""
+    """What `read_coco` does not keep of each annotation: is there an outline, is it turned, its flags."""
 
     def note(row: Row) -> Row:
+        # Whether there is an outline is enough; its numbers would fill the memory.
         if "segmentation" in row:
             row["segmentation"] = bool(row["segmentation"])
         return row
@@ -167,6 +177,7 @@ def _extras(path: Path) -> list[tuple[bool, bool, list[str]]]:
     extras = []
     for row in load_json(path, note)["annotations"]:
         inner = row.get("attributes")
+        # CVAT puts what COCO has no key for into "attributes".
         row = {**inner, **row} if type(inner) is dict else row
         flags = [name for name in (*FLAGS, "ignore") if row.get(name) in (1, True)]
         flags += [name for column, name in _OPENIMAGES.items() if row.get(column) in (1, True)]
@@ -176,9 +187,10 @@ def _extras(path: Path) -> list[tuple[bool, bool, list[str]]]:
 
 
 def coco_content(classes: list[str], pictures: list[Picture], names: list[str]) -> dict[str, Any]:
-    """Return images, annotations, categories: ids from 1 in order, ``names`` as file names, 1e-4 pixels.
+    """Returns images, annotations and categories as COCO has them, with ``names`` as the file names.
 
-    An image that EXIF turns has the key "orientation": its boxes are for the upright picture.
+    Ids count from 1 in the order given, and boxes are rounded to 1e-4 pixels. An image that EXIF turns has
+    the key "orientation": its boxes are for the upright picture.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -205,6 +217,9 @@ def coco_content(classes: list[str], pictures: list[Picture], names: list[str]) 
 
 
 def _tidy(value: float) -> float:
-    """A ten-thousandth of a pixel is more than any label means, and hides the noise of fractions."""
+    """The value rounded to four decimals.
+
+    A ten-thousandth of a pixel is more than any label means, and rounding hides the noise of fractions.
+    """
     value = round(value, 4)
     return int(value) if value == int(value) else value

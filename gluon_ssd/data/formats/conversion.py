@@ -1,4 +1,4 @@
-"""A data set of one format read, and written as another."""
+"""Reads a data set in one format and writes it in another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .registry import Format, detect_format, get_format
 
 
 def read_dataset(source: Path, source_format: str | None = None, options: Options | None = None) -> DataSet:
-    """Read a data set of any format; None: as the files tell.
+    """Reads a data set of any format; without ``source_format`` the files tell which one it is.
 
     ``lines`` of the result say what was taken otherwise than it stands there. Raises UserError for anything
     unsound, and for boxes that cannot be what their format says.
@@ -31,6 +31,7 @@ def read_dataset(source: Path, source_format: str | None = None, options: Option
         raise UserError(data.lines[-1] if data.lines else f"{source}: no image that has labels")
     empty = [split for split, pictures in data.splits.items() if not pictures]
     for split in empty:
+        # Training does without a val or test split, but not without images.
         if split == "train" or len(data.splits) == 1:
             raise UserError(f"{source}: no image for the split '{split}'; complete it")
         data.lines.append(f"the split '{split}' has no image; it is left out")
@@ -49,13 +50,15 @@ def convert_data(
     val_share: float | None = None,
     options: Options | None = None,
 ) -> DataSet:
-    """Read the data set at ``source`` and write it into the new folder ``target``.
+    """Reads the data set at ``source`` and writes it into the new folder ``target``.
 
-    ``images``: none leaves them where they are (the default for COCO, whose file names can say so), link or
-    copy puts them beside the labels (link is the default for the others). ``val_share`` moves that share of
-    the training images to a val split, chosen by a hash of their names, so that the same ones are chosen
-    again after images were added. Returns what was written, with ``notes`` on what was lost. Raises
-    UserError for anything unsound; nothing is written then.
+    ``images`` is none, which leaves them where they are (the default for COCO, whose file names can say so),
+    or link or copy, which puts them beside the labels (link is the default for the others). ``val_share``
+    moves that share of the training images to a val split. They are chosen by a hash of their names, so that
+    the same ones are chosen again after images were added.
+
+    Returns what was written, with ``notes`` on what was lost. Raises UserError for anything unsound; nothing
+    is written then.
     """
     chosen = options or Options()
     writer = get_format(target_format)
@@ -74,9 +77,11 @@ def convert_data(
 
 
 def _doubtful(source: Path, data: DataSet, kind: Format, options: Options) -> list[str]:
-    """Warnings of what boxes look like, if not what their format says. Raises UserError where they cannot be
-    that.
+    """Warnings about boxes that do not look like what their format says.
+
+    Raises UserError where they cannot be that.
     """
+    # A user who has said how boxes are read is not asked again.
     if kind.reading is None or options.boxes is not None:
         return []
     pictures = list(data.pictures())
@@ -92,7 +97,10 @@ def _doubtful(source: Path, data: DataSet, kind: Format, options: Options) -> li
 
 
 def hold_out(data: DataSet, share: float) -> DataSet:
-    """Move ``share`` of the training images, one at least, to a split val. Raises UserError."""
+    """Moves ``share`` of the training images, at least one, to a split val.
+
+    Raises UserError where there is a val split already, or only one training image.
+    """
     if "val" in data.splits:
         raise UserError("the data set has a val split already; leave out --val-share")
     train = data.splits.get("train", [])
@@ -103,6 +111,7 @@ def hold_out(data: DataSet, share: float) -> DataSet:
     def digest(picture: Picture) -> bytes:
         return hashlib.sha256(picture.name.encode()).digest()
 
+    # Sorted by the hash, so that an image keeps its rank among the others whatever is added later.
     chosen = {picture.name for picture in sorted(train, key=digest)[:count]}
     kept = [picture for picture in train if picture.name not in chosen]
     held = [picture for picture in train if picture.name in chosen]

@@ -1,4 +1,4 @@
-"""Many small files from one server, in parallel over connections that stay open."""
+"""Fetches many small files from one server, in parallel over connections that stay open."""
 
 from __future__ import annotations
 
@@ -28,14 +28,17 @@ def fetch_images(
     progress: Callable[[int], None] | None = None,
     pause: float = 1.0,
 ) -> int:
-    """Bring the files ``names`` from ``source``, the start of a URL or a folder, into ``folder``.
+    """Fetches the files ``names`` from ``source``, the start of a URL or a folder, into ``folder``.
 
-    Files that are there are not fetched again; each appears under its name only when it is whole. A server
-    that fails is asked five times, after ``pause`` seconds and twice as long each time. ``progress`` is
-    called with the number of files that are there. Returns how many were fetched. Raises UserError, naming
-    the first, where files cannot be had; the others are fetched all the same, so that a second call goes on.
+    Files that are there already are not fetched again, and each appears under its name only when it is whole.
+    A server that fails is asked five times, after ``pause`` seconds and twice as long each time. ``progress``
+    is called with the number of files that are there.
+
+    Returns how many files were fetched. Raises UserError, naming the first, where files cannot be had; the
+    others are fetched all the same, so that a second call goes on from there.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # One listing, instead of asking the disk for each of a million names.
     there = {entry.name for entry in os.scandir(folder)}
     todo = [name for name in names if name not in there]
     done = len(names) - len(todo)
@@ -52,7 +55,7 @@ def fetch_images(
                 if progress is not None:
                     progress(done)
         finally:
-            # After Ctrl-C or on a full disk the threads are not to wait for the server again.
+            # After Ctrl-C or on a full disk the threads must not wait for the server again.
             fetcher.stop.set()
     if failed:
         more = f" ({len(failed)} such files)" if len(failed) > 1 else ""
@@ -63,7 +66,7 @@ def fetch_images(
 def _completed(
     pool: ThreadPoolExecutor, task: Callable[[str], None], items: Sequence[str], ahead: int
 ) -> Iterator[Future[None]]:
-    """Yield tasks as they finish, with no more than ``ahead`` begun: there may be millions."""
+    """Yields tasks as they finish, with at most ``ahead`` begun at a time, because there may be millions."""
     left = iter(items)
     running = {pool.submit(task, item) for item in islice(left, ahead)}
     while running:
@@ -82,7 +85,7 @@ class _Fetcher:
         self.stop = threading.Event()
 
     def fetch(self, name: str) -> None:
-        """Fetch one file. Raises UserError where it cannot be had, OSError where it cannot be written."""
+        """Fetches one file. Raises UserError where it cannot be had, OSError where it cannot be written."""
         if self.stop.is_set():
             return
         body = self._ask(name)
@@ -106,9 +109,12 @@ class _Fetcher:
                 if status == 200:
                     return body
                 problem = f"the server says {status} {reason}"
+                # The server has answered for good, for instance that there is no such file. Only its own
+                # faults, and "too many requests", may pass.
                 if status < 500 and status != 429:
                     break
             except (OSError, http.client.HTTPException) as error:
+                # The state of a broken connection is unknown; the next attempt opens another.
                 self._local.connection = None
                 problem = " ".join(str(error).split()) or type(error).__name__
             if self.stop.wait(self._pause * 2**attempt):
@@ -116,7 +122,7 @@ class _Fetcher:
         raise UserError(f"{self._source}/{name}: {problem}")
 
     def _get(self, folder: str, name: str) -> tuple[int, str, bytes]:
-        """One request; a body shorter than announced raises IncompleteRead."""
+        """Makes one request. A body shorter than announced raises IncompleteRead."""
         assert self._url is not None
         connection = getattr(self._local, "connection", None)
         if connection is None:
@@ -125,5 +131,6 @@ class _Fetcher:
             connection = self._local.connection = kind(self._url.netloc, timeout=_TIMEOUT)
         path = f"{folder}/{quote(name)}"
         connection.request("GET", path, headers={"User-Agent": f"gluon_ssd/{__version__}"})
+        # The body is read to its end even when it is not wanted: only then can the connection serve again.
         answer = connection.getresponse()
         return answer.status, answer.reason, answer.read()

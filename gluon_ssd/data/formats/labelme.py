@@ -13,7 +13,7 @@ from ..finder import Finder
 from ..progress import counted
 from ..splits import SPLITS, split_of
 from .model import MASKS, NO_BOX, NO_SIZE, RESPELLED, ROTATED, DataSet, Options, Picture
-from .reading import choose_classes, class_file, inner_name, missing, read_classes, visible
+from .reading import choose_classes, class_file, inner_name, missing, peek, read_classes, read_file, visible
 from .registry import LIKELY, NO, Format, register_format
 from .sheet import Sheet
 
@@ -27,12 +27,15 @@ class LabelMe(Format):
     layout = "a JSON file with 'shapes' and 'imagePath' for each image"
 
     def detect(self, root: Path) -> int:
-        return LIKELY if root.is_dir() and any(map(_has_shapes, _json_files(root)[:20])) else NO
+        files = _json_files(root)[:20] if root.is_dir() else []
+        return LIKELY if any(_has_shapes(peek(path)) for path in files) else NO
 
     def read(self, root: Path, options: Options) -> DataSet:
         parts: dict[str, list[Path]] = {}
         lines: list[str] = []
-        for path in filter(_has_shapes, _json_files(root)):
+        for path in _json_files(root):
+            if not _has_shapes(read_file(path)):
+                continue
             found = next(filter(None, map(split_of, path.relative_to(root).parts[:-1])), None)
             parts.setdefault(found or "", []).append(path)
         rest = parts.pop("", [])
@@ -49,12 +52,14 @@ class LabelMe(Format):
             for split in SPLITS
             if split in parts
         }
+        # A class list is no part of LabelMe; where there is one, it only gives the order.
         listed = class_file(root)
         known = read_classes(listed) if listed else None
         return choose_classes(DataSet(list(names), splits, notes, lines), _order(names, known))
 
 
 def _order(names: dict[str, int], known: list[str] | None) -> list[str]:
+    """The names that classes.txt lists, in its order, then the others in alphabetical order."""
     listed = [name for name in known or [] if name in names]
     return [*listed, *sorted(name for name in names if name not in listed)]
 
@@ -63,8 +68,8 @@ def _json_files(root: Path) -> list[Path]:
     return visible(root.rglob("*.json"))
 
 
-def _has_shapes(path: Path) -> bool:
-    data = path.read_bytes()
+def _has_shapes(data: bytes) -> bool:
+    """Whether a file has LabelMe's keys. It is not parsed, since it may hold the whole image in base64."""
     return b'"shapes"' in data and b'"imagePath"' in data
 
 
@@ -78,6 +83,7 @@ def _read(
         shapes, named = content.get("shapes"), content.get("imagePath")
         if not isinstance(shapes, list) or not isinstance(named, str):
             raise UserError(f"{path}: 'shapes' must be a list and 'imagePath' a name; is it LabelMe's?")
+        # "imagePath" is relative to the JSON file, or an absolute path of the machine on which it was drawn.
         found = Finder([path.parent], root).find(named)
         if found is None:
             missing(f"{path}: its image {named} is not there", options.skip_missing, notes)
@@ -103,6 +109,7 @@ def _add(sheet: Sheet, shape: Any, where: str, names: dict[str, int]) -> None:
     marks = [
         name for name in ("difficult", "ignore", "occluded", "truncated") if flags.get(name) in (1, True)
     ]
+    # The two points are the centre and one on the circle.
     if kind == "circle" and len(points) == 2:
         (x, y), (u, v) = points
         radius = math.hypot(u - x, v - y)
@@ -111,6 +118,7 @@ def _add(sheet: Sheet, shape: Any, where: str, names: dict[str, int]) -> None:
         sheet.lose(label, NO_BOX)
         return
     xs, ys = zip(*points)
+    # A rotated box has its four corners as points, so the box around them serves it too.
     notes = {"rotation": [ROTATED], "rectangle": []}.get(kind, [MASKS])
     sheet.add(label, (min(xs), min(ys), max(xs), max(ys)), flags=marks, notes=notes)
 

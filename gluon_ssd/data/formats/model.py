@@ -1,4 +1,4 @@
-"""What a data set is between being read in one format and written in another."""
+"""The data set between being read in one format and being written in another."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ DIFFICULT = {
     "crowd": "objects marked difficult, kept as crowd regions",
     "drop": "objects marked difficult, left out",
 }
-# Of these the summary says that they are warnings.
+# The summary shows these as warnings.
 WARNINGS = (WRONG_SIZE, ASSUMED)
 
-# What some formats tell of an object, under the names they have in COCO files written here.
+# What some formats say of an object, under the names that it has in COCO files written here.
 FLAGS = ("difficult", "truncated", "occluded", "depiction", "inside")
 
 
 class Box(NamedTuple):
-    """One object: class index, (x, y, width, height) in pixels with x, y from the image's corner, flags.
+    """One object: its class index, and (x, y, width, height) in pixels from the image's corner.
 
-    ``area`` is that of the outline where one is known; ``flags`` holds those that are set of FLAGS; ``notes``
-    is what the summary counts of it.
+    ``area`` is that of the outline where one is known. ``flags`` holds those of FLAGS that are set, and
+    ``notes`` what the summary counts of the object.
     """
 
     label: int
@@ -73,11 +73,12 @@ class Box(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """One upright image: where its file is, its name under the split's images (with ``/``), size and objects.
+    """One upright image and its objects.
 
-    ``turned``: its stored pixels are to be turned by EXIF. ``notes``: what the summary counts of it;
-    ``lost``: class and reason of objects that were left out; ``values``: the four numbers of each box as its
-    format has them, and ``frame`` the (width, height) that they are for.
+    ``file`` is where the image is, and ``name`` its name, with ``/``, among the images of its split.
+    ``turned`` says that EXIF turns its stored pixels. ``notes`` is what the summary counts of the image.
+    ``lost`` has the class and the reason of each object that was left out. ``values`` are the four numbers of
+    each box as its format has them, and ``frame`` is the (width, height) that they are for.
     """
 
     file: Path
@@ -95,7 +96,7 @@ class Picture(NamedTuple):
 class DataSet(NamedTuple):
     """Class names in order, the pictures of each split by its name (train, val, test), and what was lost.
 
-    ``notes`` counts what belongs to no picture; ``lines`` are sentences for the user.
+    ``notes`` counts what belongs to no single picture; ``lines`` are sentences for the user.
     """
 
     classes: list[str]
@@ -104,12 +105,14 @@ class DataSet(NamedTuple):
     lines: list[str] = []
 
     def pictures(self) -> Iterator[Picture]:
-        """Every picture of every split."""
+        """Yields every picture of every split."""
         for pictures in self.splits.values():
             yield from pictures
 
     def tally(self) -> Counter[str]:
-        """Count what was lost or changed, of the pictures and objects that are in the data set."""
+        """Returns how often each thing was lost or changed, for the pictures that are in the data set."""
+        # Counted here and not while reading, so that pictures and classes that were left out later do not
+        # count.
         total = Counter(self.notes)
         for picture in self.pictures():
             total.update(picture.notes)
@@ -119,7 +122,7 @@ class DataSet(NamedTuple):
         return Counter({note: count for note, count in total.items() if count})
 
     def report(self) -> list[str]:
-        """The sentences, then a line for everything that was lost or changed, warnings first."""
+        """Returns the sentences, then a line for everything that was lost or changed, warnings first."""
         counts = self.tally()
         order = sorted(counts, key=lambda note: note not in WARNINGS)
         return [
@@ -129,11 +132,11 @@ class DataSet(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What the caller chose: see ``gluon-ssd convert-data --help``; ``progress`` is told of each image.
+    """What the caller chose: see ``gluon-ssd convert-data --help``. ``progress`` is told of each image.
 
-    ``boxes``: how the four numbers of a box are read, None as the format has it (see `units.READINGS`);
-    ``origin``: the number of the first pixel in what is read, None as the format has it; ``voc_origin``: in
-    VOC files, read and written.
+    ``boxes`` is how the four numbers of a box are read, None as the format has it (see `units.READINGS`).
+    ``origin`` is the number of the first pixel in what is read, None as the format has it; ``voc_origin`` is
+    that of VOC files, read and written.
     """
 
     classes: list[str] | None = None

@@ -17,7 +17,7 @@ from .reading import Images, check_names, missing
 from .registry import NO, SURE, Format, register_format
 from .sheet import Sheet
 
-# The flags' columns, by the names that they have in other formats.
+# The columns of flags, and the names that the flags have in other formats.
 COLUMNS = {
     "IsOccluded": "occluded",
     "IsTruncated": "truncated",
@@ -46,7 +46,7 @@ class Row(NamedTuple):
 
 
 def read_boxes(path: Path, labels: Container[str] | None = None) -> Iterator[Row]:
-    """Yield the rows of an annotations-bbox CSV in its order, of all classes or those in ``labels``.
+    """Yields the rows of an annotations-bbox CSV in its order: of all classes, or of those in ``labels``.
 
     Flags are 1, 0, or -1 for unknown. Raises UserError, naming line and column, for anything unsound.
     """
@@ -69,12 +69,14 @@ def read_boxes(path: Path, labels: Container[str] | None = None) -> Iterator[Row
                     raise UserError(
                         f"{path} line {lines.line_num}: has {len(line)} fields, the header {len(header)}"
                     )
+                # Looked at before the numbers are: a subset of the classes is wanted from millions of lines.
                 if labels is not None and line[label] not in labels:
                     continue
                 try:
                     left, top, right, bottom = sides = [float(line[k]) for k in corners]
                     marks = {name: _FLAG_VALUES[line[k]] for k, name in flags}
                 except (ValueError, KeyError):
+                    # Which field is wrong is searched only now, so that sound lines are read fast.
                     raise _problem(path, lines.line_num, header, line) from None
                 if not all(-0.01 <= side <= 1.01 for side in sides):
                     raise _problem(path, lines.line_num, header, line)
@@ -86,7 +88,7 @@ def read_boxes(path: Path, labels: Container[str] | None = None) -> Iterator[Row
 
 
 def _problem(path: Path, number: int, header: list[str], line: list[str]) -> UserError:
-    """Build the error for the first field of a line that is not what it must be."""
+    """The error for the first field of a line that is not what it must be."""
     for column, text in zip(header, line):
         if column in ("XMin", "XMax", "YMin", "YMax"):
             try:
@@ -102,7 +104,7 @@ def _problem(path: Path, number: int, header: list[str], line: list[str]) -> Use
 
 
 def read_descriptions(path: Path) -> dict[str, str]:
-    """Read class descriptions: machine name to display name, in the file's order. Raises UserError."""
+    """Returns class descriptions, machine name to display name, in the file's order. Raises UserError."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
             rows = [(number, row) for number, row in enumerate(csv.reader(stream), start=1) if row]
@@ -110,6 +112,7 @@ def read_descriptions(path: Path) -> dict[str, str]:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: not a CSV file in UTF-8 ({error})") from None
+    # The official file has no header, fiftyone's has one.
     if rows and rows[0][1][0] in ("LabelName", "id", "ID"):
         rows = rows[1:]
     for number, row in rows:
@@ -127,10 +130,10 @@ class _Part(NamedTuple):
 
 @register_format
 class OpenImages(Format):
-    """A folder of OpenImages: fiftyone's layout (train/labels/detections.csv, train/data/ and
-    train/metadata/classes.csv), or the official CSV files with class-descriptions-boxable.csv and the images
-    in train/, train/data/ or images/train/.
+    """A folder of OpenImages, as fiftyone lays it out or with the official CSV files.
 
+    Fiftyone writes train/labels/detections.csv, train/data/ and train/metadata/classes.csv. The official CSV
+    files need class-descriptions-boxable.csv and the images in train/, train/data/ or images/train/.
     IsGroupOf 1 becomes the crowd flag. Boxes are for the stored pixels, as MLPerf's reference takes them.
     """
 
@@ -160,6 +163,7 @@ class OpenImages(Format):
 
 
 def _box_file(root: Path, split: str) -> Path | None:
+    """The CSV of boxes of a split, in either layout; None where there is none."""
     for name in _NAMES[split]:
         if (root / name / "labels" / "detections.csv").is_file():
             return root / name / "labels" / "detections.csv"
@@ -171,12 +175,15 @@ def _box_file(root: Path, split: str) -> Path | None:
 
 
 def _parts(root: Path) -> dict[str, _Part]:
+    """The boxes, images and class list of each split. Raises UserError where one of them is missing."""
     parts = {}
     for split, names in _NAMES.items():
         boxes = _box_file(root, split)
         if boxes is None:
             continue
-        home = boxes.parent.parent
+        # FiftyOne gives each split its own metadata/; the official CSV files share one list.
+        home = boxes.parent.parent if boxes.name == "detections.csv" else root
+        # FiftyOne puts the images into data/, the official download straight into the folder of the split.
         folders = [root / name / "data" for name in names] + [root / name for name in names]
         folders += [root / "images" / name for name in names] + [root / "images"]
         images = next((folder for folder in folders if folder.is_dir()), None)
@@ -213,6 +220,8 @@ def _read_split(
         pictures.append(_picture(part.images, name, objects, place, options))
     for name in images.names:
         if name not in used:
+            # The CSV has no row for an image without objects, so an image that it does not name is one of
+            # those.
             notes[UNLABELLED] += 1
             pictures.append(_picture(part.images, name, [], place, options))
     return sorted(pictures, key=lambda picture: picture.name)
@@ -230,9 +239,10 @@ def _picture(folder: Path, name: str, rows: list[Row], place: dict[str, int], op
 
 
 def write_openimages(data: DataSet, place: Placer) -> None:
-    """{split}/data/, {split}/labels/detections.csv, {split}/metadata/classes.csv and image_ids.csv.
+    """Writes {split}/data/, {split}/labels/detections.csv, and two lists in {split}/metadata/.
 
-    Machine names are the class names, since other formats have no /m/... names.
+    The lists are classes.csv and image_ids.csv. Machine names are the class names, since other formats have
+    no /m/... names.
     """
     root = place.partial
     stems = flat_names(data, shared=False)

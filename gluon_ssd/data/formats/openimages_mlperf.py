@@ -1,9 +1,10 @@
-"""MLPerf's subset of OpenImages v6: which images it has, its openimages-mlperf.json from the official CSVs.
+"""MLPerf's subset of OpenImages v6: its images, and its openimages-mlperf.json made from the official CSVs.
 
-The published file comes from fiftyone 0.15 (MLPerf training, single_stage_detector/scripts). As there: images
-are those with a box of any of the 264 classes, by ascending name, numbered from 1; categories are numbered
-from 0 in the order of the list; boxes keep the CSV's order and are fractions times the size of the file; a
-flag is true when it is not 0, so that an unknown one (-1) counts as true, and ``iscrowd`` is IsGroupOf.
+The published file comes from fiftyone 0.15 (MLPerf training, single_stage_detector/scripts), and this module
+does as that does. The images are those with a box of any of the 264 classes, by ascending name, numbered from
+1. Categories are numbered from 0 in the order of the list. Boxes keep the CSV's order and are fractions times
+the size of the file. A flag is true when it is not 0, so that an unknown one (-1) counts as true, and
+``iscrowd`` is IsGroupOf.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _FLAGS = tuple(COLUMNS)
 
 
 def wanted_labels(descriptions: Path, classes: Sequence[str] = OPENIMAGES_MLPERF_CLASSES) -> dict[str, int]:
-    """Return each class's machine name and category id. Raises UserError where one is not described."""
+    """Returns each class's machine name and category id. Raises UserError where a class is not described."""
     by_name = {name: label for label, name in read_descriptions(descriptions).items()}
     lacking = [name for name in classes if name not in by_name]
     if lacking:
@@ -38,7 +39,7 @@ def wanted_labels(descriptions: Path, classes: Sequence[str] = OPENIMAGES_MLPERF
 
 
 def image_ids(boxes: Path, descriptions: Path) -> list[str]:
-    """Return the ids of the images that the subset has, sorted. Raises UserError for unsound files."""
+    """Returns the ids of the images of the subset, sorted. Raises UserError for unsound files."""
     return sorted({row.image for row in read_boxes(boxes, wanted_labels(descriptions))})
 
 
@@ -50,9 +51,10 @@ def write_mlperf_json(
     threads: int = 16,
     classes: Sequence[str] = OPENIMAGES_MLPERF_CLASSES,
 ) -> tuple[int, int]:
-    """Write ``target`` for the images ``{id}.jpg`` in ``images``; returns the numbers of images and boxes.
+    """Writes ``target`` for the images ``{id}.jpg`` in ``images``.
 
-    Raises UserError for unsound files and where an image is missing; nothing is written then.
+    Returns the numbers of images and boxes. Raises UserError for unsound files and where an image is missing;
+    nothing is written then.
     """
     table = _Table(boxes, wanted_labels(descriptions, classes))
     files = [images / f"{name}.jpg" for name in table.names]
@@ -68,6 +70,7 @@ def write_mlperf_json(
         stream.write(
             f'{{"info": {json.dumps(info)}, "licenses": [], "categories": {json.dumps(categories)}, '
         )
+        # Written row by row: as one object in memory the file of the training set would take gigabytes.
         stream.write('"images": [')
         for number, (file, size) in enumerate(zip(files, sizes), start=1):
             stream.write((", " if number > 1 else "") + json.dumps(_image(number, file.name, size)))
@@ -91,7 +94,10 @@ def _image(number: int, name: str, size: tuple[int, int]) -> dict[str, object]:
 
 
 class _Table:
-    """The rows of one CSV that have a wanted class, as arrays: millions of objects would fill the memory."""
+    """The rows of one CSV that have a wanted class.
+
+    They are kept as arrays, because millions of objects would fill the memory.
+    """
 
     def __init__(self, boxes: Path, labels: dict[str, int]) -> None:
         place: dict[str, int] = {}
@@ -105,10 +111,11 @@ class _Table:
             sides.extend(row.ltrb)
             flags.extend(int(row.flags[name] != 0) for name in _FLAGS)
         self.names = sorted(place)
+        # From the order in which images first appear to the order of their names.
         rank = np.empty(len(place), np.int64)
         rank[[place[name] for name in self.names]] = np.arange(len(place))
         index = rank[np.array(image, np.int64)] if image else np.zeros(0, np.int64)
-        # Stable, so that the boxes of an image keep their order.
+        # A stable sort, so that the boxes of an image keep their order.
         order = np.argsort(index, kind="stable")
         self._image, self._category = index[order], np.array(category)[order]
         self._sides = np.array(sides).reshape(-1, 4)[order]
@@ -118,7 +125,7 @@ class _Table:
         return len(self._image)
 
     def rows(self, sizes: list[tuple[int, int]]) -> Iterator[dict[str, Any]]:
-        """Yield every annotation but its id, as fiftyone computes it to the last digit."""
+        """Yields every annotation without its id, to the last digit as fiftyone computes it."""
         columns = zip(self._image.tolist(), self._category.tolist(), self._sides, self._flags)
         for image, category, sides, flags in columns:
             width, height = sizes[image]

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Callable
 
 from ...errors import UserError
+from ...files import folded_name
 from .model import DataSet, Picture
 
 RENAMED = "images renamed, since several have one name"
@@ -18,7 +19,7 @@ RENAMED = "images renamed, since several have one name"
 class Placer:
     """Puts images beside their labels as ``mode`` says. ``partial`` is the folder that becomes ``final``.
 
-    ``on_image`` is called with 1 after each.
+    ``on_image`` is called with 1 after each image.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class Placer:
         self._parents: dict[Path, str] = {}
 
     def put(self, picture: Picture, inner: str) -> None:
-        """Link or copy the image to ``inner`` under the new folder; with mode none leave it where it is."""
+        """Links or copies the image to ``inner`` under the new folder; with mode none nothing is done."""
         if self.mode != "none":
             self._put(picture, inner)
         self._on_image(1)
@@ -38,26 +39,31 @@ class Placer:
         target = self.partial / inner
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.mode == "link":
+            # An absolute link, because the folder is still to be moved to its final place.
             target.symlink_to(self._real(picture.file))
         else:
             shutil.copyfile(picture.file, target)
 
     def reference(self, picture: Picture, folder: str) -> str:
-        """The image's path from ``folder`` of the final place to where it is now, with ``/``."""
+        """Returns the image's path as seen from ``folder`` in the final place, with ``/``."""
         return Path(os.path.relpath(self._real(picture.file), self._final / folder)).as_posix()
 
     def _real(self, file: Path) -> str:
-        """The absolute path with links resolved in its folder but not in itself: its name has the suffix."""
+        """The absolute path. Links are resolved in its folder but not in the file, whose name has the
+        suffix.
+        """
+        # Resolving is slow on a network disk, and thousands of images share a folder.
         if file.parent not in self._parents:
             self._parents[file.parent] = os.path.realpath(file.parent)
         return os.path.join(self._parents[file.parent], file.name)
 
 
 def flat_names(data: DataSet, shared: bool) -> dict[tuple[str, str], str]:
-    """A stem for each (split, image name), for formats that keep images in one folder.
+    """Returns a stem for each (split, image name), for formats that keep images in one folder.
 
-    The image's own stem where that is unique among all splits (``shared``) or in its own, else split and
-    sub-folders in front of it, for all images alike. Raises UserError where that is not unique either.
+    It is the image's own stem where all of these are unique, whatever their case, among all splits
+    (``shared``) or within each. Otherwise split and sub-folders stand in front of it, for all images alike.
+    Raises UserError where that is not unique either.
     """
 
     def plain(split: str, path: PurePosixPath) -> str:
@@ -66,28 +72,30 @@ def flat_names(data: DataSet, shared: bool) -> dict[tuple[str, str], str]:
     def full(split: str, path: PurePosixPath) -> str:
         return "_".join((*((split,) if shared else ()), *path.parent.parts, path.stem))
 
+    # The error only says that plain stems are not unique.
     with contextlib.suppress(UserError):
-        return _named(data, plain, shared)
-    return _named(data, full, shared)
+        return _named(data, plain, shared, folded_name)
+    # Images of one folder whose names differ in case alone come from a disk that tells them apart.
+    return _named(data, full, shared, str)
 
 
 def label_clash(first: Path, second: Path) -> UserError:
-    """Build (not raise) the error for two images whose labels would have one name."""
+    """Returns the error for two images whose labels would have one name; the caller raises it."""
     return UserError(
         f"{first} and {second}: these differ only in the suffix, but labels go by the rest; rename one"
     )
 
 
 def _named(
-    data: DataSet, rule: Callable[[str, PurePosixPath], str], shared: bool
+    data: DataSet, rule: Callable[[str, PurePosixPath], str], shared: bool, form: Callable[[str], str]
 ) -> dict[tuple[str, str], str]:
-    """The stems by ``rule``. Raises UserError where two images would share one."""
+    """The stems by ``rule``. Raises UserError where two images would share one, compared by ``form``."""
     names = {}
     taken: dict[tuple[str, str], Path] = {}
     for split, pictures in data.splits.items():
         for picture in pictures:
             stem = rule(split, PurePosixPath(picture.name))
-            key = ("" if shared else split, stem)
+            key = ("" if shared else split, form(stem))
             if key in taken:
                 raise label_clash(taken[key], picture.file)
             taken[key] = picture.file
@@ -96,19 +104,22 @@ def _named(
 
 
 def fraction(value: float) -> str:
-    """Ten decimals: a millionth of a pixel in an image of ten thousand."""
+    """Returns a fraction with ten decimals: a millionth of a pixel in an image of ten thousand."""
     return f"{value:.10f}".rstrip("0").rstrip(".")
 
 
 def write_lines(path: Path, lines: list[str]) -> None:
-    """Write a text file of lines."""
+    """Writes a text file of lines."""
     with new_text(path) as stream:
         stream.writelines(f"{line}\n" for line in lines)
 
 
 @contextlib.contextmanager
 def new_text(path: Path) -> Iterator[IO[str]]:
-    """A text file (UTF-8, Unix line ends); the folder around it is published whole or not at all."""
+    """Opens a new text file (UTF-8, Unix line ends).
+
+    It is not written to a temporary name, because the folder around it is published whole or not at all.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", encoding="utf-8", newline="\n") as stream:
         yield stream

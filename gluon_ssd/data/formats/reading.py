@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -16,15 +17,37 @@ CLASS_FILES = ("classes.txt", "labels.txt", "obj.names")
 
 
 def read_file(path: Path) -> bytes:
-    """Read a whole file. Raises UserError."""
+    """Returns the content of a file. Raises UserError when it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
 
 
+def peek(path: Path) -> bytes:
+    """Returns the content of a file that may be of any format, and nothing where it cannot be read.
+
+    Formats are recognised by it. Only reading the labels refuses a file, with `read_file`.
+    """
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def peek_text(path: Path) -> str:
+    """Returns a text file like `read_text`, and an empty text where it is none."""
+    try:
+        return read_text(path)
+    except UserError:
+        return ""
+
+
 def read_text(path: Path) -> str:
-    """Read a text file in UTF-8, or in UTF-16 with its mark, whatever its line ends. Raises UserError."""
+    """Returns a text file in UTF-8, or in UTF-16 with its mark, with Unix line ends.
+
+    Raises UserError when it cannot be read or is not text.
+    """
     data = read_file(path)
     code = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
@@ -34,16 +57,17 @@ def read_text(path: Path) -> str:
 
 
 def read_classes(path: Path) -> list[str]:
-    """Read a class list, one name per line; blank lines at the end do not count. Raises UserError."""
+    """Returns a class list, one name per line; blank lines at the end do not count. Raises UserError."""
     lines = [line.strip() for line in read_text(path).rstrip().split("\n")]
     for number, name in enumerate(lines, start=1):
+        # A blank line in between would be a class of its own to the tool that numbered the labels.
         if not name and len(lines) > 1:
             raise UserError(f"{path} line {number}: no class name; remove the blank line")
     return check_names([name for name in lines if name], path)
 
 
 def check_names(names: Sequence[Any], where: object) -> list[str]:
-    """Return the names, none of which may be missing, doubled or anything but text. Raises UserError."""
+    """Returns the names. Raises UserError where one is missing, doubled or not text."""
     if not names:
         raise UserError(f"{where}: the class list is empty; name at least one class")
     seen = set()
@@ -57,12 +81,12 @@ def check_names(names: Sequence[Any], where: object) -> list[str]:
 
 
 def class_file(*folders: Path) -> Path | None:
-    """Find classes.txt, or one of the other names that tools give it, in the first folder that has one."""
+    """Returns classes.txt, or a file of a similar name, from the first folder that has one; else None."""
     return next((d / name for d in folders for name in CLASS_FILES if (d / name).is_file()), None)
 
 
 class Images:
-    """The images under a folder, sub-folders included, found by name with or without suffix."""
+    """The images under a folder, sub-folders included, to be found by name with or without suffix."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -74,12 +98,13 @@ class Images:
                 self._by_key.setdefault(key, []).append(name)
 
     def find(self, *keys: str) -> str | None:
-        """Return the image of the first of these names, stems or paths that is there, else None.
+        """Returns the image of the first of these names, stems or paths that is there, else None.
 
         Raises UserError where several sub-folders hold an image of that name.
         """
         for key in keys:
             names = self._by_key.get(key, [])
+            # A path that is spelt out in full wins over the same name in other folders.
             exact = [name for name in names if name == key or str(PurePosixPath(name).with_suffix("")) == key]
             names = exact or names
             if len(names) > 1:
@@ -94,12 +119,24 @@ class Images:
 
 
 def visible(paths: Iterable[Path]) -> list[Path]:
-    """Sort ``paths`` and leave hidden files out, such as the ._NAME that macOS puts beside each file."""
-    return sorted(path for path in paths if not path.name.startswith("."))
+    """Returns those of ``paths`` that are files, sorted.
+
+    Hidden files are left out, such as the ._NAME that macOS puts beside others, and so is what only has the
+    name of a label file: a folder, or a pipe, on which reading would wait for ever.
+    """
+    # A broken link is kept, so that reading says what is missing instead of leaving its labels out.
+    return sorted(
+        path
+        for path in paths
+        if not path.name.startswith(".") and (os.path.isfile(path) or not os.path.exists(path))
+    )
 
 
 def missing(message: str, skip: bool, notes: Counter[str]) -> None:
-    """An image is named but is not there: count it where the caller chose to, else raise UserError."""
+    """Deals with an image that is named but missing.
+
+    It is counted where the caller chose to ``skip`` such images; otherwise UserError is raised.
+    """
     if not skip:
         raise UserError(f"{message}; add the image, or leave such images out with --missing skip")
     notes[MISSING] += 1
@@ -107,7 +144,10 @@ def missing(message: str, skip: bool, notes: Counter[str]) -> None:
 
 @contextlib.contextmanager
 def unneeded(split: str, lines: list[str]) -> Iterator[None]:
-    """Let no flaw of the test split, which training does without, stop a conversion: it is said instead."""
+    """Keeps a flaw of the test split, which training does not need, from stopping a conversion.
+
+    The flaw goes to ``lines`` instead. Those of other splits are raised.
+    """
     try:
         yield
     except UserError as error:
@@ -117,7 +157,10 @@ def unneeded(split: str, lines: list[str]) -> Iterator[None]:
 
 
 def inner_name(file: Path, *folders: Path) -> str:
-    """Return the name of an image below the first of ``folders`` that it is in, else its own, with ``/``."""
+    """Returns the name of an image below the first of ``folders`` that holds it, else its own name.
+
+    It is written with ``/``.
+    """
     for folder in folders:
         try:
             return file.relative_to(folder).as_posix()
@@ -127,7 +170,7 @@ def inner_name(file: Path, *folders: Path) -> str:
 
 
 def choose_classes(data: DataSet, chosen: Sequence[str] | None) -> DataSet:
-    """Restrict ``data`` to the ``chosen`` classes in their order, counting the boxes that go."""
+    """Restricts ``data`` to the ``chosen`` classes in their order, and counts the boxes that are left out."""
     if chosen is None:
         return data
     for name in chosen:

@@ -1,4 +1,4 @@
-"""The formats of data sets: each registers itself, says how sure it is of a folder, reads and writes."""
+"""The formats of data sets. Each registers itself, says how sure it is of a folder, reads and writes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .model import DataSet, Options
 if TYPE_CHECKING:
     from .placing import Placer
 
-# How sure a format is that a folder holds it: a file that it alone has; labels in its place; labels
-# somewhere.
+# How sure a format is that a folder holds it: SURE by a file that only this format has, LIKELY by labels in
+# their usual place, POSSIBLE by labels anywhere.
 SURE, LIKELY, POSSIBLE, NO = 3, 2, 1, 0
 _BUILT_IN = ("coco", "voc", "yolo", "darknet", "openimages", "labelme", "tf_csv", "via")
-# Enough files to say what a folder holds.
+# So many files are enough to say what a folder holds.
 _MOST = 20000
 
 
 class Format:
-    """One format of data sets. Subclass it, decorate the class with `register_format`.
+    """One format of data sets. Subclass it and decorate the class with `register_format`.
 
-    ``name`` is what ``--from`` and ``--to`` call it, ``labels`` the suffixes of its label files, ``layout``
-    what it looks like, in a few words; ``reading`` how the four numbers of its boxes are read (see
-    `units.READINGS`; None where nothing else could be meant).
+    ``name`` is what ``--from`` and ``--to`` call it, ``labels`` are the suffixes of its label files, and
+    ``layout`` says what it looks like, in a few words. ``reading`` is how the four numbers of its boxes are
+    read (see `units.READINGS`), None where nothing else could be meant.
     """
 
     name: str
@@ -37,19 +37,19 @@ class Format:
     reading: str | None = None
 
     def detect(self, root: Path) -> int:
-        """Say how sure it is that ``root``, a folder or a file, holds this format: SURE to NO."""
+        """Returns how sure it is that a folder or file holds this format: SURE, LIKELY, POSSIBLE or NO."""
         raise NotImplementedError
 
     def origin(self, options: Options) -> int:
-        """Return the number of the first pixel in a data set that is read."""
+        """Returns the number of the first pixel in a data set that is read."""
         return options.origin or 0
 
     def read(self, root: Path, options: Options) -> DataSet:
-        """Read a data set. Raises UserError, one line that names file and field, for anything unsound."""
+        """Reads a data set. Raises UserError, one line that names file and field, for anything unsound."""
         raise NotImplementedError
 
     def write(self, data: DataSet, place: Placer, options: Options) -> None:
-        """Write a data set into ``place.partial``; what is lost goes to ``data.notes``."""
+        """Writes a data set into ``place.partial``; what is lost goes to ``data.notes``."""
         raise UserError(f"{self.name}: can be read, but is not written; choose another --to")
 
 
@@ -58,7 +58,8 @@ _Class = TypeVar("_Class", bound=type[Format])
 
 
 def register_format(cls: _Class) -> _Class:
-    """Make a format known by its ``name``. Raises ValueError where the name is taken."""
+    """Makes a format known by its ``name``. Raises ValueError where another has this name."""
+    # A module that is imported again registers its own class again, which is no conflict.
     if cls.name in _FORMATS and type(_FORMATS[cls.name]).__qualname__ != cls.__qualname__:
         raise ValueError(f"a format {cls.name!r} is registered already")
     _FORMATS[cls.name] = cls()
@@ -66,7 +67,7 @@ def register_format(cls: _Class) -> _Class:
 
 
 def list_formats() -> list[str]:
-    """Return the names of all formats, those that come with the library first."""
+    """Returns the names of all formats, those that come with the library first."""
     for module in _BUILT_IN:
         importlib.import_module(f"{__package__}.{module}")
     return sorted(
@@ -75,7 +76,7 @@ def list_formats() -> list[str]:
 
 
 def get_format(name: str) -> Format:
-    """Return a format by its name. Raises UserError, with the nearest names, for one that is not known."""
+    """Returns a format by its name. Raises UserError, with the nearest names, for an unknown one."""
     known = list_formats()
     if name not in known:
         raise unknown("format", name, known)
@@ -83,7 +84,10 @@ def get_format(name: str) -> Format:
 
 
 def detect_format(root: Path) -> str:
-    """Name the format of a data set: the one that is surest. Raises UserError where none or several are."""
+    """Returns the name of the format that is surest of a data set.
+
+    Raises UserError where none or several are.
+    """
     ranks = {name: _FORMATS[name].detect(root) for name in list_formats()}
     best = max(ranks.values())
     fitting = [name for name, rank in ranks.items() if rank == best]
@@ -95,6 +99,7 @@ def detect_format(root: Path) -> str:
 
 
 def _nothing_found(root: Path) -> str:
+    """The sentence for a folder in which no format was found: what it holds, and which format is nearest."""
     counts = _inventory(root)
     held = ", ".join(f"{count} {what}" for what, count in counts.most_common(5)) or "nothing"
     near = max(
@@ -109,7 +114,7 @@ def _nothing_found(root: Path) -> str:
 
 
 def _inventory(root: Path) -> Counter[str]:
-    """How many images and how many files of each other suffix there are."""
+    """How many images, and how many files of each other suffix, there are."""
     counts: Counter[str] = Counter()
     names = [root.name] if root.is_file() else (n for _, _, names in os.walk(root) for n in names)
     for number, name in enumerate(names):

@@ -30,10 +30,10 @@ from .model import (
 class Sheet:
     """Collects the objects of one image.
 
-    ``declared`` is the (width, height) that the labels give, None where the format gives none. Where it is
-    that of the stored or of the upright picture alone, boxes are for that one; else ``options.orientation``
-    decides, and for ``auto`` it is ``usual``. ``size`` is the (width, height) that boxes are for; ``picture``
-    turns them upright. Raises UserError where the file is missing or no image.
+    ``declared`` is the (width, height) that the labels give, None where the format gives none. If only one of
+    the two frames of the picture, stored or upright, has that size, the boxes are for that frame. Otherwise
+    ``options.orientation`` decides, and "auto" means ``usual``. ``size`` is the (width, height) that the
+    boxes are for; ``picture`` turns them upright. Raises UserError where the file is missing or not an image.
     """
 
     def __init__(
@@ -47,6 +47,8 @@ class Sheet:
         self._file, self._name, self._options = file, name, options
         self._header = file_header(file)
         way = usual if options.orientation == "auto" else options.orientation
+        # `turn_for` says how the pixels would have to be turned; 1 means that the boxes are for the pixels as
+        # stored.
         self._upright = self._header.orientation == 1 or turn_for(self._header, declared, way) != 1
         self.size = upright_size(self._header) if self._upright else self._header.size
         self._notes: list[str] = []
@@ -58,6 +60,7 @@ class Sheet:
         self._values: list[tuple[float, ...]] = []
 
     def _settle_size(self, declared: tuple[int, int] | None) -> None:
+        """Notes that the labels give another size than the file has, and scales the boxes where asked to."""
         if declared is None or declared == self.size or min(declared) <= 0:
             return
         if self._options.other_size == "scale":
@@ -68,6 +71,7 @@ class Sheet:
             self._notes.append(WRONG_SIZE)
 
     def _note_orientation(self, declared: tuple[int, int] | None) -> None:
+        """Notes an image that EXIF turns, as an assumption where its size does not prove the frame."""
         if self._header.orientation == 1:
             return
         unsure = declared is not None and (is_ambiguous(self._header) or declared != self.size)
@@ -77,22 +81,24 @@ class Sheet:
             self._notes.append(UPRIGHT if self._upright else STORED)
 
     def note(self, *notes: str) -> None:
-        """Count something of this image."""
+        """Counts something about this image."""
         self._notes += notes
 
     def add_values(
         self, label: int, values: Sequence[float], reading: str, origin: int | None = None, **about: object
     ) -> None:
-        """Add an object by the four numbers of its box, read as ``reading`` says unless the caller chose.
+        """Adds an object by the four numbers of its box, read as ``reading`` says unless the caller chose.
 
-        ``origin``: number of the first pixel, None as the caller chose. ``about``: see `add`.
+        ``origin`` is the number of the first pixel, None as the caller chose. For ``about`` see `add`.
         """
         chosen = self._options.boxes or reading
         start = (self._options.origin or 0) if origin is None else origin
         self._values.append(tuple(values))
-        ltrb = corners(values, chosen, self._frame)
-        exact = tuple(values) if chosen == "xywh" and not start else None
-        self.add(label, (ltrb[0] - start, ltrb[1] - start, *ltrb[2:]), exact=exact, **about)  # type: ignore[arg-type]
+        ltrb = corners(values, chosen, self._frame, start)
+        # Converting to corners and back loses the last digits, so numbers that need no conversion are kept
+        # beside.
+        exact = (*ltrb[:2], *values[2:]) if chosen == "xywh" else None
+        self.add(label, ltrb, exact=exact, **about)  # type: ignore[arg-type]
 
     def add(
         self,
@@ -105,10 +111,10 @@ class Sheet:
         notes: Iterable[str] = (),
         exact: tuple[float, ...] | None = None,
     ) -> None:
-        """Add an object by its corners in pixels of ``size``; what lies outside is cut off and counted.
+        """Adds an object by its corners in pixels of ``size``; what lies outside is cut off and counted.
 
-        ``flags``: those that are set of FLAGS and "ignore". ``exact``: its x, y, width, height where the
-        format has them, kept to the last digit where nothing changes them.
+        ``flags`` are those of FLAGS that are set, and "ignore". ``exact`` is its x, y, width, height where
+        the format has them, kept to the last digit where nothing changes them.
         """
         about = list(notes)
         flags = set(flags)
@@ -134,13 +140,13 @@ class Sheet:
         xywh = self._turned(box)
         if exact is not None and all(abs(a - b) < 1e-6 for a, b in zip(xywh, exact)):
             xywh = tuple(exact)  # type: ignore[assignment]
-        # The area of an outline is known before the image was scaled only.
+        # The area of an outline was given for the image before it was scaled.
         area = area if self._scale == (1.0, 1.0) else None
         kept = {name: 1 for name in FLAGS if name in flags}
         self._boxes.append(Box(label, xywh, crowd, area, kept, tuple(about)))
 
     def _clip(self, ltrb: Sequence[float]) -> tuple[Sequence[float] | None, bool]:
-        """The part inside the image, None where there is none, and whether anything was cut off.
+        """The part of the box inside the image, None where there is none, and whether anything was cut off.
 
         A border crossed by less than a hundredth of a pixel is rounding and is not counted.
         """
@@ -152,17 +158,18 @@ class Sheet:
         return inside, max(abs(a - b) for a, b in zip(scaled, inside)) > 0.01
 
     def _turned(self, ltrb: Sequence[float]) -> tuple[float, float, float, float]:
+        """The box as x, y, width, height in the upright picture."""
         if not self._upright:
             ltrb = turned_box(tuple(ltrb), self._header.size, self._header.orientation)  # type: ignore[arg-type]
         left, top, right, bottom = (float(side) for side in ltrb)
         return left, top, right - left, bottom - top
 
     def lose(self, label: int, reason: str) -> None:
-        """Count an object that is left out."""
+        """Counts an object that is left out."""
         self._lost.append((label, reason))
 
     def picture(self) -> Picture:
-        """Return the image with its objects, upright."""
+        """Returns the image with its objects, upright."""
         width, height = upright_size(self._header)
         turned = self._header.orientation != 1
         return Picture(

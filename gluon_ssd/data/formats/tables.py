@@ -22,10 +22,14 @@ Row = TypeVar("Row")
 
 
 def read_table(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield each row of a CSV file with a header: its place in messages, and its fields. Raises UserError."""
+    """Yields each row of a CSV file with a header: its place for messages, and its fields by column.
+
+    Raises UserError for what is not a CSV file, and for a row of another length than the header.
+    """
     text = read_text(path)
     try:
         rows = csv.reader(io.StringIO(text), delimiter=_delimiter(text))
+        # VIA writes its header as a comment, "#filename,...".
         header = [name.strip().lstrip("#") for name in next(rows, [])]
         for row in rows:
             where = f"{path} line {rows.line_num}"
@@ -39,7 +43,7 @@ def read_table(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def header_of(path: Path) -> list[str]:
-    """Return the names of the columns of a CSV file, none where it is no text."""
+    """Returns the names of the columns of a CSV file; an empty list where it is not text."""
     try:
         with open(path, encoding="utf-8-sig") as stream:
             line = stream.readline(4096)
@@ -49,13 +53,13 @@ def header_of(path: Path) -> list[str]:
 
 
 def _delimiter(text: str) -> str:
-    """Spreadsheets of some countries write semicolons."""
+    """The separator of fields: spreadsheets of some countries write semicolons."""
     first = text.split("\n", 1)[0]
     return ";" if first.count(";") > first.count(",") else ","
 
 
 def split_files(root: Path, files: Sequence[Path], lines: list[str]) -> dict[str, list[Path]]:
-    """Return label files by split, as their names or folders say; ``lines`` is told of others."""
+    """Returns label files by split, as their names or folders say; ``lines`` is told of the others."""
     parts: dict[str, list[Path]] = {}
     for path in files:
         folders = path.relative_to(root).parts[:-1] if root.is_dir() else ()
@@ -65,12 +69,13 @@ def split_files(root: Path, files: Sequence[Path], lines: list[str]) -> dict[str
     if rest and parts:
         lines += [f"{path} is not used: its name is of no split (train, val, test)" for path in rest]
     elif rest:
+        # A table whose name says no split holds the training images.
         parts["train"] = rest
     return {split: parts[split] for split in SPLITS if split in parts}
 
 
 def csv_files(root: Path) -> list[Path]:
-    """Return the CSV files of a folder, at most two folders down, or the file itself."""
+    """Returns the CSV files of a folder, at most two folders down, or the file itself."""
     if root.is_file():
         return [root] if root.suffix.lower() == ".csv" else []
     return visible(path for depth in ("*.csv", "*/*.csv", "*/*/*.csv") for path in root.glob(depth))
@@ -85,11 +90,13 @@ def sheets_of(
     notes: Counter[str],
     size_of: Callable[[Sequence[Row]], tuple[int, int] | None] = lambda rows: None,
 ) -> Iterator[tuple[Sheet, Sequence[Row]]]:
-    """Yield a sheet for each image that a table names, and the image's ``rows``, for boxes to be added.
+    """Yields a sheet for each image that a table names, with the image's ``rows``; the caller adds the boxes.
 
-    ``path`` is the table, ``root`` the data set; ``size_of`` gives what an image's rows say of its size.
-    Images that are not there are counted in ``notes`` where the options leave them out, else UserError.
+    ``path`` is the table and ``root`` the data set; ``size_of`` returns what an image's rows say of its size.
+    Images that are missing are counted in ``notes`` where the options leave them out; otherwise they raise
+    UserError.
     """
+    # Tools put the images beside the table, into a folder of the split's name, or into images/.
     folders = [path.parent, path.parent / split, path.parent / "images" / split, path.parent / "images"]
     finder = Finder(folders, root)
     for file_name, own in counted(rows.items(), f"reading {split}", options.progress):
@@ -104,7 +111,7 @@ def sheets_of(
 
 
 def number(where: str, field: str, text: object) -> float:
-    """Return a number. Raises UserError for what is none."""
+    """Returns the number that ``text`` is. Raises UserError when it is none, or not finite."""
     try:
         value = float(str(text))
     except ValueError:

@@ -20,7 +20,7 @@ _NEEDED = {"filename", "class", *_SIDES}
 
 @register_format
 class TensorFlowCsv(Format):
-    """One CSV file for each split, images beside it, in a folder of the split's name, or in images/."""
+    """One CSV file for each split, with its images beside it, in a folder of its name, or in images/."""
 
     name = "tf_csv"
     labels = (".csv",)
@@ -42,6 +42,7 @@ class TensorFlowCsv(Format):
             split: [p for path in paths for p in _read(split, path, home, names, options, notes)]
             for split, paths in split_files(root, files, lines).items()
         }
+        # There is no class list: names are numbered as they are found, then put into alphabetical order.
         return choose_classes(DataSet(list(names), splits, notes, lines), sorted(names))
 
 
@@ -69,5 +70,6 @@ def _read(
 
 
 def _size(where: str, row: dict[str, str]) -> tuple[int, int] | None:
+    """The size that a row gives for its image; None where it gives none, or 0."""
     sides = [int(number(where, side, row.get(side) or 0)) for side in ("width", "height")]
     return (sides[0], sides[1]) if all(sides) else None

@@ -1,27 +1,27 @@
 """The annotations of the VGG Image Annotator: a project, or its annotations as JSON or CSV.
 
 Boxes count pixels from 0 in the upright picture, as the browser shows it. The class of a region is one of its
-attributes: the one that is called like a class, else the only one.
+attributes: one with a usual name such as "class", else the most frequent one.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
 from ..coco_json import load_json, parse_json
 from .model import MASKS, NO_BOX, ROTATED, DataSet, Options, Picture
-from .reading import choose_classes, visible
+from .reading import choose_classes, peek, read_file, visible
 from .registry import NO, SURE, Format, register_format
 from .sheet import Sheet
 from .tables import csv_files, header_of, number, read_table, sheets_of, split_files
 
 _CLASS_KEYS = ("class", "label", "name", "type", "category", "object", "object_name", "class_name")
-# A folder with more files has one for each image, which VIA never writes.
+# A folder with more files than this has one for each image, which VIA never writes.
 _LOOKED_AT = 50
 _COLUMNS = {"filename", "region_shape_attributes", "region_attributes"}
 Region = tuple[str, dict[str, Any], dict[str, Any]]
@@ -36,10 +36,10 @@ class Via(Format):
     layout = "via_project.json, or JSON or CSV of regions with region_attributes"
 
     def detect(self, root: Path) -> int:
-        return SURE if any(map(_fits, _files(root)[:_LOOKED_AT])) else NO
+        return SURE if any(_fits(path, peek) for path in _files(root)[:_LOOKED_AT]) else NO
 
     def read(self, root: Path, options: Options) -> DataSet:
-        files = [path for path in _files(root) if _fits(path)]
+        files = [path for path in _files(root) if _fits(path, read_file)]
         if not files:
             raise UserError(f"{root}: neither JSON nor CSV of the VGG Image Annotator")
         lines: list[str] = []
@@ -52,7 +52,8 @@ class Via(Format):
         home = root if root.is_dir() else root.parent
         splits: dict[str, list[Picture]] = {}
         for split, paths in split_files(root, files, lines).items():
-            # A project and its export hold the same regions.
+            # By image, because a project and its export hold the same regions, which must not be counted
+            # twice.
             images = {name: rows for path in paths for name, rows in regions[path].items()}
             splits[split] = _read(split, paths[0], images, key, home, names, options, notes)
         return choose_classes(DataSet(list(names), splits, notes, lines), sorted(names))
@@ -65,23 +66,25 @@ def _files(root: Path) -> list[Path]:
     return [*visible(found), *csv_files(root)]
 
 
-def _fits(path: Path) -> bool:
+def _fits(path: Path, read: Callable[[Path], bytes]) -> bool:
     if path.suffix.lower() == ".csv":
         return set(header_of(path)) >= _COLUMNS
     if path.suffix.lower() != ".json":
         return False
-    data = path.read_bytes()
+    # Searched, not parsed: most JSON files of a folder are not VIA's.
+    data = read(path)
     return b'"_via_img_metadata"' in data or (b'"shape_attributes"' in data and b'"filename"' in data)
 
 
 def _regions(path: Path) -> dict[str, list[Region]]:
-    """Of each image its regions: place in messages, shape attributes, region attributes."""
+    """The regions of each image: place in messages, shape attributes, region attributes."""
     images: dict[str, list[Region]] = {}
     rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _json_rows(path)
     for where, name, shape, attributes in rows:
         if not isinstance(shape, dict) or not isinstance(attributes, dict):
             raise UserError(f"{where}: shape and region attributes must be objects with keys")
         own = images.setdefault(name, [])
+        # An empty shape only announces an image, so that images without regions are known.
         if shape:
             own.append((where, shape, attributes))
     return images
@@ -103,7 +106,7 @@ def _json_rows(path: Path) -> Iterator[tuple[str, str, Any, Any]]:
         if not isinstance(row, dict) or not isinstance(row.get("filename"), str):
             raise UserError(f"{path}: {key!r} has no 'filename'; is it an export of VIA 2?")
         regions = row.get("regions") or []
-        # Version 1 numbers them in a map.
+        # Version 1 of VIA numbers the regions in a map.
         regions = list(regions.values()) if isinstance(regions, dict) else regions
         yield f"{path}: {key}", row["filename"], {}, {}
         for index, region in enumerate(regions if isinstance(regions, list) else [regions]):
@@ -114,6 +117,7 @@ def _json_rows(path: Path) -> Iterator[tuple[str, str, Any, Any]]:
 
 
 def _class_key(regions: Iterator[Region]) -> str | None:
+    """The attribute that holds the class: one with a usual name, else the most frequent; None without any."""
     counts: Counter[str] = Counter(key for _, _, attributes in regions for key in attributes)
     by_name = {key.casefold(): key for key in counts}
     usual = next((by_name[key] for key in _CLASS_KEYS if key in by_name), None)
@@ -154,13 +158,14 @@ def _add(sheet: Sheet, label: int, where: str, shape: dict[str, Any]) -> None:
 
 
 def shape_box(shape: dict[str, Any], where: str) -> tuple[float, float, float, float] | None:
-    """Return the corners of the box around a shape; None for points, lines and what has none."""
+    """Returns the corners of the box around a shape; None for points, lines and the like."""
     kind = shape.get("name")
     if kind in ("circle", "ellipse"):
         x, y = (number(where, key, shape.get(key)) for key in ("cx", "cy"))
         keys = ("r", "r") if kind == "circle" else ("rx", "ry")
         wide, high = (number(where, key, shape.get(key)) for key in keys)
         angle = number(where, "theta", shape.get("theta") or 0)
+        # The half extents of an ellipse with half axes a and b that is turned by theta.
         across = math.hypot(wide * math.cos(angle), high * math.sin(angle))
         down = math.hypot(wide * math.sin(angle), high * math.cos(angle))
         return x - across, y - down, x + across, y + down
@@ -176,7 +181,7 @@ def _class_of(where: str, attributes: dict[str, Any], key: str | None) -> str:
         return "object"
     value = attributes.get(key)
     if isinstance(value, dict):
-        # A checkbox holds all its choices that are set.
+        # A checkbox holds all of its choices; the first that is set is the class.
         value = next((name for name, chosen in value.items() if chosen), None)
     text = str(value).strip() if value is not None else ""
     if not text:

@@ -1,8 +1,8 @@
-"""Pascal VOC: one XML file per image, boxes as 1-based pixel indices with both ends included.
+"""Pascal VOC: one XML file per image, boxes as pixel numbers from 1 with both ends included.
 
-A VOC box covers the pixels xmin to xmax counted from 1, so that it begins at the continuous coordinate
-xmin - 1 and ends at xmax (Everingham et al., VOC2007 development kit). Many tools write 0-based coordinates
-into the same files instead; ``--origin`` 0 takes those as they stand.
+A VOC box covers the pixels xmin to xmax counted from 1, so that it begins at the continuous coordinate xmin -
+1 and ends at xmax (Everingham et al., VOC2007 development kit). Many tools write 0-based coordinates into the
+same files instead; ``--origin`` 0 takes those as they stand.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ...errors import UserError, unknown
 from ..coco_json import enclosing
 from ..finder import Finder
 from ..progress import counted
+from ..units import corners
 from .model import NO_LABELS, NO_SIZE, RESPELLED, ROTATED, DataSet, Options, Picture
 from .placing import Placer
 from .reading import Images, choose_classes, class_file, missing, read_classes, read_file, unneeded
@@ -35,10 +36,10 @@ _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 @register_format
 class Voc(Format):
-    """Annotations/ and JPEGImages/ with ImageSets/Main/*.txt, or XML beside the images, or either in train/,
-    val/.
+    """Annotations/ and JPEGImages/ with ImageSets/Main/*.txt, or XML files beside the images.
 
-    Classes are those of classes.txt, else the names found, sorted.
+    Either may be inside train/, val/ and so on. Classes are those of classes.txt, else the names found,
+    sorted.
     """
 
     name = "voc"
@@ -75,7 +76,7 @@ class Voc(Format):
 
 
 class _Reader:
-    """Reads the XML files of one split after another; class indices are in the order of ``names``."""
+    """Reads the XML files of one split after another. Class indices are in the order of ``names``."""
 
     def __init__(self, root: Path, options: Options, known: list[str] | None, origin: int) -> None:
         self._root, self._options, self._known, self._origin = root, options, known, origin
@@ -97,6 +98,7 @@ class _Reader:
                 )
                 continue
             image, name, respelt = found
+            # A second XML file for an image would train and score it twice.
             if image in owner:
                 raise UserError(f"{path}: its image {image} is also that of {owner[image]}; remove one")
             owner[image] = path
@@ -105,20 +107,24 @@ class _Reader:
         return pictures
 
     def _note_unlabelled(self, files: list[Path], pictures: list[Picture]) -> None:
-        # Images of other splits lie in the same folder, so only a folder of its own tells of unlabelled ones.
+        # Images of other splits may lie in a common folder, so that only a folder that holds its own XML
+        # files shows which images have no label.
         if files and voc_image_folder(files[0], self._root) == files[0].parent:
             beside = self._images[files[0].parent].names
             self.notes[NO_LABELS + ", left out"] += max(0, len(beside) - len(pictures))
 
     def _image_of(self, path: Path, root: ElementTree.Element, folder: Path) -> tuple[Path, str, bool] | None:
-        """The image's file, name and whether it is spelt otherwise.
+        """The image's file, its name, and whether it is spelt differently; None where there is no image.
 
-        Files that were renamed or converted keep their XML's stem rather than <filename>.
+        The stem of the XML file comes before <filename>, because files that were renamed or converted keep
+        it.
         """
         named = (root.findtext("filename") or "").strip().replace("\\", "/")
         labels = label_folder(self._root)
         inner = path.relative_to(labels) if labels and labels in path.parents else Path(path.name)
         stem, suffix = inner.with_suffix("").as_posix(), Path(named).suffix
+        # From the most to the least exact: the folder and stem of the XML file first, then what <filename>
+        # says.
         keys = [stem + suffix, stem, named, named.rpartition("/")[2], path.stem]
         if folder not in self._images:
             self._images[folder] = Images(folder)
@@ -154,16 +160,17 @@ class _Reader:
             sheet.add(label, _robndbox(where, element), flags=flags, notes=[ROTATED])
             return
         values = [_field(where, element, f"bndbox/{side}") for side in _SIDES]
+        # CVAT writes a rotated box as an upright one with an attribute.
         angle = _number(where, "rotation", about.get("rotation") or "0")
         if angle % 360:
-            corners = (values[0] - self._origin, values[1] - self._origin, *values[2:])
-            sheet.add(label, _turned(corners, angle), flags=flags, notes=[ROTATED])
+            ltrb = corners(values, "xyxy", sheet.size, self._origin)
+            sheet.add(label, _turned(ltrb, angle), flags=flags, notes=[ROTATED])
         else:
             sheet.add_values(label, values, "xyxy", self._origin, flags=flags)
 
 
 def _attributes(element: ElementTree.Element) -> dict[str, str]:
-    """The flags of an object, and the attributes that CVAT adds, by name."""
+    """The flags of an object by name, and the attributes that CVAT adds."""
     about = {flag: element.findtext(flag) or "" for flag in _FLAGS}
     for attribute in element.iterfind("attributes/attribute"):
         name = (attribute.findtext("name") or "").strip()
@@ -172,7 +179,7 @@ def _attributes(element: ElementTree.Element) -> dict[str, str]:
 
 
 def _robndbox(where: str, element: ElementTree.Element) -> tuple[float, float, float, float]:
-    """The upright box around one of roLabelImg: centre, width, height, and an angle in radians."""
+    """The upright box around a box of roLabelImg, which is centre, width, height, and an angle in radians."""
     x, y, width, height, angle = (
         _field(where, element, f"robndbox/{k}") for k in ("cx", "cy", "w", "h", "angle")
     )
@@ -180,9 +187,9 @@ def _robndbox(where: str, element: ElementTree.Element) -> tuple[float, float, f
     return x - wide / 2, y - high / 2, x + wide / 2, y + high / 2
 
 
-def _turned(corners: tuple[float, ...], angle: float) -> tuple[float, float, float, float]:
+def _turned(ltrb: tuple[float, ...], angle: float) -> tuple[float, float, float, float]:
     """The upright box around one that CVAT turns about its centre, by degrees."""
-    left, top, right, bottom = corners
+    left, top, right, bottom = ltrb
     wide, high = enclosing(right - left, bottom - top, math.radians(angle))
     x, y = (left + right) / 2, (top + bottom) / 2
     return x - wide / 2, y - high / 2, x + wide / 2, y + high / 2
@@ -215,7 +222,7 @@ def _number(where: object, field: str, text: str) -> float:
 
 
 def _parse(path: Path) -> ElementTree.Element:
-    """Parses one file. Refuses a document type, because that could declare entities."""
+    """The root element of one file. A document type is refused, because it could declare entities."""
     try:
         root = fromstring(read_file(path), forbid_dtd=True)
     except DTDForbidden:
@@ -229,5 +236,10 @@ def _parse(path: Path) -> ElementTree.Element:
     except (ValueError, LookupError) as error:
         raise UserError(f"{path}: its encoding cannot be read ({error}); save it as UTF-8") from None
     if root.tag != "annotation":
+        if root.tag == "annotations" and root.find("image") is not None:
+            raise UserError(
+                f"{path}: looks like CVAT's own XML, which is not read; export the task as COCO 1.0, "
+                "YOLO 1.1 or PASCAL VOC 1.1 instead"
+            )
         raise UserError(f"{path}: begins with <{root.tag}>; a VOC file begins with <annotation>")
     return root

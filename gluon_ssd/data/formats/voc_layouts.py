@@ -1,4 +1,4 @@
-"""Where Pascal VOC's XML files, images and lists of splits are, whatever the case of their folders' names."""
+"""Finds Pascal VOC's XML files, images and lists of splits, whatever the case of their folders' names."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ _IMAGES = ("jpegimages", "images", "imgs", "img", "jpgimages")
 
 
 def label_folder(root: Path) -> Path | None:
-    """Return the folder of ``root`` that holds XML files, None where it has none of its own."""
+    """Returns the folder of ``root`` that holds XML files, None where it has none of its own."""
     for name in _LABELS:
         folder = folder_called(root, name)
-        if folder is not None and next(folder.rglob("*.[xX][mM][lL]"), None) is not None:
+        if folder is not None and visible(folder.rglob("*.[xX][mM][lL]")):
             return folder
     return None
 
 
 def voc_image_folder(path: Path, root: Path) -> Path:
-    """Return where the image of an XML file is looked for first: JPEGImages/ or the like, else beside it."""
+    """Returns where the image of an XML file is looked for first: JPEGImages/ or the like, else beside it."""
+    # From the XML file upwards, so that train/JPEGImages wins over a folder at the top.
     for folder in path.parents:
         inner = folder_called(folder, *_IMAGES)
         if inner is not None:
@@ -34,7 +35,7 @@ def voc_image_folder(path: Path, root: Path) -> Path:
 
 
 def xml_files(root: Path) -> Iterator[list[Path]]:
-    """Yield the XML files of ``root``, then those of its folders that are called like a split."""
+    """Yields the XML files of ``root``, then those of each folder in it that is named like a split."""
     for folder in (root, *split_folders(root).values()):
         inner = label_folder(folder)
         files = inner.rglob("*.[xX][mM][lL]") if inner else folder.glob("*.[xX][mM][lL]")
@@ -42,7 +43,8 @@ def xml_files(root: Path) -> Iterator[list[Path]]:
 
 
 def find_parts(root: Path, lines: list[str]) -> dict[str, list[Path]]:
-    """Return the XML files of each split; ``lines`` is told what is not used or taken for training."""
+    """Returns the XML files of each split; ``lines`` is told what is unused, or taken for training."""
+    # The first of them are those of the root itself; only without any are the folders of splits looked at.
     files = next(xml_files(root))
     if not files:
         folders = split_folders(root, lines)
@@ -61,7 +63,7 @@ def find_parts(root: Path, lines: list[str]) -> dict[str, list[Path]]:
 
 
 def _by_folders(labels: Path, files: list[Path], lines: list[str]) -> dict[str, list[Path]]:
-    """Splits by the first folder below the labels where that is called like one, else all train."""
+    """Splits by the first folder below the labels if it is named like one; all other files are train."""
     parts: dict[str, list[Path]] = {}
     for path in files:
         inner = path.relative_to(labels).parts
@@ -75,6 +77,7 @@ def _by_folders(labels: Path, files: list[Path], lines: list[str]) -> dict[str, 
 
 
 def _by_lists(root: Path, labels: Path, files: list[Path], lines: list[str]) -> dict[str, list[Path]]:
+    """Splits by the lists of ImageSets/Main; an empty dict without any."""
     lists = _lists(root)
     known = first_of_each([path for path in lists if split_of(path.stem)], lines)
     others = [path for path in lists if not split_of(path.stem)]
@@ -85,10 +88,11 @@ def _by_lists(root: Path, labels: Path, files: list[Path], lines: list[str]) -> 
         lines.append(f"{len(single)} lists of single classes are not used")
     if known:
         lines += [f"{path} is not used: its name is of no split (train, val, test)" for path in others]
-        parts = {split: _listed(labels, path, split, lines) for split, path in known.items()}
+        parts = {split: _listed(labels, files, path, split, lines) for split, path in known.items()}
     else:
         lines += [f"{path} names no split; its images are taken as train" for path in others]
-        parts = {"train": [xml for path in others for xml in _listed(labels, path, "train", lines)]}
+        parts = {"train": [xml for path in others for xml in _listed(labels, files, path, "train", lines)]}
+    # An image may stand in several lists of one split, but trains once.
     parts = {split: list(dict.fromkeys(found)) for split, found in parts.items() if found}
     left = len(set(files) - {path for found in parts.values() for path in found})
     if parts and left:
@@ -104,17 +108,22 @@ def _lists(root: Path) -> list[Path]:
     return visible((main or sets).glob("*.[tT][xX][tT]"))
 
 
-def _listed(labels: Path, file: Path, split: str, lines: list[str]) -> list[Path]:
-    """The XML files of a list. One of the test split may name images without: then there is no such split."""
+def _listed(labels: Path, files: list[Path], file: Path, split: str, lines: list[str]) -> list[Path]:
+    """Those of the XML ``files``, which are below ``labels``, that a list names.
+
+    A list of the test split may name images without XML files, as VOC's own does; those are left out.
+    """
+    # By the name without its suffix, which may be in capitals.
+    known = {path.with_suffix(""): path for path in files}
     paths = []
     missing: list[tuple[int, str]] = []
     for number, line in enumerate(read_text(file).split("\n"), start=1):
         if not line.strip():
             continue
-        # Names may hold blanks, but in the lists of one class a mark (1, 0, -1) stands behind the name.
-        # Some lists name the image file, or both files.
+        # Names may hold blanks, but in the lists of one class a mark (1, 0, -1) stands behind the name. Some
+        # lists name the image file instead, or both files.
         stems = (line.strip(), line.rsplit(None, 1)[0].strip(), Path(line.split()[0]).stem)
-        path = next((p for p in (labels / f"{stem}.xml" for stem in stems) if p.is_file()), None)
+        path = next((known[labels / stem] for stem in stems if labels / stem in known), None)
         if path is None:
             missing.append((number, stems[1]))
         else:

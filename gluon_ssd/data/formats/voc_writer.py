@@ -1,6 +1,4 @@
-"""Writing Pascal VOC: Annotations/, JPEGImages/, ImageSets/Main/, and classes.txt for the order of the
-classes.
-"""
+"""Writes Pascal VOC: Annotations/, JPEGImages/, ImageSets/Main/, and classes.txt for the classes' order."""
 
 from __future__ import annotations
 
@@ -16,13 +14,14 @@ CROWD_AS_DIFFICULT = "crowd regions, marked difficult"
 
 
 def write_voc(data: DataSet, place: Placer, origin: int) -> None:
-    """Write a data set; ``origin`` is the number of the first pixel. What is lost goes to its notes."""
+    """Writes a data set; ``origin`` is the number of the first pixel. What is lost goes to its notes."""
     root = place.partial
     stems = flat_names(data, shared=True)
     for split, pictures in data.splits.items():
         listed = []
         for picture in pictures:
             stem = stems[split, picture.name]
+            # A list has one name on each line, and readers strip blanks around it.
             if stem.strip().splitlines() != [stem]:
                 raise UserError(f"{picture.file}: the lists of VOC cannot hold such a name; rename the image")
             data.notes[RENAMED] += stem != PurePosixPath(picture.name).stem
@@ -60,16 +59,18 @@ def _voc_xml(picture: Picture, file: str, data: DataSet, origin: int) -> str:
 
 
 def _voc_corners(box: Box, picture: Picture, data: DataSet, origin: int) -> tuple[int, int, int, int]:
-    """Whole pixels, at least one wide and high; see voc.py for the convention."""
+    """The corners in whole pixels, at least one pixel wide and high; see voc.py for the convention."""
     x, y, w, h = box.xywh
     left, right = _whole(x, x + w, picture.width)
     top, bottom = _whole(y, y + h, picture.height)
     data.notes[ROUNDED] += (left, top, right, bottom) != (x, y, x + w, y + h)
+    # Only the first pixel's number shifts: the last pixel counted from 1 is the coordinate at which it ends.
     return left + origin, top + origin, right, bottom
 
 
 def _whole(low: float, high: float, limit: int) -> tuple[int, int]:
     first, last = int(low + 0.5), int(high + 0.5)
+    # A box that rounding would close is opened to the pixel that it lies in.
     if last <= first:
         first = min(int(low), limit - 1)
         last = first + 1

@@ -11,8 +11,8 @@ from ...errors import UserError
 from ..splits import split_folders
 from .model import FLAGS_LOST, Box, DataSet, Options, Picture
 from .placing import Placer, fraction, label_clash, new_text, write_lines
-from .reading import Images, check_names, class_file, read_classes
-from .registry import LIKELY, NO, SURE, Format, register_format
+from .reading import Images, check_names, class_file, read_classes, visible
+from .registry import LIKELY, NO, POSSIBLE, SURE, Format, register_format
 from .yolo_config import find_config, load_config, names_of, parts_of
 from .yolo_labels import LabelReader, Named
 
@@ -24,8 +24,8 @@ INNER_IMAGES = "images in a sub-folder images, renamed images_, since labels are
 class Yolo(Format):
     """A folder, or the YAML file of one.
 
-    Splits and class names come from data.yaml; without it from the folders (images/train, train/images, or
-    images/ alone) and from classes.txt, else from ``options.classes``.
+    Splits and class names come from data.yaml. Without it the splits come from the folders (images/train,
+    train/images, or images/ alone) and the names from classes.txt, else from ``options.classes``.
     """
 
     name = "yolo"
@@ -34,10 +34,15 @@ class Yolo(Format):
     reading = "cxcywhn"
 
     def detect(self, root: Path) -> int:
-        if find_config(root) is not None:
-            return SURE
+        unsound = NO
+        try:
+            if find_config(root) is not None:
+                return SURE
+        except UserError:
+            # Another program may have written this data.yaml. Where nothing else fits, reading tells of it.
+            unsound = POSSIBLE
         folders = (root, *split_folders(root).values())
-        return LIKELY if any(next((f / "labels").rglob("*.txt"), None) is not None for f in folders) else NO
+        return LIKELY if any(visible((f / "labels").rglob("*.txt")) for f in folders) else unsound
 
     def read(self, root: Path, options: Options) -> DataSet:
         config = find_config(root)
@@ -56,7 +61,7 @@ class Yolo(Format):
         return DataSet(names, reader.read_all(parts, lines), reader.notes, lines)
 
     def write(self, data: DataSet, place: Placer, options: Options) -> None:
-        """images/{split}/, labels/{split}/*.txt with ten decimals, and data.yaml, as Ultralytics reads it.
+        """Writes images/{split}/, labels/{split}/*.txt with ten decimals, and data.yaml, for Ultralytics.
 
         Crowd regions are left out: as ordinary objects they would teach one box for many things.
         """
@@ -69,12 +74,14 @@ class Yolo(Format):
             for picture in pictures:
                 name = _written_name(picture, data)
                 stem = PurePosixPath(name).with_suffix("")
+                # Labels go by the name without its suffix, so a.jpg and a.png would share one label file.
                 if stem in taken:
                     raise label_clash(taken[stem], picture.file)
                 taken[stem] = picture.file
                 place.put(picture, f"images/{split}/{name}")
                 lines = [line for box in picture.boxes for line in _written_line(box, picture, data)]
                 write_lines(root / "labels" / split / f"{stem}.txt", lines)
+        # Without the key "path", so that the folders are found from data.yaml wherever it is moved.
         folders = {split: f"images/{split}" for split in data.splits}
         with new_text(root / "data.yaml") as stream:
             content = {**folders, "names": dict(enumerate(data.classes))}
@@ -82,7 +89,7 @@ class Yolo(Format):
 
 
 def folder_classes(root: Path, options: Options) -> tuple[list[str], str]:
-    """Return the class names of a folder without data.yaml, and where they stand."""
+    """Returns the class names of a folder without data.yaml, and where they were found."""
     listed = class_file(root, root / "labels", root / "data", *split_folders(root).values())
     if listed is None and options.classes is None:
         raise UserError(f"{root}: neither data.yaml nor classes.txt; name the classes with --classes")
@@ -91,11 +98,15 @@ def folder_classes(root: Path, options: Options) -> tuple[list[str], str]:
 
 
 def named_images(folder: Path) -> list[Named]:
-    """Return all images below a folder."""
+    """Returns all images below a folder."""
     return [Named(folder / name, name) for name in Images(folder).names]
 
 
 def _parts_of_folders(root: Path, lines: list[str]) -> dict[str, Path]:
+    """The image folder of each split: train/images, else images/train, else images/, else train/.
+
+    Where none of these is there, the folder itself is taken as train.
+    """
     outer = {split: folder / "images" for split, folder in split_folders(root, lines).items()}
     outer = {split: folder for split, folder in outer.items() if folder.is_dir()}
     found = outer or split_folders(root / "images", lines)
@@ -105,14 +116,17 @@ def _parts_of_folders(root: Path, lines: list[str]) -> dict[str, Path]:
 
 
 def _written_name(picture: Picture, data: DataSet) -> str:
-    """The name below images/{split}/: the last folder called images tells where the labels are."""
+    """The name of an image below images/{split}/.
+
+    Readers replace the last folder images of a path by labels, so no folder inside may have that name.
+    """
     *folders, leaf = PurePosixPath(picture.name).parts
     data.notes[INNER_IMAGES] += "images" in folders
     return "/".join((*("images_" if folder == "images" else folder for folder in folders), leaf))
 
 
 def _written_line(box: Box, picture: Picture, data: DataSet) -> list[str]:
-    """The line of one object, none for a crowd region."""
+    """The line of one object in a list, which is empty for a crowd region."""
     data.notes[FLAGS_LOST] += bool(box.flags)
     if box.crowd:
         data.notes[CROWD_DROPPED] += 1

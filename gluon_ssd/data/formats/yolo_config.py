@@ -1,7 +1,7 @@
 """Ultralytics' data.yaml: class names, and the images of each split in every form that is documented.
 
-A split is a folder, a text file that lists images, or a list of either, from ``path`` or from the file
-itself.
+A split is a folder, a text file that lists images, or a list of either. They are relative to ``path``, or to
+the YAML file itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ...errors import UserError
 from ..finder import Finder
 from ..splits import split_of
 from .model import Options
-from .reading import Images, check_names, missing, read_text
+from .reading import Images, check_names, missing, read_text, visible
 from .yolo_labels import Named
 
 _CONFIGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -22,13 +22,17 @@ _OTHER_KEYS = ("path", "names", "nc", "download", "kpt_shape", "flip_idx", "robo
 
 
 def find_config(root: Path) -> Path | None:
-    """Return the YAML file of a data set: ``root`` itself, data.yaml, else the one file that has 'names'."""
+    """Returns the YAML file of a data set, None without one.
+
+    It is ``root`` itself, data.yaml in it, or else its only YAML file that has 'names'. Raises UserError
+    where data.yaml cannot be read.
+    """
     if root.is_file():
         return root if root.suffix in (".yaml", ".yml") else None
     usual = next((root / name for name in _CONFIGS if (root / name).is_file()), None)
     if usual is not None:
-        return usual if "names" in load_config(usual) or "nc" in load_config(usual) else None
-    others = [path for path in sorted(root.glob("*.y*ml")) if _has_names(path)]
+        return usual if load_config(usual).keys() & {"names", "nc"} else None
+    others = [path for path in visible(root.glob("*.y*ml")) if _has_names(path)]
     return others[0] if len(others) == 1 else None
 
 
@@ -41,7 +45,7 @@ def _has_names(path: Path) -> bool:
 
 
 def load_config(path: Path) -> dict[str, Any]:
-    """Return the content. Raises UserError for what is no YAML, or no data set's."""
+    """Returns the content of a YAML file. Raises UserError for what is not YAML, or not of a data set."""
     import yaml
 
     try:
@@ -50,19 +54,23 @@ def load_config(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         raise UserError(f"{path}: not YAML{place}: {getattr(error, 'problem', None) or error}") from None
+    except (ValueError, RecursionError) as error:
+        # Such as the date 2026-99-99, a number of thousands of digits, or thousands of brackets.
+        raise UserError(f"{path}: holds a value that YAML cannot read: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: must have the keys 'names', 'train' and 'val'")
     return content
 
 
 def names_of(content: dict[str, Any], path: Path, lines: list[str]) -> list[str]:
-    """Return the class names, a list or by their index; without any, names for 'nc' classes."""
+    """Returns the class names, from a list or a map by index; without any, names for 'nc' classes."""
     names, count = content.get("names"), content.get("nc")
     if names is None and isinstance(count, int) and count > 0:
         lines.append(f"{path} names no class; they are called class_0 to class_{count - 1}")
         return [f"class_{index}" for index in range(count)]
     if isinstance(names, dict):
         byindex = {int(key) if str(key).isdecimal() else key: name for key, name in names.items()}
+        # As text, because keys that are no numbers cannot be compared with numbers.
         if sorted(byindex, key=str) != sorted(range(len(names)), key=str):
             raise UserError(f"{path}: the keys of 'names' must be 0 to {len(names) - 1}, each once")
         names = [byindex[index] for index in range(len(names))]
@@ -77,11 +85,12 @@ def names_of(content: dict[str, Any], path: Path, lines: list[str]) -> list[str]
 def parts_of(
     content: dict[str, Any], config: Path, options: Options, lines: list[str]
 ) -> dict[str, tuple[list[Named], Path]]:
-    """Return the images of each split and where they are; ``lines`` is told of splits that are not there."""
+    """Returns the images of each split, and where they are; ``lines`` is told of splits that are missing."""
     parts: dict[str, tuple[list[Named], Path]] = {}
     keys = {}
     for key, value in content.items():
         split = split_of(str(key))
+        # "val" and "valid" mean the same split; the first of them counts.
         if split and value and split not in keys:
             keys[split] = key
         elif (
@@ -97,6 +106,7 @@ def parts_of(
                 )
             except _NotThere as error:
                 problems.append(str(error))
+    # Any other split may be missing, which is only reported.
     if not parts or "train" not in parts and problems:
         raise UserError(
             f"{problems[0]}; correct it or 'path'"
@@ -112,6 +122,7 @@ class _NotThere(UserError):
 
 
 def _leads(value: Any, config: Path) -> bool:
+    """Whether a value of the file is the path of something that exists."""
     return isinstance(value, str) and (config.parent / value).exists()
 
 
@@ -125,8 +136,10 @@ def _part(value: Any, key: str, base: Any, config: Path, options: Options) -> tu
     images: list[Named] = []
     for place in places:
         found = _listed(place, config, base, options) if place.is_file() else _inside(place)
+        # Several folders may hold images of the same name; the name of the folder keeps them apart.
         prefix = f"{place.parent.name if place.name == 'images' else place.name}/" if len(places) > 1 else ""
         images += [Named(image.file, prefix + image.name) for image in found]
+    # An image that is listed twice trains once.
     return list({image.file: image for image in images}.values()), places[0]
 
 
@@ -135,8 +148,10 @@ def _inside(folder: Path) -> list[Named]:
 
 
 def _place(config: Path, base: Any, key: str, value: str) -> Path:
-    """What ``key`` names: from ``path``, from the file itself, or from there without leading ../ (which
-    exporters write that expect the file one folder further down).
+    """The folder or list that ``key`` names.
+
+    It is looked for from ``path``, from the file itself, and from there without a leading ../, which
+    exporters write that expect the file one folder further down.
     """
     home = config.parent
     # Some exporters write the backslashes of Windows.
@@ -160,14 +175,17 @@ def _place(config: Path, base: Any, key: str, value: str) -> Path:
 
 
 def _listed(file: Path, config: Path, base: Any, options: Options) -> list[Named]:
-    """The images of a list: from the list, from ``path``, or, under a folder that is gone, anywhere below."""
+    """The images of a list, found from the list, from ``path``, or anywhere below the file's own folder."""
     root = config.parent
     folders = [file.parent, *([root / str(base)] if base else []), root]
     return read_list(file, folders, root, options)
 
 
 def read_list(file: Path, folders: list[Path], root: Path, options: Options) -> list[Named]:
-    """Return the images that a text file lists, one a line. Raises UserError for one that is not there."""
+    """Returns the images that a text file lists, one on each line.
+
+    Raises UserError for an image that is missing, unless the options leave such images out.
+    """
     finder = Finder(folders, root)
     images = []
     skipped: Counter[str] = Counter()
@@ -186,5 +204,5 @@ def read_list(file: Path, folders: list[Path], root: Path, options: Options) -> 
 
 
 def _without_images(name: str) -> str:
-    """A name in the new data set, which is in a folder of images anyway."""
+    """The name in the new data set, which has a folder of images anyway."""
     return name[len("images/") :] if name.startswith("images/") else name

@@ -1,9 +1,9 @@
-"""YOLO's label files: one per image, a line per object, the class index and the box in fractions of the
-image.
+"""YOLO's label files: one per image, and in it one line per object with class index and box.
 
-Five numbers are class, centre x, centre y, width, height. Nine are the corners of a rotated box (OBB) and any
-other odd number from seven on those of a polygon; the enclosing box is taken. Keypoints stand behind the box
-where the data set says that it has some. Fractions are of the upright picture, which is what tools show.
+Boxes are in fractions of the image. Five numbers are class, centre x, centre y, width, height. Nine numbers
+hold the corners of a rotated box (OBB), and any other odd count from seven on holds those of a polygon; the
+enclosing box is taken. Keypoints stand behind the box where the data set says that it has some. Fractions are
+of the upright picture, which is what tools show.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .sheet import Sheet
 
 # Fractions are written with few digits, so that a box may cross the border by this much.
 _SLACK = 0.01
-# Text files that lie among labels and are none.
+# Text files that lie among labels and are not labels.
 _NO_LABELS = re.compile(r"(classes|labels|notes|readme.*|train|val|valid|test)\.txt", re.IGNORECASE)
 
 
@@ -37,10 +37,11 @@ class Named(NamedTuple):
 
 
 def label_path(image: Path) -> Path:
-    """Return where the labels of an image are: labels/ for the last images/ of its path, else beside it."""
+    """Returns where the labels of an image are: in labels/ for the last images/ of its path, or beside it."""
     parts = image.parts
     for index in range(len(parts) - 2, -1, -1):
         if parts[index].casefold() == "images":
+            # Some exporters write the folders in capitals, on a disk that tells them apart.
             for folder in ("labels", "Labels"):
                 labels = Path(*parts[:index], folder, *parts[index + 1 :]).with_suffix(".txt")
                 if labels.is_file() or labels.parent.is_dir():
@@ -60,7 +61,10 @@ class LabelReader:
     def read_all(
         self, parts: dict[str, tuple[list[Named], Path]], lines: list[str]
     ) -> dict[str, list[Picture]]:
-        """Read splits; one but train whose images have no labels at all is left out, and ``lines`` told."""
+        """Reads all splits.
+
+        One without any label is left out, and ``lines`` is told; train must have labels.
+        """
         splits = {}
         for split, (images, where) in parts.items():
             if not images and split == "train":
@@ -73,7 +77,7 @@ class LabelReader:
         return splits
 
     def read(self, split: str, images: Iterable[Named], where: object) -> list[Picture]:
-        """Read the labels of ``images``, which are in ``where``. Raises UserError for anything unsound."""
+        """Reads the labels of ``images``, which are in ``where``. Raises UserError for anything unsound."""
         pictures: list[Picture] = []
         owner: dict[Path, Named] = {}
         folders = set()
@@ -91,13 +95,14 @@ class LabelReader:
         if pictures and not found:
             folder = next(iter(owner)).parent
             raise UserError(f"{where}: none of its {len(owner)} images has a label file in {folder}")
+        # A label without an image is a sign of a lost or renamed image, so it does not pass in silence.
         self._lonely(folders, set(found.values()), where)
         return pictures
 
     def _respelt(
         self, owner: dict[Path, Named], found: dict[Path, Path], folders: set[Path]
     ) -> dict[Path, Path]:
-        """Label files of images without, by another spelling of their name (Label Studio's prefix)."""
+        """Label files of images that have none of their name, by another spelling (Label Studio's prefix)."""
         if len(found) == len(owner):
             return {}
         free: dict[str, list[Path]] = {}
@@ -105,9 +110,11 @@ class LabelReader:
             if path not in owner:
                 free.setdefault(plain_leaf(path.stem), []).append(path)
         pairs = {path: free.get(plain_leaf(path.stem), []) for path in owner if path not in found}
+        # Two candidates would be a guess, so such an image is taken to have no labels.
         return {path: files[0] for path, files in pairs.items() if len(files) == 1}
 
     def _lonely(self, folders: set[Path], used: set[Path], where: object) -> None:
+        """Counts or refuses label files whose image is missing."""
         stems: dict[Path, set[str]] = {}
         for path in _label_files(folders):
             if path.parent not in stems:
@@ -129,6 +136,7 @@ class LabelReader:
         return sheet.picture()
 
     def _add(self, sheet: Sheet, where: str, words: list[str]) -> None:
+        # With keypoints behind the box the count of numbers would pass for a polygon's.
         keypoints = self._keypoints and len(words) > 5
         label, values = self._parse(where, words[:5] if keypoints else words)
         if len(values) == 4:
@@ -151,6 +159,7 @@ class LabelReader:
             raise UserError(
                 f"{where}: class index {words[0]} is not one of the {len(self._names)} of {self._source}"
             )
+        # A user who says that boxes are in pixels must not be told that they are no fractions.
         pixels = self._options.boxes is not None and not self._options.boxes.endswith("n")
         for word, value in zip(words[1:], values[1:]):
             if not math.isfinite(value) or not (pixels or -_SLACK <= value <= 1 + _SLACK):
@@ -167,7 +176,7 @@ def _label_files(folders: Iterable[Path]) -> list[Path]:
 
 
 def _image_stems(labels: Path) -> set[str]:
-    """The stems of the images that labels of a folder may belong to: those beside them, or in images/."""
+    """The stems of the images that the labels of a folder may belong to: those beside them, or in images/."""
     parts = labels.parts
     places = [labels]
     for index in range(len(parts) - 1, -1, -1):

@@ -4,6 +4,6 @@
     train-00000-of-00008.rec        a shard; its pictures are the original files, byte for byte
     train-00000-of-00008.idx        its index, for DALI and MXNet's own readers
 
-The native loader finds pictures through the manifest and takes boxes from it. The shards also hold the boxes
-that training uses, for DALI and other readers; see ``writers``.
+The native loader finds pictures through the manifest and takes the boxes from it. The shards also hold the
+boxes that training uses, for DALI and other readers; see ``writers``.
 """

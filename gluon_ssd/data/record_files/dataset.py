@@ -1,4 +1,4 @@
-"""A packed split as a data set."""
+"""A split in record files, opened as a data set."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .manifest import read_manifest
 
 
 class PackedDataset(CocoDataset):
-    """A CocoDataset whose pictures are in record files; made by ``open_dataset``.
+    """A CocoDataset whose pictures are in record files. It is made by ``open_dataset``.
 
-    ``manifest`` says what is where; its images are in the order of ``records``. Raises UserError when a file
-    is missing, cut short or damaged.
+    ``manifest`` says where each picture is; its images are in the order of ``records``. Raises UserError when
+    a file is missing, cut short or damaged.
     """
 
     def __init__(

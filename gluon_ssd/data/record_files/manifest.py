@@ -1,9 +1,9 @@
-"""The manifest of a packed split: what is in which shard, and the annotations.
+"""The manifest of a packed split: its annotations, and what is in which shard.
 
 The file is a COCO annotation file with more keys: 'format', 'split' and 'shards', and for each image its
 'shard', the 'offset' and 'length' of its record, and the 'size' and 'crc32' of the picture. It begins with
-the version of this format and the SHA-256 of all that follows, so that damage is found before anything is
-believed.
+the version of this format and the SHA-256 of all that follows, so that damage is found before any of it is
+used.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class Manifest:
     pictures: tuple[PackedPicture, ...]
 
     def attach(self, records: Sequence[Record]) -> list[Record]:
-        """Return the records of ``coco`` with their pictures, under a name that shows the shard too."""
+        """Returns the records of ``coco`` with their pictures, under a name that shows the shard as well."""
         rows = zip(records, self.coco.file_names, self.pictures)
         return [replace(row, path=picture.shard.path / name, packed=picture) for row, name, picture in rows]
 
     def check_files(self) -> None:
-        """Raise UserError for a shard or index that is missing, cut short, or not of this packing."""
+        """Raises UserError for a shard or index that is missing, cut short, or belongs to another packing."""
         for shard in self.shards:
             path, index = self.path.parent / shard.file, self.path.parent / shard.index
             try:
@@ -66,6 +66,8 @@ class Manifest:
             except OSError as error:
                 name = path if not path.exists() else index
                 raise UserError(f"{name}: named by {self.path}, but {_reason(error)}; {REMEDY}") from None
+            # Only the length: a checksum of the shards would read the whole data set. Each picture's own
+            # checksum is compared when it is read.
             if found != shard.bytes:
                 raise UserError(f"{path}: has {found} bytes, but {shard.bytes} were written; {REMEDY}")
             if zlib.crc32(entries) != shard.index_crc32:
@@ -73,18 +75,19 @@ class Manifest:
 
 
 def manifest_path(folder: Path, split: str) -> Path:
-    """Return where the manifest of a split is."""
+    """Returns the path of the manifest of a split."""
     return folder / f"records_{split}.json"
 
 
 def shard_name(split: str, number: int, count: int, suffix: str) -> str:
-    """Return the name of a shard, numbered from 0, or of its index."""
+    """Returns the name of a shard, numbered from 0, or of its index."""
     return f"{split}-{number:05}-of-{count:05}{suffix}"
 
 
 def write_manifest(path: Path, format: str, split: str, shards: Sequence[ShardFiles], content: Any) -> None:
-    """Write a manifest; ``content`` is the COCO part, with the keys of packing in its images."""
+    """Writes a manifest. ``content`` is the COCO part, whose images have the keys of packing."""
     body = {"format": format, "split": split, "shards": [vars(shard) for shard in shards], **content}
+    # Without its opening bracket, since the head with the checksum stands in front of it in the same object.
     data = json.dumps(body, separators=(",", ":"))[1:].encode()
     digest = hashlib.sha256(data).hexdigest()
     with open(path, "wb") as stream:
@@ -93,9 +96,9 @@ def write_manifest(path: Path, format: str, split: str, shards: Sequence[ShardFi
 
 
 def read_manifest(folder: Path, split: str) -> Manifest:
-    """Read and check the manifest of a split.
+    """Reads and checks the manifest of a split.
 
-    Raises UserError when it is missing, damaged, of another version, or no manifest. The shards are not
+    Raises UserError when it is missing, damaged, of another version, or not a manifest. The shards are not
     looked at: see `Manifest.check_files`.
     """
     path = manifest_path(folder, split)
@@ -124,7 +127,7 @@ def read_manifest(folder: Path, split: str) -> Manifest:
 
 
 def holds_records(folder: Path, split: str) -> bool:
-    """Whether a folder holds record files, complete or not, rather than a data set in COCO's layout."""
+    """Returns whether a folder holds record files, complete or not, rather than COCO's layout."""
     if manifest_path(folder, split).exists():
         return True
     return not (folder / "annotations").exists() and bool(_splits(folder) or _loose_shards(folder))
@@ -141,11 +144,13 @@ def _missing(folder: Path, split: str) -> str:
 
 
 def _splits(folder: Path) -> list[str]:
-    return sorted(path.stem[len("records_") :] for path in folder.glob("records_*.json"))
+    found = folder.glob("records_*.json")
+    return sorted(path.stem[len("records_") :] for path in found if path.is_file())
 
 
 def _loose_shards(folder: Path) -> list[Path]:
-    return sorted(path for suffix in SUFFIXES.values() for path in folder.glob(f"*{suffix}"))
+    found = (path for suffix in SUFFIXES.values() for path in folder.glob(f"*{suffix}"))
+    return sorted(path for path in found if path.is_file())
 
 
 def _reason(error: OSError) -> str:

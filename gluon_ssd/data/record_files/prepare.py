@@ -1,4 +1,4 @@
-"""Packing a data set into record files."""
+"""Packs a data set into record files."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from .manifest import (
 from .writers import Item, ShardWriter, make_writer
 
 SHARDS = 8
-# What a format is written with.
+# The module that a format is written with.
 _LIBRARIES = {RECORDIO: "mxnet", TFRECORD: "google_crc32c"}
 _INDEX = ".idx"
 
 
 def check_output(output: PathLike, split: str, format: str = RECORDIO, overwrite: bool = False) -> None:
-    """Raise UserError when `prepare_records` would refuse to begin."""
+    """Raises UserError when `prepare_records` would refuse to begin."""
     if format not in SUFFIXES:
         raise unknown("format", format, SUFFIXES)
     try:
@@ -52,7 +52,7 @@ def check_output(output: PathLike, split: str, format: str = RECORDIO, overwrite
 
 
 def check_shards(dataset: CocoDataset, split: str, shards: int | None) -> None:
-    """Raise UserError when a data set cannot be packed into so many files."""
+    """Raises UserError when a data set cannot be packed into so many files."""
     images = len(dataset)
     if shards is not None and not 1 <= shards <= images:
         raise UserError(f"{split}: {shards} shards of {images} images cannot be; give between 1 and {images}")
@@ -68,12 +68,14 @@ def prepare_records(
     overwrite: bool = False,
     on_image: Callable[[int], None] = lambda count: None,
 ) -> Path:
-    """Pack a data set into ``shards`` files (None: 8, or one per image where there are fewer).
+    """Packs a data set into ``shards`` files (None: 8, or one per image where there are fewer images).
 
     Pictures keep their bytes and the data set's order; ``on_image`` is called with 1 after each. The files
-    appear in ``output`` when all are complete, the manifest last; whatever goes wrong before leaves nothing.
-    Returns the manifest's path. Raises UserError for settings that cannot be, pictures that cannot be read,
-    and a folder that cannot be written.
+    appear in ``output`` when all of them are complete, the manifest last. Whatever goes wrong before that
+    leaves nothing behind.
+
+    Returns the manifest's path. Raises UserError for impossible settings, for pictures that cannot be read,
+    and for a folder that cannot be written.
     """
     check_output(output, split, format, overwrite)
     check_shards(dataset, split, shards)
@@ -84,6 +86,8 @@ def prepare_records(
         manifest = manifest_path(partial, split)
         write_manifest(manifest, format, split, files, content)
         _sync(manifest)
+        # The old manifest goes first and the new one comes last, so that a crash in between leaves a folder
+        # that is seen to be incomplete, never a manifest with the wrong shards.
         for old in _packed_files(folder, split):
             old.unlink()
         for name in [name for shard in files for name in (shard.file, shard.index)] + [manifest.name]:
@@ -93,7 +97,10 @@ def prepare_records(
 
 @contextlib.contextmanager
 def _partial_folder(folder: Path, split: str) -> Iterator[Path]:
-    """A hidden folder in ``folder``, removed in the end; what an interrupted call left is removed first."""
+    """A hidden folder in ``folder``, which is removed in the end.
+
+    What an interrupted call left there is removed first.
+    """
     partial, new = folder / f".{split}.partial", not folder.exists()
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -104,6 +111,7 @@ def _partial_folder(folder: Path, split: str) -> Iterator[Path]:
         raise UserError(f"{folder}: the record files cannot be written: {reason}; packing stopped") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        # A folder that only this call has made goes again if it is still empty.
         if new:
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -112,8 +120,12 @@ def _partial_folder(folder: Path, split: str) -> Iterator[Path]:
 def _write_shards(
     dataset: CocoDataset, paths: Sequence[Path], format: str, on_image: Callable[[int], None]
 ) -> tuple[list[ShardFiles], dict[str, Any]]:
-    """Write all shards, as equal in images as can be; return their rows and the content of the manifest."""
+    """Writes all shards and returns their rows and the content of the manifest.
+
+    The shards differ by at most one image.
+    """
     content = dataset.coco_content()
+    # Consecutive images share a shard, so that a reader that goes through the shards keeps the order.
     bounds = [len(dataset) * number // len(paths) for number in range(len(paths) + 1)]
     files = []
     for number, path in enumerate(paths):
@@ -149,6 +161,6 @@ def _packed_files(folder: Path, split: str) -> list[Path]:
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file is on the disk. Windows wants it open for writing."""
+    """Waits until a file is on the disk. Windows requires that it is open for writing."""
     with open(path, "rb+") as stream:
         os.fsync(stream.fileno())

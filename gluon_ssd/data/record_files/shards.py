@@ -1,4 +1,4 @@
-"""Reading pictures out of shards."""
+"""Reads pictures out of shards."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ REMEDY = "copy it again, or pack the data set again with gluon-ssd prepare-recor
 
 
 class Shard:
-    """One record file, opened at the first read; any number of threads may read at once.
+    """One record file, opened at the first read. Any number of threads may read at once.
 
-    ``unwrap`` takes one record as it is in the file and returns what it holds, or raises ValueError.
+    ``unwrap`` takes one record as it stands in the file and returns what it holds, or raises ValueError.
     """
 
     def __init__(self, path: Path, unwrap: Callable[[bytes], bytes]) -> None:
@@ -26,11 +26,15 @@ class Shard:
         self._descriptor: int | None = None
         self._lock = threading.Lock()
 
+    # An open file cannot go to another process; the copy there opens it anew.
     def __reduce__(self) -> tuple[Any, ...]:
         return Shard, (self.path, self._unwrap)
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return what the record of ``length`` bytes at ``offset`` holds; UserError when it is not there."""
+        """Returns what the record of ``length`` bytes at ``offset`` holds.
+
+        Raises UserError when it is not there.
+        """
         try:
             data = self._bytes(offset, length)
         except OSError as error:
@@ -45,6 +49,7 @@ class Shard:
     def _bytes(self, offset: int, length: int) -> bytes:
         descriptor = self._open()
         if hasattr(os, "pread"):
+            # One call that seeks and reads, so that threads do not disturb each other's position.
             return os.pread(descriptor, length, offset)
         with self._lock:  # Windows has no pread, and one position per file
             os.lseek(descriptor, offset, os.SEEK_SET)
@@ -61,9 +66,9 @@ class Shard:
 
 @dataclass(frozen=True)
 class PackedPicture:
-    """A picture in a shard: the record's place and length, and the picture's size and CRC-32.
+    """A picture in a shard: the place and length of its record, and the picture's own size and CRC-32.
 
-    Writers put the picture at the end of the record, so that its size finds it in either format.
+    Writers put the picture at the end of the record, so that its size is enough to find it in either format.
     """
 
     shard: Shard
@@ -73,7 +78,10 @@ class PackedPicture:
     crc32: int
 
     def read(self) -> bytes:
-        """Return the picture's bytes as they were packed; UserError, naming the shard, when they differ."""
+        """Returns the picture's bytes as they were packed.
+
+        Raises UserError, naming the shard, when they differ.
+        """
         picture = self.shard.read(self.offset, self.length)[-self.size :]
         if len(picture) != self.size or zlib.crc32(picture) != self.crc32:
             raise UserError(

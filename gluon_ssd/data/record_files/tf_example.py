@@ -1,7 +1,7 @@
-"""Writing ``tf.train.Example``, the protocol buffer in TensorFlow's record files.
+"""Writes ``tf.train.Example``, the protocol buffer in TensorFlow's record files.
 
 The message has one field, a map from names to lists of bytes, floats or integers (TensorFlow's example.proto
-and feature.proto). So little is written in the wire format directly; reading it is left to others.
+and feature.proto). That is so little that the wire format is written directly; reading it is left to others.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ _LENGTH_DELIMITED = 2
 
 
 def encode_example(features: Mapping[str, Feature]) -> bytes:
-    """Encode features in the order given; the last value of the last feature ends the message if it is bytes.
+    """Encodes features in the order given.
 
-    An empty list says nothing of its kind and is left without one, which readers take as no values.
+    If the last value of the last feature is bytes, these bytes end the message. An empty list is written
+    without its kind, which readers take as no values.
     """
     entries = (
         _field(_FEATURE, _field(_KEY, name.encode()) + _field(_VALUE, _feature(values)))
@@ -35,6 +36,7 @@ def _feature(values: Feature) -> bytes:
         return b""
     if isinstance(values[0], bytes):
         return _field(_BYTES_LIST, b"".join(_field(_ITEMS, value) for value in values))  # type: ignore[arg-type]
+    # Floats and integers are packed: one field that holds all of them.
     if isinstance(values[0], float):
         return _field(_FLOAT_LIST, _field(_ITEMS, struct.pack(f"<{len(values)}f", *values)))
     # Negative integers are written as their 64-bit two's complement.
@@ -46,7 +48,7 @@ def _field(number: int, data: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, lowest first; the top bit says that more follow."""
+    """An integer with seven bits in each byte, lowest first; the top bit says that more bytes follow."""
     result = bytearray()
     while value >= 0x80:
         result.append(value & 0x7F | 0x80)

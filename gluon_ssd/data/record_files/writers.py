@@ -1,7 +1,7 @@
-"""Writing shards: a picture and its objects as one record, and the index that goes with the file.
+"""Writes shards: a picture and its objects as one record, and the index that belongs to the file.
 
 Both formats hold the boxes of the data set's records: clipped to the picture, none without area, crowd
-regions marked. The picture ends the record.
+regions marked. The picture is the end of the record.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .framing import tfrecord_frame
 from .manifest import RECORDIO
 from .tf_example import Feature, encode_example
 
-# A RecordIO label begins with these two; an object is its class from 0, its box as ltrb fractions of the
-# picture, and 1 for crowd (where sets made of Pascal VOC have "difficult").
+# A RecordIO label begins with these two numbers. Then each object has its class from 0, its box as ltrb
+# fractions of the picture, and 1 for a crowd region (where sets made of Pascal VOC have "difficult").
 HEADER_WIDTH, OBJECT_WIDTH = 2, 6
 
 
 @dataclass(frozen=True)
 class Item:
-    """One picture to write: its ``position`` in the split, its encoded bytes, the names of all classes."""
+    """One picture to write: its ``position`` in the split, its encoded bytes, and all class names."""
 
     position: int
     file_name: str
@@ -37,21 +37,21 @@ class ShardWriter(Protocol):
     """Writes one shard and its index. Raises OSError when the disk does not take it."""
 
     def add(self, item: Item) -> tuple[int, int]:
-        """Write one record, return its offset and length in the file."""
+        """Writes one record and returns its offset and length in the file."""
         ...
 
     def close(self) -> None: ...
 
 
 def make_writer(format: str, path: Path, index: Path) -> ShardWriter:
-    """Return the writer of a format for new files; ``tfrecord`` needs the extra of that name."""
+    """Returns the writer of a format for new files; ``tfrecord`` needs the extra of that name."""
     return RecordIOWriter(path, index) if format == RECORDIO else TFRecordWriter(path, index)
 
 
 class RecordIOWriter:
-    """MXNet's indexed RecordIO, labelled like im2rec's detection sets: `ImageDetIter` reads it as it is.
+    """MXNet's indexed RecordIO, labelled like im2rec's detection sets, as `ImageDetIter` reads it.
 
-    The index has a line "position TAB offset" per record; IRHeader.id is the image id.
+    The index has a line "position TAB offset" for each record; IRHeader.id is the image id.
     """
 
     def __init__(self, path: Path, index: Path) -> None:
@@ -72,6 +72,7 @@ class RecordIOWriter:
     def close(self) -> None:
         if not self._file.is_open:
             return
+        # Asked before closing, while MXNet still knows how far it has written.
         expected = self._file.tell()
         self._file.close()
         # MXNet writes its buffer when it closes and does not look whether the disk took it.
@@ -88,9 +89,9 @@ class RecordIOWriter:
 
 
 class TFRecordWriter:
-    """``tf.train.Example`` records with the keys of TensorFlow's object detection; index as DALI reads it.
+    """``tf.train.Example`` records with the keys of TensorFlow's object detection, and an index for DALI.
 
-    The index has a line "offset length" per record, what DALI's tfrecord2idx would make.
+    The index has a line "offset length" for each record, as DALI's tfrecord2idx would write it.
     """
 
     def __init__(self, path: Path, index: Path) -> None:
@@ -110,7 +111,7 @@ class TFRecordWriter:
 
 
 def recordio_label(record: Record) -> np.ndarray:
-    """Return the label of a RecordIO record: float32 (HEADER_WIDTH + n x OBJECT_WIDTH,)."""
+    """Returns the label of a RecordIO record: float32 (HEADER_WIDTH + n x OBJECT_WIDTH,)."""
     objects = np.empty((len(record.boxes), OBJECT_WIDTH), np.float32)
     objects[:, 0] = record.classes
     objects[:, 1:5] = _fractions(record)
@@ -119,7 +120,7 @@ def recordio_label(record: Record) -> np.ndarray:
 
 
 def tfrecord_features(item: Item) -> dict[str, Feature]:
-    """Return the features of a TFRecord, the picture last. Class labels count from 1, as is usual there."""
+    """Returns the features of a TFRecord, the picture last. Class labels count from 1, as is usual there."""
     record, classes = item.record, item.record.classes.tolist()
     left, top, right, bottom = _fractions(record).T.tolist()
     return {
@@ -135,6 +136,8 @@ def tfrecord_features(item: Item) -> dict[str, Feature]:
         "image/object/class/label": [label + 1 for label in classes],
         "image/object/class/text": [item.class_names[label].encode() for label in classes],
         "image/object/is_crowd": record.crowd.astype(int).tolist(),
+        # Last, so that the picture ends the record and can be cut off by its size alone (see
+        # `PackedPicture`).
         "image/encoded": [item.picture],
     }
 

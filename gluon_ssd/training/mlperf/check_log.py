@@ -52,7 +52,7 @@ def check_log(log: str | Path, rules: str | None = None) -> Verdict:
 
 
 def detect_rules(path: Path, lines: list[dict[str, Any]]) -> str:
-    """The version of the rules that the lines of a log were written for. Raises UserError."""
+    """Returns the version of the rules that the lines of a log were written for. Raises UserError."""
     values = {str(line.get("key")): line.get("value") for line in lines}
     version, known = str(values.get(RULES_KEY)), all_rules()
     if version in known:
@@ -117,7 +117,7 @@ def _findings(output: str) -> list[str]:
 
 
 def _shortened(finding: str) -> str:
-    """One line, without the state of the checker and the whole line of the log, which fill screens."""
+    """Returns one line, without the checker's state and the whole line of the log, which fill screens."""
     kept: list[str] = []
     for line in finding.splitlines():
         if line.startswith("current context[s]="):

@@ -70,6 +70,7 @@ class MlperfLog(Callback):
         self._log("start", "run_start")
 
     def epoch_started(self, epoch: int) -> None:
+        # A block is the epochs up to the next evaluation.
         if self._block is None:
             recipe, self._block = self._recipe, epoch
             due = (later for later in range(epoch, recipe.epochs) if recipe.evaluates_after(later))
@@ -149,14 +150,14 @@ class MlperfLog(Callback):
 
 
 class _File(logging.FileHandler):
-    """What a full disk does not take ends the run, as with the other files of the run folder."""
+    """Ends the run where a full disk does not take a line, as the other files of the run folder do."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         raise unwritable(self.baseFilename, sys.exc_info()[1]) from None
 
 
 def submission_fields(benchmark: str) -> dict[str, str]:
-    """Who submits what, from the environment. Raises UserError for a division or status there is not."""
+    """Returns who submits what, from the environment. Raises UserError for an unknown division or status."""
 
     def chosen(name: str, known: tuple[str, ...]) -> str:
         value = os.environ.get(name) or known[0]
@@ -179,9 +180,9 @@ def submission_fields(benchmark: str) -> dict[str, str]:
 
 
 def settings(info: RunInfo, rules: Rules) -> dict[str, Any]:
-    """The hyper-parameters by MLPerf's keys; rates are those after scaling to the global batch."""
+    """Returns the hyper-parameters by MLPerf's keys; rates are those after scaling to the global batch."""
     from ...data.transforms import crop_attempts
-    from ..setup import augmentation
+    from ..build import augmentation
 
     recipe, schedule = info.recipe, info.schedule
     values: dict[str, Any] = {
@@ -218,6 +219,8 @@ def _check(recipe: Recipe, rules: Rules) -> None:
     if not any(recipe.evaluates_after(epoch) for epoch in range(1, recipe.epochs + 1)):
         raise UserError("mlperf_log needs evaluations, and the recipe has none: --eval-every 1")
     title = rules.facts.title
+    if recipe.lr_schedule != "step":
+        raise UserError(f"mlperf_log: the rules of {title} know decays alone: --lr-schedule step")
     if not rules.facts.warmup_start and recipe.warmup_start is not None:
         raise UserError(
             f"mlperf_log: the rules of {title} state a warm-up by its factor, not by where it starts: "

@@ -38,11 +38,12 @@ class Rules:
 
 
 def _number(version: str) -> tuple[int, ...]:
+    # As numbers, so that 10.0.0 comes after 2.0.0.
     return tuple(map(int, version.split(".")))
 
 
 def all_rules() -> dict[str, Rules]:
-    """The rules of every family in the zoo by their version, oldest first."""
+    """Returns the rules of every family in the zoo by their version, oldest first."""
     from ...model_zoo import list_models, model_row
 
     found = {}
@@ -53,7 +54,7 @@ def all_rules() -> dict[str, Rules]:
 
 
 def find_rules(version: str) -> Rules:
-    """The rules of a version. Raises UserError, naming the nearest, for one without a detection benchmark."""
+    """Returns the rules of a version. Raises UserError for one without a detection benchmark."""
     known = all_rules()
     if version not in known:
         raise unknown("version of MLPerf's rules", version, known)
@@ -61,7 +62,7 @@ def find_rules(version: str) -> Rules:
 
 
 def rules_for(model: str, version: str | None = None) -> Rules:
-    """The rules for ``model``: of ``version``, else the latest. Raises UserError where they do not fit."""
+    """Returns the rules for ``model``: of ``version``, else the latest. Raises UserError if none fit."""
     from ...model_zoo import model_row
 
     row = model_row(model)

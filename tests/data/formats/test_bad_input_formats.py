@@ -22,6 +22,7 @@ BOMB = '<!DOCTYPE a [<!ENTITY b "{}"><!ENTITY c "{}">]><annotation>&c;</annotati
         (voc_xml() + "<", ["a.xml: not XML (line 1"]),
         ("", ["a.xml: not XML (line 1, column 0: no element found)"]),
         ("<html/>", ["a.xml: begins with <html>"]),
+        ("<annotations><image/></annotations>", ["a.xml: looks like CVAT's own XML", "export", "COCO 1.0"]),
         ('<?xml version="1.0" encoding="GB2312"?><annotation/>', ["its encoding cannot be read (multi"]),
         ('<?xml version="1.0" encoding="mine"?><annotation/>', ["its encoding cannot be read (unknown"]),
         (BOMB, ["a.xml: has a document type (<!DOCTYPE ...>)"]),

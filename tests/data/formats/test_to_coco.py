@@ -51,6 +51,33 @@ def test_voc_files_counted_from_0_are_taken_as_they_stand(cli, voc, tmp_path):
     assert rows_of(tmp_path / "out", "train")[1] == ("a.jpg", "dog", [11, 21, 19, 29], 0)
 
 
+def test_fractions_have_no_first_pixel(cli, voc, yolo, tmp_path):
+    (voc / "Annotations" / "a.xml").write_text(voc_xml(("cat", (0.25, 0.5, 0.5, 1.0))))
+    (voc / "Annotations" / "b.xml").write_text(voc_xml(("cat", (0.0, 0.0, 1.0, 1.0)), name="b.jpg"))
+    assert cli("convert-data", "voc", "out", "--boxes", "xyxyn").status == 0
+    assert rows_of(tmp_path / "out", "train") == [("a.jpg", "cat", [20, 30, 20, 30], 0)]
+    assert cli("convert-data", "yolo", "more", "--origin", 1).status == 0
+    assert rows_of(tmp_path / "more", "val") == [("a.jpg", "zebra", [20, 0, 40, 30], 0)]
+
+
+def test_widths_stay_where_pixels_are_counted_from_1(cli, image, tmp_path):
+    image(tmp_path / "set" / "a.jpg")
+    rows = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 80, "height": 60}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [11, 21, 20.1, 30.3]}],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (tmp_path / "set" / "train.json").write_text(json.dumps(rows))
+    assert cli("convert-data", "set", "out", "--origin", 1).status == 0
+    assert rows_of(tmp_path / "out", "train") == [("a.jpg", "cat", [10, 20, 20.1, 30.3], 0)]
+
+
+def test_voc_files_in_capitals_among_others_are_found_by_the_lists(cli, voc, tmp_path):
+    (voc / "Annotations" / "b.xml").rename(voc / "Annotations" / "b.XML")
+    assert cli("convert-data", "voc", "out").status == 0
+    assert [row[0] for row in rows_of(tmp_path / "out", "val")] == ["b.jpg"]
+
+
 @pytest.mark.parametrize(("choice", "crowd"), [("crowd", [0, 1]), ("drop", [0])])
 def test_difficult_objects_become_crowd_or_go(cli, voc, tmp_path, choice, crowd):
     assert "\nobjects marked difficult, " in cli("convert-data", "voc", "out", "--difficult", choice).out

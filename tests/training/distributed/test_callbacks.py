@@ -8,7 +8,7 @@ PROGRAM = """
 import sys, time
 from pathlib import Path
 from gluon_ssd import Callback, train
-from gluon_ssd.training import train as loop
+from gluon_ssd.training import evaluator
 
 class Stop(Callback):
     def started(self, info):
@@ -18,8 +18,8 @@ class Stop(Callback):
     def evaluated(self, epoch, score):
         raise RuntimeError(f"enough for rank {self.rank}")
 
-write = loop.write_evaluation
-loop.write_evaluation = lambda *parts: (time.sleep(4), write(*parts))
+write = evaluator.write_evaluation
+evaluator.write_evaluation = lambda *parts: (time.sleep(4), write(*parts))
 keys = {"batch_size": 2, "workers": 1, "max_steps": None, "epochs": 3, "eval_every": 1}
 train("ssd_tiny/smoke", data=sys.argv[1], output="run", callbacks=[Stop()], **keys)
 """

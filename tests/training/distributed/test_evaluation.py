@@ -25,6 +25,40 @@ def results(small_run, tmp_path_factory):
     return found
 
 
+# The evaluation of a training, which may leave it to some of its ranks.
+SHARED = """
+import sys
+import gluon_ssd
+from gluon_ssd.data.opening import open_dataset
+from gluon_ssd.training.distributed import connect
+from gluon_ssd.training.evaluate import evaluate, share, write_evaluation
+from pathlib import Path
+
+run, data, output, ranks = sys.argv[1:]
+world = connect()
+with world.together():
+    detector = gluon_ssd.Detector(gluon_ssd.load(run), score_threshold=0.01)
+    dataset = open_dataset(data, "val", classes=detector.net.classes)
+    evaluation = evaluate(detector, dataset, batch_size=2, world=world, ranks=int(ranks) or None)
+    print(f"rank {world.rank}: {len(share(range(7), world, int(ranks) or None))}, {evaluation.scores.map}")
+    if world.first:
+        write_evaluation(evaluation, dataset, Path(output))
+"""
+
+
+def test_the_same_by_fewer_ranks_than_there_are(small_run, tmp_path):
+    need_horovod()
+    data = make_shapes(tmp_path / "data", train=1, val=7, size=(96, 128))
+    printed, found = {}, {}
+    for size, ranks in ((1, 0), (3, 2), (2, 5)):
+        printed[size] = run(size, "-c", SHARED, small_run, data, tmp_path / str(size), ranks)
+        found[size] = (tmp_path / str(size) / "detections.json").read_bytes()
+    assert found[3] == found[2] == found[1] and len(json.loads(found[1])) > 100
+    score = printed[1].split(", ")[1].strip()
+    assert sorted(printed[3].splitlines()) == [f"rank {k}: {n}, {score}" for k, n in enumerate((4, 3, 0))]
+    assert sorted(printed[2].splitlines()) == [f"rank {k}: {n}, {score}" for k, n in enumerate((4, 3))]
+
+
 @pytest.mark.parametrize("size", [2, 3, 8])
 def test_the_same_json_and_map(results, size):
     """Seven images divide neither by 2 nor by 3; of 8 ranks one has none."""

@@ -1,5 +1,7 @@
 """The connection of the ranks, without Horovod and its launch."""
 
+import re
+
 import pytest
 
 # Both ranks in one process: rank 1 connects with what rank 0 shares, in a thread of its own.
@@ -87,3 +89,45 @@ threading.Event().wait()
     assert outcome.status == 1
     assert outcome.out == "told: rank 1 on HOST ended: picture.jpg: cannot be read; do this\n"
     assert outcome.err.startswith("error: rank 1 on ") and outcome.err.count("\n") == 1
+
+
+BOTH = "rank 1 on HOST and rank 2 on HOST ended: they were killed, or their machines are gone"
+
+
+@pytest.mark.parametrize(
+    "second, text",
+    [
+        ("hang_up(ranks[1])", BOTH),
+        ("ranks[1].fail('it has no image')", "rank 2 on HOST ended: it has no image"),
+    ],
+)
+def test_ranks_that_end_together_are_all_named_unless_one_has_a_reason(start, second, text):
+    """A rank that is missed first may only have followed another."""
+    code = f"""
+import os, time
+
+def connect(port):
+    threading.Thread(target=lambda: ranks.append(Heartbeat(2, 3, share))).start()
+
+def hang_up(rank):
+    rank._silent = True
+    for connection in rank._others:
+        socket.socket(fileno=os.dup(connection.fileno())).shutdown(socket.SHUT_RDWR)
+
+def wait(listening, original=heartbeat.wait):
+    original(listening)
+    time.sleep(0.5)
+    return original(listening)
+
+heartbeat.wait = wait
+first = Heartbeat(0, 3, share)
+while len(ranks) < 2: pass
+ranks.sort(key=lambda rank: rank.rank)
+hang_up(ranks[0])
+{second}
+first._ending.wait()
+threading.Event().wait()
+"""
+    outcome = start(code)
+    assert outcome.status == 1
+    assert re.sub(r" on \S+", " on HOST", outcome.err) == f"error: {text}\n"

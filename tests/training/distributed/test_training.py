@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from launching import finish, need_horovod, run, start
+from launching import finish, need_horovod, outlive, run, start
 from places import REPOSITORY
 
 from gluon_ssd.data.shapes import make_shapes
@@ -46,6 +46,7 @@ def test_horovodrun_starts_a_training(data, tmp_path):
     horovodrun = Path(sys.executable).with_name("horovodrun")
     flags = (*TRAIN, "--data", data, "--output", "run", "--max-steps", 6, "--log-every", 1, "--async-val")
     flags += ("--bn-group", 2, "--num-groups", 2, "--fusion-mb", 8, "--compression", "fp16", "--seed", 7)
+    flags += ("--eval-ranks", 1)
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     command = [horovodrun, "--gloo", "-np", 2, sys.executable, RANK, "slow:1", *flags]
     done = subprocess.run(
@@ -93,7 +94,7 @@ def test_the_published_start_of_dalis_example_is_one_training(data, tmp_path):
 def test_a_killed_rank_ends_the_others_and_fewer_go_on(data, tmp_path):
     output = tmp_path / "run"
     flags = (*TRAIN, "--data", data, "--output", output, "--epochs", 2, *NO_EVALUATION)
-    results = finish(start(3, RANK, "dies:1:4", *flags, "--checkpoint-steps", 1, cwd=tmp_path))
+    results = outlive(tmp_path, 3, RANK, "dies:1:4", *flags, "--checkpoint-steps", 1)
     ended = time.time()
     assert [status for status, _, _ in results] == [1, -signal.SIGKILL, 1], results
     # From the kill to the end of the last one, so that a slow start of the processes does not count.
@@ -122,7 +123,7 @@ def test_a_killed_rank_ends_the_others_and_fewer_go_on(data, tmp_path):
 
 def test_the_rank_that_all_are_connected_to_is_missed_too(data, tmp_path):
     flags = (*TRAIN, "--data", data, "--output", tmp_path / "run", "--epochs", 2, *NO_EVALUATION)
-    results = finish(start(3, RANK, "dies:0:2", *flags, cwd=tmp_path))
+    results = outlive(tmp_path, 3, RANK, "dies:0:2", *flags)
     assert time.time() - (tmp_path / "killed").stat().st_mtime < 60
     assert [status for status, _, _ in results] == [-signal.SIGKILL, 1, 1], results
     for _, _, err in results[1:]:
@@ -134,7 +135,8 @@ def test_the_rank_that_all_are_connected_to_is_missed_too(data, tmp_path):
 def test_two_ranks_resume_bit_for_bit(data, tmp_path):
     """Norms see other images on each rank; a checkpoint has the mean of their statistics for all."""
     flags = ("-m", "gluon_ssd", *TRAIN, "--data", data, *NO_EVALUATION, "--checkpoint-steps", 2)
-    run(2, *flags, "--max-steps", 4, "--output", tmp_path / "whole")
+    # Nothing of a warm-up stays.
+    run(2, *flags, "--max-steps", 4, "--model-warmup", 2, "--output", tmp_path / "whole")
     run(2, *flags, "--max-steps", 2, "--output", tmp_path / "run")
     run(2, "-m", "gluon_ssd", "train", "--resume", "--output", tmp_path / "run", "--max-steps", 4)
     same_checkpoints(tmp_path / "run", tmp_path / "whole")
@@ -143,7 +145,7 @@ def test_two_ranks_resume_bit_for_bit(data, tmp_path):
 
 def test_a_mistake_on_one_rank_is_told_by_all(data, tmp_path):
     flags = (*TRAIN, "--data", data, "--output", tmp_path / "run", "--epochs", 2, *NO_EVALUATION)
-    results = finish(start(2, RANK, "breaks:1:2", *flags), timeout=120)
+    results = outlive(tmp_path, 2, RANK, "breaks:1:2", *flags, timeout=120)
     assert [status for status, _, _ in results] == [1, 2], results
     assert "error: picture.jpg: cannot be read\n" in results[1][2]
     assert re.search(r"error: rank 1 on \S+ ended: picture.jpg: cannot be read; no checkpoint", results[0][2])
@@ -153,7 +155,7 @@ def test_an_interrupt_leaves_no_traceback_and_names_the_checkpoint(data, tmp_pat
     """Rank 0 waits for rank 1 in its third step; rank 1 has not seen rank 0 write the only checkpoint."""
     output = tmp_path / "run"
     flags = (*TRAIN, "--data", data, "--output", output, "--epochs", 2, *NO_EVALUATION)
-    results = finish(start(2, RANK, "stops:0:3", *flags, "--checkpoint-steps", 2), timeout=120)
+    results = outlive(tmp_path, 2, RANK, "stops:0:3", *flags, "--checkpoint-steps", 2, timeout=120)
     assert [status for status, _, _ in results] == [130, 130], results
     command = f"gluon-ssd train --resume --output {output}\n"
     assert f"interrupted in epoch 1, step 2; its state is saved; to go on: {command}" in results[0][2]

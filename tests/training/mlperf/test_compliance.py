@@ -12,7 +12,7 @@ import pytest
 
 from gluon_ssd.data.shapes import make_shapes
 from gluon_ssd.recipe import Recipe
-from gluon_ssd.training import train as train_module
+from gluon_ssd.training import checkpoints
 from gluon_ssd.training.mlperf.check_log import check_log
 from gluon_ssd.training.train import run_training
 
@@ -42,7 +42,7 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture
 def train(tmp_path, monkeypatch):
     """Run a recipe and give its log, without RetinaNet's checkpoints of half a gigabyte."""
-    monkeypatch.setattr(train_module, "save_checkpoint", lambda *args: None)
+    monkeypatch.setattr(checkpoints, "save_checkpoint", lambda *args: None)
 
     def run(data, **values):
         output = str(tmp_path / "run")

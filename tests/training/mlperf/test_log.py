@@ -12,9 +12,9 @@ from gluon_ssd.data.transforms import crop_attempts, training_transform
 from gluon_ssd.errors import UserError
 from gluon_ssd.model_zoo.registry import model_outline
 from gluon_ssd.recipe import Recipe, load_recipe
-from gluon_ssd.training import train as train_module
+from gluon_ssd.training import checkpoints, evaluator
 from gluon_ssd.training.build import make_schedule
-from gluon_ssd.training.callbacks import RunInfo
+from gluon_ssd.training.callbacks import RunInfo, console, metrics
 from gluon_ssd.training.mlperf.log import MlperfLog, callbacks_of, settings, submission_fields
 from gluon_ssd.training.mlperf.rules import find_rules, rules_for
 from gluon_ssd.training.train import run_training
@@ -37,16 +37,16 @@ def logged(shapes, tmp_path, monkeypatch):
 
     class Evaluation:
         def __init__(self, value):
-            self.scores = self
+            self.scores, self.best = self, None
             self.map, self.images, self.stats = value, 2, {"ap50": value}
 
-    monkeypatch.setattr(train_module, "write_evaluation", lambda *args: None)
-    monkeypatch.setattr(train_module, "score_table", lambda scores: "")
-    monkeypatch.setattr(train_module, "plot_metrics", lambda *args: None)
+    monkeypatch.setattr(evaluator, "write_evaluation", lambda *args: None)
+    monkeypatch.setattr(console, "score_table", lambda scores: "")
+    monkeypatch.setattr(metrics, "plot_metrics", lambda *args: None)
 
     def run(*scores, **changes):
         given = list(scores)
-        monkeypatch.setattr(train_module, "evaluate", lambda *args, **kwargs: Evaluation(given.pop(0)))
+        monkeypatch.setattr(evaluator, "evaluate", lambda *args, **kwargs: Evaluation(given.pop(0)))
         output = tmp_path / changes.pop("output", "run")
         common = {"data": str(shapes), "output": str(output), "batch_size": 4, "max_steps": None}
         asked = {"epochs": 2, "eval_every": 1, "target_map": 0.4, "mlperf_log": True}
@@ -107,7 +107,7 @@ def test_the_clock_stops_before_checkpoints_are_written(logged, monkeypatch, tmp
     def save(path, *rest):
         seen.append("run_stop" in (tmp_path / "run/mlperf.log").read_text())
 
-    monkeypatch.setattr(train_module, "save_checkpoint", save)
+    monkeypatch.setattr(checkpoints, "save_checkpoint", save)
     logged(0.5)
     # Once for the epoch, then best and last of the evaluation.
     assert seen == [False, True, True]

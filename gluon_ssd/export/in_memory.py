@@ -1,0 +1,46 @@
+"""Networks into other runtimes by way of ONNX, without a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError, import_problem
+from ..runtimes.choices import PRECISIONS
+from ..runtimes.header import Header
+from ..runtimes.sessions import open_session
+from ..runtimes.source import Session
+from .network import build_model
+from .sources import Options, header_of, network_of
+from .torch_module import torch_module
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def open_network(net: Any, settings: Mapping[str, Any], runtime: str, device: str, precision: str) -> Session:
+    """A detector, with its post-processing, in another runtime.
+
+    ``settings``: of its post-processing. Raises UserError for an operator that has no translation, and where
+    the runtime or the package onnx is not installed.
+    """
+    twin = network_of(net)
+    header = header_of(twin, Options(detections=True, settings=settings))
+    return open_model(build_model(twin, header), header, runtime, device, precision)
+
+
+def open_model(
+    model: onnx.ModelProto, header: Header, runtime: str, device: str = "cpu", precision: str = "fp32"
+) -> Session:
+    """An ONNX model of this library in a runtime; torch runs the module that is made of it."""
+    if runtime != "torch":
+        return open_session(runtime, model.SerializeToString(), device, precision)
+    if precision not in PRECISIONS[runtime]:
+        raise UserError(f"runtime torch computes in fp32, not in {precision}")
+    from ..runtimes.torch_session import TorchSession
+
+    names = [value.name for value in model.graph.output]
+    try:
+        return TorchSession(*torch_module(model, header), header, names, device)
+    except ImportError as error:
+        raise (import_problem(error) or error) from None

@@ -1,0 +1,14 @@
+"""The runtimes there are, for the command line too: nothing is imported here."""
+
+from __future__ import annotations
+
+# The fastest first, as measured on CPU; each with the kinds of file that it runs. PyTorch has none: its
+# module is code, and no code from a file is ever run.
+SUFFIXES = {"openvino": (".onnx", ".xml"), "onnxruntime": (".onnx",)}
+PRECISIONS = {
+    "mxnet": ("fp32", "bf16"),
+    "openvino": ("fp32", "bf16"),
+    "onnxruntime": ("fp32",),
+    "torch": ("fp32",),
+}
+RUNTIMES = ("auto", *PRECISIONS)

@@ -1,0 +1,41 @@
+"""train_batch.jpg: the first batch of a training as the network sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ...data.batch import Batch
+from ...files import atomic_write
+from ...report.draw import contact_sheet, draw_boxes
+from .base import Callback, RunInfo, TrainBatch
+
+
+class BatchPicture(Callback):
+    """Draws the first batch of a run."""
+
+    def started(self, info: RunInfo) -> None:
+        self._net, self._path = info.net, info.run_dir / "train_batch.jpg"
+
+    def batch_started(self, batch: TrainBatch) -> None:
+        if batch.epoch == 1 and batch.number == 0:
+            write_batch_picture(batch.data, self._net, self._path)
+
+
+def write_batch_picture(batch: Batch, net: Any, path: Path, most: int = 16) -> None:
+    """Draws the first ``most`` images of a training batch with their boxes, as augmented, into a JPEG."""
+    pictures = []
+    for image, boxes, labels in zip(batch.pictures()[:most], batch.boxes, batch.labels):
+        # Rows beyond an image's objects have the label -1.
+        picture, real = net.preprocess.restore(image), labels >= 0
+        height, width = picture.shape[:2]
+        pixels = boxes[real] * np.array([width, height, width, height])
+        names = [net.classes[label] for label in labels[real]]
+        pictures.append(draw_boxes(picture, pixels, names, class_ids=labels[real]))
+    with atomic_write(path) as temporary:
+        Image.fromarray(contact_sheet(pictures, columns=4, cell=net.input_size)).save(
+            temporary, "JPEG", quality=88
+        )

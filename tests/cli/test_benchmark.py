@@ -1,0 +1,51 @@
+"""``gluon-ssd benchmark``: every setting is measured, and what cannot be is one line."""
+
+import csv
+
+import pytest
+from small import refused
+
+from gluon_ssd.benchmark import COLUMNS, Speed, as_markdown
+
+
+def test_a_run_is_timed(cli, small_run, tmp_path):
+    given = ("--runtime", "mxnet", "--batch-size", 1, 3, "--rounds", 2)
+    done = cli("benchmark", small_run, *given, "--output", "speed.csv")
+    assert done.status == 0, done.err
+    with (tmp_path / "speed.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    settings = [(row["runtime"], row["precision"], row["batch"]) for row in rows]
+    assert settings == [("mxnet", precision, batch) for precision in ("fp32", "bf16") for batch in "13"]
+    for row in rows:
+        median, worst = float(row["median_ms"]), float(row["p95_ms"])
+        assert 0 < median <= worst and float(row["prepare_ms"]) > 0
+        assert float(row["images_per_s"]) == pytest.approx(int(row["batch"]) / median * 1e3, rel=1e-2)
+    assert "mxnet bf16, batch 3: " in done.out and done.out.count("\n| ") == 6
+
+
+def test_a_file_is_timed_without_mxnet(cli, small_run):
+    for name in ("onnx", "onnxruntime"):
+        pytest.importorskip(name, reason=f'{name} is not installed: pip install "gluon_ssd[{name}]"')
+    cli("export", small_run, "--format", "onnx", "--output", "a.onnx", "--detections")
+    done = cli("benchmark", "a.onnx", "--runtime", "onnxruntime", "--batch-size", 1, "--rounds", 1)
+    assert done.status == 0, done.err
+    refused(cli("benchmark", "a.onnx", "--runtime", "mxnet"), "a.onnx: mxnet does not run it; use openvino")
+
+
+def test_a_table_lines_up():
+    lines = as_markdown([Speed("mxnet", "fp32", 1, 2.5, 3.0, 400.0, 1.25)]).splitlines()
+    assert [cell.strip() for cell in lines[0].strip("|").split("|")] == list(COLUMNS)
+    assert len({len(line) for line in lines}) == 1 and len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("none", "mxnet fp32: none: no such checkpoint or run folder"),
+        ("none --output speed.txt", "speed.txt: the name of such a file ends in .csv or .md"),
+        ("none --batch-size 0", "--batch-size"),
+    ],
+)
+def test_one_line_says_what_is_wrong(cli, tmp_path, flags, message):
+    refused(cli("benchmark", *flags.split(), "--runtime", "mxnet"), message)
+    assert list(tmp_path.iterdir()) == []

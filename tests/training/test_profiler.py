@@ -1,0 +1,85 @@
+"""NVTX ranges, with stand-ins for the module and the GPU; the trace itself is in test_training.py."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import mxnet as mx
+import pytest
+
+from gluon_ssd import UserError, train
+from gluon_ssd.recipe import Recipe
+from gluon_ssd.training.callbacks import RunInfo, TrainBatch, profiler
+from gluon_ssd.training.callbacks.profiler import StepProfiler
+
+
+@pytest.fixture(autouse=True)
+def traces(monkeypatch):
+    """The files that the stand-in for MXNet's profiler has begun: the real one can write a single one."""
+    begun = []
+    monkeypatch.setattr(profiler, "_WRITTEN", [])
+    monkeypatch.setattr(mx.profiler, "set_config", lambda profile_all, filename: begun.append(filename))
+    monkeypatch.setattr(mx.profiler, "set_state", lambda state: None)
+    monkeypatch.setattr(mx.profiler, "dump", lambda: None)
+    return begun
+
+
+@pytest.fixture
+def calls(tmp_path, monkeypatch):
+    """What the stand-in for nvtx is asked for."""
+    (tmp_path / "nvtx.py").write_text(
+        "calls = []\n"
+        "def push_range(message): calls.append(message)\n"
+        "def pop_range(): calls.append('end')\n"
+    )
+    monkeypatch.delitem(sys.modules, "nvtx", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import nvtx
+
+    yield nvtx.calls
+    monkeypatch.delitem(sys.modules, "nvtx")
+
+
+def profile(folder, steps, device, rank=0, accumulate=1):
+    net = SimpleNamespace(collect_params=lambda: {"w": SimpleNamespace(list_ctx=lambda: [device])})
+    told = StepProfiler(steps)
+    told.started(RunInfo(Recipe(), Path(folder), net, None, 1, 1, rank=rank))
+    for number in range(6):
+        step, updates = number // accumulate + 1, (number + 1) % accumulate == 0
+        batch = TrainBatch(1, number, step, 0.1, updates, None)
+        told.batch_started(batch)
+        told.batch_ended(batch, {})
+    told.close()
+
+
+def test_ranges_on_a_gpu_beside_the_trace(tmp_path, calls, traces):
+    profile(tmp_path, (2, 3), mx.gpu(0))
+    assert calls == ["step 2", "end", "step 3", "end"]
+    assert traces == [str(tmp_path / "profile.json")]
+
+
+def test_every_rank_has_ranges_and_rank_0_alone_a_trace(tmp_path, calls, traces):
+    profile(tmp_path, (2, 9), mx.gpu(0), rank=1, accumulate=2)
+    assert calls == ["step 2", "end", "step 2", "end", "step 3", "end", "step 3", "end"]
+    assert traces == []
+
+
+@pytest.mark.parametrize("steps, device", [((2, 3), mx.cpu()), (None, mx.gpu(0))])
+def test_no_ranges_on_a_cpu_or_without_a_profile(tmp_path, calls, steps, device):
+    profile(tmp_path, steps, device)
+    assert calls == []
+
+
+def test_without_the_module_there_is_the_trace_alone(tmp_path, monkeypatch, traces):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    profile(tmp_path, (1, 1), mx.gpu(0))
+    assert len(traces) == 1
+
+
+def test_a_second_trace_in_a_process_is_refused_before_anything_is_opened(tmp_path):
+    """MXNet itself fails in the middle of the second training, with a check of its own."""
+    profile(tmp_path, (1, 1), mx.cpu())
+    with pytest.raises(UserError, match="traces once in a process, and this one has written .*profile.json"):
+        train("ssd_tiny/smoke", data=tmp_path, output=tmp_path / "run", profile=[1, 2])
+    assert not (tmp_path / "run").exists()
+    StepProfiler(None)
