@@ -17,8 +17,7 @@ from ..nn import current
 from ..postprocess import SSDPostprocess
 from ..targets import SSDTargetEncoder
 from .base import DetectionNetwork, HeadRows
-from .gluoncv_backbone import import_gluoncv
-from .gluoncv_ssd_models import PREFIX
+from .gluoncv_backbone import PREFIX, import_gluoncv
 
 
 class GluonCVSSD(DetectionNetwork):
