@@ -100,6 +100,14 @@ def test_names_do_not_depend_on_what_was_built_before(gluoncv):
     assert shapes[0] == shapes[1] and all(0 not in shape for shape in shapes[0].values())
 
 
+def test_nothing_has_a_value_before_its_device_is_known(gluoncv, recwarn):
+    for classes in (None, ["a", "b"]):
+        net = model_outline(f"gluoncv:{NAME}", classes)
+        assert all(parameter._data is None for parameter in net.collect_params().values())
+        get_model(f"gluoncv:{NAME}", classes)
+    assert not [warning for warning in recwarn if "initialized" in str(warning.message)]
+
+
 def test_other_classes_keep_those_of_the_same_name(file, ours, images):
     net = get_model(f"gluoncv:{NAME}", ["person", "robot"], pretrained=file)
     (logits, boxes), (wanted, wanted_boxes) = net(images), ours(images)
