@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..lazy import names_on_use
-from . import classifier_models, retinanet_models, ssd_models, ssdlite_models
+from . import classifier_models, gluoncv_ssd_models, retinanet_models, ssd_models, ssdlite_models
 from .registry import ModelRow, get_model, list_models, model_row, register_model
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ __all__ = [
     "as_detector",
     "classifier_models",
     "get_model",
+    "gluoncv_ssd_models",
     "list_models",
     "model_row",
     "register_model",

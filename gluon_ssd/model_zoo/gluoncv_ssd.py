@@ -8,6 +8,7 @@ from typing import Any
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import nn
 
 from ..boxes import xywh_to_ltrb
 from ..data.preprocess import Preprocess
@@ -17,8 +18,7 @@ from ..nn import current
 from ..postprocess import SSDPostprocess
 from ..targets import SSDTargetEncoder
 from .base import DetectionNetwork, HeadRows
-from .gluoncv_backbone import import_gluoncv
-from .gluoncv_ssd_models import PREFIX
+from .gluoncv_backbone import PREFIX, import_gluoncv
 
 
 class GluonCVSSD(DetectionNetwork):
@@ -97,19 +97,30 @@ class GluonCVSSD(DetectionNetwork):
 
 def _build(network: str, classes: Sequence[str]) -> Any:
     """GluonCV's network for ``classes``, without weights from anywhere, under names that never change."""
-    zoo = import_gluoncv().model_zoo
-    options: dict[str, Any] = {"pretrained_base": False}
+    gluoncv = import_gluoncv()
+    options: dict[str, Any] = {"pretrained_base": False, "pretrained": False}
     if network.endswith("_custom"):
-        options["classes"] = list(classes)
-    else:
-        options["pretrained"] = False
+        options = {"pretrained_base": False, "classes": list(classes)}
     with mx.name.Prefix("gluoncv_"):
-        net = zoo.get_model(network, **options)
-        if not network.endswith("_custom"):
-            # Whatever the classes: the layers that this makes have other names than those before.
-            net.initialize()
-            net.reset_class(list(classes))
+        net = gluoncv.model_zoo.get_model(network, **options)
+        if "classes" not in options:
+            net.class_predictors = _class_predictors(gluoncv, net, len(classes) + 1)
     return net
+
+
+def _class_predictors(gluoncv: Any, net: Any, channels: int) -> nn.HybridSequential:
+    """Layers like those of ``net`` for another number of classes.
+
+    GluonCV's `reset_class` would give them values, on the CPU, before it is known where they are to be.
+    """
+    with net.name_scope():
+        layers = nn.HybridSequential(prefix="classes_")
+        with layers.name_scope():
+            for layer, generator in zip(net.class_predictors, net.anchor_generators):
+                shape = layer.predictor._kwargs
+                settings = {"kernel": shape["kernel"], "pad": shape["pad"]}
+                layers.add(gluoncv.nn.predictor.ConvPredictor(generator.num_depth * channels, **settings))
+    return layers
 
 
 def _anchors(generators: Sequence[Any], sides: Sequence[tuple[int, ...]], size: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..data.coco_names import COCO_CLASSES
 from ..errors import UserError, unknown
-from .registry import Builder, ModelRow
+from .registry import Builder, ModelRow, register_finder
 
 if TYPE_CHECKING:
     from .gluoncv_ssd import GluonCVSSD
@@ -61,3 +61,6 @@ def build_gluoncv_ssd(row: ModelRow, classes: Sequence[str]) -> GluonCVSSD:
     if not classes:
         raise UserError(f"{row.name}: has no classes of its own; give classes, a list of names")
     return GluonCVSSD(row.name, row.backbone, classes, row.input_size)
+
+
+register_finder(PREFIX[:-1], gluoncv_model)

@@ -66,6 +66,15 @@ Builder = Callable[..., Any]
 _MODELS: dict[str, tuple[ModelRow, Builder]] = {}
 
 
+# By what stands before the colon of a name: models that are not listed.
+_FINDERS: dict[str, Callable[[str], tuple[ModelRow, Builder]]] = {}
+
+
+def register_finder(prefix: str, finder: Callable[[str], tuple[ModelRow, Builder]]) -> None:
+    """Has ``finder`` give row and builder of every ``prefix:...``; it raises UserError for unknown names."""
+    _FINDERS[prefix] = finder
+
+
 def register_model(row: ModelRow) -> Callable[[Builder], Builder]:
     """Returns a decorator that puts a builder into the zoo, where it is called as builder(row, classes).
 
@@ -199,10 +208,9 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _find(name: str) -> tuple[ModelRow, Builder]:
-    if isinstance(name, str) and name.startswith("gluoncv:"):
-        from .gluoncv_ssd_models import gluoncv_model
-
-        return gluoncv_model(name)
+    prefix = name.split(":")[0] if isinstance(name, str) else ""
+    if prefix in _FINDERS:
+        return _FINDERS[prefix](name)
     if not isinstance(name, str) or name not in _MODELS:
         raise unknown("model", str(name), list_models())
     return _MODELS[name]

@@ -89,7 +89,10 @@ class MobileBlock(HybridBlock):
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         reduced = self.reduce(x if self.expand is None else self.expand(x))
-        return reduced + x if self._residual else reduced
+        if not self._residual:
+            return reduced
+        # In mixed precision one of them may be of 16 bits.
+        return F.amp_cast(reduced, dtype="float32") + F.amp_cast(x, dtype="float32")
 
     def entries(self, source: str, first: int = 0) -> Iterator[Entry]:
         """The names of its tensors in torchvision, whose layers are numbered from ``first``."""
