@@ -13,6 +13,8 @@ from gluon_ssd.model_zoo import list_models, model_row
 PACKAGE = Path(gluon_ssd.__file__).parent
 FAMILIES = ("ssd", "ssdlite", "retinanet")
 FAMILY_FILES = {f"model_zoo/{name}{suffix}.py" for name in FAMILIES for suffix in ("", "_models")} | {
+    "model_zoo/gluoncv_ssd.py",
+    "model_zoo/gluoncv_ssd_models.py",
     "model_zoo/ssd_vgg.py",
     "model_zoo/ssdlite_mobilenet.py",
 }

@@ -21,8 +21,8 @@ COMPUTING = {
     "gluon_ssd.training": "build checkpoints distributed evaluate evaluator horovod_check inputs loop "
     "loss_scale run_folder scorer step stop_signals train warm_up",
     "gluon_ssd.training.callbacks": "console profiler straggler weight_average",
-    "gluon_ssd.model_zoo": "base classifier efficientnet fused gluoncv_backbone mobile profile resnet "
-    "retinanet ssd ssd_vgg ssdlite ssdlite_mobilenet transfer",
+    "gluon_ssd.model_zoo": "base classifier efficientnet fused gluoncv_backbone gluoncv_ssd mobile "
+    "profile resnet retinanet ssd ssd_vgg ssdlite ssdlite_mobilenet transfer",
     "gluon_ssd.report": "cards",
     "gluon_ssd.runtimes": "mxnet_runner",
     "gluon_ssd.export": "in_memory network onnx_file openvino_file proof small_model sources symbol_file "
@@ -134,9 +134,9 @@ def test_only_what_computes_imports_mxnet(machine, tmp_path):
     assert set(missing.values()) <= {"mxnet", "mxnet.gluon", "nvidia", "onnx"}
     failed = {name for name, module in missing.items() if module.startswith("mxnet")}
     in_folders = {name for name in failed if name.startswith(("gluon_ssd.nn.", "gluon_ssd.ops."))}
-    assert failed - in_folders == {
-        f"{folder}.{name}" for folder, names in COMPUTING.items() for name in names.split()
-    }
+    expected = {f"{folder}.{name}" for folder, names in COMPUTING.items() for name in names.split()}
+    # Where onnx is not installed either, a module that needs both may have asked for that first.
+    assert failed - in_folders == expected - {name for name, module in missing.items() if module == "onnx"}
 
 
 @pytest.mark.parametrize("command", VERBS)

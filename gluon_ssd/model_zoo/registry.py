@@ -199,6 +199,10 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _find(name: str) -> tuple[ModelRow, Builder]:
+    if isinstance(name, str) and name.startswith("gluoncv:"):
+        from .gluoncv_ssd_models import gluoncv_model
+
+        return gluoncv_model(name)
     if not isinstance(name, str) or name not in _MODELS:
         raise unknown("model", str(name), list_models())
     return _MODELS[name]

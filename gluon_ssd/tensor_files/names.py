@@ -20,6 +20,8 @@ _NVIDIA_PREDICTOR = re.compile(r"predictors\.(\d+)\.predictor\.(weight|bias)")
 _NVIDIA_PREFIX = re.compile(r"ssd\d+_(?=resnetmlperf\d+_|expand_|convpredictor\d+_)")
 # Convolution and norm in one operator. Names that end in 2 are those of a second pair in it, the shortcut's.
 _NVIDIA_FUSED = re.compile(r"(.*_)convbn(\d+)_(weight|gamma|beta|running_mean|running_var)(2?)")
+# Constants in files of GluonCV's SSDs, which its networks here make themselves.
+_GLUONCV_ANCHORS = re.compile(r"anchor_generators\.\d+\.")
 _GLUONCV_SSD = re.compile(r"class_predictors\.\d+\.|ssd\d+_ssdanchorgenerator\d+_")
 
 
@@ -54,8 +56,11 @@ def by_parameter_name(net: Any, arrays: Mapping[str, Any]) -> dict[str, Any]:
 
     Names that ``net`` does not have stay as they are. Raises UserError for a detector of GluonCV.
     """
-    refuse_gluoncv_ssd(arrays)
     paths = {path: parameter.name for path, parameter in net._collect_params_with_prefix().items()}
+    if paths.keys() & arrays.keys():
+        arrays = {name: value for name, value in arrays.items() if not _GLUONCV_ANCHORS.match(name)}
+    else:
+        refuse_gluoncv_ssd(arrays)
     plain = {plain_name(name): name for name in net.collect_params()}
     return {
         paths.get(name) or plain.get(plain_name(nvidia_name(name)), name): value
@@ -64,10 +69,9 @@ def by_parameter_name(net: Any, arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_gluoncv_ssd(names: Mapping[str, Any]) -> None:
-    """Raises UserError for the names of GluonCV's SSD, whose maps and extra layers no SSD here has."""
+    """Raises UserError when ``names`` are of GluonCV's SSD, which is a model of its own here."""
     if any(_GLUONCV_SSD.match(name) for name in names):
         raise UserError(
-            "an SSD of GluonCV's, whose maps and extra layers are not those of any model here; train "
-            "ssd_resnet34 on its backbone: get_model('ssd_resnet34', backbone='gluoncv:resnet34_v1b', "
-            "pretrained_base=FILE of that classifier)"
+            "an SSD of GluonCV's; give the model as gluoncv:NAME with its name in GluonCV, such as --model "
+            "gluoncv:ssd_512_resnet50_v1_voc or get_model('gluoncv:ssd_512_resnet50_v1_voc', pretrained=FILE)"
         )

@@ -84,7 +84,9 @@ def _under_its_prefix(backbone: Any, named: Mapping[str, np.ndarray]) -> dict[st
     if len(prefixes) != 1:
         return {}
     prefix = prefixes.pop()
-    return {ours: named[prefix + name] for name, ours in short.items() if prefix + name in named}
+    found = {ours: named[prefix + name] for name, ours in short.items() if prefix + name in named}
+    # A few names that happen to agree are another network's.
+    return found if 2 * len(found) > len(short) else {}
 
 
 def _by_reference(backbone: Any, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -94,7 +94,5 @@ def assert_refused(path):
         with pytest.raises(UserError) as error:
             read()
         text = str(error.value)
-        assert text.startswith(
-            f"{path}: an SSD of GluonCV's, whose maps and extra layers are not those of any"
-        )
-        assert "backbone='gluoncv:resnet34_v1b'" in text and "\n" not in text
+        assert text.startswith(f"{path}: an SSD of GluonCV's; give the model as gluoncv:NAME")
+        assert "--model gluoncv:ssd_512_resnet50_v1_voc" in text and "\n" not in text
