@@ -95,10 +95,10 @@ def prove(net: Any, model: onnx.ModelProto, header: Header, options: Options, ru
     images = pictures_of(options)
     reference = Reference(net, images)
     session = open_model(model, header, runtime)
-    same = total = 0
+    same = total = tied = 0
     raw = session
     if header.detections:
-        same, total = reference.agreement(session)
+        same, total, tied = reference.agreement(session)
         bare = replace(header, detections={})
         raw = open_model(build_model(net, bare), bare, runtime)
-    return Proof(runtime, len(images), reference.differences(raw), same, total)
+    return Proof(runtime, len(images), reference.differences(raw), same, total, tied)

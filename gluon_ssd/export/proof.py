@@ -30,13 +30,18 @@ MADE, MOST = 8, 32
 
 @dataclass(frozen=True)
 class Proof:
-    """What was measured. ``outputs``: differences by name; ``same`` of ``total`` detections agree."""
+    """What was measured.
+
+    ``outputs`` are differences by name. ``same`` of ``total`` detections agree; ``tied`` others differ, whose
+    scores equal those of others, so that rounding decides which of them are kept.
+    """
 
     runtime: str
     images: int
     outputs: dict[str, float]
     same: int
     total: int
+    tied: int = 0
 
     @property
     def problem(self) -> str | None:
@@ -52,7 +57,9 @@ class Proof:
         parts = [f"{name} {difference:.1e}" for name, difference in self.outputs.items()]
         text = f"{self.runtime}, {self.images} images, largest difference as a share of the largest value: "
         text += ", ".join(parts)
-        return text + (f"; {self.same} of {self.total} detections the same" if self.total else "")
+        if self.total or self.tied:
+            text += f"; {self.same} of {self.total} detections the same"
+        return text + (f", {self.tied} of equal scores left out" if self.tied else "")
 
 
 def made_pictures(count: int = MADE) -> list[np.ndarray]:
@@ -101,17 +108,17 @@ class Reference:
         found = [np.concatenate(arrays) for arrays in zip(*parts)]
         return dict(zip(session.output_names, map(difference, found, self.outputs)))
 
-    def agreement(self, session: Session) -> tuple[int, int]:
-        """How many detections are the same, and how many there are of the side that has more."""
+    def agreement(self, session: Session) -> tuple[int, int, int]:
+        """Returns how many detections are the same, of how many, and how many were left out as tied."""
         wanted = self.detections(session.header.detections)
         runner = SessionRunner(session, "", {})
-        same = total = 0
+        same = total = tied = 0
         rows = zip(*wanted)
         for images, count in in_batches(self.images_for(session), session.header.batch or 2):
             for second in list(zip(*runner.detect(images)))[:count]:
-                matched, most = same_detections(next(rows), second)
-                same, total = same + matched, total + most
-        return same, total
+                matched, most, left_out = same_detections(next(rows), second)
+                same, total, tied = same + matched, total + most, tied + left_out
+        return same, total, tied
 
     def images_for(self, session: Session) -> np.ndarray:
         """The pictures as ``session`` takes them."""
@@ -123,8 +130,8 @@ def difference(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1e-30))
 
 
-def same_detections(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> tuple[int, int]:
-    """How many detections of one image two results share, and how many the one with more should share.
+def same_detections(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> tuple[int, int, int]:
+    """Returns how many detections of one image two results share, should share, and how many are tied.
 
     Each: padded class_ids (D,), scores (D,) and boxes (D, 4), ltrb fractions. Those of nearly the same score
     may stand in another order, and where they differ they do not count: rounding decides which of them are
@@ -138,7 +145,8 @@ def same_detections(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -
         if near.any():
             lone[index] = free[np.argmax(near)] = False
     matched = int(len(lone) - lone.sum())
-    return matched, matched + max(_clear(one[1], lone), _clear(other[1], free))
+    wanted = matched + max(_clear(one[1], lone), _clear(other[1], free))
+    return matched, wanted, max(len(lone), len(free)) - wanted
 
 
 def _clear(scores: np.ndarray, which: np.ndarray) -> int:
