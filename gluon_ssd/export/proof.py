@@ -22,6 +22,8 @@ from .sources import Options
 OUTPUT_LIMIT, SCORE_LIMIT, BOX_LIMIT = 1e-4, 1e-3, 1e-3
 # Rounding can turn a comparison with a threshold, and then a detection is there in one result alone.
 LOST_SHARE = 0.005
+# Scores that are nearer than this are in no order that rounding could not change.
+TIE = 1e-5
 # Pictures that are made, and the most of those that were given which are compared.
 MADE, MOST = 8, 32
 
@@ -122,21 +124,27 @@ def difference(found: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def same_detections(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> tuple[int, int]:
-    """How many detections of one image two results share, and how many the larger has.
+    """How many detections of one image two results share, and how many the one with more should share.
 
     Each: padded class_ids (D,), scores (D,) and boxes (D, 4), ltrb fractions. Those of nearly the same score
-    may stand in another order.
+    may stand in another order, and where they differ they do not count: rounding decides which of them are
+    kept. A network that has hardly learnt has many.
     """
     one, other = ([array[result[0] >= 0] for array in result] for result in (first, second))
-    free = np.ones(len(other[0]), dtype=bool)
-    matched = 0
-    for class_id, score, box in zip(*one):
+    lone, free = (np.ones(len(result[0]), dtype=bool) for result in (one, other))
+    for index, (class_id, score, box) in enumerate(zip(*one)):
         near = free & (other[0] == class_id) & (np.abs(other[1] - score) <= SCORE_LIMIT)
         near &= np.abs(np.clip(other[2], 0, 1) - np.clip(box, 0, 1)).max(axis=1, initial=0) <= BOX_LIMIT
         if near.any():
-            free[np.argmax(near)] = False
-            matched += 1
-    return matched, max(len(one[0]), len(other[0]))
+            lone[index] = free[np.argmax(near)] = False
+    matched = int(len(lone) - lone.sum())
+    return matched, matched + max(_clear(one[1], lone), _clear(other[1], free))
+
+
+def _clear(scores: np.ndarray, which: np.ndarray) -> int:
+    """How many of the chosen detections have a score of their own."""
+    apart = np.abs(scores[which][:, None] - scores[None, :]) > TIE
+    return int((apart.sum(axis=1) == len(scores) - 1).sum())
 
 
 def require(proof: Proof, path: Any) -> None:

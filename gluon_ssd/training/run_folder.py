@@ -87,8 +87,6 @@ def stored_recipe(recipe: Recipe, run_dir: Path) -> dict[str, Any]:
 def absolute_paths(recipe: Recipe) -> Recipe:
     """Returns ``recipe`` with its paths, but ``output``, made absolute; names of published weights stay."""
     paths: dict[str, Any] = {}
-    if recipe.json_summary is not None:
-        paths["json_summary"] = str(absolute(recipe.json_summary))
     for key in ("train_annotation", "train_images", "val_annotation", "val_images"):
         value = getattr(recipe, key)
         if value is not None:
@@ -100,6 +98,8 @@ def absolute_paths(recipe: Recipe) -> Recipe:
         value = getattr(recipe, key)
         if value is not None and not is_published(value):
             paths[key] = str(absolute(value))
+    if recipe.json_summary is not None:
+        paths["json_summary"] = str(absolute(recipe.json_summary))
     # Not `override`, for which a key that is given puts others aside.
     return replace(recipe, **paths)
 

@@ -18,7 +18,7 @@ from random_nets import network
 from gluon_ssd.data.transforms import EvalTransform
 from gluon_ssd.errors import UserError
 from gluon_ssd.export import proof, to_onnx
-from gluon_ssd.export.proof import made_pictures
+from gluon_ssd.export.proof import made_pictures, same_detections
 from gluon_ssd.model_zoo import registry
 from gluon_ssd.plugins import import_plugins
 
@@ -194,3 +194,24 @@ def test_a_folder_that_cannot_be_written_keeps_what_was_there(tmp_path):
     with pytest.raises(UserError, match="a.onnx: cannot be written"):
         to_onnx(network("ssd_tiny"), tmp_path / "a.onnx", prove=False)
     assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
+
+
+def found(scores, classes=(0, 0, 0)):
+    boxes = np.array([[0.1, 0.1, 0.2, 0.2], [0.3, 0.1, 0.4, 0.2], [0.5, 0.1, 0.6, 0.2]])
+    return [np.array(classes), np.array(scores), boxes[: len(scores)]]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "counts"),
+    [
+        (found([0.9, 0.5, 0.3]), found([0.9, 0.5, 0.3]), (3, 3)),
+        (found([0.9, 0.5, 0.3]), found([0.9, 0.5, 0], (0, 0, -1)), (2, 3)),
+        (found([0.9, 0.5, 0.3]), found([0.9, 0.502, 0.3]), (2, 3)),
+        (found([0.9, 0.5, 0.3], (0, 1, 2)), found([0.9, 0.5, 0.3], (0, 0, 0)), (1, 3)),
+        # The last two nearly tie, and each result has chosen another class for the last.
+        (found([0.9, 0.5, 0.499999], (0, 1, 2)), found([0.9, 0.5, 0.499999], (0, 1, 1)), (2, 2)),
+        (found([0, 0, 0], (-1, -1, -1)), found([0, 0, 0], (-1, -1, -1)), (0, 0)),
+    ],
+)
+def test_detections_are_compared_one_by_one(first, second, counts):
+    assert same_detections(first, second) == counts

@@ -147,3 +147,6 @@ def test_what_is_a_path_and_what_is_a_name(tmp_path, monkeypatch):
     assert absolute_paths(kept) == kept
     assert absolute_paths(Recipe(weights="pretrained")) == Recipe(weights="pretrained")
     assert absolute_paths(Recipe(train_annotation="mine.json")).data == str(tmp_path / "here")
+    # Made-up images need no folder, whatever else is written.
+    made_up = absolute_paths(Recipe(data_pipeline="synthetic", json_summary="a.json"))
+    assert (made_up.data, made_up.json_summary) == (None, str(tmp_path / "here" / "a.json"))
