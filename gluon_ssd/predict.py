@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .data.images import ImageLike, resize_image, rgb_pixels
+from .data.header import Header
+from .data.images import ImageLike, file_header, resize_image, rgb_pixels
+from .data.orientation import upright_size
+from .data.records import Record
 from .data.transforms import EvalTransform
 from .detections import Detection, Detections
 from .errors import UserError, import_problem
@@ -173,11 +176,27 @@ class Detector:
             found += self._detect(batch)
 
     def _detect(self, images: Sequence[ImageLike]) -> Iterator[Detections]:
-        pictures = [rgb_pixels(image) for image in images]
-        outputs = self.detect_batch(self.prepare(pictures))
-        sizes = np.array([picture.shape[:2] for picture in pictures])
-        for image, (boxes, scores, class_ids) in zip(images, to_pixels(outputs, sizes)):
+        inputs, sizes = zip(*map(self._input, images))
+        outputs = self.detect_batch(np.stack(inputs))
+        for image, (boxes, scores, class_ids) in zip(images, to_pixels(outputs, np.array(sizes))):
             yield Detections(boxes, scores, class_ids, self.classes, image)
+
+    def _input(self, image: ImageLike) -> tuple[np.ndarray, tuple[int, int]]:
+        """Returns one image as the network takes it, and its height and width."""
+        header = _header_of(image) if isinstance(image, (str, os.PathLike)) and not self._pixels else None
+        if header is None:
+            picture = rgb_pixels(image)
+            height, width = picture.shape[:2]
+            return self.prepare([picture])[0], (height, width)
+        path = Path(os.fspath(image))  # type: ignore[arg-type] # only a path has a header
+        # As the pictures of a data set are read, so that what is found is what `val` scores: a large JPEG is
+        # decoded at a fraction of its size.
+        width, height = upright_size(header)
+        none = np.zeros((0, 4), np.float32), np.zeros(0, np.int32), np.zeros(0, np.bool_)
+        out = self._transform.empty()
+        record = Record(0, path, width, height, *none, orientation="upright")
+        self._transform.load(record, np.random.default_rng(0), out)
+        return out, (height, width)
 
     def prepare(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
         """Returns uint8 RGB pictures (H, W, 3) of any size as one batch of inputs."""
@@ -210,6 +229,14 @@ def to_pixels(
         limits = np.array([width, height, width, height], dtype=np.float32)
         xyxy = np.clip(boxes[row][kept], 0, 1) * limits
         yield xyxy, scores[row][kept], class_ids[row][kept].astype(np.int64)
+
+
+def _header_of(path: str | os.PathLike[str]) -> Header | None:
+    """Returns the header of an image file; None where none can be read, which its decoder will explain."""
+    try:
+        return file_header(path)
+    except UserError:
+        return None
 
 
 def _network(source: Any, device: str) -> Any:

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from mxnet import autograd
 from PIL import Image
-from small import picture
+from small import picture, write_set
 
 from gluon_ssd import Detector, get_model, load
+from gluon_ssd.data import open_dataset
 from gluon_ssd.data.transforms import EvalTransform
 from gluon_ssd.device import pick_device
 from gluon_ssd.errors import UserError
 from gluon_ssd.nn import assign
 from gluon_ssd.predict import to_pixels
+from gluon_ssd.training.evaluate import detect_all
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,21 @@ def test_a_path_an_array_and_a_batch_agree(detector, tmp_path):
         same(a, c)
     same(single, one_by_one[0])
     assert len(single) > 0
+
+
+def test_a_large_photo_is_read_as_val_reads_it(small_run, tmp_path):
+    """At a fraction of its size, from which the results differ a little."""
+    root = write_set(tmp_path / "set", count=2, size=(1600, 1184))
+    detector = Detector(small_run, score_threshold=0.01)
+    data = open_dataset(root, "val")
+    scored = detect_all(detector, data)
+    for record in data.records:
+        found = detector(record.path)
+        boxes, scores, class_ids = scored[record.image_id]
+        np.testing.assert_array_equal(found.xyxy, boxes)
+        np.testing.assert_array_equal(found.scores, scores)
+        np.testing.assert_array_equal(found.class_ids, class_ids)
+        assert found.image.shape == (1184, 1600, 3)
 
 
 def test_pictures_of_different_sizes_in_one_call(detector):

@@ -18,7 +18,6 @@ from .sources import expand_sources, output_names
 from .val import add_detection_flags, add_runtime
 
 if TYPE_CHECKING:
-    import numpy as np
 
     from ..predict import Detections, Detector
 
@@ -160,17 +159,17 @@ def detect_all(
     """Yields each path with its detections, or with the error that tells why it has none."""
     for start in range(0, len(paths), batch_size):
         batch = paths[start : start + batch_size]
-        images = [_read(path) for path in batch]
-        # Unreadable images are left out of the batch, so its results are matched with the others in order.
-        found = iter(detector([image for image in images if not isinstance(image, UserError)]))
-        for path, image in zip(batch, images):
-            yield path, image if isinstance(image, UserError) else next(found)
+        found: Sequence[Detections | UserError]
+        try:
+            found = detector(list(batch))
+        except UserError:
+            # One of them cannot be read, which the others are not to suffer for.
+            found = [_detect_one(detector, path) for path in batch]
+        yield from zip(batch, found)
 
 
-def _read(path: Path) -> np.ndarray | UserError:
-    from ..data.images import read_image
-
+def _detect_one(detector: Detector, path: Path) -> Detections | UserError:
     try:
-        return read_image(path, apply_exif=True)
+        return detector(path)
     except UserError as error:
         return error

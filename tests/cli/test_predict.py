@@ -10,6 +10,7 @@ from gluon_ssd.cli.predict import detect_all
 from gluon_ssd.cli.results import category_ids, coco_results, image_ids
 from gluon_ssd.cli.sources import expand_sources, output_names
 from gluon_ssd.data.coco_names import COCO_CLASSES
+from gluon_ssd.data.images import read_image
 from gluon_ssd.detections import Detections
 from gluon_ssd.errors import UserError
 
@@ -135,7 +136,9 @@ def test_one_bad_image_does_not_cost_the_others(tmp_path):
     paths[1].write_bytes(b"no picture")
 
     def detector(images):
-        return [int(image[0, 0, 0]) for image in images]
+        if isinstance(images, list):
+            return [detector(image) for image in images]
+        return int(read_image(images)[0, 0, 0])
 
     results = list(detect_all(detector, paths, batch_size=3))
     assert [path for path, _ in results] == paths
