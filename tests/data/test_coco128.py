@@ -16,6 +16,6 @@ def test_the_smoke_recipe_runs_on_real_images(cli, coco128, tmp_path):
     assert done.status == 0, done.err
     assert "5 images evaluated" in done.out
     scores = json.loads((run / "val" / "scores.json").read_text())
-    assert scores["images"] == 5 and len(scores) == 14
+    assert scores["images"] == 5 and len(scores) == 15
     for name in ("recipe.yaml", "metrics.csv", "metrics.png", "train_batch.jpg", "checkpoints/last.ckpt"):
         assert (run / name).stat().st_size > 0
