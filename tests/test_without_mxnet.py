@@ -171,7 +171,7 @@ def test_what_needs_mxnet_says_so_in_one_line(outcomes, machine, command):
     "code",
     [
         "gluon_ssd.Detector('runs/none')",
-        "from gluon_ssd.export import to_onnx",
+        "from gluon_ssd.export import to_symbol",
         "gluon_ssd.get_model('ssd_tiny')",
         "from gluon_ssd.convert import load_torch_state",
     ],

@@ -6,10 +6,9 @@ measured. ``net``: a network, a run folder or a checkpoint. `gluon_ssd.Detector`
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..errors import import_problem
+from ..lazy import names_on_use
 
 if TYPE_CHECKING:
     from .onnx_file import to_onnx
@@ -26,16 +25,4 @@ _WHERE = {
     "to_torch": ".torch_file",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        module = importlib.import_module(_WHERE[name], __name__)
-    except ImportError as error:
-        raise (import_problem(error) or error) from None
-    return getattr(module, name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = names_on_use(__name__, _WHERE)
