@@ -12,6 +12,8 @@ from gluon_ssd import Detector, UserError, get_model, list_models
 from gluon_ssd.convert import load_torch_state, to_torch_state
 from gluon_ssd.model_zoo import as_detector
 
+pytestmark = pytest.mark.once
+
 BACKBONES = list_models("backbone")
 
 

@@ -15,6 +15,8 @@ from gluon_ssd.model_zoo.efficientnet import EfficientNet
 from gluon_ssd.model_zoo.specs import EFFICIENTNETS
 from gluon_ssd.weights import stored_path
 
+pytestmark = pytest.mark.once
+
 NAMES = sorted(EFFICIENTNETS)
 
 

@@ -13,6 +13,8 @@ from gluon_ssd.convert import load_torch_state, to_torch_state
 from gluon_ssd.data.coco_names import COCO_CLASSES, COCO_IDS
 from gluon_ssd.weights.checkpoint import save_checkpoint
 
+pytestmark = pytest.mark.once
+
 FACTS = json.loads((FOLDER / "retinanet_facts.json").read_text())
 IMAGE = seeded.image_input(7, (1, 3, 256, 256))
 

@@ -16,6 +16,8 @@ from gluon_ssd.losses import RetinaLoss
 from gluon_ssd.postprocess import RetinaPostprocess
 from gluon_ssd.targets import RetinaTargetEncoder
 
+pytestmark = pytest.mark.once
+
 ANCHORS = RetinaAnchors()
 SIZE = (256, 256)
 

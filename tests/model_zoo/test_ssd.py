@@ -9,6 +9,8 @@ from gluon_ssd import UserError, get_model, list_models
 from gluon_ssd.convert import load_torch_state, to_torch_state
 from gluon_ssd.model_zoo.transfer import transfer
 
+pytestmark = pytest.mark.once
+
 REFERENCES = {
     "ssd_resnet34_bn": "ssd300_resnet34_dle",
     "ssd_resnet50": "ssd300_resnet50_dle",

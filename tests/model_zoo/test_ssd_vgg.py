@@ -9,6 +9,8 @@ from gluon_ssd import get_model
 from gluon_ssd.convert import load_torch_state, to_torch_state
 from gluon_ssd.postprocess import SSDPostprocess
 
+pytestmark = pytest.mark.once
+
 GOLDEN = "torchvision_ssd300_vgg16"
 # The vectors are of as many classes as torchvision has channels, without the background.
 CLASSES = [f"class {number}" for number in range(1, 91)]

@@ -12,6 +12,8 @@ from gluon_ssd.model_zoo.registry import model_outline
 from gluon_ssd.model_zoo.transfer import transfer
 from gluon_ssd.weights import stored_path
 
+pytestmark = pytest.mark.once
+
 SMALL, LARGE = "ssdlite320_efficientnet_lite0", "ssdlite512_efficientnet_lite2"
 
 

@@ -10,6 +10,8 @@ from gluon_ssd.convert import load_torch_state, to_torch_state
 from gluon_ssd.data.coco_names import COCO_CLASSES, COCO_IDS
 from gluon_ssd.ops import activate
 
+pytestmark = pytest.mark.once
+
 GOLDEN, NAME = "torchvision_ssdlite320_mobilenet", "ssdlite320_mobilenet_v3_large"
 # The vectors are of as many classes as torchvision has channels, without the background.
 CLASSES = [f"class {number}" for number in range(1, 91)]

@@ -10,6 +10,8 @@ from mxnet import autograd
 from gluon_ssd import get_model
 from gluon_ssd.nn import BatchNorm, GroupBatchNorm, LayerConfig, norm, using
 
+pytestmark = pytest.mark.once
+
 
 class Ranks:
     """Ranks of one process: a sum waits until all ranks have brought their part of that name."""

@@ -12,6 +12,8 @@ from gluon_ssd.model_zoo.registry import model_outline, model_row
 from gluon_ssd.nn import LayerConfig, compute_precision, using
 from gluon_ssd.ops import NvidiaOps, detect_features
 
+pytestmark = pytest.mark.once
+
 FLOAT, HALF = np.dtype(np.float32), np.dtype(np.float16)
 # What a recipe can ask for: (layout, type of the parameters, mixed precision).
 WAYS = [(layout, dtype, False) for layout in ("NCHW", "NHWC") for dtype in ("float32", "float16")]

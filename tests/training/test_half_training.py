@@ -12,6 +12,8 @@ from gluon_ssd.tensor_files.archive import read_archive
 from gluon_ssd.training.loss_scale import HOPELESS, LossScale, all_finite
 from gluon_ssd.training.step import TrainStep
 
+pytestmark = pytest.mark.once
+
 
 class Product(gluon.HybridBlock):
     """A network of one half parameter, w: predicts w * x."""

@@ -9,6 +9,8 @@ from gluon_ssd.recipe import Recipe
 from gluon_ssd.tensor_files.archive import read_archive
 from gluon_ssd.training.build import model_options
 
+pytestmark = pytest.mark.once
+
 SMALL = ("--model", "retinanet_resnet50", "--input-size", 96, 128, "--augment", "flip", "--optimizer", "adam")
 QUICK = ("--batch-size", 2, "--lr", 1e-4, "--warmup-epochs", 0, "--limit-val", 2, "--eval-batch-size", 2)
 

@@ -10,6 +10,8 @@ from gluon_ssd.training.distributed import World
 from gluon_ssd.training.loss_scale import LossScale
 from gluon_ssd.training.step import PublishedAdam, TrainStep
 
+pytestmark = pytest.mark.once
+
 
 def gradients(net):
     """Gradients under the reference's names."""

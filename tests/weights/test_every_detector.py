@@ -9,6 +9,8 @@ from gluon_ssd.convert import convert_file, read_params, write_params
 from gluon_ssd.model_zoo.registry import model_outline
 from gluon_ssd.weights.conversion import Source, recognise
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("model", list_models("detector"))
 def test_every_detector_is_recognised_by_its_names(tmp_path, model):
