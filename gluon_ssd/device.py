@@ -8,8 +8,7 @@ import mxnet as mx
 
 from .data.batch import Batch, Target
 from .errors import UserError, unknown
-
-DEVICES = ("auto", "cpu", "gpu")
+from .recipe import DEVICES
 
 
 def pick_device(name: str = "auto", local_rank: int = 0) -> mx.Context:

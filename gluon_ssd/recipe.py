@@ -20,6 +20,7 @@ from .data.choices import ORIENTATIONS
 from .errors import UserError, nearest, unknown
 from .values import Bounds, convert
 
+DEVICES = ("auto", "cpu", "gpu")
 # A key that is given later puts the one that would otherwise decide in its place back to its default.
 _REPLACES = (
     ("target_map", "published_target"),
@@ -67,7 +68,7 @@ class Recipe:
     freeze: tuple[int, ...] = _key((), "model", "stages of the backbone not to train; 0 is the stem", low=0)
     input_size: tuple[int, ...] | None = _key(None, "model", "RetinaNet: height and width", low=32)
     trainable_layers: int | None = _key(None, "model", "RetinaNet: stages that train", low=0, high=5)
-    device: str = _key("auto", "model", "auto: a GPU if MXNet sees one", choices=("auto", "cpu", "gpu"))
+    device: str = _key("auto", "model", "auto: a GPU if MXNet sees one", choices=DEVICES)
 
     data: str | None = _key(None, "data", "data set: a folder of any known format, or its YAML or JSON file")
     train_annotation: str | None = _key(None, "data", "training annotations, if not where COCO has them")

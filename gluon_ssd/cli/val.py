@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..recipe import DEVICES
 from ..runtimes.choices import RUNTIMES
 from .parsing import Parser, add_orientation, add_recipe_flags, bounded, example, recipe_values
 
@@ -79,7 +80,7 @@ def add_detection_flags(
     others, and for it too where it is empty.
     """
     add_thresholds(parser, score_threshold, otherwise)
-    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
 
 
 def add_thresholds(

@@ -74,6 +74,8 @@ class SSD(DetectionNetwork):
     """
 
     fixed_size = True
+    # Whether boxes are cut off at the edges of the image before NMS compares them.
+    clip_boxes = False
 
     def __init__(
         self,
@@ -125,22 +127,30 @@ class SSD(DetectionNetwork):
 
     def postprocess(self, input_size: tuple[int, int] | None = None, **settings: Any) -> SSDPostprocess:
         """Returns the block from outputs to detections; ``settings`` are those of `SSDPostprocess`."""
+        settings = {"clip": self.clip_boxes, **settings}
         return SSDPostprocess(self.default_boxes.xywh(), len(self.classes), **settings)
 
     def head_rows(self, classes: Sequence[str]) -> HeadRows:
-        # The background is shared by all. A predictor's rows are the class rows, box by box, and then the
-        # four rows of every box's deltas, which do not depend on the classes.
-        shared = [(0, 0), *((ours + 1, theirs + 1) for ours, theirs in self.shared_classes(classes))]
-        ours_in, theirs_in = np.array(shared).T
         ours_n, theirs_n = len(self.classes) + 1, len(classes) + 1
         table = {}
-        for predictor, boxes in zip(self.predictors, self.default_boxes.per_cell):
-            box, code = np.arange(boxes)[:, None], np.arange(boxes * 4)
-            ours = np.concatenate([(box * ours_n + ours_in).ravel(), boxes * ours_n + code])
-            theirs = np.concatenate([(box * theirs_n + theirs_in).ravel(), boxes * theirs_n + code])
+        for predictor, boxes, ours, theirs in self._class_rows(classes):
+            # The four rows of every box's deltas follow, which do not depend on the classes.
+            code = np.arange(boxes * 4)
+            ours = np.concatenate([ours, boxes * ours_n + code])
+            theirs = np.concatenate([theirs, boxes * theirs_n + code])
             for parameter in (predictor.conv.weight, predictor.conv.bias):
                 table[parameter.name] = (ours, theirs, boxes * (theirs_n + 4))
         return table
+
+    def _class_rows(self, classes: Sequence[str]) -> Iterator[tuple[Any, int, np.ndarray, np.ndarray]]:
+        """Yields each predictor, its boxes per cell, and the rows of shared classes here and there."""
+        # The background is shared by all. The class rows of a predictor stand box by box.
+        shared = [(0, 0), *((ours + 1, theirs + 1) for ours, theirs in self.shared_classes(classes))]
+        ours_in, theirs_in = np.array(shared).T
+        ours_n, theirs_n = len(self.classes) + 1, len(classes) + 1
+        for predictor, boxes in zip(self.predictors, self.default_boxes.per_cell):
+            box = np.arange(boxes)[:, None]
+            yield predictor, boxes, (box * ours_n + ours_in).ravel(), (box * theirs_n + theirs_in).ravel()
 
     def reference_names(self) -> list[Entry]:
         return [] if self._reference is None else list(self._entries(self._reference))

@@ -9,7 +9,6 @@ from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
 from ..nn import Activation, Conv2D, MaxPool2D, current
-from ..postprocess import SSDPostprocess
 from .base import Backbone
 from .reference_names import Entry, class_entry, conv_entries
 from .ssd import SSD
@@ -100,9 +99,7 @@ def _conv(in_channels: int, channels: int, kernel: int, **options: Any) -> Conv2
 class TorchvisionSSD(SSD):
     """An SSD that cuts boxes off at the edges and exchanges weights with torchvision's of 91 channels."""
 
-    def postprocess(self, input_size: tuple[int, int] | None = None, **settings: Any) -> SSDPostprocess:
-        """The block from outputs to detections; ``settings`` are `SSDPostprocess`'s."""
-        return super().postprocess(input_size, clip=True, **settings)
+    clip_boxes = True
 
     def reference_names(self) -> list[Entry]:
         return [*self.backbone.reference_names(), *self._extra_entries(), *self._head_entries()]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 from mxnet import init
 from mxnet.gluon import HybridBlock
 
@@ -89,13 +88,8 @@ class SSDLite(SSD):
         return SeparablePredictor(channels, boxes, len(self.classes) + 1, prefix=f"predictor{index}_")
 
     def head_rows(self, classes: Sequence[str]) -> HeadRows:
-        shared = [(0, 0), *((ours + 1, theirs + 1) for ours, theirs in self.shared_classes(classes))]
-        ours_in, theirs_in = np.array(shared).T
-        ours_n, theirs_n = len(self.classes) + 1, len(classes) + 1
         table = {}
-        for predictor, boxes in zip(self.predictors, self.default_boxes.per_cell):
-            box = np.arange(boxes)[:, None]
-            ours, theirs = (box * ours_n + ours_in).ravel(), (box * theirs_n + theirs_in).ravel()
+        for predictor, boxes, ours, theirs in self._class_rows(classes):
             for parameter in (predictor.classes.conv.weight, predictor.classes.conv.bias):
-                table[parameter.name] = (ours, theirs, boxes * theirs_n)
+                table[parameter.name] = (ours, theirs, boxes * (len(classes) + 1))
         return table

@@ -10,7 +10,6 @@ from mxnet.gluon import HybridBlock, nn
 
 from ..nn import Conv2D, GlobalAvgPool2D
 from ..nn import norm as trained_norm
-from ..postprocess import SSDPostprocess
 from .base import Backbone
 from .efficientnet import EPSILON
 from .mobile import conv_norm
@@ -164,9 +163,7 @@ class MobileNetV3(Backbone):
 class TorchvisionSSDLite(SSDLite):
     """An SSDLite that cuts boxes off at the edges and exchanges weights with torchvision's of 91 channels."""
 
-    def postprocess(self, input_size: tuple[int, int] | None = None, **settings: Any) -> SSDPostprocess:
-        """The block from outputs to detections; ``settings`` are `SSDPostprocess`'s."""
-        return super().postprocess(input_size, clip=True, **settings)
+    clip_boxes = True
 
     def reference_names(self) -> list[Entry]:
         return [*self.backbone.reference_names(), *self._extra_entries(), *self._head_entries()]

@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..model_zoo import as_detector, get_model, model_row
 from ..model_zoo.transfer import TransferReport, set_parameters, transfer
 from ..nn import clip_by_convolution, compute_precision
+from ..predict import Detector
 from ..recipe import Recipe
 from ..weights.backbones import load_backbone
 from ..weights.checkpoint import Progress, restore_optimizer
@@ -77,6 +78,17 @@ class Training:
     def ends_early(self) -> bool:
         """Whether the run is over whatever its epochs."""
         return self.out_of_steps or self.out_of_patience or self.reached_target
+
+    def detector(self) -> Detector:
+        """Returns the network as a `Detector` with the recipe's settings of evaluation."""
+        recipe = self.recipe
+        return Detector(
+            self.net,
+            recipe.score_threshold,
+            recipe.iou_threshold,
+            recipe.max_detections,
+            nms_candidates=recipe.nms_candidates,
+        )
 
     def averaged(self) -> AbstractContextManager[None]:
         """Returns a block in which the network computes with averaged weights, where there are any."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Callable
 
 from ..console import Console
-from ..predict import Detector
 from .build import Training, input_settings
 from .callbacks import Callback, CallbackList, RunInfo, TrainBatch
 from .checkpoints import Checkpoints
@@ -56,13 +55,7 @@ class Evaluator(Callback):
         """Returns what ``function``, `evaluate` or `detect_all`, makes of the validation images."""
         training, recipe, val_set = self.training, self.training.recipe, self.training.inputs.val_set
         assert val_set is not None
-        detector = Detector(
-            training.net,
-            recipe.score_threshold,
-            recipe.iou_threshold,
-            recipe.max_detections,
-            nms_candidates=recipe.nms_candidates,
-        )
+        detector = training.detector()
         mine = share(range(len(val_set))[: recipe.limit_val], training.world, recipe.eval_ranks)
         self.console.start(f"evaluation {epoch}/{recipe.epochs}", len(mine))
         self.callbacks.evaluation_started(epoch)

@@ -10,7 +10,6 @@ import mxnet as mx
 from ..data.pipelines import InputSettings, make_loader
 from ..data.transforms import EvalTransform
 from ..device import images_on, target_of
-from ..predict import Detector
 from .build import Training, build_training
 from .inputs import Inputs
 
@@ -43,11 +42,4 @@ def _detect(training: Training) -> None:
     settings, target = InputSettings(data_pipeline="synthetic"), target_of(training.inputs.device, net)
     records, size = training.inputs.train_set, recipe.eval_batch_size
     batch = next(iter(make_loader(records, EvalTransform(net.preprocess), size, settings, target)))
-    detector = Detector(
-        net,
-        recipe.score_threshold,
-        recipe.iou_threshold,
-        recipe.max_detections,
-        nms_candidates=recipe.nms_candidates,
-    )
-    detector.detect_batch(images_on(training.inputs.device, batch), batch.layout)
+    training.detector().detect_batch(images_on(training.inputs.device, batch), batch.layout)
