@@ -6,6 +6,7 @@ import shutil
 import sys
 
 import pytest
+from own_zoo import own_zoo
 from small import refused
 
 from gluon_ssd import UserError, list_models, load
@@ -29,14 +30,10 @@ def build(row, classes):
 
 
 @pytest.fixture(autouse=True)
-def own_zoo(monkeypatch):
+def zoo():
     """What a test registers and imports is gone after it."""
-    before = set(sys.modules)
-    monkeypatch.setattr(registry, "_MODELS", dict(registry._MODELS))
-    yield
-    for name in set(sys.modules) - before:
-        if name.startswith(("gluon_ssd_plugin", "my_models")):
-            del sys.modules[name]
+    with own_zoo():
+        yield
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ from __future__ import annotations
 import mxnet as mx
 import numpy as np
 import pytest
+from own_zoo import own_zoo
 from places import REPOSITORY
 
 from gluon_ssd import UserError, get_model
 from gluon_ssd.convert import load_backbone, write_torch
-from gluon_ssd.model_zoo import registry
-from gluon_ssd.plugins import import_plugins
 from gluon_ssd.training.step import TrainStep
 
 PLUGIN = str(REPOSITORY / "examples" / "backbone.py")
@@ -22,9 +21,7 @@ CONVOLUTIONS = dict(
 
 @pytest.fixture(scope="module")
 def net():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "_MODELS", dict(registry._MODELS))
-        import_plugins([PLUGIN])
+    with own_zoo(PLUGIN):
         yield get_model("ssd_vgg16_bn", ["cat", "dog"])
 
 

@@ -9,6 +9,7 @@ import shutil
 import mxnet as mx
 import numpy as np
 import pytest
+from own_zoo import own_zoo
 from places import REPOSITORY
 from small import refused
 
@@ -18,7 +19,6 @@ from gluon_ssd.data.shapes import make_shapes
 from gluon_ssd.model_zoo import model_row, registry
 from gluon_ssd.model_zoo.profile import profile_model
 from gluon_ssd.model_zoo.transfer import transfer
-from gluon_ssd.plugins import import_plugins
 from gluon_ssd.recipe import load_recipe
 from gluon_ssd.selfcheck import run_selfcheck
 from gluon_ssd.training.train import run_training
@@ -32,9 +32,7 @@ PLUGIN = str(EXAMPLES / "fcos.py")
 @pytest.fixture(scope="module", autouse=True)
 def fcos():
     """The models of the example are in the zoo for these tests only."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "_MODELS", dict(registry._MODELS))
-        import_plugins([PLUGIN])
+    with own_zoo(PLUGIN):
         yield
 
 

@@ -13,14 +13,13 @@ pytest.importorskip("onnxruntime", reason='onnxruntime is not installed: pip ins
 import mxnet as mx
 import onnx
 import onnxruntime
+from own_zoo import own_zoo
 from random_nets import network
 
 from gluon_ssd.data.transforms import EvalTransform
 from gluon_ssd.errors import UserError
 from gluon_ssd.export import proof, to_onnx
 from gluon_ssd.export.proof import made_pictures, same_detections
-from gluon_ssd.model_zoo import registry
-from gluon_ssd.plugins import import_plugins
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SETTINGS = {"score_threshold": 0.01, "iou_threshold": 0.5, "max_detections": 50}
@@ -30,9 +29,7 @@ PICTURES = made_pictures(2)
 @pytest.fixture(scope="module")
 def examples():
     """Their models are in the zoo for these tests only."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "_MODELS", dict(registry._MODELS))
-        import_plugins([str(EXAMPLES / f"{name}.py") for name in ("fcos", "backbone")])
+    with own_zoo(EXAMPLES / "fcos.py", EXAMPLES / "backbone.py"):
         yield
 
 
