@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test lint bench smoke dist clean install extras distributed
+.PHONY: demo test lint bench smoke docs dist clean install extras distributed
 
 demo: $(STAMP)
 	$(BIN)/gluon-ssd demo
@@ -31,6 +31,10 @@ smoke: $(STAMP)
 	$(BIN)/python -m pytest -q -ra tests/published/every_script.py
 
 distributed: $(VENV)/.distributed
+
+# The site of docs/, in build/site. It needs no network, and any warning is an error.
+docs: $(STAMP) $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q build
 
 # What goes to a package index: a source distribution, and a wheel that is built from it.
 dist: $(STAMP)
@@ -67,6 +71,10 @@ $(VENV)/.extras: $(STAMP)
 # GluonCV is only the peer that the benchmarks compare with.
 $(VENV)/.bench: $(STAMP)
 	@$(PIP) install -e '.[gluoncv]'
+	@touch $@
+
+$(VENV)/.docs: $(STAMP)
+	@$(PIP) install -e '.[docs]'
 	@touch $@
 
 # Horovod builds against the MXNet that is there, with gloo alone, in about a minute. For MPI or NCCL: HOROVOD="...".
