@@ -83,7 +83,9 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Lets the links of a page lead to the pages of the files that they name."""
+    """Returns the Markdown of a page as the site needs it, with links to the pages of the files named."""
+    # A bar in code ends the cell of a table for a repository browser unless it is escaped; here it does not.
+    markdown = re.sub(r"`[^`\n]+`", lambda code: code[0].replace("\\|", "|"), markdown)
     name = page.file.src_uri
     origin = origins[name]
     if origin.suffix != ".md":

@@ -45,10 +45,9 @@ def _verb(parser: argparse.ArgumentParser) -> list[str]:
         rows = [_flag(parser, action) for action in group._group_actions if action.help != argparse.SUPPRESS]
         if rows:
             parts.append(_table((group.title or "", ""), rows))
-    kind, _, lines = (parser.epilog or "").partition("\n")
-    if lines:
-        parts.append(f"{kind.capitalize()}\n\n```text\n" + re.sub(r"^  ", "", lines, flags=re.M) + "\n```")
-    return parts
+    lines, page = (parser.epilog or "").removeprefix("example:\n").split("\n\npage: docs/")
+    example = re.sub(r"^  ", "", lines, flags=re.M)
+    return [*parts, f"Example:\n\n```text\n{example}\n```", f"More: [{page}](../{page})."]
 
 
 def _flag(parser: argparse.ArgumentParser, action: argparse.Action) -> tuple[str, str]:

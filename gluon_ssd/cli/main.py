@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import errno
 import io
@@ -33,21 +34,40 @@ from .parsing import Parser, add_recipe_flags, example
 
 # A place that cannot be written is for the user to change, wherever in the program it shows.
 DISK_PROBLEMS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+# What a first detector takes comes first, in the order in which it is needed.
 VERBS = {
+    "convert-data": convert_data,
+    "check": check,
     "train": train,
     "val": val,
     "predict": predict,
     "export": export,
-    "benchmark": benchmark,
-    "convert": convert,
-    "prepare-records": prepare_records,
-    "convert-data": convert_data,
-    "prepare-json": prepare_json,
-    "check": check,
-    "mlperf-check": mlperf_check,
     "demo": demo,
     "models": models,
     "doctor": doctor,
+    "benchmark": benchmark,
+    "convert": convert,
+    "prepare-records": prepare_records,
+    "prepare-json": prepare_json,
+    "mlperf-check": mlperf_check,
+}
+FIRST_STEPS = 6
+# The page that says more about a verb.
+PAGES = {
+    "convert-data": "docs/datasets.md",
+    "check": "docs/own-data.md",
+    "train": "docs/own-data.md",
+    "val": "docs/own-data.md",
+    "predict": "docs/own-data.md",
+    "export": "docs/export.md",
+    "demo": "docs/first-detector.md",
+    "models": "docs/weights.md",
+    "doctor": "docs/install.md",
+    "benchmark": "docs/export.md",
+    "convert": "docs/weights.md",
+    "prepare-records": "docs/record-files.md",
+    "prepare-json": "docs/datasets.md",
+    "mlperf-check": "docs/mlperf.md",
 }
 
 
@@ -60,8 +80,9 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"gluon_ssd {__version__}")
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB", parser_class=Parser)
-    for module in VERBS.values():
+    for name, module in VERBS.items():
         verb = module.add_parser(subparsers)
+        verb.epilog = f"{verb.epilog}\n\npage: {PAGES[name]}"
         if module is not train:  # which has every key of a recipe
             add_recipe_flags(verb, ["plugin"])
         verb.set_defaults(run=module.run, parser=verb)
@@ -116,10 +137,27 @@ def _disk_problem(error: Exception) -> UserError | None:
     return None
 
 
+def _overview(parser: Parser) -> str:
+    """Returns what a newcomer is shown: the verbs of a first detector, then the others."""
+    listed = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    lines = [f"  {row.dest:16} {row.help}" for row in listed._choices_actions]
+    return "\n".join(
+        [
+            f"usage: {parser.prog} VERB ...",
+            "\na first detector, from your own images and labels:",
+            *lines[:FIRST_STEPS],
+            "\nmore verbs:",
+            *lines[FIRST_STEPS:],
+            f"\nflags and an example of a verb: {parser.prog} VERB --help",
+            "without data of your own begin with: gluon-ssd demo (docs/first-detector.md)",
+        ]
+    )
+
+
 def _dispatch(arguments: list[str]) -> int:
     parser = build_parser()
     if not arguments:
-        parser.print_help()
+        print(_overview(parser))
         return 0
     verb = arguments[0]
     if not verb.startswith("-") and verb not in VERBS:

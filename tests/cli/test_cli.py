@@ -1,9 +1,10 @@
 """The framework of the command line, and `train` up to where the training begins."""
 
 import pytest
+from places import REPOSITORY
 
 from gluon_ssd.cli import models
-from gluon_ssd.cli.main import VERBS, build_parser
+from gluon_ssd.cli.main import PAGES, VERBS, build_parser
 from gluon_ssd.cli.parsing import recipe_values
 from gluon_ssd.errors import UserError
 from gluon_ssd.platforms import mxnet_advice
@@ -36,7 +37,17 @@ def test_version(cli):
 def test_without_arguments_shows_the_verbs(cli):
     result = cli()
     assert result.status == 0
-    assert all(verb in result.out for verb in VERBS)
+    listed = [line.split()[0] for line in result.out.splitlines() if line.startswith("  ")]
+    assert listed == list(VERBS)
+    assert listed[:6] == ["convert-data", "check", "train", "val", "predict", "export"]
+
+
+def test_help_ends_with_a_page_that_exists(cli):
+    assert set(PAGES) == set(VERBS)
+    for verb, page in PAGES.items():
+        assert cli(verb, "--help").out.endswith(f"\n\npage: {page}\n")
+        text = (REPOSITORY / page).read_text(encoding="utf-8")
+        assert f"gluon-ssd {verb}" in text or f"`{verb}`" in text, (verb, page)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -48,7 +59,7 @@ def test_help_shows_an_example(cli, verb):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_examples_are_accepted_by_the_parser(cli, verb):
-    lines = cli(verb, "--help").out.split("example:\n")[1].strip().splitlines()
+    lines = cli(verb, "--help").out.split("example:\n")[1].split("\n\n")[0].splitlines()
     for line in lines:
         arguments = line.replace("'", "").split()[1:]
         assert build_parser().parse_args(arguments).run is VERBS[verb].run
@@ -218,3 +229,9 @@ def test_resume_refuses_a_run_of_another_model(cli, tmp_path):
 
 def test_no_default_is_shown_where_there_is_none(cli):
     assert "(default: )" not in " ".join(cli("train", "--help").out.split())
+
+
+def test_the_shell_completes_verbs_and_flags():
+    shtab = pytest.importorskip("shtab", reason='needs: pip install "gluon_ssd[completion]"')
+    script = shtab.complete(build_parser(), shell="bash")
+    assert "convert-data" in script and "--backbone-lr-factor" in script

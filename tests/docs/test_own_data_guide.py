@@ -3,6 +3,7 @@
 import re
 import shlex
 
+import pages
 import pytest
 from places import REPOSITORY
 
@@ -15,8 +16,7 @@ LESS = {
 
 @pytest.fixture(scope="module")
 def commands():
-    fences = re.findall(r"^```sh\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.M | re.S)
-    return [line for fence in fences for line in fence.splitlines()]
+    return pages.commands("docs/own-data.md")
 
 
 def test_the_guide_has_five_commands_after_the_data(commands):

@@ -107,4 +107,5 @@ def test_files_that_pages_link_to_are_pages_of_the_site(site):
     source = (site / "source/examples/fcos.py.html").read_text()
     assert "class FCOS" in re.sub(r"<[^>]+>", "", unescape(source))
     assert 'href="models/' in re.sub(r"\.\./", "", (site / "reference/models.html").read_text())
+    assert "<code>str | None</code>" in (site / "reference/recipes.html").read_text()
     assert "Finds objects on images." in (site / "reference/api.html").read_text()
