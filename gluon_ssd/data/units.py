@@ -133,7 +133,7 @@ def _other_origin(values: np.ndarray, reading: str, origin: int) -> list[Doubt]:
         count = int((low < 1).sum())
         text = f"{count} boxes begin at pixel 0, which files that count from 1 cannot have"
         return [
-            Doubt(False, text, "if pixels are counted from 0, gluon-ssd convert-data with --voc-origin 0")
+            Doubt(False, text, "if pixels are counted from 0, gluon-ssd convert-data with --origin 0")
         ]
     # Objects that touch the left or top border are common, so files that count from 0 contain zeros. Several
     # ones and no zero at all suggest that the file counts from 1.

@@ -98,4 +98,4 @@ def test_the_number_of_the_first_pixel():
     (doubt,) = looked_at([(1, 1, 319, 199), (1, 20, 50, 60), (30, 1, 50, 60)], "xywh")
     assert "3 boxes begin at pixel 1 and none at 0" in doubt.text and "--origin 1" in doubt.cure
     (doubt,) = looked_at([(0, 5, 50, 60), (30, 10, 50, 60)], "xyxy", origin=1)
-    assert "1 boxes begin at pixel 0" in doubt.text and "--voc-origin 0" in doubt.cure
+    assert "1 boxes begin at pixel 0" in doubt.text and "--origin 0" in doubt.cure

@@ -25,6 +25,7 @@ class LabelMe(Format):
     name = "labelme"
     labels = (".json",)
     layout = "a JSON file with 'shapes' and 'imagePath' for each image"
+    reading = "xyxy"
 
     def detect(self, root: Path) -> int:
         files = _json_files(root)[:20] if root.is_dir() else []
@@ -109,18 +110,21 @@ def _add(sheet: Sheet, shape: Any, where: str, names: dict[str, int]) -> None:
     marks = [
         name for name in ("difficult", "ignore", "occluded", "truncated") if flags.get(name) in (1, True)
     ]
-    # The two points are the centre and one on the circle.
-    if kind == "circle" and len(points) == 2:
-        (x, y), (u, v) = points
-        radius = math.hypot(u - x, v - y)
-        points = [(x - radius, y - radius), (x + radius, y + radius)]
-    elif kind in ("point", "line", "linestrip", "points") or len(points) < 2:
+    if kind in ("point", "line", "linestrip", "points") or len(points) < 2:
         sheet.lose(label, NO_BOX)
         return
     xs, ys = zip(*points)
-    # A rotated box has its four corners as points, so the box around them serves it too.
-    notes = {"rotation": [ROTATED], "rectangle": []}.get(kind, [MASKS])
-    sheet.add(label, (min(xs), min(ys), max(xs), max(ys)), flags=marks, notes=notes)
+    around = min(xs), min(ys), max(xs), max(ys)
+    if kind == "rectangle":
+        sheet.add_values(label, around, "xyxy", flags=marks)
+    elif kind == "circle" and len(points) == 2:
+        # The two points are the centre and one on the circle.
+        wide = 2 * math.dist(*points)
+        sheet.add_outline(label, (*points[0], wide, wide), "cxcywh", flags=marks, notes=[MASKS])
+    else:
+        # A rotated box has its four corners as points, so the box around them serves it too.
+        notes = [ROTATED] if kind == "rotation" else [MASKS]
+        sheet.add_outline(label, around, flags=marks, notes=notes)
 
 
 def _points(points: Any, where: str) -> list[tuple[float, float]]:

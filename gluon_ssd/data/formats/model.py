@@ -135,12 +135,10 @@ class Options(NamedTuple):
     """What the caller chose: see ``gluon-ssd convert-data --help``. ``progress`` is told of each image.
 
     ``boxes`` is how the four numbers of a box are read, None as the format has it (see `units.READINGS`).
-    ``origin`` is the number of the first pixel in what is read, None as the format has it; ``voc_origin`` is
-    that of VOC files, read and written.
+    ``origin`` is the number of the first pixel in what is read, None as the format has it.
     """
 
     classes: list[str] | None = None
-    voc_origin: int = 1
     difficult: str = "keep"
     skip_missing: bool = False
     progress: ProgressReporter = Silent()

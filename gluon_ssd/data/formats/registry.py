@@ -28,21 +28,23 @@ class Format:
 
     ``name`` is what ``--from`` and ``--to`` call it, ``labels`` are the suffixes of its label files, and
     ``layout`` says what it looks like, in a few words. ``reading`` is how the four numbers of its boxes are
-    read (see `units.READINGS`), None where nothing else could be meant.
+    read (see `units.READINGS`), None where nothing else could be meant. ``first_pixel`` is the number of the
+    first pixel.
     """
 
     name: str
     labels: tuple[str, ...] = ()
     layout: str = ""
     reading: str | None = None
+    first_pixel: int = 0
 
     def detect(self, root: Path) -> int:
         """Returns how sure it is that a folder or file holds this format: SURE, LIKELY, POSSIBLE or NO."""
         raise NotImplementedError
 
     def origin(self, options: Options) -> int:
-        """Returns the number of the first pixel in a data set that is read."""
-        return options.origin or 0
+        """Returns the number of the first pixel: the caller's, else that of the format."""
+        return self.first_pixel if options.origin is None else options.origin
 
     def read(self, root: Path, options: Options) -> DataSet:
         """Reads a data set. Raises UserError, one line that names file and field, for anything unsound."""

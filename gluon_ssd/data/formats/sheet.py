@@ -100,6 +100,13 @@ class Sheet:
         exact = (*ltrb[:2], *values[2:]) if chosen == "xywh" else None
         self.add(label, ltrb, exact=exact, **about)  # type: ignore[arg-type]
 
+    def add_outline(
+        self, label: int, values: Sequence[float], reading: str = "xyxy", **about: object
+    ) -> None:
+        """Adds an object by the box around its outline, which is read as ``reading`` says in any case."""
+        ltrb = corners(values, reading, self._frame, self._options.origin or 0)
+        self.add(label, ltrb, **about)  # type: ignore[arg-type]
+
     def add(
         self,
         label: int,

@@ -34,6 +34,7 @@ class Via(Format):
     name = "via"
     labels = (".json", ".csv")
     layout = "via_project.json, or JSON or CSV of regions with region_attributes"
+    reading = "xywh"
 
     def detect(self, root: Path) -> int:
         return SURE if any(_fits(path, peek) for path in _files(root)[:_LOOKED_AT]) else NO
@@ -154,11 +155,15 @@ def _add(sheet: Sheet, label: int, where: str, shape: dict[str, Any]) -> None:
     if box is None:
         sheet.lose(label, NO_BOX)
     else:
-        sheet.add(label, box, notes=[ROTATED if kind == "ellipse" and shape.get("theta") else MASKS])
+        notes = [ROTATED if kind == "ellipse" and shape.get("theta") else MASKS]
+        sheet.add_outline(label, box, "xyxy" if kind == "polygon" else "cxcywh", notes=notes)
 
 
 def shape_box(shape: dict[str, Any], where: str) -> tuple[float, float, float, float] | None:
-    """Returns the corners of the box around a shape; None for points, lines and the like."""
+    """Returns the box around a shape, None for points, lines and the like.
+
+    Of a polygon these are the corners; of a circle or an ellipse centre, width and height.
+    """
     kind = shape.get("name")
     if kind in ("circle", "ellipse"):
         x, y = (number(where, key, shape.get(key)) for key in ("cx", "cy"))
@@ -168,7 +173,7 @@ def shape_box(shape: dict[str, Any], where: str) -> tuple[float, float, float, f
         # The half extents of an ellipse with half axes a and b that is turned by theta.
         across = math.hypot(wide * math.cos(angle), high * math.sin(angle))
         down = math.hypot(wide * math.sin(angle), high * math.cos(angle))
-        return x - across, y - down, x + across, y + down
+        return x, y, 2 * across, 2 * down
     xs, ys = shape.get("all_points_x"), shape.get("all_points_y")
     if kind != "polygon" or not isinstance(xs, list) or not isinstance(ys, list) or not xs or not ys:
         return None

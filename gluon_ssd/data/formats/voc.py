@@ -46,9 +46,7 @@ class Voc(Format):
     labels = (".xml",)
     layout = "Annotations/*.xml and JPEGImages/, or XML files beside the images"
     reading = "xyxy"
-
-    def origin(self, options: Options) -> int:
-        return options.voc_origin if options.origin is None else options.origin
+    first_pixel = 1
 
     def detect(self, root: Path) -> int:
         if not root.is_dir() or not any(files for files in xml_files(root)):
@@ -72,7 +70,7 @@ class Voc(Format):
         return choose_classes(DataSet(names, splits, reader.notes, lines), known or sorted(names))
 
     def write(self, data: DataSet, place: Placer, options: Options) -> None:
-        write_voc(data, place, options.voc_origin)
+        write_voc(data, place)
 
 
 class _Reader:
@@ -157,7 +155,8 @@ class _Reader:
         about = _attributes(element)
         flags = [flag for flag in _FLAGS if about.get(flag, "").strip().casefold() in ("1", "true")]
         if element.find("robndbox") is not None:
-            sheet.add(label, _robndbox(where, element), flags=flags, notes=[ROTATED])
+            # roLabelImg counts from 0 here, other than in a <bndbox>.
+            sheet.add_outline(label, _robndbox(where, element), "cxcywh", flags=flags, notes=[ROTATED])
             return
         values = [_field(where, element, f"bndbox/{side}") for side in _SIDES]
         # CVAT writes a rotated box as an upright one with an attribute.
@@ -179,12 +178,11 @@ def _attributes(element: ElementTree.Element) -> dict[str, str]:
 
 
 def _robndbox(where: str, element: ElementTree.Element) -> tuple[float, float, float, float]:
-    """The upright box around a box of roLabelImg, which is centre, width, height, and an angle in radians."""
+    """The upright box around a box of roLabelImg, which has an angle in radians: centre, width, height."""
     x, y, width, height, angle = (
         _field(where, element, f"robndbox/{k}") for k in ("cx", "cy", "w", "h", "angle")
     )
-    wide, high = enclosing(width, height, angle)
-    return x - wide / 2, y - high / 2, x + wide / 2, y + high / 2
+    return (x, y, *enclosing(width, height, angle))
 
 
 def _turned(ltrb: tuple[float, ...], angle: float) -> tuple[float, float, float, float]:

@@ -298,6 +298,29 @@ def test_via_csv(cli, photo, tmp_path, mark):
     converted(cli, tmp_path, train=["a.jpg"])
 
 
+@pytest.mark.parametrize("form", ["labelme", "labelme circle", "via", "via polygon", "via circle", "tf_csv"])
+def test_pixels_that_are_counted_from_1_are_read_so_in_every_format(cli, photo, tmp_path, form):
+    photo(tmp_path / "set/a.jpg")
+    labelme_shape = {"label": "cat", "shape_type": "rectangle", "points": [[201, 21], [300, 80]]}
+    via_shape = {"name": "rect", "x": 201, "y": 21, "width": 100, "height": 60}
+    if form.endswith("circle"):
+        labelme_shape.update(shape_type="circle", points=[[251, 51], [251, 81]])
+        via_shape = {"name": "circle", "cx": 251, "cy": 51, "r": 30}
+    if form.endswith("polygon"):
+        via_shape = {"name": "polygon", "all_points_x": [201, 300, 250], "all_points_y": [80, 21, 30]}
+    region = {"shape_attributes": via_shape, "region_attributes": {"class": "cat"}}
+    header = "filename,width,height,class,xmin,ymin,xmax,ymax"
+    name, content = {
+        "labelme": ("a.json", labelme(labelme_shape)),
+        "via": ("via.json", json.dumps({"a": {"filename": "a.jpg", "regions": [region]}})),
+        "tf_csv": ("train.csv", f"{header}\na.jpg,320,200,cat,201,21,300,80\n"),
+    }[form.split()[0]]
+    text(tmp_path / "set" / name, content)
+    assert cli("convert-data", "set", "out", "--origin", 1).status == 0
+    expected = [220, 20, 60, 60] if form.endswith("circle") else CAT
+    assert [row[2] for row in rows_of(tmp_path / "out", "train")] == [expected]
+
+
 # -- What is true of all
 
 
