@@ -35,8 +35,8 @@ def _cut_short(recipe: Recipe, steps: int) -> list[str]:
     if recipe.lr_schedule != "cosine":
         return []
     return [
-        f"max_steps ends the run after {recipe.max_steps} of the {steps} steps over which the cosine lowers lr "
-        "to 0; for a short run give --epochs instead"
+        f"max_steps ends the run after {recipe.max_steps} of the {steps} steps over which the cosine lowers "
+        "lr to 0; for a short run give --epochs instead"
     ]
 
 
