@@ -107,7 +107,8 @@ class CocoDataset:
         return made
 
     def _open(self, file: CocoFile, images_dir: Path, lines: Sequence[str], **choice: Any) -> None:
-        self._set_up(settle(file, images_dir), images_dir, lines=lines, **choice)
+        settled = settle(file, images_dir, choice.get("orientation", "auto"))
+        self._set_up(settled, images_dir, lines=lines, **choice)
         _refuse_missing(self._file, self.images_dir)
         _refuse_misread(self._file)
 
@@ -197,11 +198,12 @@ def make_truth(content: dict[str, list[dict[str, Any]]]) -> Any:
     return truth
 
 
-def settle(file: CocoFile, images_dir: Path) -> CocoFile:
+def settle(file: CocoFile, images_dir: Path, orientation: str = "auto") -> CocoFile:
     """Returns ``file`` with image names as they are spelt on disk, and missing sizes read from the images.
 
-    Both changes are counted in its notes. Raises UserError where several images could be meant, or where a
-    size cannot be read.
+    These are of the picture as stored where ``orientation`` is that, else of the upright picture, which is
+    what labelling tools show. Both changes are counted in its notes. Raises UserError where several images
+    could be meant, or where a size cannot be read.
     """
     names = _spelt_as_found(file, images_dir)
     other = sum(name != old for name, old in zip(names, file.file_names))
@@ -212,10 +214,9 @@ def settle(file: CocoFile, images_dir: Path) -> CocoFile:
     for index in unknown_sizes:
         path = images_dir / names[index]
         if path.exists():
-            # Without a declared size the boxes are taken for the picture that labelling tools show, which is
-            # upright.
-            widths[index], heights[index] = upright_size(file_header(path))
-            turned[index] = "upright"
+            header = file_header(path)
+            way = turned.setdefault(index, "stored" if orientation == "stored" else "upright")
+            widths[index], heights[index] = header.size if way == "stored" else upright_size(header)
     notes += Counter({NO_SIZE_GIVEN: len(unknown_sizes)})
     return replace(file, file_names=names, widths=widths, heights=heights, orientations=turned, notes=notes)
 

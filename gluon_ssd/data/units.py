@@ -105,8 +105,9 @@ def _share(values: np.ndarray, sizes: np.ndarray, reading: str, origin: int) -> 
     """The share of boxes that lie inside their image and are a pixel wide or high, when read like this."""
     low, high = _sides(values, sizes, reading, origin)
     # A side of less than a pixel is allowed, but not both: fractions that are read as pixels would be such
-    # boxes.
-    sized = (high > low).all(axis=1) & (high - low >= 1).any(axis=1)
+    # boxes. Counting from 1 makes each of their sides longer by one.
+    least = 1 + (origin if reading == "xyxy" else 0)
+    sized = (high > low).all(axis=1) & (high - low >= least).any(axis=1)
     return float((sized & _inside(values, sizes, reading, origin, slack=0.01)).mean())
 
 

@@ -89,6 +89,11 @@ def test_what_boxes_look_like(values, reading, what, cure, error):
     assert what in doubt.text and cure in doubt.cure and doubt.error == error
 
 
+def test_fractions_are_told_from_pixels_that_count_from_1():
+    (doubt,) = looked_at([(0.2, 0.1, 0.9, 0.4)], "xyxy", origin=1)
+    assert "fractions" in doubt.text and "--boxes xyxyn" in doubt.cure and doubt.error
+
+
 def test_boxes_of_another_size_of_the_image():
     (doubt,) = looked_at([(400, 40, 200, 120), (900, 300, 90, 90), (10, 10, 20, 20)], "xywh")
     assert "67% of the boxes reach far over the border" in doubt.text and not doubt.error

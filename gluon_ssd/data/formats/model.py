@@ -42,8 +42,8 @@ SCALED = "images whose annotation gives another size than the file has; their bo
 UPRIGHT = "images that EXIF turns, whose boxes are taken for the upright picture"
 STORED = "images that EXIF turns, whose boxes are taken for the stored pixels and turned with them"
 ASSUMED = (
-    "images that EXIF turns without changing their size; boxes are assumed to be for the upright picture "
-    "(--orientation stored or upright decides)"
+    "images that EXIF turns, where the size does not tell for which way up boxes are; they are assumed to be "
+    "for the upright picture (--orientation stored or upright decides)"
 )
 DIFFICULT = {
     "keep": DIFFICULT_KEPT,

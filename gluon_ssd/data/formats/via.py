@@ -15,7 +15,7 @@ from typing import Any
 from ...errors import UserError
 from ..coco_json import load_json, parse_json
 from .model import MASKS, NO_BOX, ROTATED, DataSet, Options, Picture
-from .reading import choose_classes, peek, read_file, visible
+from .reading import choose_classes, peek, read_file, unneeded, visible
 from .registry import NO, SURE, Format, register_format
 from .sheet import Sheet
 from .tables import csv_files, header_of, number, read_table, sheets_of, split_files
@@ -56,7 +56,8 @@ class Via(Format):
             # By image, because a project and its export hold the same regions, which must not be counted
             # twice.
             images = {name: rows for path in paths for name, rows in regions[path].items()}
-            splits[split] = _read(split, paths[0], images, key, home, names, options, notes)
+            with unneeded(split, lines):
+                splits[split] = _read(split, paths[0], images, key, home, names, options, notes)
         return choose_classes(DataSet(list(names), splits, notes, lines), sorted(names))
 
 

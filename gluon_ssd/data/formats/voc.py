@@ -21,7 +21,7 @@ from ..coco_json import enclosing
 from ..finder import Finder
 from ..progress import counted
 from ..units import corners
-from .model import NO_LABELS, NO_SIZE, RESPELLED, ROTATED, DataSet, Options, Picture
+from .model import NO_LABELS, RESPELLED, ROTATED, DataSet, Options, Picture
 from .placing import Placer
 from .reading import Images, choose_classes, class_file, missing, read_classes, read_file, unneeded
 from .registry import LIKELY, NO, SURE, Format, register_format
@@ -135,9 +135,8 @@ class _Reader:
     def _picture(
         self, path: Path, root: ElementTree.Element, image: Path, name: str, notes: list[str]
     ) -> Picture:
-        given = _size(path, root)
-        sheet = Sheet(image, name, self._options, given)
-        sheet.note(*notes, *[NO_SIZE] * (given is None))
+        sheet = Sheet(image, name, self._options, _size(path, root))
+        sheet.note(*notes)
         if (root.findtext("segmented") or "0").strip() == "1":
             sheet.note(SEGMENTED)
         for index, element in enumerate(root.findall("object")):
@@ -193,13 +192,13 @@ def _turned(ltrb: tuple[float, ...], angle: float) -> tuple[float, float, float,
     return x - wide / 2, y - high / 2, x + wide / 2, y + high / 2
 
 
-def _size(path: Path, root: ElementTree.Element) -> tuple[int, int] | None:
-    """The size that the file gives; None where it gives none, or 0 as some tools do."""
+def _size(path: Path, root: ElementTree.Element) -> tuple[int, int]:
+    """The size that the file gives; (0, 0) where it gives none, as some tools do."""
     texts = [root.findtext(f"size/{side}") for side in ("width", "height")]
     sides = [
         int(_number(path, f"size/{side}", text or "0")) for side, text in zip(("width", "height"), texts)
     ]
-    return None if 0 in sides else (sides[0], sides[1])
+    return (0, 0) if 0 in sides else (sides[0], sides[1])
 
 
 def _field(where: str, element: ElementTree.Element, field: str) -> float:
