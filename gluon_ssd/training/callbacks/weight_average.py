@@ -51,6 +51,10 @@ class WeightAverage(Callback):
 
     def update(self, step: int) -> None:
         """Takes in the weights after optimizer step ``step``, which counts from 1."""
+        if self._statistics:
+            # MXNet does not order what reads running statistics behind the static graph that writes them, as
+            # it does for weights, so that statistics of earlier steps would be read.
+            mx.nd.waitall()
         taken = 1 - min(self.decay, (1 + step) / (10 + step))
         for name, average in self._averages.items():
             average += taken * (self._parameters[name].data().astype("float32") - average)
