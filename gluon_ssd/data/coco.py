@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import UserError, unknown
 from .coco_json import NO_SIZE as NO_SIZE_GIVEN
-from .coco_json import RESPELLED, CocoFile, read_coco
+from .coco_json import RESPELLED, UNSIZED_TURNED, CocoFile, read_coco
 from .coco_layouts import ROBOFLOW, find_layout, image_folder
 from .finder import Finder
 from .images import PathLike, as_path, file_header
@@ -28,12 +28,16 @@ OUTSIDE = "outside the image"
 OTHER_CLASS = "class not chosen"
 
 
-def no_split(root: Path, split: str, known: Iterable[str]) -> UserError:
+class NoSplit(UserError):
+    """A data set lacks a split."""
+
+
+def no_split(root: Path, split: str, known: Iterable[str]) -> NoSplit:
     """Returns the error for a data set that lacks a split; the caller raises it."""
     advice = (
         "; hold some images out with gluon-ssd convert-data --val-share 0.2, or train with --eval-every 0"
     )
-    return UserError(
+    return NoSplit(
         f"{root}: has no split '{split}', only {', '.join(known)}{advice if split == 'val' else ''}"
     )
 
@@ -215,6 +219,8 @@ def settle(file: CocoFile, images_dir: Path, orientation: str = "auto") -> CocoF
         path = images_dir / names[index]
         if path.exists():
             header = file_header(path)
+            assumed = header.orientation != 1 and orientation == "auto" and index not in turned
+            notes[UNSIZED_TURNED] += assumed
             way = turned.setdefault(index, "stored" if orientation == "stored" else "upright")
             widths[index], heights[index] = header.size if way == "stored" else upright_size(header)
     notes += Counter({NO_SIZE_GIVEN: len(unknown_sizes)})

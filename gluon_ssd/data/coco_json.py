@@ -25,6 +25,10 @@ OCCLUDED = "objects marked occluded, kept as the others"
 DIFFICULT_KEPT = "objects marked difficult, kept as the others"
 RESPELLED = "images found under another spelling of the name that the labels give"
 NO_SIZE = "images whose annotation gives no size; the file's is taken"
+UNSIZED_TURNED = (
+    "images that EXIF turns and whose annotation gives no size; boxes are assumed to be for the upright "
+    "picture (--orientation stored or upright decides)"
+)
 SAME_NAME = "categories of the same name as another, taken as one"
 SECTIONS = ("images", "annotations", "categories")
 # No side or area is so large, and sums and products of two such numbers still fit a float64.

@@ -571,7 +571,19 @@ def test_the_way_up_of_images_without_a_size_is_asked_for(cli, photo, tmp_path, 
         text(tmp_path / "set/train/a.xml", voc_xml(("cat", (201, 21, 300, 80)), size=None))
     said = cli("convert-data", "set", "upright", "--missing", "skip").out
     assert "warning: images that EXIF turns, where the size does not tell" in said
+    dataset = open_dataset("set", "train")
+    assert any("assumed to be for the upright picture" in line for line in dataset.lines)
     assert cli("convert-data", "set", "stored", "--orientation", "stored").status == 0
     assert rows_of(tmp_path / "stored", "train") == [("a.jpg", "cat", [120, 200, 60, 100], 0)]
     (record,) = open_dataset("set", "train", orientation="stored").records
     assert record.pixels().shape == (record.height, record.width, 3)
+
+
+def test_record_files_of_a_data_set_without_a_validation_split(cli, photo, tmp_path):
+    photo(tmp_path / "set/images/a.jpg")
+    labelled(tmp_path / "set", "yolo", "", "a")
+    result = cli("prepare-records", "set", "packed")
+    assert (result.status, result.err) == (0, ""), result
+    assert "set: has no split 'val'; only train is packed" in result.out
+    assert len(open_dataset("packed", "train")) == 1
+    refused(cli("prepare-records", "set", "more", "--split", "val"), "has no split 'val', only train")
