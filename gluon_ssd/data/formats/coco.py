@@ -11,6 +11,7 @@ from typing import Any
 from ...errors import UserError
 from ...files import new_text_file
 from ...version import __version__
+from ..attributes import is_set, rotation_of
 from ..coco import settle, unused_parents
 from ..coco_json import SAME_NAME, CocoFile, Row, load_json, read_coco
 from ..coco_layouts import find_layout, image_folder
@@ -179,10 +180,9 @@ def _extras(path: Path) -> list[tuple[bool, bool, list[str]]]:
         inner = row.get("attributes")
         # CVAT puts what COCO has no key for into "attributes".
         row = {**inner, **row} if type(inner) is dict else row
-        flags = [name for name in (*FLAGS, "ignore") if row.get(name) in (1, True)]
-        flags += [name for column, name in _OPENIMAGES.items() if row.get(column) in (1, True)]
-        turned = type(row.get("rotation")) in (int, float) and bool(row["rotation"] % 360)
-        extras.append((bool(row.get("segmentation")), turned, flags))
+        flags = [name for name in (*FLAGS, "ignore") if is_set(row.get(name))]
+        flags += [name for column, name in _OPENIMAGES.items() if is_set(row.get(column))]
+        extras.append((bool(row.get("segmentation")), rotation_of(row.get("rotation")) != 0, flags))
     return extras
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ..attributes import flags_of
 from ..coco_json import load_json
 from ..finder import Finder
 from ..progress import counted
@@ -106,9 +107,7 @@ def _add(sheet: Sheet, shape: Any, where: str, names: dict[str, int]) -> None:
     kind, points = shape.get("shape_type") or "polygon", _points(shape.get("points"), where)
     inner = [about for about in (shape.get("flags"), shape.get("attributes")) if isinstance(about, dict)]
     flags = {key: value for about in (*inner, shape) for key, value in about.items()}
-    marks = [
-        name for name in ("difficult", "ignore", "occluded", "truncated") if flags.get(name) in (1, True)
-    ]
+    marks = flags_of(flags)
     if kind in ("point", "line", "linestrip", "points") or len(points) < 2:
         sheet.lose(label, NO_BOX)
         return

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from ...errors import UserError
+from ..attributes import flags_of
 from .model import DataSet, Options, Picture
 from .reading import choose_classes, unneeded
 from .registry import NO, SURE, Format, register_format
@@ -64,7 +65,7 @@ def _read(
                 raise UserError(f"{where}: lacks a class; give its name")
             label = names.setdefault(row["class"].strip(), len(names))
             values = [number(where, side, row[side]) for side in _SIDES]
-            sheet.add_values(label, values, "xyxy")
+            sheet.add_values(label, values, "xyxy", flags=flags_of(row))
         pictures.append(sheet.picture())
     return pictures
 

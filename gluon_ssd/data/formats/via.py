@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ..attributes import flags_of
 from ..coco_json import load_json, parse_json
 from .model import MASKS, NO_BOX, ROTATED, DataSet, Options, Picture
 from .reading import choose_classes, peek, read_file, unneeded, visible
@@ -140,24 +141,23 @@ def _read(
     for sheet, regions in sheets_of(split, path, images, root, options, notes):
         for where, shape, attributes in regions:
             label = names.setdefault(_class_of(where, attributes, key), len(names))
-            _add(sheet, label, where, shape)
+            _add(sheet, label, where, shape, flags_of(attributes))
         pictures.append(sheet.picture())
     return pictures
 
 
-def _add(sheet: Sheet, label: int, where: str, shape: dict[str, Any]) -> None:
+def _add(sheet: Sheet, label: int, where: str, shape: dict[str, Any], flags: list[str]) -> None:
     kind = shape.get("name")
     if kind == "rect":
-        sheet.add_values(
-            label, [number(where, k, shape.get(k)) for k in ("x", "y", "width", "height")], "xywh"
-        )
+        values = [number(where, key, shape.get(key)) for key in ("x", "y", "width", "height")]
+        sheet.add_values(label, values, "xywh", flags=flags)
         return
     box = shape_box(shape, where)
     if box is None:
         sheet.lose(label, NO_BOX)
     else:
         notes = [ROTATED if kind == "ellipse" and shape.get("theta") else MASKS]
-        sheet.add_outline(label, box, "xyxy" if kind == "polygon" else "cxcywh", notes=notes)
+        sheet.add_outline(label, box, "xyxy" if kind == "polygon" else "cxcywh", flags=flags, notes=notes)
 
 
 def shape_box(shape: dict[str, Any], where: str) -> tuple[float, float, float, float] | None:

@@ -17,7 +17,7 @@ from defusedxml.common import DTDForbidden
 from defusedxml.ElementTree import fromstring
 
 from ...errors import UserError, unknown
-from ..coco_json import enclosing
+from ..attributes import FLAGS, enclosing, flags_of
 from ..finder import Finder
 from ..progress import counted
 from ..units import corners
@@ -30,7 +30,6 @@ from .voc_layouts import find_parts, label_folder, voc_image_folder, xml_files
 from .voc_writer import write_voc
 
 SEGMENTED = "images with segmentation, of which only the boxes are read"
-_FLAGS = ("difficult", "truncated", "occluded", "ignore")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -152,7 +151,7 @@ class _Reader:
             raise UserError(f"{where}: {unknown('class', name, self._known)}; correct it or the class list")
         label = self.names.setdefault(name, len(self.names))
         about = _attributes(element)
-        flags = [flag for flag in _FLAGS if about.get(flag, "").strip().casefold() in ("1", "true")]
+        flags = flags_of(about)
         if element.find("robndbox") is not None:
             # roLabelImg counts from 0 here, other than in a <bndbox>.
             sheet.add_outline(label, _robndbox(where, element), "cxcywh", flags=flags, notes=[ROTATED])
@@ -169,7 +168,7 @@ class _Reader:
 
 def _attributes(element: ElementTree.Element) -> dict[str, str]:
     """The flags of an object by name, and the attributes that CVAT adds."""
-    about = {flag: element.findtext(flag) or "" for flag in _FLAGS}
+    about = {flag: element.findtext(flag) or "" for flag in FLAGS}
     for attribute in element.iterfind("attributes/attribute"):
         name = (attribute.findtext("name") or "").strip()
         about[name] = about.get(name) or attribute.findtext("value") or ""

@@ -337,6 +337,38 @@ def test_attributes_that_mean_leave_it_are_counted(cli, photo, tmp_path):
     assert "crowd regions, which training and evaluation ignore: 1" in said
 
 
+def test_attributes_that_are_text_count_as_well(cli, photo, tmp_path):
+    photo(tmp_path / "set/train/a.jpg")
+    content = json.loads(coco("a.jpg", attributes={"rotation": "90.0", "occluded": "true"}))
+    box = content["annotations"][0]
+    box["bbox"] = [220, 0, 60, 100]
+    content["images"][0].update(width=None, height=None)
+    content["annotations"] += [{**box, "id": 2, "ignore": "True"}, {**box, "id": 3, "IsGroupOf": True}]
+    text(tmp_path / "set/annotations/instances_train.json", json.dumps(content))
+    said = converted(cli, tmp_path, train=["a.jpg"] * 3)
+    assert [row[3] for row in rows_of(tmp_path / "out", "train")] == [0, 1, 1]
+    for line in ("rotated boxes, of which the enclosing upright box is kept: 3", "objects marked occluded"):
+        assert line in said
+    assert "images whose annotation gives no size; the file's is taken: 1" in said
+
+
+@pytest.mark.parametrize("form", ["tf_csv", "via"])
+def test_flags_of_tables_and_via_are_heeded(cli, photo, tmp_path, form):
+    photo(tmp_path / "set/a.jpg")
+    if form == "tf_csv":
+        header = "filename,width,height,class,xmin,ymin,xmax,ymax,difficult,ignore\n"
+        row = "a.jpg,320,200,cat,200,20,300,80,"
+        text(tmp_path / "set/train.csv", f"{header}{row}1,0\n{row}0,1\n")
+    else:
+        flags = ({"difficult": "1"}, {"ignore": True})
+        regions = [{**REGION, "region_attributes": {"class": "cat", **flag}} for flag in flags]
+        text(tmp_path / "set/v.json", json.dumps({"a": {"filename": "a.jpg", "regions": regions}}))
+    said = converted(cli, tmp_path, train=["a.jpg", "a.jpg"])
+    assert "objects marked difficult, kept as the others: 1" in said
+    assert "objects marked ignore, taken as crowd regions" in said
+    assert [row[3] for row in rows_of(tmp_path / "out", "train")] == [0, 1]
+
+
 def test_boxes_for_another_size_of_the_image(cli, photo, tmp_path):
     photo(tmp_path / "set/train/a.jpg")
     content = json.loads(coco("a.jpg", box=[400, 40, 200, 120]))
