@@ -172,7 +172,7 @@ def _attribute(row: Row, name: str) -> Any:
 
 
 def _is_crowd(row: Row) -> bool:
-    """Whether an annotation is of many things; OpenImages' name of the flag counts where COCO's is missing."""
+    """Whether an annotation is of many things. OpenImages' flag counts where COCO's is missing."""
     return bool(row["iscrowd"]) if "iscrowd" in row else is_set(row.get("IsGroupOf"))
 
 
