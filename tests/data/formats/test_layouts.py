@@ -461,10 +461,13 @@ def test_files_that_only_look_like_a_format(cli, photo, tmp_path, name, content,
 
 
 @pytest.mark.parametrize("outer", ["export", "archive/data"])
-def test_labels_one_or_two_folders_further_down(cli, photo, tmp_path, outer):
+def test_labels_one_or_two_folders_further_down(cli, photo, tmp_path, monkeypatch, outer):
     photo(tmp_path / "set" / outer / "JPEGImages/a.jpg")
     text(tmp_path / "set" / outer / "Annotations/a.xml", XML)
-    assert f"the labels were found in set/{outer}\n" in converted(cli, tmp_path, train=["a.jpg"])
+    line = f"the labels were found in set/{outer}\n"
+    assert line in converted(cli, tmp_path, train=["a.jpg"])
+    monkeypatch.setattr("gluon_ssd.report.data_check._write_pictures", lambda *arguments: [])
+    assert f"note: train: {line}" in cli("check", "set", "--model", "ssd_tiny", "--output", "report").out
 
 
 def test_several_data_sets_in_a_folder_are_named(cli, photo, tmp_path):
