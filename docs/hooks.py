@@ -16,8 +16,6 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = ("*.md", "docs/**/*.md", "model_zoo/*/README.md")
 LINK = re.compile(r"(?<=\]\()([^)\s#:]+)")
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".sh": "sh"}
-# What is linked but is no page: the site copies it from docs/.
-PICTURES = {".jpg", ".png", ".svg"}
 
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "docs")]
 import make_reference  # noqa: E402
@@ -31,7 +29,7 @@ def site_path(target: Path) -> str:
     path = target.relative_to(REPOSITORY)
     if path == Path("README.md"):
         return "index.md"
-    if path.parts[0] == "docs":
+    if path.parts[0] == "docs" and path.suffix != ".py":
         return Path(*path.parts[1:]).as_posix()
     if path.match("model_zoo/*/README.md"):
         return f"models/{path.parent.name}.md"
@@ -71,11 +69,13 @@ def on_files(files: Any, config: Any) -> Any:
     while pending:
         target = pending.pop()
         name = site_path(target)
-        if name in origins or target.suffix in PICTURES:
+        there = files.get_file_from_path(name) is not None
+        # A picture in docs/ is copied as it is.
+        if name in origins or (there and target.suffix != ".md"):
             continue
         origins[name] = target
         text = page_text(target)
-        if files.get_file_from_path(name) is None:
+        if not there:
             files.append(File.generated(config, name, content=text))
         if target.suffix == ".md":
             pending += linked(text, target)

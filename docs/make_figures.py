@@ -5,6 +5,7 @@ It needs no network and no MXNet, and draws the same pictures each time.
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -60,13 +61,20 @@ def cells(anchors: DefaultBoxes = SSD300_COCO, seed: int = SEED) -> np.ndarray:
 FIGURES = {"matching.png": matching, "cells.png": cells}
 
 
+def drawn(name: str) -> bytes:
+    """Returns a figure as a PNG of few colours, 900 pixels wide."""
+    image = Image.fromarray(FIGURES[name]())
+    image = image.resize((900, round(900 * image.height / image.width)), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
+    return buffer.getvalue()
+
+
 def main() -> None:
     """Writes the figures into docs/images."""
-    for name, draw in FIGURES.items():
+    for name in FIGURES:
         path = REPOSITORY / "docs" / "images" / name
-        image = Image.fromarray(draw())
-        image = image.resize((900, round(900 * image.height / image.width)), Image.LANCZOS)
-        image.quantize(COLOURS, dither=Image.NONE).save(path, optimize=True)
+        path.write_bytes(drawn(name))
         print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size // 1000} kB")
 
 

@@ -101,6 +101,14 @@ def test_the_site_needs_no_other_host(site):
 
 
 @pytest.mark.once
+def test_every_link_of_the_site_leads_to_a_file_of_it(site):
+    for page in site.rglob("*.html"):
+        for link in re.findall(r'(?:href|src)="([^"#:]+)["#]', page.read_text()):
+            if page.name != "404.html":
+                assert (page.parent / link).exists(), (page, link)
+
+
+@pytest.mark.once
 def test_files_that_pages_link_to_are_pages_of_the_site(site):
     text = (site / "own-models.html").read_text()
     assert 'href="source/examples/fcos.py.html"' in text
