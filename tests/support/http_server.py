@@ -100,7 +100,8 @@ def in_process(source: Path, *flags: Any, **environment: str) -> Iterator[Proces
     with subprocess.Popen([str(part) for part in command], env=env, **pipes) as popen:
         try:
             lines: list[str] = []
-            reader = threading.Thread(target=lambda: lines.extend(iter(popen.stdout.readline, "")), daemon=True)
+            rest = iter(popen.stdout.readline, "")
+            reader = threading.Thread(target=lines.extend, args=(rest,), daemon=True)
             first = next((line for line in popen.stdout if line.startswith("serving ")), None)
             assert first, "the server has ended"
             reader.start()
