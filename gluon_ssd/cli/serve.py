@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from ..errors import import_problem
 from ..runtimes.choices import PRECISIONS
 from .parsing import Parser, bounded, example
 from .val import add_detection_flags, add_runtime
-
-# Hosts that only programs of the same machine reach.
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def add_parser(subparsers: Any) -> Parser:
@@ -69,15 +65,12 @@ def run(args: argparse.Namespace) -> int:
     """Serves until it is told to stop."""
     try:
         from ..serving.server import serve
-        from ..serving.settings import Settings, read_token
+        from ..serving.settings import Settings
     except ImportError as error:
         raise (import_problem(error) or error) from None
     names = Settings.__dataclass_fields__.keys() & vars(args).keys()
     given = {name: getattr(args, name) for name in names}
     plugins = tuple(getattr(args, "plugin", ()))
     given.update(cors=tuple(args.cors), access_log=not args.no_access_log, plugins=plugins)
-    settings = Settings(**given)
-    if args.host not in _LOOPBACK and read_token(settings) is None:
-        print(f"warning: {args.host} is open to the network, and no token is asked for", file=sys.stderr)
-    serve(settings, args.host, args.port, args.workers)
+    serve(Settings(**given), args.host, args.port, args.workers)
     return 0

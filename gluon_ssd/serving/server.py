@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,8 @@ from ..errors import UserError
 from ..plugins import import_plugins
 from .settings import Settings, from_environment, limit_decoders, open_detector, read_token, to_environment
 
+# Hosts that only programs of the same machine reach.
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # More open connections than this are answered with 503. It keeps below the usual limit of 1,024 open files.
 _CONNECTIONS = 800
 
@@ -28,10 +31,12 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     Raises UserError where the detector cannot be opened, the token cannot be read, or the port is taken.
     """
     limit_decoders(settings.max_pixels)
-    read_token(settings)
+    token = read_token(settings)
     # With several workers this only proves that it can be opened: they open it for themselves.
     detector, threshold = open_detector(settings)
     with _listening(host, port) as listener:
+        if token is None and host not in _LOOPBACK:
+            print(f"warning: {host} is open to the network, and no token is asked for", file=sys.stderr)
         address = f"[{host}]" if ":" in host else host
         print(f"serving {settings.name} on http://{address}:{listener.getsockname()[1]}/", flush=True)
         if workers == 1:
