@@ -117,7 +117,7 @@ class Service:
 def create_app(detector: Detector, threshold: float, settings: Settings) -> Starlette:
     """Returns the application. Raises UserError for a token that cannot be read."""
     service = Service(detector, threshold, settings)
-    api, html = document(settings), page(detector.classes)
+    api, html = document(settings, detector.score_threshold), page(detector.classes)
     token = read_token(settings)
 
     async def alive(request: Request) -> Response:

@@ -22,8 +22,8 @@ REFUSALS = {
 }
 
 
-def document(settings: Settings) -> JSON:
-    """Returns the document as JSON would hold it."""
+def document(settings: Settings, lowest: float) -> JSON:
+    """Returns the document as JSON would hold it. ``lowest`` is the lowest score that can be asked for."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -32,7 +32,7 @@ def document(settings: Settings) -> JSON:
             "description": "Finds objects in images.",
         },
         "paths": {
-            "/v1/detect": {"post": _detect(settings)},
+            "/v1/detect": {"post": _detect(settings, lowest)},
             "/v1/models": {"get": _get("What is served, and what is accepted", _ref("Models"), 401)},
             "/healthz": {"get": _get("Whether the process runs", _ref("Status"), token=False)},
             "/readyz": {"get": _get("Whether the network works", _ref("Status"), 503, token=False)},
@@ -47,15 +47,15 @@ def document(settings: Settings) -> JSON:
     }
 
 
-def _detect(settings: Settings) -> JSON:
+def _detect(settings: Settings, lowest: float) -> JSON:
     image = {"type": "string", "format": "binary"}
     form = {"type": "object", "properties": {"file": {"type": "array", "items": image, "minItems": 1}}}
     form["properties"]["file"]["maxItems"] = settings.max_images  # type: ignore[index]
     threshold = {
         "name": "score_threshold",
         "in": "query",
-        "description": "Drop what scores less; at least the model's lowest_score_threshold",
-        "schema": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+        "description": "Drop what scores less",
+        "schema": {"type": "number", "minimum": lowest, "exclusiveMaximum": 1},
     }
     found = {
         "application/json": {"schema": _ref("Found")},
