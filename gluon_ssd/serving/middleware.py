@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
 import re
@@ -76,7 +77,9 @@ class Log:
             # Set by the application, once it knows.
             "images": scope.get("images", 0),
         }
-        print(json.dumps(line), file=sys.stdout, flush=True)
+        # Where nobody reads the log any more, or its disk is full, the server goes on.
+        with contextlib.suppress(OSError):
+            print(json.dumps(line), file=sys.stdout, flush=True)
 
 
 class Token:

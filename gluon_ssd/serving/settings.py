@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -141,5 +142,6 @@ def limit_decoders(max_pixels: int) -> None:
     os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(max_pixels)
     # A damaged image is told to the client; OpenCV would write several lines on each into the log.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    # Above this number Pillow warns, and above the double of it it refuses.
+    # Pillow refuses what has more than twice this number, and would warn of what has more than once.
     Image.MAX_IMAGE_PIXELS = max_pixels // 2
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -16,9 +16,12 @@ import numpy as np
 import pytest
 from http_server import in_thread
 from PIL import Image
+from places import REPOSITORY
 from small import picture
 
+from gluon_ssd.serving import openapi
 from gluon_ssd.serving.app import create_app
+from gluon_ssd.serving.settings import Settings
 
 ALL = "/v1/detect?score_threshold=0.05"
 
@@ -229,6 +232,15 @@ def test_schemathesis_finds_nothing(client, tmp_path):
 
 def images_counted(lines):
     return next(float(line.split()[1]) for line in lines if line.startswith("gluon_ssd_images_total "))
+
+
+def test_the_guide_names_every_refusal_and_the_limits():
+    guide = (REPOSITORY / "docs" / "serving.md").read_text(encoding="utf-8")
+    assert [status for status in openapi.REFUSALS if f"{status}" not in guide] == []
+    limits = Settings("x")
+    assert f"(default: {limits.timeout:g})" in guide and f"images ({limits.queue})" in guide
+    assert f"({limits.max_bytes / 1e6:g} MB)" in guide and f"({limits.max_pixels / 1e6:g} million)" in guide
+    assert f"images ({limits.batch_size})" in guide and f"files ({limits.max_images})" in guide
 
 
 def test_metrics_count_what_happened(opened, settings):
