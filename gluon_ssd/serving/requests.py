@@ -23,7 +23,7 @@ _REFUSED = ("application/json", "text/")
 # nginx's status for a client that has left; nobody receives it, and the access log shows it.
 CLIENT_LEFT = 499
 # A client that is told no before it has sent everything often sees a broken connection instead of the answer.
-# So the rest is read and dropped, up to so many times the limit. A client that announces more is told at once.
+# So the rest is read and dropped, up to so many times the limit. Who announces more is told at once.
 _DROPPED = 4
 
 
