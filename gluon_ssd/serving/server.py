@@ -23,6 +23,9 @@ from .settings import Settings, from_environment, limit_decoders, open_detector,
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # More open connections than this are answered with 503. It keeps below the usual limit of 1,024 open files.
 _CONNECTIONS = 800
+# So many seconds a worker may be silent before it is taken for hung and replaced. While it opens a detector
+# on a busy machine, it is silent for longer than the 5 that uvicorn grants.
+_SILENCE = 60
 
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
@@ -98,6 +101,7 @@ def _config(app: Any, settings: Settings, **options: Any) -> uvicorn.Config:
         lifespan="on",
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=longest,
+        timeout_worker_healthcheck=_SILENCE,
         **options,
     )
 

@@ -109,7 +109,9 @@ def in_process(source: Path, *flags: Any, **environment: str) -> Iterator[Proces
             assert client("/readyz").status == 200
             yield Process(popen, client, lines)
         finally:
-            popen.kill()
+            # Not killed, since its workers would live on.
+            popen.terminate()
+            popen.wait(120)
 
 
 def wait_until(condition: Any, seconds: float = 60) -> None:
