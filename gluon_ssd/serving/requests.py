@@ -69,8 +69,13 @@ async def _read_form(request: Request, max_images: int) -> list[Upload]:
                 raise HTTPException(
                     422, f"the field {field!r} is not a file; send the image itself, not where it is"
                 )
-            uploads.append(Upload(value.filename or "image", await value.read()))
+            uploads.append(Upload(_encodable(value.filename or "image"), await value.read()))
         return uploads
+
+
+def _encodable(name: str) -> str:
+    """Returns a name that UTF-8 can hold: the encoding of a form is the client's choice, as UTF-7 may be."""
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 class _Limited:

@@ -169,6 +169,15 @@ def test_wrong_forms_are_refused(client):
     assert client.form(ALL, file, file, Accept="image/png").status == 406
 
 
+def test_a_name_in_a_strange_encoding_is_answered(client):
+    head = b'--x\r\nContent-Disposition: form-data; name="+2AA-"; filename="+2AA-.png"\r\n\r\n'
+    kind = "multipart/form-data; boundary=x; charset=utf-7"
+    answer = client(ALL, head + PHOTOS["small.png"] + b"\r\n--x--\r\n", Content_Type=kind)
+    assert (answer.status, answer.json["images"][0]["name"]) == (200, "?.png")
+    field = b'--x\r\nContent-Disposition: form-data; name="+2AA-"\r\n\r\nx\r\n--x--\r\n'
+    assert client(ALL, field, Content_Type=kind).status == 422
+
+
 def test_a_large_image_is_refused_before_it_is_decoded(client, monkeypatch):
     import gluon_ssd.data.records as records
     import gluon_ssd.serving.pictures as pictures
