@@ -94,9 +94,13 @@ def _near(row: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     return all(abs(a - b) <= limit for a, b, limit in zip(row, other, limits))
 
 
-def load(port: int, pictures: Sequence[bytes], clients: int, seconds: float) -> Load:
+def answers(port: int, pictures: Sequence[bytes]) -> list[Any]:
+    """Returns the answer that each picture gets alone."""
+    return [json.loads(ask(port, picture)[1]) for picture in pictures]
+
+
+def load(port: int, pictures: Sequence[bytes], alone: Sequence[Any], clients: int, seconds: float) -> Load:
     """Has ``clients`` ask in parallel for so long, and compares each answer with that for the image alone."""
-    alone = [json.loads(ask(port, picture)[1]) for picture in pictures]
     found, wrong, end = [], Counter[str](), time.monotonic() + seconds
 
     def client(number: int) -> None:

@@ -28,12 +28,13 @@ def test_parallel_clients_damaged_images_and_a_stop_amid_requests(bench, small_r
     load, attack = bench
     photos = load.photos(8, (160, 120))
     with load.serving(small_run) as server:
-        done = load.load(server.port, photos, clients=64, seconds=1.5)
+        alone = load.answers(server.port, photos)
+        done = load.load(server.port, photos, alone, clients=64, seconds=1.5)
         assert len(done.seconds) >= 64 and not done.wrong
         seen = attack.attack(server.port, 60)
         assert set(seen) <= {200, 400, 404, 406, 413, 415, 422} and seen[200] and seen[422]
         slow = attack.leave(server.port, 5)
-        assert not load.load(server.port, photos, clients=4, seconds=0.2).wrong
+        assert not load.load(server.port, photos, alone, clients=4, seconds=0.2).wrong
         # What was left alone no longer takes a place in the queue.
         wait_until(lambda: load.waiting(server.port) == 0)
         for connection in slow:
