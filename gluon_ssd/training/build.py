@@ -131,6 +131,7 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
     # Checkpoints keep them, so that detections can be written with the ids of the annotation file.
     net.category_ids = inputs.train_set.category_ids
     net.freeze(recipe.freeze)
+    net.backbone.collect_params().setattr("lr_mult", recipe.backbone_lr_factor)
     report = None
     if resumed is not None:
         set_parameters(net, {**resumed.parameters, **resumed.trained}, str(resumed.path))
