@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-import time
+import threading
 
 import pytest
 from http_server import in_thread, wait_until
 from places import REPOSITORY
 
 from gluon_ssd.serving.app import create_app
+from gluon_ssd.serving.batching import Batcher
 from gluon_ssd.serving.settings import Settings
 
 
@@ -56,16 +57,14 @@ def test_answers_of_other_images_are_noticed(bench):
 
 
 @pytest.fixture
-def held(opened, small_run, monkeypatch):
-    """A server with a queue of 3 and a second of time, whose network waits for `go`."""
-    import threading
-
-    from gluon_ssd.serving.batching import Batcher
-
+def held(request, opened, small_run, monkeypatch):
+    """A server with a queue of 3, whose network waits for `go`; the parameter is its time for a request."""
+    timeout = getattr(request, "param", 60)
     go, compute = threading.Event(), Batcher._compute
     monkeypatch.setattr(Batcher, "_compute", lambda self, jobs: go.wait(30) and compute(self, jobs))
     go.set()
-    with in_thread(create_app(*opened, Settings(str(small_run), queue=3, timeout=1, max_images=2))) as client:
+    settings = Settings(str(small_run), queue=3, timeout=timeout, max_images=2)
+    with in_thread(create_app(*opened, settings)) as client:
         go.clear()
         client.go = go
         yield client
@@ -90,6 +89,7 @@ def test_a_full_queue_says_when_to_come_again(bench, held):
     assert held(load.PATH, photo).status == 200
 
 
+@pytest.mark.parametrize("held", [1], indirect=True)
 def test_what_takes_too_long_is_given_up(bench, held):
     load, _ = bench
     (photo,) = load.photos(1, (60, 40))
@@ -97,10 +97,8 @@ def test_what_takes_too_long_is_given_up(bench, held):
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
     assert load.waiting(held.port) == 0
     # Nobody waits for a body that does not come.
-    start = time.monotonic()
     connection = held.connect(b"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nhello")
     assert connection.recv(20) == b"HTTP/1.1 408 Request"
-    assert time.monotonic() - start < 30
     connection.close()
 
 
