@@ -20,8 +20,8 @@ from ..predict import Detector
 from ..recipe import Recipe
 from ..weights.backbones import load_backbone
 from ..weights.checkpoint import Progress, restore_optimizer
-from .callbacks.weight_average import WeightAverage
-from .distributed import World
+from .callbacks.weight_average import WeightAverage, running_statistics
+from .distributed import World, average_statistics
 from .inputs import Inputs
 from .loss_scale import LossScale
 from .schedule import CosineSchedule, StepSchedule
@@ -89,6 +89,12 @@ class Training:
             recipe.max_detections,
             nms_candidates=recipe.nms_candidates,
         )
+
+    def average_statistics(self) -> None:
+        """Gives every rank the same running statistics, and the same averages of them. Collective."""
+        averages = [] if self.average is None else self.average.statistics()
+        own = [parameter.data() for parameter in running_statistics(self.net).values()]
+        average_statistics(self.world, [*own, *averages])
 
     def averaged(self) -> AbstractContextManager[None]:
         """Returns a block in which the network computes with averaged weights, where there are any."""
