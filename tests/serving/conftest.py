@@ -1,4 +1,7 @@
-"""A server of the small run, which most tests share."""
+"""A server of the small run, which most tests share.
+
+What needs the extra ``serve`` is imported in fixtures, because a missing package skips tests, not this file.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,7 @@ import os
 
 import pytest
 
-for name in ("starlette", "uvicorn", "python_multipart", "prometheus_client"):
-    pytest.importorskip(name, reason=f'{name} is not installed: pip install "gluon_ssd[serve]"')
-
-from http_server import in_thread  # noqa: E402
-
-from gluon_ssd.serving.app import create_app  # noqa: E402
-from gluon_ssd.serving.settings import TOKEN, Settings, open_detector  # noqa: E402
+from gluon_ssd.serving.settings import TOKEN, Settings, open_detector
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -42,5 +39,9 @@ def settings(small_run):
 @pytest.fixture(scope="module")
 def client(opened, settings):
     """Sends requests to a server with `settings`."""
+    from http_server import in_thread
+
+    from gluon_ssd.serving.app import create_app
+
     with in_thread(create_app(*opened, settings)) as found:
         yield found

@@ -15,7 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from places import REPOSITORY
+
+for package in ("starlette", "uvicorn", "python_multipart", "prometheus_client"):
+    pytest.importorskip(package, reason=f'{package} is not installed: pip install "gluon_ssd[serve]"')
 
 
 class Answer(NamedTuple):
