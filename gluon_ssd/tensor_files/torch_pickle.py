@@ -119,6 +119,20 @@ class _Inert(Shell):
         pass
 
 
+class SavedObject(Shell):
+    """Stands for an object of a class that is not imported, such as a network that was saved whole.
+
+    ``state`` are its attributes by name, where it has any.
+    """
+
+    def __init__(self) -> None:
+        self.state: dict[Any, Any] = {}
+
+    def set_state(self, state: Any) -> None:
+        if isinstance(state, dict):
+            self.state = state
+
+
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> Tensor:
     return _tensor_of_type(storage, offset, shape, strides, getattr(storage, "type", None))
 
@@ -179,6 +193,9 @@ ALLOWED: dict[str, Any] = {
     "torch.nn.parameter Parameter": Call(_parameter),
     "collections Counter": Call(make_dict),
     "argparse Namespace": Call(_Inert),
+    # What the modules of PyTorch before 1.3 and of some networks keep beside their tensors.
+    "torch.nn.backends.thnn _get_thnn_function_backend": Call(_Inert),
+    "functools partial": Call(_Inert),
 }
 
 

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import argparse
 import collections
+import functools
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,6 +95,62 @@ def training() -> dict[str, object]:
     }
 
 
+class Encoder:
+    """What a network may keep beside its modules; its tensors are no part of the state dict."""
+
+    def __init__(self) -> None:
+        self.boxes = torch.ones(5, 4)
+
+
+class Detector(torch.nn.Module):
+    """A network as MLPerf's SSD on 1200x1200 was saved: whole, with parts called like keys of a checkpoint."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, bias=False), torch.nn.BatchNorm2d(4))
+        self.loss = torch.nn.ModuleList([torch.nn.Conv2d(4, 2, 1)])
+        self.register_buffer("kept", torch.arange(3))
+        self.register_buffer("left_out", torch.arange(4), persistent=False)
+        self.register_parameter("none", None)
+        self.encoder, self.size, self.device = Encoder(), (1200, 1200), 1
+        self.norm_layer, self.make_norm = torch.nn.BatchNorm2d, functools.partial(torch.nn.BatchNorm2d, eps=0)
+
+
+def _get_thnn_function_backend() -> None:
+    raise AssertionError("a reader must not call this")
+
+
+class Backend:
+    def __reduce__(self) -> tuple[object, tuple[()]]:
+        return _get_thnn_function_backend, ()
+
+
+def pretend(holder: Any, module: str) -> None:
+    """Has ``holder`` be pickled as one of a module that nobody can import."""
+    parts = module.split(".")
+    for end in range(1, len(parts) + 1):
+        name = ".".join(parts[:end])
+        sys.modules.setdefault(name, ModuleType(name))
+    setattr(sys.modules[module], holder.__name__, holder)
+    holder.__module__ = module
+
+
+def whole() -> torch.nn.Module:
+    """A network with what PyTorch before 1.3 kept in every module."""
+    # The legacy format stores the source of every class; a line of our own is enough here.
+    torch.serialization.get_source_lines_and_file = lambda *args: (["class Gone: ...\n"], 1, "gone/ssd.py")
+    for holder in (Encoder, Detector):
+        pretend(holder, "gone.ssd")
+    pretend(_get_thnn_function_backend, "torch.nn.backends.thnn")
+    detector = Detector()
+    with torch.no_grad():
+        for index, parameter in enumerate(detector.parameters()):
+            parameter.copy_(torch.arange(parameter.numel()).reshape(parameter.shape) / 8 + index)
+    for module in detector.modules():
+        module._backend = Backend()
+    return detector
+
+
 def as_numpy(tensor: torch.Tensor) -> np.ndarray:
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().numpy()
 
@@ -110,6 +170,7 @@ def main() -> None:
         "nested": (nested, small()),
         "parameters": (parameters, parameters),
         "training": (train, plain),
+        "whole": (whole(), whole().state_dict()),
     }
     for name, (saved, expected) in cases.items():
         torch.save(saved, FOLDER / f"{name}.pth")
