@@ -121,16 +121,16 @@ def load_pickle(
     stream: Any,
     allowed: Allowed,
     persistent: Callable[[Any], Any] | None = None,
-    instance: Callable[[], Shell] | None = None,
+    instance: Callable[[str], Shell] | None = None,
 ) -> Any:
     """Runs one pickle and returns its value.
 
     ``stream`` is bytes, or a file whose ``read(n)`` never allocates more than what is left of it (a BytesIO
     or an mmap); its position is then after the pickle. ``allowed`` maps "module name" to the value that
     stands for it, which is a `Call` where the pickle may call it. ``persistent`` makes a value of a
-    persistent id. ``instance`` makes what stands for an object of a class that is not in ``allowed``; without
-    it such a class is refused, and a call of a function that is not there always is. Raises Refused for
-    anything that is not allowed, and for a damaged pickle.
+    persistent id. ``instance`` makes, of a class's name, what stands for an object of a class that is not in
+    ``allowed``; without it such a class is refused, and a call of a function that is not there always is.
+    Raises Refused for anything that is not allowed, and for a damaged pickle.
     """
     # `genops` only splits the bytes into instructions; it runs none of them.
     machine = _Machine(allowed, persistent, instance)
@@ -154,7 +154,7 @@ class _Machine:
         self,
         allowed: Allowed,
         persistent: Callable[[Any], Any] | None,
-        instance: Callable[[], Shell] | None,
+        instance: Callable[[str], Shell] | None,
     ) -> None:
         self.allowed, self.persistent, self.instance = allowed, persistent, instance
         self.stack: list[Any] = []
@@ -294,9 +294,10 @@ class _Machine:
 
     def op_newobj(self, argument: Any) -> None:
         # `pickle` would make an empty object of the class here, without calling its `__init__`.
-        if self.instance is not None and isinstance(self.stack[-2], NamedClass):
+        target = self.stack[-2]
+        if self.instance is not None and isinstance(target, NamedClass):
             del self.stack[-2:]
-            self.stack.append(self.instance())
+            self.stack.append(self.instance(target.name))
         else:
             self.op_reduce(argument)
 

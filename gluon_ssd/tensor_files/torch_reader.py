@@ -107,8 +107,6 @@ def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
 
 
 def _read_archive(archive: zipfile.ZipFile, length: int) -> dict[str, np.ndarray]:
-    if any(name.endswith("/constants.pkl") for name in archive.namelist()):
-        raise Refused("it is a TorchScript program; save its state_dict() instead")
     members = _members(archive, length)
     pickles = [name for name in members if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(pickles) != 1:
@@ -140,6 +138,8 @@ def _members(archive: zipfile.ZipFile, length: int) -> Mapping[str, zipfile.ZipI
     members: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
         name = info.filename
+        if "/code/" in name:  # the source of a TorchScript program, which is not read
+            continue
         if name in members:
             raise Refused(f"the zip holds {short(name)} twice")
         if name.startswith("/") or "\\" in name or ".." in name.split("/"):

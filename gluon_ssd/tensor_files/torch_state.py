@@ -47,6 +47,8 @@ def find_state(value: Any) -> dict[str, Value]:
     if not isinstance(value, (dict, SavedObject)):
         raise Refused(f"it holds a {short(type(value).__name__)}, not a state dict")
     state = _search(value, set(), 0)
+    if not state and isinstance(value, SavedObject) and value.scripted:
+        raise Refused("it is a TorchScript program without parameters; save its state_dict() instead")
     if not state:
         raise Refused("it holds no tensors")
     for wrapper in _WRAPPERS:
@@ -81,7 +83,7 @@ def _flatten(value: Holder, seen: set[int], depth: int) -> dict[str, Value]:
     seen.add(id(value))
     # What is inside a module is the network's, whatever its name.
     other = set() if isinstance(value, SavedObject) else _OTHER
-    items = _members(value.state, seen) if isinstance(value, SavedObject) else value
+    items = _members(value, seen) if isinstance(value, SavedObject) else value
     for key, item in items.items():
         if isinstance(item, NumpyArray):
             item = item.value
@@ -95,21 +97,21 @@ def _flatten(value: Holder, seen: set[int], depth: int) -> dict[str, Value]:
     return state
 
 
-def _members(state: dict[Any, Any], seen: set[int]) -> dict[Any, Any]:
+def _members(module: SavedObject, seen: set[int]) -> dict[Any, Any]:
     """Returns the parameters, buffers and parts of a module by name; of another object nothing.
 
-    ``state`` are its attributes. Buffers that a ``state_dict()`` leaves out are left out.
+    Buffers that a ``state_dict()`` leaves out are left out, which TorchScript does not tell.
     """
-    found: dict[Any, Any] = {}
+    groups: dict[str, Any] = {"": module.state}
+    if not module.scripted:
+        names = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set")
+        groups = {name: module.state.get(name) for name in names}
     # Two modules of a hostile file could share what they hold, and each would have all of it.
-    groups = {
-        name: group
-        for name in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set")
-        if id(group := state.get(name)) not in seen
-    }
+    groups = {name: group for name, group in groups.items() if id(group) not in seen}
     seen.update(map(id, groups.values()))
     hidden = groups.pop("_non_persistent_buffers_set", None)
     left_out = {name for name in hidden if isinstance(name, str)} if isinstance(hidden, list) else set()
+    found: dict[Any, Any] = {}
     for group in groups.values():
         if isinstance(group, dict):
             found.update({name: value for name, value in group.items() if name not in left_out})

@@ -177,13 +177,14 @@ def test_a_small_pickle_that_repeats_a_long_value(tmp_path, name):
         tracemalloc.stop()
 
 
-def test_what_modules_share_is_read_once():
+@pytest.mark.parametrize("kind", ["gone Net", "__torch__.gone Net"])
+def test_what_modules_share_is_read_once(kind):
     shared, parts = {str(k): np.zeros(1) for k in range(2000)}, {}
     for number in range(2000):
-        part = parts[str(number)] = SavedObject()
-        part.set_state({"_parameters": shared})
-    net = SavedObject()
-    net.set_state({"_modules": parts})
+        part = parts[str(number)] = SavedObject(kind)
+        part.set_state(shared if part.scripted else {"_parameters": shared})
+    net = SavedObject(kind)
+    net.set_state(parts if net.scripted else {"_modules": parts})
     assert len(find_state(net)) == 2000
 
 

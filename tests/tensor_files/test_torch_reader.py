@@ -48,6 +48,13 @@ def test_a_type_without_a_storage_class():
     assert read_torch(FOLDER / "unsigned.pth")["unsigned"].tolist() == [1, 65535]
 
 
+def test_the_parameters_of_a_torchscript_program():
+    state = read_torch(FOLDER / "scripted.pt")
+    with np.load(FOLDER / "scripted.npz") as expected:
+        assert set(state) == set(expected.files) and "0.1.running_var" in state
+        assert all(state[name].tobytes() == array.tobytes() for name, array in expected.items())
+
+
 def test_the_class_of_a_module_is_not_imported(monkeypatch):
     monkeypatch.setattr("builtins.__import__", lambda name, *args: pytest.fail(f"{name} was imported"))
     for suffix in ("", "_legacy"):
@@ -58,7 +65,7 @@ def test_the_class_of_a_module_is_not_imported(monkeypatch):
     ("file", "message"),
     [
         ("tensor.pth", "it holds one tensor without a name, not a state dict"),
-        ("script.pt", "it is a TorchScript program; save its state_dict() instead"),
+        ("script.pt", "it is a TorchScript program without parameters; save its state_dict() instead"),
     ],
 )
 def test_refuses_what_is_no_state_dict(file, message):
