@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from golden import load_golden, relative_error, seeded, seeded_weights, to_size_major
 from mxnet import autograd
+from random_nets import trial_size
 
 from gluon_ssd import UserError, get_model, list_models
 from gluon_ssd.convert import load_torch_state, to_torch_state
@@ -230,8 +231,7 @@ def test_every_model_computes_in_mixed_precision(name):
     net = get_model(name, classes=["a", "b"])
     if name.startswith(BOUNDED):
         set_gammas(net, name)
-    size = net.input_size if name.startswith("ssd") else (96, 128)
-    images = mx.nd.random.normal(shape=(1, 3, *size))
+    images = mx.nd.random.normal(shape=(1, 3, *trial_size(net)))
     expected = run(net, images)
     net.hybridize()
     compute_precision(net, "bfloat16")
