@@ -35,4 +35,4 @@ def trial_size(net: Any) -> tuple[int, int]:
         return net.input_size
     # Its layers take smaller images, which only its default boxes are not for.
     net.fixed_size = False
-    return 304, 304
+    return 400, 400
