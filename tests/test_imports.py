@@ -17,6 +17,7 @@ LEVELS = [
     "cli",
     "demo selfcheck convert benchmark",
     "training",
+    "serving",
     "predict",
     "export",
     "detections",

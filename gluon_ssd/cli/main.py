@@ -27,6 +27,7 @@ from . import (
     predict,
     prepare_json,
     prepare_records,
+    serve,
     train,
     val,
 )
@@ -42,6 +43,7 @@ VERBS = {
     "val": val,
     "predict": predict,
     "export": export,
+    "serve": serve,
     "demo": demo,
     "models": models,
     "doctor": doctor,
@@ -60,6 +62,7 @@ PAGES = {
     "val": "docs/own-data.md",
     "predict": "docs/own-data.md",
     "export": "docs/export.md",
+    "serve": "docs/serving.md",
     "demo": "docs/first-detector.md",
     "models": "docs/weights.md",
     "doctor": "docs/install.md",
