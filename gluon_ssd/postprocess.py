@@ -159,8 +159,8 @@ class RetinaPostprocess(HybridBlock):
         ``start`` and ``stop`` bound the anchors of the level.
         """
         logits = F.amp_cast(F.slice_axis(cls_preds, axis=1, begin=start, end=stop), dtype="float32")
-        most = (min(self._candidates, (stop - start) * size) for size in (1, self._classes))
-        limits = (self._score_threshold, *most, self._classes)
+        anchors, pairs = (min(self._candidates, (stop - start) * size) for size in (1, self._classes))
+        limits = (self._score_threshold, anchors, pairs, self._classes)
         scores, class_ids, place = _best_pairs(F, logits, F.sigmoid, *limits)
         return scores, class_ids, place + start
 
