@@ -33,6 +33,7 @@ EXTRAS = {
     # Pinned, because nothing newer will come and this one is tested.
     "gluoncv": ["gluoncv==0.10.5.post0"],
     "mlperf": ["mlperf-logging>=4.1"],
+    "loadgen": ["mlcommons-loadgen>=6.0"],
     "safetensors": ["safetensors>=0.4"],
     "tfrecord": ["google-crc32c>=1.5"],
     "supervision": ["supervision>=0.18"],

@@ -80,6 +80,7 @@ _EXTRAS = {
     "safetensors": "safetensors",
     "google_crc32c": "tfrecord",
     "supervision": "supervision",
+    "mlperf_loadgen": "loadgen",
 }
 
 

@@ -15,7 +15,7 @@ LEVELS = [
     "main __main__ horovodrun",
     "published",
     "cli",
-    "demo selfcheck convert benchmark",
+    "demo selfcheck convert benchmark loadgen",
     "training",
     "predict",
     "export",

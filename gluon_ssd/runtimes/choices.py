@@ -12,3 +12,5 @@ PRECISIONS = {
     "torch": ("fp32",),
 }
 RUNTIMES = ("auto", *PRECISIONS)
+# How the load generator of MLPerf may ask for images.
+SCENARIOS = ("SingleStream", "MultiStream", "Offline", "Server")
