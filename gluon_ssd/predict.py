@@ -21,6 +21,7 @@ from .data.workers import map_ahead
 from .detections import Detection, Detections
 from .errors import UserError, import_problem
 from .machine import threads
+from .runtimes.choices import network_device
 from .runtimes.runners import SessionRunner
 from .runtimes.sessions import check_choice, choose, is_model_file, open_session
 from .values import Bounds
@@ -100,7 +101,7 @@ class Detector:
                 raise UserError(f'{source}: score_threshold="best" needs a checkpoint; give a number')
             self._open_file(Path(source).expanduser(), settings, runtime, device, precision)
             return
-        net = _network(source, device)
+        net = _network(source, network_device(runtime, device))
         settings = {**DEFAULTS, **settings}
         if best:
             settings["score_threshold"] = _best_threshold(net)

@@ -13,6 +13,7 @@ from ..errors import UserError, unknown
 from ..files import atomic_write, make_folder
 from ..machine import threads
 from ..runs import make_run_dir
+from ..runtimes.choices import network_device
 from .parsing import Parser, bounded, example
 from .results import Numbering, coco_image, coco_results
 from .sources import expand_sources, output_names
@@ -118,7 +119,7 @@ def _open_detector(args: argparse.Namespace, lines: list[str]) -> Detector:
     if not is_model_file(source):
         from ..weights.loading import load
 
-        source = load(args.weights, args.device)
+        source = load(args.weights, network_device(args.runtime, args.device))
         if threshold is None and source.best_threshold is not None:
             threshold = source.best_threshold
             lines.append(

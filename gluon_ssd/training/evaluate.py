@@ -24,6 +24,7 @@ from ..errors import UserError
 from ..files import atomic_write, make_folder
 from ..locks import only_writer
 from ..predict import Detector, to_pixels
+from ..runtimes.choices import network_device
 from ..runtimes.sessions import is_model_file
 from ..weights.checkpoint import find_checkpoint, read_checkpoint
 from ..weights.loading import restore
@@ -326,7 +327,7 @@ def _opened(
     # The network is built for the precision, whatever it was trained in; the weights are cast.
     if precision is not None:
         saved = replace(saved, options={**saved.options, **_PRECISIONS[precision]})
-    net = restore(saved, device, world.local_rank)
+    net = restore(saved, network_device(runtime, device), world.local_rank)
     if precision != "bf16":
         computes["precision"] = "fp32"
     detector = Detector(net, fuse=True, **_detection_settings(saved.recipe, asked), **computes)
