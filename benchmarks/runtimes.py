@@ -5,9 +5,10 @@
 For ssd_resnet34 with 80 classes and scores like a trained network's (some 500 pairs of box and class above
 0.05 per image), in float32 and int8: post-processing inside the exported graph against raw outputs; from
 image files to detections against the graph alone, where reading overlaps with the network; and
-``gluon-ssd predict``, which also draws and writes pictures, against that. What is compared is the processor
-time of all threads, which other programs hardly change; on a machine whose cores are all busy its ratio is
-that of images per second. Ratios of wall time are printed beside it. A ratio of 1 is the bare network.
+``gluon-ssd predict``, which also opens the file, draws and writes pictures, against that. What is compared
+is the processor time of all threads, which other programs hardly change; on a machine whose cores are all
+busy its ratio is that of images per second. Ratios of wall time are printed beside it. A ratio of 1 is the
+bare network.
 """
 
 from __future__ import annotations
@@ -84,7 +85,9 @@ def run(folder: Path, precision: str, batch: int, runtime: str, paths: list[Path
 
     files = [folder / f"{precision}-{kind}.onnx" for kind in FILES]
     raw, whole = (open_session(runtime, file) for file in files)
+    start = time.process_time()
     detector = Detector(files[1], runtime=runtime, batch_size=batch, score_threshold=0.3)
+    opening = 1000 * (time.process_time() - start)
     inputs = inputs_of(detector, paths)
 
     def through(session: Any) -> None:
@@ -98,7 +101,7 @@ def run(folder: Path, precision: str, batch: int, runtime: str, paths: list[Path
         assert status == 0
 
     network, graph, from_files = partial(through, raw), partial(through, whole), partial(detector, paths)
-    print(f"{runtime} {precision}, batch {batch}, {len(paths)} images")
+    print(f"{runtime} {precision}, batch {batch}, {len(paths)} images; opening: {opening:.0f} ms CPU")
     count = len(paths)
     compare("graph with detections / raw outputs", count, graph, network, rounds)
     compare("Detector on files / graph with detections", count, from_files, graph, rounds)
