@@ -197,6 +197,7 @@ def test_a_file_is_scored(runtime, exported, small_run, shapes, cli):
     refused(cli("val", exported / "boxes.onnx", "--output", "d"), "no data set; give its folder")
 
 
+@pytest.mark.once
 def test_all_score_the_same_on_photos(coco128, tmp_path):
     """80 classes on real images: mAP within 0.001, where the best of what MXNet finds is the truth."""
     images, count = json.loads((coco128 / "annotations" / "instances_val2017.json").read_text())["images"], 6
