@@ -140,9 +140,10 @@ def _about(net: Any, detector: Any, asked: Question) -> tuple[dict[str, Any], Ca
 
         return facts, open_network(net, None, asked.runtime, "auto", asked.precision).run
     fast = detector.net
+    device = next(iter(fast.collect_params().values())).list_ctx()[0]
 
     def run(images: Any) -> None:
-        array = mx.nd.array(images)
+        array = mx.nd.array(images, ctx=device)
         for output in fast(array if fast.layout == "NCHW" else fast.arrange(array)):
             output.wait_to_read()
 
