@@ -89,6 +89,15 @@ SSD300_COCO = DefaultBoxes(
     scales=(21, 45, 99, 153, 207, 261, 315),
     ratios=((2,), (2, 3), (2, 3), (2, 3), (2,), (2,)),
 )
+# The 15,130 default boxes of MLPerf Inference's SSD on 1200x1200: those of SSD300, on other maps.
+_MAPS_1200 = (50, 25, 13, 7, 3, 3)
+SSD1200_COCO = DefaultBoxes(
+    image_size=1200,
+    map_sizes=_MAPS_1200,
+    steps=tuple(1200 / cells for cells in _MAPS_1200),
+    scales=tuple(4 * scale for scale in SSD300_COCO.scales),
+    ratios=SSD300_COCO.ratios,
+)
 
 
 def _octave(base: int) -> tuple[int, int, int]:

@@ -81,6 +81,10 @@ _EXTRAS = {
     "google_crc32c": "tfrecord",
     "supervision": "supervision",
     "mlperf_loadgen": "loadgen",
+    "starlette": "serve",
+    "uvicorn": "serve",
+    "python_multipart": "serve",
+    "prometheus_client": "serve",
 }
 
 

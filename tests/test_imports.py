@@ -17,6 +17,7 @@ LEVELS = [
     "cli",
     "demo selfcheck convert benchmark loadgen",
     "training",
+    "serving",
     "predict",
     "export",
     "detections",

@@ -26,6 +26,7 @@ from . import (
     predict,
     prepare_json,
     prepare_records,
+    serve,
     train,
     val,
 )
@@ -37,6 +38,7 @@ VERBS = {
     "train": train,
     "val": val,
     "predict": predict,
+    "serve": serve,
     "export": export,
     "benchmark": benchmark,
     "convert": convert,

@@ -109,7 +109,8 @@ def _list_weights() -> int:
     table = _table("weights", "MB", "here", "file", "what")
     for row in WEIGHTS.values():
         here = "yes" if stored_path(row.name).is_file() else "no"
-        table.add_row(row.name, str(row.megabytes), here, row.file, row.content)
+        what = row.content if row.digest[1] else f"{row.content}, no digest"
+        table.add_row(row.name, str(row.megabytes), here, row.file, what)
     _console().print(table)
     return 0
 

@@ -106,6 +106,7 @@ register_model(
         input_size=(800, 800),
         default_classes=OPENIMAGES_MLPERF_CLASSES,
         recipe="retinanet_resnext50_32x4d/mlperf",
+        weights="retinanet_resnext50_32x4d",
         backbone_weights="resnext50_32x4d",
         summary="MLPerf's RetinaNet: ResNeXt-50 32x4d, 264 classes of OpenImages",
         source="Lin et al. 2017; MLPerf training reference v2.0 to v5.1",

@@ -68,9 +68,9 @@ class SSD(DetectionNetwork):
     fine to coarse, then row, column and box. The outputs are the same in training and in inference.
 
     ``class_names`` are those without background. With ``norm`` the extra layers have batch norm instead of
-    biases. ``reference`` says how the network with which it exchanges weights names its layers; None where
-    there is no such network. Raises ValueError where the parts do not fit together. Source: Liu et al., "SSD:
-    Single Shot MultiBox Detector" (2016).
+    biases. ``head_stride`` is that of every predictor. ``reference`` says how the network with which it
+    exchanges weights names its layers; None where there is no such network. Raises ValueError where the parts
+    do not fit together. Source: Liu et al., "SSD: Single Shot MultiBox Detector" (2016).
     """
 
     fixed_size = True
@@ -87,11 +87,13 @@ class SSD(DetectionNetwork):
         preprocess: Preprocess,
         *,
         norm: bool = False,
+        head_stride: int = 1,
         reference: ReferenceBody | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(name, class_names, preprocess, **kwargs)
         self.default_boxes, self._reference, self._norm = default_boxes, reference, norm
+        self._head_stride = head_stride
         maps = [channels for channels, _ in backbone.feature_info] + [extra.channels for extra in extras]
         if len(maps) != len(default_boxes.map_sizes):
             raise ValueError(
@@ -113,7 +115,8 @@ class SSD(DetectionNetwork):
         return ExtraBlock(layer, in_channels, index, self._norm, prefix="")
 
     def _predictor(self, channels: int, boxes: int, index: int) -> HybridBlock:
-        return ConvPredictor(channels, boxes, len(self.classes) + 1, prefix=f"convpredictor{index}_")
+        count, prefix = len(self.classes) + 1, f"convpredictor{index}_"
+        return ConvPredictor(channels, boxes, count, self._head_stride, prefix=prefix)
 
     def anchors(self, height: int, width: int) -> np.ndarray:
         return self.default_boxes.ltrb(height, width)

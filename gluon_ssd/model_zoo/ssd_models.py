@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..anchors import SSD300_COCO, DefaultBoxes
+from ..anchors import SSD300_COCO, SSD1200_COCO, DefaultBoxes
 from ..data.coco_names import COCO_CLASSES
 from ..data.preprocess import Preprocess
 from ..errors import UserError
@@ -30,6 +30,7 @@ class SSDConfig:
     default_boxes: DefaultBoxes
     norm: bool
     reference: ReferenceBody | None = None
+    head_stride: int = 1
 
 
 # Both references keep torchvision's layers in sequences, which number the stem's convolution 0, its norm 1
@@ -46,6 +47,8 @@ SSD300_EXTRAS = (
     ExtraLayer(128, 256, stride=1, padding=0),
     ExtraLayer(128, 256, stride=1, padding=0),
 )
+# On a larger input the fourth layer halves its map as well.
+SSD1200_EXTRAS = (*SSD300_EXTRAS[:3], replace(SSD300_EXTRAS[3], stride=2), SSD300_EXTRAS[4])
 # For its smallest backbone DeepLearningExamples gives the last map half the channels.
 RESNET18_EXTRAS = (*SSD300_EXTRAS[:-1], replace(SSD300_EXTRAS[-1], channels=128))
 
@@ -56,6 +59,14 @@ def _ssd300(backbone: str, extras: tuple[ExtraLayer, ...] = SSD300_EXTRAS) -> SS
 
 CONFIGS: dict[str, SSDConfig] = {
     "ssd_resnet34": replace(_ssd300("resnet34"), norm=False, reference=MLPERF_BODY),
+    "ssd_resnet34_1200": SSDConfig(
+        RESNETS["resnet34"].truncated(),
+        SSD1200_EXTRAS,
+        SSD1200_COCO,
+        norm=False,
+        reference=MLPERF_BODY,
+        head_stride=3,
+    ),
     "ssd_resnet18": _ssd300("resnet18", RESNET18_EXTRAS),
     "ssd_resnet34_bn": _ssd300("resnet34"),
     "ssd_resnet50": _ssd300("resnet50"),
@@ -111,6 +122,7 @@ def build_ssd(row: ModelRow, classes: Sequence[str], *, backbone: str | None = N
         classes,
         Preprocess(size=row.input_size),
         norm=config.norm,
+        head_stride=config.head_stride,
         reference=config.reference if backbone is None else None,
         prefix="ssd0_",
     )
@@ -144,7 +156,8 @@ SSD_BENCHMARK = MlperfBenchmark(
 )
 
 
-def _register(name: str, summary: str, source: str, recipe: str, backbone_weights: str = "") -> None:
+def _register(name: str, summary: str, source: str, recipe: str, **fields: Any) -> None:
+    """Registers a model of `CONFIGS`; ``fields`` are further ones of its row."""
     config = CONFIGS[name]
     size = config.default_boxes.image_size
     row = ModelRow(
@@ -156,11 +169,10 @@ def _register(name: str, summary: str, source: str, recipe: str, backbone_weight
         recipe=recipe,
         summary=summary,
         source=source,
-        options=("backbone",),
-        backbone_weights=backbone_weights,
         default_augment="ssd",
         mlperf=SSD_BENCHMARK,
         anchors=config.default_boxes.ltrb,
+        **{"options": ("backbone",), **fields},
     )
     register_model(row)(build_ssd)
 
@@ -171,6 +183,16 @@ _register(
     "Liu et al. 2016; MLPerf training reference v0.6 to v1.1",
     recipe="ssd_resnet34/mlperf",
     backbone_weights="resnet34-mlperf",
+)
+_register(
+    "ssd_resnet34_1200",
+    "MLPerf Inference's SSD on 1200x1200, which reads its published COCO weights",
+    "Liu et al. 2016; MLPerf Inference v0.5 to v2.0, ssd-resnet34",
+    recipe="ssd_resnet34_1200/finetune",
+    weights="ssd_resnet34_1200",
+    backbone_weights="resnet34-mlperf",
+    # A backbone of GluonCV would need default boxes of its own: cells are 3 pixels of a map apart.
+    options=(),
 )
 for _name, _title in (
     ("ssd_resnet18", "ResNet-18"),
@@ -184,6 +206,7 @@ for _name, _title in (
         f"DeepLearningExamples' SSD300: {_title}, extra layers with batch norm",
         "Liu et al. 2016; NVIDIA DeepLearningExamples, SSD300 v1.1",
         recipe=f"{_name}/dle",
+        weights=_name if _name == "ssd_resnet50" else "",
         backbone_weights=CONFIGS[_name].backbone.name,
     )
 _register(

@@ -17,15 +17,19 @@ class ConvPredictor(HybridBlock):
     It turns (B, in_channels, H, W) into logits (B, H * W * boxes, channels) and deltas (B, H * W * boxes, 4),
     in the order of row, column, and box of the cell. ``boxes`` is the number of default boxes per cell,
     ``channels`` the number of logits per box. The convolution's class channels come before its box channels.
+    With ``strides`` there are cells for every so many pixels of the map in each direction only.
     """
 
-    def __init__(self, in_channels: int, boxes: int, channels: int, **kwargs: Any) -> None:
+    def __init__(
+        self, in_channels: int, boxes: int, channels: int, strides: int = 1, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._boxes, self._channels, self._layout = boxes, channels, current().layout
         with self.name_scope():
             self.conv = Conv2D(
                 boxes * (channels + 4),
                 3,
+                strides,
                 padding=1,
                 in_channels=in_channels,
                 use_bias=True,

@@ -58,6 +58,13 @@ class Call:
         self.function = function
 
 
+class NamedClass:
+    """Stands for a class that a pickle names and the table lacks; it is not imported."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
 class Shell:
     """A value that a second instruction of the pickle completes with its state."""
 
@@ -105,16 +112,28 @@ def _checked_key(key: Any) -> Any:
     raise Refused("a dictionary key that is neither text nor a number")
 
 
-def load_pickle(stream: Any, allowed: Allowed, persistent: Callable[[Any], Any] | None = None) -> Any:
+def _refusal(name: str) -> Refused:
+    name = short(name.replace(" ", ".", 1))
+    return Refused(f"it holds {name}, which is neither a tensor nor a container; save a state_dict()")
+
+
+def load_pickle(
+    stream: Any,
+    allowed: Allowed,
+    persistent: Callable[[Any], Any] | None = None,
+    instance: Callable[[str], Shell] | None = None,
+) -> Any:
     """Runs one pickle and returns its value.
 
     ``stream`` is bytes, or a file whose ``read(n)`` never allocates more than what is left of it (a BytesIO
     or an mmap); its position is then after the pickle. ``allowed`` maps "module name" to the value that
     stands for it, which is a `Call` where the pickle may call it. ``persistent`` makes a value of a
-    persistent id. Raises Refused for anything that is not allowed, and for a damaged pickle.
+    persistent id. ``instance`` makes, of a class's name, what stands for an object of a class that is not in
+    ``allowed``; without it such a class is refused, and a call of a function that is not there always is.
+    Raises Refused for anything that is not allowed, and for a damaged pickle.
     """
     # `genops` only splits the bytes into instructions; it runs none of them.
-    machine = _Machine(allowed, persistent)
+    machine = _Machine(allowed, persistent, instance)
     try:
         for opcode, argument, position in pickletools.genops(stream):
             machine.position = position or 0
@@ -131,9 +150,13 @@ def load_pickle(stream: Any, allowed: Allowed, persistent: Callable[[Any], Any] 
 class _Machine:
     """The stack and the memo of a pickle, with a method for every instruction that is not a literal."""
 
-    def __init__(self, allowed: Allowed, persistent: Callable[[Any], Any] | None) -> None:
-        self.allowed = allowed
-        self.persistent = persistent
+    def __init__(
+        self,
+        allowed: Allowed,
+        persistent: Callable[[Any], Any] | None,
+        instance: Callable[[str], Shell] | None,
+    ) -> None:
+        self.allowed, self.persistent, self.instance = allowed, persistent, instance
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         # The place of the instruction in the file, and what calls have taken so far.
@@ -246,10 +269,12 @@ class _Machine:
 
     def op_global(self, argument: str) -> None:
         # This is where `pickle` would import a module. The table is all that a file can reach.
-        if argument not in self.allowed:
-            name = short(argument.replace(" ", ".", 1))
-            raise Refused(f"it holds {name}, which is neither a tensor nor a container; save a state_dict()")
-        self.stack.append(self.allowed[argument])
+        if argument in self.allowed:
+            self.stack.append(self.allowed[argument])
+        elif self.instance is None:
+            raise _refusal(argument)
+        else:
+            self.stack.append(NamedClass(argument))
 
     def op_stack_global(self, argument: Any) -> None:
         name, module = self.pop(), self.pop()
@@ -260,12 +285,21 @@ class _Machine:
 
     def op_reduce(self, argument: Any) -> None:
         arguments, target = self.pop(), self.pop()
+        if isinstance(target, NamedClass):
+            raise _refusal(target.name)
         if not isinstance(target, Call) or not isinstance(arguments, tuple):
             raise Refused("a call of something that is no function for tensors")
         self._count(arguments)
         self.stack.append(target.function(*arguments))
 
-    op_newobj = op_reduce
+    def op_newobj(self, argument: Any) -> None:
+        # `pickle` would make an empty object of the class here, without calling its `__init__`.
+        target = self.stack[-2]
+        if self.instance is not None and isinstance(target, NamedClass):
+            del self.stack[-2:]
+            self.stack.append(self.instance(target.name))
+        else:
+            self.op_reduce(argument)
 
     def _count(self, arguments: Any) -> None:
         """Counts what a call takes. Raises Refused where a small pickle would build a large value of it."""

@@ -119,6 +119,22 @@ class _Inert(Shell):
         pass
 
 
+class SavedObject(Shell):
+    """Stands for an object of a class that is not imported, such as a network that was saved whole.
+
+    ``state`` are its attributes by name, where it has any. Those of an object of TorchScript (``scripted``)
+    are its tensors and its parts themselves.
+    """
+
+    def __init__(self, class_name: str) -> None:
+        self.scripted = class_name.startswith("__torch__.")
+        self.state: dict[Any, Any] = {}
+
+    def set_state(self, state: Any) -> None:
+        if isinstance(state, dict):
+            self.state = state
+
+
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> Tensor:
     return _tensor_of_type(storage, offset, shape, strides, getattr(storage, "type", None))
 
@@ -179,6 +195,11 @@ ALLOWED: dict[str, Any] = {
     "torch.nn.parameter Parameter": Call(_parameter),
     "collections Counter": Call(make_dict),
     "argparse Namespace": Call(_Inert),
+    # What the modules of PyTorch before 1.3, of some networks and of TorchScript keep beside their tensors.
+    "torch.nn.backends.thnn _get_thnn_function_backend": Call(_Inert),
+    "functools partial": Call(_Inert),
+    "torch.jit._pickle restore_type_tag": Call(_Inert),
+    **{f"torch.jit._pickle build_{kind}list": Call(_Inert) for kind in ("int", "tensor", "double", "bool")},
 }
 
 

@@ -14,8 +14,17 @@ from typing import Any, BinaryIO, Callable
 import numpy as np
 
 from ..errors import UserError
-from .safe_pickle import DAMAGE, Refused, load_pickle, short
-from .torch_pickle import ALLOWED, ElementType, Storage, Tensor, element_array, is_size, tensor_array
+from .safe_pickle import DAMAGE, NamedClass, Refused, load_pickle, short
+from .torch_pickle import (
+    ALLOWED,
+    ElementType,
+    SavedObject,
+    Storage,
+    Tensor,
+    element_array,
+    is_size,
+    tensor_array,
+)
 from .torch_state import find_state
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -33,10 +42,11 @@ def read_torch(path: str | Path) -> dict[str, np.ndarray]:
     """Returns the tensors of a PyTorch checkpoint by name, without running anything in the file.
 
     Of a training checkpoint the part of the network is taken (``model``, ``state_dict`` or the like), without
-    ``module.`` before the names; counters, options and the optimizer's state are left out. Types and values
-    are those of the file, except that bfloat16 becomes float32 of the same values. Tensors that share a
-    storage share memory here as well. Raises UserError for a file that is missing, damaged, no checkpoint, or
-    that holds anything but data.
+    ``module.`` before the names; counters, options and the optimizer's state are left out. Of a module that
+    was saved whole, whose class is not imported, the tensors are those of its ``state_dict()``. Types and
+    values are those of the file, except that bfloat16 becomes float32 of the same values. Tensors that share
+    a storage share memory here as well. Raises UserError for a file that is missing, damaged, no checkpoint,
+    or that holds anything but data.
     """
     path = Path(path)
     with readable(path, "PyTorch checkpoint"), path.open("rb") as file:
@@ -97,8 +107,6 @@ def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
 
 
 def _read_archive(archive: zipfile.ZipFile, length: int) -> dict[str, np.ndarray]:
-    if any(name.endswith("/constants.pkl") for name in archive.namelist()):
-        raise Refused("it is a TorchScript program; save its state_dict() instead")
     members = _members(archive, length)
     pickles = [name for name in members if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(pickles) != 1:
@@ -117,7 +125,8 @@ def _read_archive(archive: zipfile.ZipFile, length: int) -> dict[str, np.ndarray
             raise Refused(f"storage {short(storage.key)} is {size}, its tensors need {wanted} bytes")
         return element_array(archive.read(member), kind, order == b"big")
 
-    return _collect(load_pickle(archive.read(members[pickles[0]]), ALLOWED, Storage.from_id), fetch)
+    value = load_pickle(archive.read(members[pickles[0]]), ALLOWED, Storage.from_id, SavedObject)
+    return _collect(value, fetch)
 
 
 def _members(archive: zipfile.ZipFile, length: int) -> Mapping[str, zipfile.ZipInfo]:
@@ -129,6 +138,8 @@ def _members(archive: zipfile.ZipFile, length: int) -> Mapping[str, zipfile.ZipI
     members: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
         name = info.filename
+        if "/code/" in name:  # the source of a TorchScript program, which is not read
+            continue
         if name in members:
             raise Refused(f"the zip holds {short(name)} twice")
         if name.startswith("/") or "\\" in name or ".." in name.split("/"):
@@ -157,14 +168,17 @@ def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
         storages: dict[str, Storage] = {}
 
         # The storages come last in the file, so their sizes are collected while the checkpoint is read.
-        def remember(parts: Any) -> Storage:
+        def remember(parts: Any) -> Any:
+            # A class of module, the first time that it is named, with the file and the text of its source.
+            if isinstance(parts, tuple) and len(parts) == 4 and isinstance(parts[1], NamedClass):
+                return parts[1]
             storage = Storage.from_id(parts)
             root = storages.setdefault(storage.key, storage)
             if (root.type, root.total) != (storage.type, storage.total):
                 raise Refused(f"storage {short(storage.key)} with two sizes")
             return storage
 
-        value = load_pickle(data, ALLOWED, remember)
+        value = load_pickle(data, ALLOWED, remember, SavedObject)
         blobs = _legacy_blobs(data, load_pickle(data, {}), storages)
 
         def fetch(storage: Storage, kind: ElementType) -> np.ndarray:

@@ -20,6 +20,7 @@ from ..tensor_files.pickles import write_backbone_pickle
 from ..tensor_files.reading import read_weights
 from ..tensor_files.safetensors_file import write_safetensors
 from ..tensor_files.torch_writer import write_torch
+from .table import WEIGHTS
 
 TARGETS = {
     ".ckpt": "checkpoint",
@@ -229,7 +230,8 @@ def load_network(source: Source) -> Any:
 def recognise(source: Source) -> str:
     """Returns the name of the model whose tensors have the names in ``source``.
 
-    Of several such models it is the one with the most equal shapes. Raises UserError when there is none.
+    Of several such models it is the one that a published file of this name is of, or else the one with the
+    most equal shapes. Raises UserError when there is none.
     """
     from ..model_zoo import list_models
     from ..model_zoo.registry import model_outline
@@ -247,7 +249,13 @@ def recognise(source: Source) -> str:
         raise UserError(f"{source.path}: holds a backbone alone; --pretrained-backbone takes it as it is")
     if not fits:
         raise UserError(f"{source.path}: the tensors' names are of no model here; if it is one, give --model")
-    return max(fits, key=lambda name: fits[name])
+    published = published_model(source.path)
+    return published if published in fits else max(fits, key=lambda name: fits[name])
+
+
+def published_model(path: Path) -> str | None:
+    """Returns the model that the published file of this name is of, or None where there is none."""
+    return next((row.model for row in WEIGHTS.values() if row.file == path.name), None)
 
 
 def named_by(source: Source) -> str:

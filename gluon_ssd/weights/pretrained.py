@@ -19,7 +19,7 @@ from ..tensor_files.reading import kind_of, read_weights
 from . import WEIGHTS, pull
 from .backbones import load_backbone
 from .checkpoint import SUFFIX, find_checkpoint, read_checkpoint
-from .conversion import TARGETS, Source, named_by
+from .conversion import TARGETS, Source, named_by, published_model
 from .state import torch_parameters
 
 # False for no weights, True for those published of the model, a name of the weight table, or a file.
@@ -187,6 +187,9 @@ def _read(row: ModelRow, path: Path, classes: tuple[str, ...], backbone: str | N
         if checkpoint.model != row.name:
             raise UserError(f"{path}: holds a {checkpoint.model}, not a {row.name}")
         return Trained(path, checkpoint.classes, checkpoint.parameters, checkpoint.options)
+    published = published_model(path)
+    if published != row.name and published in model_zoo.list_models(row.kind):
+        raise UserError(f"{path}: the published weights of {published}, not of {row.name}")
     kind, state = read_weights(path)
     source = Source(path, kind, state)
     options = {} if backbone is None else {"backbone": backbone}

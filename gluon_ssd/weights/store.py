@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from ..errors import UserError, unknown
+from ..tensor_files.reading import kind_of
 from .download import Progress, fetch
 from .table import WEIGHTS, WeightFile
 
@@ -74,8 +75,8 @@ def source_of(row: WeightFile) -> str:
 def pull(name: str, progress: Progress | None = None) -> Path:
     """Returns the file of ``name`` from the store, from a package, or else downloaded.
 
-    Its SHA-256 is checked each time. A download that was cut off continues where it stopped. Raises UserError
-    when the file cannot be fetched, or is not the published file.
+    Its digest is checked each time, where one is published. A download that was cut off continues where it
+    stopped. Raises UserError when the file cannot be fetched, or is not the published file.
     """
     row, path = weight_file(name), stored_path(name)
     if path.is_file():
@@ -96,15 +97,21 @@ def pull(name: str, progress: Progress | None = None) -> Path:
 
 def _check(path: Path, row: WeightFile, source: str | None = None) -> None:
     """Raises UserError unless ``path`` holds the published file; ``source`` is where it was fetched from."""
-    digest = hashlib.sha256()
+    kind, wanted = row.digest
+    advice = "remove it and pull again" if source is None else "nothing was kept"
+    if not wanted:
+        try:
+            kind_of(path)
+        except UserError:  # it may be a page that says why there is no file
+            raise UserError(f"{source or path}: is no weight file; {advice}") from None
+        return
+    digest = hashlib.new(kind.replace("-", ""), usedforsecurity=False)
     with path.open("rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
-    # The publisher states only the first digits, in the name of the file.
-    found = digest.hexdigest()[: len(row.digest)]
-    if found != row.digest:
-        advice = "remove it and pull again" if source is None else "nothing was kept"
+    # Some publishers state only the first digits, in the name of the file.
+    found = digest.hexdigest()[: len(wanted)]
+    if found != wanted:
         raise UserError(
-            f"{source or path}: its SHA-256 starts with {found}, the published file's with {row.digest}; "
-            f"{advice}"
+            f"{source or path}: its {kind} starts with {found}, the published file's with {wanted}; {advice}"
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 _TORCHVISION = "https://download.pytorch.org/models/"
+_NGC = "https://api.ngc.nvidia.com/v2/models/nvidia/"
 
 
 @dataclass(frozen=True)
@@ -13,8 +15,8 @@ class WeightFile:
 
     ``name``: that of the model, and after a dash, where there are several, which. ``megabytes``: about its
     size. ``content``: what it was trained on. ``url``: where it comes from, empty where it comes with
-    ``package``, a Python package that has it in its folder ``models``. ``sha256``: the first digits of its
-    SHA-256 or all of them, which a file's name ends in (``-f37072fd.pth``) unless stated.
+    ``package``, a Python package that has it in its folder ``models``. ``md5``: its MD5, where that is what
+    is published and not the SHA-256, whose first digits the file's name then ends in (``-f37072fd.pth``).
     """
 
     name: str
@@ -23,7 +25,7 @@ class WeightFile:
     content: str
     url: str = ""
     package: str = ""
-    sha256: str = ""
+    md5: str = ""
 
     @property
     def model(self) -> str:
@@ -31,9 +33,12 @@ class WeightFile:
         return self.name.split("-")[0]
 
     @property
-    def digest(self) -> str:
-        """The first hex digits of the file's SHA-256."""
-        return self.sha256 or self.file.rsplit(".", 1)[0].rsplit("-", 1)[1]
+    def digest(self) -> tuple[str, str]:
+        """Returns a kind of digest, and the first hex digits of the file's; none where none is published."""
+        if self.md5:
+            return "MD5", self.md5
+        found = re.search(r"-([0-9a-f]{8,64})\.\w+$", self.file)
+        return "SHA-256", found[1] if found else ""
 
 
 _IMAGENET = "ImageNet"
@@ -67,6 +72,28 @@ WEIGHTS: dict[str, WeightFile] = {
             "ssdlite320_mobilenet_v3_large_coco-a79551df.pth",
             13,
             "COCO, mAP 21.3",
+        ),
+        WeightFile(
+            "ssd_resnet34_1200",
+            "resnet34-ssd1200.pytorch",
+            81,
+            "COCO, mAP 20",
+            url="https://zenodo.org/record/3236545/files/resnet34-ssd1200.pytorch",
+        ),
+        WeightFile(
+            "ssd_resnet50",
+            "nvidia_ssdpyt_amp_200703.pt",
+            92,
+            "COCO",
+            url=f"{_NGC}ssd_pyt_ckpt_amp/versions/20.06.0/files/nvidia_ssdpyt_amp_200703.pt",
+        ),
+        WeightFile(
+            "retinanet_resnext50_32x4d",
+            "resnext50_32x4d_fpn.pth",
+            149,
+            "OpenImages-MLPerf, mAP 37.55",
+            url="https://zenodo.org/record/6617981/files/resnext50_32x4d_fpn.pth",
+            md5="a55f6bec3464f605ce8d686da8ac1533",
         ),
         _efficientnet(0, "57934424", 19),
         _efficientnet(1, "77cc7160", 22),

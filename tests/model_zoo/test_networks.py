@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from golden import FOLDER, load_golden, seeded, seeded_weights, to_size_major
 from mxnet import autograd, gluon
+from random_nets import trial_size
 
 from gluon_ssd import UserError, get_model, list_models
 from gluon_ssd.convert import load_torch_state, to_torch_state
@@ -14,11 +15,6 @@ from gluon_ssd.resources import card_path, recipe_names
 MODELS = list_models("detector")
 # Of every family one that is quick; the others are the same code with other numbers.
 QUICK = ["ssd_tiny", "ssd_resnet18", "ssd_resnet34", "retinanet_resnet50"]
-
-
-def trial_size(net):
-    """(height, width) to try a network with: its own where others are impossible, else a small one."""
-    return net.input_size if net.model_name.startswith("ssd") else (96, 128)
 
 
 def count_and_channels(net):

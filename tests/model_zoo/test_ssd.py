@@ -35,6 +35,53 @@ def test_equals_its_reference(model):
     assert all((back[name] == state[name]).all() for name in back)
 
 
+@pytest.fixture(scope="module")
+def large():
+    """MLPerf Inference's SSD on 1200x1200, with the weights of the vectors."""
+    net = get_model("ssd_resnet34_1200")
+    state = to_torch_state(net)
+    assert sorted(state) == list(load_golden("mlperf_ssd1200")["names"])
+    load_torch_state(net, seeded.seeded_state({name: value.shape for name, value in state.items()}, 1))
+    return net
+
+
+def test_outputs_on_large_images_are_the_references(large):
+    golden = load_golden("mlperf_ssd1200")
+    outputs = large(mx.nd.array(seeded.image_input(7, (1, 3, 1200, 1200))))
+    for key, value in zip(("conf", "loc"), outputs):
+        assert relative_error(golden, key, value.asnumpy()) < 1e-5
+
+
+def test_default_boxes_of_large_images_are_the_references(large):
+    boxes = large.default_boxes.xywh()
+    assert len(boxes) == 15130 and large.default_boxes.map_sizes == (50, 25, 13, 7, 3, 3)
+    np.testing.assert_allclose(boxes[::25], load_golden("mlperf_ssd1200")["boxes_xywh"], atol=1e-7)
+
+
+def test_detections_in_large_images_are_the_references(large):
+    """Those of the reference's code, whose overlap of two boxes apart was set to nothing for the vectors."""
+    golden, deltas_and_logits = load_golden("mlperf_ssd1200"), seeded.ssd_decode_preds(11, n_boxes=15130)
+    deltas, logits = (large_images_order(large, array) for array in deltas_and_logits)
+    found = large.postprocess(candidates=4000)
+    found.initialize()
+    class_ids, scores, boxes = (array.asnumpy() for array in found(mx.nd.array(logits), mx.nd.array(deltas)))
+    for image in range(2):
+        np.testing.assert_array_equal(class_ids[image] + 1, golden[f"det{image}_labels"])
+        np.testing.assert_allclose(scores[image], golden[f"det{image}_scores"], atol=1e-5)
+        np.testing.assert_allclose(boxes[image], golden[f"det{image}_boxes"], atol=1e-5)
+
+
+def large_images_order(net, array):
+    """(N, channels, A) in the reference's order, box of the cell first, as (N, A, channels) in ours."""
+    parts, start = [], 0
+    for side, boxes in zip(net.default_boxes.map_sizes, net.default_boxes.per_cell):
+        stop = start + side * side * boxes
+        part = array[:, :, start:stop].reshape(*array.shape[:2], boxes, side * side)
+        parts.append(part.transpose(0, 3, 2, 1).reshape(len(array), stop - start, -1))
+        start = stop
+    return np.concatenate(parts, axis=1)
+
+
 @pytest.mark.parametrize(
     ("model", "tensors", "stage3", "last"),
     [

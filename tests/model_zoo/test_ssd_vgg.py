@@ -3,7 +3,8 @@
 import mxnet as mx
 import numpy as np
 import pytest
-from golden import load_golden, relative_error, seeded
+from golden import seeded
+from torchvision_ssd import CLASSES, check_boxes, check_detections, check_outputs, outputs_of
 
 from gluon_ssd import get_model
 from gluon_ssd.convert import load_torch_state, to_torch_state
@@ -12,8 +13,6 @@ from gluon_ssd.postprocess import SSDPostprocess
 pytestmark = pytest.mark.once
 
 GOLDEN = "torchvision_ssd300_vgg16"
-# The vectors are of as many classes as torchvision has channels, without the background.
-CLASSES = [f"class {number}" for number in range(1, 91)]
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +31,11 @@ def net():
 
 @pytest.fixture(scope="module")
 def outputs(net):
-    x = np.random.RandomState(6).standard_normal((1, 3, 300, 300)).astype(np.float32)
-    return net(mx.nd.array(x))
+    return outputs_of(net)
 
 
 def test_names_and_outputs_are_torchvisions(net, outputs):
-    golden = load_golden(GOLDEN)
-    assert sorted(to_torch_state(net)) == list(golden["names"])
-    for key, found in zip(("cls_logits", "bbox_regression"), outputs):
-        assert relative_error(golden, key, found.asnumpy()) < 1e-5
+    check_outputs(net, outputs, GOLDEN)
 
 
 def test_as_many_parameters_as_torchvision_states(net):
@@ -48,21 +43,12 @@ def test_as_many_parameters_as_torchvision_states(net):
 
 
 def test_default_boxes_are_torchvisions(net):
-    ours = net.anchors(300, 300)
-    assert len(ours) == 8732
-    np.testing.assert_allclose(ours[::50], load_golden(GOLDEN)["anchors"], atol=300 * 1e-5)
+    check_boxes(net, GOLDEN, 8732, every=50)
 
 
 def test_detections_are_torchvisions(net, outputs):
-    golden = load_golden(GOLDEN)
     settings = {"score_threshold": 0.6, "iou_threshold": 0.45, "max_detections": 200, "per_class": 400}
-    found = net.postprocess(**settings)
-    found.initialize()
-    class_ids, scores, boxes = (array.asnumpy()[0] for array in found(*outputs))
-    np.testing.assert_array_equal(class_ids + 1, golden["det_labels"])
-    np.testing.assert_allclose(scores, golden["det_scores"], atol=1e-5)
-    np.testing.assert_allclose(boxes * 300, golden["det_boxes"], atol=300 * 1e-5)
-    assert boxes.min() > -1e-6 and boxes.max() < 1 + 1e-6
+    check_detections(net, outputs, GOLDEN, **settings)
 
 
 def test_boxes_are_cut_off_before_they_are_compared():

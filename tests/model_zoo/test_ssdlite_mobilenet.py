@@ -3,7 +3,8 @@
 import mxnet as mx
 import numpy as np
 import pytest
-from golden import load_golden, relative_error, seeded
+from golden import seeded
+from torchvision_ssd import CLASSES, check_boxes, check_detections, check_outputs, outputs_of
 
 from gluon_ssd import get_model
 from gluon_ssd.convert import load_torch_state, to_torch_state
@@ -13,8 +14,6 @@ from gluon_ssd.ops import activate
 pytestmark = pytest.mark.once
 
 GOLDEN, NAME = "torchvision_ssdlite320_mobilenet", "ssdlite320_mobilenet_v3_large"
-# The vectors are of as many classes as torchvision has channels, without the background.
-CLASSES = [f"class {number}" for number in range(1, 91)]
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +32,11 @@ def net():
 
 @pytest.fixture(scope="module")
 def outputs(net):
-    x = np.random.RandomState(6).standard_normal((1, 3, 320, 320)).astype(np.float32)
-    return net(mx.nd.array(x))
+    return outputs_of(net)
 
 
 def test_names_and_outputs_are_torchvisions(net, outputs):
-    golden = load_golden(GOLDEN)
-    names = [name for name in golden["names"] if not name.endswith("num_batches_tracked")]
-    assert sorted(to_torch_state(net)) == names
-    for key, found in zip(("cls_logits", "bbox_regression"), outputs):
-        assert relative_error(golden, key, found.asnumpy()) < 1e-5
+    check_outputs(net, outputs, GOLDEN)
 
 
 def test_as_many_parameters_as_torchvision_states(net):
@@ -51,20 +45,12 @@ def test_as_many_parameters_as_torchvision_states(net):
 
 
 def test_default_boxes_are_torchvisions(net):
-    ours = net.anchors(320, 320)
-    assert len(ours) == 3234
-    np.testing.assert_allclose(ours[::20], load_golden(GOLDEN)["anchors"], atol=320 * 1e-5)
+    check_boxes(net, GOLDEN, 3234, every=20)
 
 
 def test_detections_are_torchvisions(net, outputs):
-    golden = load_golden(GOLDEN)
     settings = {"score_threshold": 0.3, "iou_threshold": 0.55, "max_detections": 300, "per_class": 300}
-    found = net.postprocess(candidates=4000, **settings)
-    found.initialize()
-    class_ids, scores, boxes = (array.asnumpy()[0] for array in found(*outputs))
-    np.testing.assert_array_equal(class_ids + 1, golden["det_labels"])
-    np.testing.assert_allclose(scores, golden["det_scores"], atol=1e-5)
-    np.testing.assert_allclose(boxes * 320, golden["det_boxes"], atol=320 * 1e-5)
+    check_detections(net, outputs, GOLDEN, candidates=4000, **settings)
 
 
 def test_names_of_coco_take_their_rows_of_the_91_channels(net):

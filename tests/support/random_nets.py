@@ -25,3 +25,14 @@ def network(name: str, classes: Any = ("cat", "dog", "bird"), **options: Any) ->
         elif key.endswith("weight") and ("predictor" in key or "head0_output" in key):
             assign(parameter, parameter.data().asnumpy() * 0.02)
     return net
+
+
+def trial_size(net: Any) -> tuple[int, int]:
+    """(height, width) to try a network with: its own where it takes no other, else a small one."""
+    if not net.fixed_size:
+        return 96, 128
+    if max(net.input_size) <= 512:
+        return net.input_size
+    # Its layers take smaller images, which only its default boxes are not for.
+    net.fixed_size = False
+    return 400, 400

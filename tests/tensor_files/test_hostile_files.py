@@ -15,7 +15,8 @@ import pytest
 from gluon_ssd.convert import read_pickle, read_torch, read_weights
 from gluon_ssd.errors import UserError
 from gluon_ssd.tensor_files.safe_pickle import Refused, load_pickle
-from gluon_ssd.tensor_files.torch_pickle import ALLOWED, ElementType, Storage
+from gluon_ssd.tensor_files.torch_pickle import ALLOWED, ElementType, SavedObject, Storage
+from gluon_ssd.tensor_files.torch_state import find_state
 
 LEGACY = [b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"\x80\x02M\xe9\x03."]
 SYSTEM = pickle.dumps({"protocol_version": 1001, "little_endian": True, "type_sizes": {}}, 2)
@@ -33,6 +34,14 @@ class Call:
 
 class Local:
     pass
+
+
+def text(value):
+    return b"X" + struct.pack("<I", len(value)) + value
+
+
+# An object of an unknown class, and the beginning of its state: what follows is the value of `_modules`.
+MODULE = b"\x80\x02cgone\nNet\n)\x81q\0}" + text(b"_modules")
 
 
 def hostile(folder):
@@ -64,11 +73,17 @@ def hostile(folder):
         "no value": b"\x80\x02.",
         "a mark as value": b"\x80\x02(.",
         "items without a list": b"\x80\x02(K\x01e.",
+        "an object of a function": b"\x80\x02cos\nsystem\n" + text(mark.encode()) + b"\x85\x81.",
+        "an object of a function with a state": b"\x80\x02cos\nsystem\n)\x81" + text(mark.encode()) + b"b.",
+        "a call inside a module": MODULE + b"cos\nsystem\n" + text(mark.encode()) + b"\x85Rsb.",
+        "a module that is called": b"\x80\x02cgone\nNet\n)R.",
+        "a module that is its own part": MODULE + b"}(X\1\0\0\0ah\0usb.",
+        "a class of module": b"\x80\x02(X\6\0\0\0modulecos\nsystem\nNNtQ.",
         "a number of many digits": b"\x80\x02I" + b"9" * 5000 + b"\n.",
     }
 
 
-@pytest.fixture(params=range(26))
+@pytest.fixture(params=range(32))
 def case(request, tmp_path):
     name, data = list(hostile(tmp_path).items())[request.param]
     yield name, data
@@ -85,7 +100,7 @@ def check(read, path):
 
 
 def test_there_are_as_many_cases_as_are_run(tmp_path):
-    assert len(hostile(tmp_path)) == 26
+    assert len(hostile(tmp_path)) == 32
 
 
 def test_in_a_zip(case, tmp_path):
@@ -114,10 +129,6 @@ def test_in_a_backbone_pickle(case, tmp_path):
     path.write_bytes(case[1])
     check(read_pickle, path)
     check(read_weights, path)
-
-
-def text(value):
-    return b"X" + struct.pack("<I", len(value)) + value
 
 
 # Each begins with something long that is stored in the memo, and ends with what uses it again and again.
@@ -164,6 +175,17 @@ def test_a_small_pickle_that_repeats_a_long_value(tmp_path, name):
         assert tracemalloc.get_traced_memory()[1] < 1 << 27
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", ["gone Net", "__torch__.gone Net"])
+def test_what_modules_share_is_read_once(kind):
+    shared, parts = {str(k): np.zeros(1) for k in range(2000)}, {}
+    for number in range(2000):
+        part = parts[str(number)] = SavedObject(kind)
+        part.set_state(shared if part.scripted else {"_parameters": shared})
+    net = SavedObject(kind)
+    net.set_state(parts if net.scripted else {"_modules": parts})
+    assert len(find_state(net)) == 2000
 
 
 def test_the_shape_of_tensors_is_not_repeated_without_end():

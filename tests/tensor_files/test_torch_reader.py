@@ -12,7 +12,7 @@ from gluon_ssd.convert import read_torch
 from gluon_ssd.errors import UserError
 
 FOLDER = VECTORS / "torch"
-CASES = ["types", "views", "nested", "parameters", "training"]
+CASES = ["types", "views", "nested", "parameters", "training", "whole"]
 
 
 @pytest.mark.parametrize("suffix", ["", "_legacy"])
@@ -48,12 +48,24 @@ def test_a_type_without_a_storage_class():
     assert read_torch(FOLDER / "unsigned.pth")["unsigned"].tolist() == [1, 65535]
 
 
+def test_the_parameters_of_a_torchscript_program():
+    state = read_torch(FOLDER / "scripted.pt")
+    with np.load(FOLDER / "scripted.npz") as expected:
+        assert set(state) == set(expected.files) and "0.1.running_var" in state
+        assert all(state[name].tobytes() == array.tobytes() for name, array in expected.items())
+
+
+def test_the_class_of_a_module_is_not_imported(monkeypatch):
+    monkeypatch.setattr("builtins.__import__", lambda name, *args: pytest.fail(f"{name} was imported"))
+    for suffix in ("", "_legacy"):
+        assert "model.1.running_var" in read_torch(FOLDER / f"whole{suffix}.pth")
+
+
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("module.pth", "it holds torch.nn.modules.linear.Linear, which is neither a tensor nor a container"),
         ("tensor.pth", "it holds one tensor without a name, not a state dict"),
-        ("script.pt", "it is a TorchScript program; save its state_dict() instead"),
+        ("script.pt", "it is a TorchScript program without parameters; save its state_dict() instead"),
     ],
 )
 def test_refuses_what_is_no_state_dict(file, message):
@@ -125,7 +137,7 @@ def test_refuses_a_member_that_stands_twice(tmp_path):
         read_torch(path)
 
 
-@pytest.mark.parametrize("file", ["types.pth", "types_legacy.pth", "training_legacy.pth"])
+@pytest.mark.parametrize("file", ["types.pth", "types_legacy.pth", "training_legacy.pth", "whole.pth"])
 def test_a_file_cut_anywhere_is_refused(tmp_path, file):
     data = (FOLDER / file).read_bytes()
     path = tmp_path / "cut.pth"
@@ -135,7 +147,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path, file):
             read_torch(path)
 
 
-@pytest.mark.parametrize("file", ["parameters.pth", "training_legacy.pth"])
+@pytest.mark.parametrize("file", ["parameters.pth", "training_legacy.pth", "whole_legacy.pth"])
 def test_no_changed_byte_brings_another_exception(tmp_path, file):
     data = bytearray((FOLDER / file).read_bytes())
     path = tmp_path / "changed.pth"

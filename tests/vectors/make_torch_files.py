@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import argparse
 import collections
+import functools
+import sys
+import zipfile
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,6 +96,94 @@ def training() -> dict[str, object]:
     }
 
 
+class Encoder:
+    """What a network may keep beside its modules; its tensors are no part of the state dict."""
+
+    def __init__(self) -> None:
+        self.boxes = torch.ones(5, 4)
+
+
+class Detector(torch.nn.Module):
+    """A network as MLPerf's SSD on 1200x1200 was saved: whole, with parts called like keys of a checkpoint."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, bias=False), torch.nn.BatchNorm2d(4))
+        self.loss = torch.nn.ModuleList([torch.nn.Conv2d(4, 2, 1)])
+        self.register_buffer("kept", torch.arange(3))
+        self.register_buffer("left_out", torch.arange(4), persistent=False)
+        self.register_parameter("none", None)
+        self.encoder, self.size, self.device = Encoder(), (1200, 1200), 1
+        self.norm_layer, self.make_norm = torch.nn.BatchNorm2d, functools.partial(torch.nn.BatchNorm2d, eps=0)
+
+
+def _get_thnn_function_backend() -> None:
+    raise AssertionError("a reader must not call this")
+
+
+class Backend:
+    def __reduce__(self) -> tuple[object, tuple[()]]:
+        return _get_thnn_function_backend, ()
+
+
+def pretend(holder: Any, module: str) -> None:
+    """Has ``holder`` be pickled as one of a module that nobody can import."""
+    parts = module.split(".")
+    for end in range(1, len(parts) + 1):
+        name = ".".join(parts[:end])
+        sys.modules.setdefault(name, ModuleType(name))
+    setattr(sys.modules[module], holder.__name__, holder)
+    holder.__module__ = module
+
+
+def whole() -> torch.nn.Module:
+    """A network with what PyTorch before 1.3 kept in every module."""
+    # The legacy format stores the source of every class; a line of our own is enough here.
+    torch.serialization.get_source_lines_and_file = lambda *args: (["class Gone: ...\n"], 1, "gone/ssd.py")
+    for holder in (Encoder, Detector):
+        pretend(holder, "gone.ssd")
+    pretend(_get_thnn_function_backend, "torch.nn.backends.thnn")
+    detector = Detector()
+    with torch.no_grad():
+        for index, parameter in enumerate(detector.parameters()):
+            parameter.copy_(torch.arange(parameter.numel()).reshape(parameter.shape) / 8 + index)
+    for module in detector.modules():
+        module._backend = Backend()
+    return detector
+
+
+class Boxes(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = [torch.ones(2, 4)]
+        self.sizes: dict[str, int] = {"p3": 8}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.cells[0].sum() + self.sizes["p3"]
+
+
+def scripted() -> torch.jit.ScriptModule:
+    """A program of TorchScript with parts that have tensors, and one that keeps some in a list."""
+    torch.manual_seed(5)
+    body = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), Boxes())
+    return torch.jit.script(torch.nn.Sequential(body, torch.nn.ReLU()).eval())
+
+
+def save_program(program: torch.jit.ScriptModule, path: Path) -> None:
+    """Saves a program with a line of our own for its source, which a reader of tensors leaves alone."""
+    program.save(str(path))
+    with zipfile.ZipFile(path) as archive:
+        members = {info: archive.read(info) for info in archive.infolist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for info, data in members.items():
+            is_code = "/code/" in info.filename
+            archive.writestr(
+                info.filename,
+                b"# a line of source\n" * 99 if is_code else data,
+                zipfile.ZIP_DEFLATED if is_code else zipfile.ZIP_STORED,
+            )
+
+
 def as_numpy(tensor: torch.Tensor) -> np.ndarray:
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().numpy()
 
@@ -110,6 +203,7 @@ def main() -> None:
         "nested": (nested, small()),
         "parameters": (parameters, parameters),
         "training": (train, plain),
+        "whole": (whole(), whole().state_dict()),
     }
     for name, (saved, expected) in cases.items():
         torch.save(saved, FOLDER / f"{name}.pth")
@@ -119,6 +213,11 @@ def main() -> None:
     torch.save(torch.nn.Linear(2, 2), FOLDER / "module.pth")
     torch.save(torch.ones(3), FOLDER / "tensor.pth")
     torch.jit.script(torch.nn.ReLU()).save(str(FOLDER / "script.pt"))
+    program = scripted()
+    save_program(program, FOLDER / "scripted.pt")
+    np.savez_compressed(
+        FOLDER / "scripted.npz", **{k: as_numpy(v) for k, v in program.state_dict().items()}
+    )
 
 
 if __name__ == "__main__":

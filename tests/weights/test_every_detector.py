@@ -23,8 +23,10 @@ def test_every_detector_is_recognised_by_its_names(tmp_path, model):
     if net.reference_names():
         rows = [(e.sources, e.split(blank[e.name])) for e in net.reference_names()]
         states.append(("torch", {name: part for names, parts in rows for name, part in zip(names, parts)}))
+    # The large SSD has the same layers as the small one, with other strides.
+    told = {"ssd_resnet34_1200": "ssd_resnet34"}.get(model, model)
     for kind, state in states:
-        assert recognise(Source(tmp_path / "a", kind, state)) == model
+        assert recognise(Source(tmp_path / "a", kind, state)) == told
 
 
 @pytest.mark.parametrize(

@@ -71,10 +71,10 @@ def test_every_row_names_published_files(model):
     row = model_row(model)
     for name, of in ((row.weights, row.name), (row.backbone_weights, row.backbone)):
         assert not name or WEIGHTS[name].model == of
-    whole = ("ssd300_vgg16", "ssdlite320_mobilenet_v3_large")
-    without = row.kind == "backbone" or model in ("ssd_tiny", *whole)
-    assert bool(row.backbone_weights) != without
-    assert bool(row.weights) == (row.kind == "backbone" or model in ("retinanet_resnet50", *whole))
+    alone = ("ssd300_vgg16", "ssdlite320_mobilenet_v3_large")
+    whole = ("ssd_resnet34_1200", "ssd_resnet50", "retinanet_resnet50", "retinanet_resnext50_32x4d", *alone)
+    assert bool(row.backbone_weights) != (row.kind == "backbone" or model in ("ssd_tiny", *alone))
+    assert bool(row.weights) == (row.kind == "backbone" or model in whole)
 
 
 def test_what_the_backbones_start_from():

@@ -79,7 +79,7 @@ def contents(folder):
 
 
 def test_the_published_hashes_are_those_of_the_file_names():
-    assert {row.name: row.digest for row in WEIGHTS.values() if row.name != "tiny"} == {
+    assert {row.name: row.digest[1] for row in WEIGHTS.values() if row.name != "tiny" and not row.md5} == {
         "resnet18": "f37072fd",
         "resnet34": "b627a593",
         "resnet34-mlperf": "333f7ec4",
@@ -91,9 +91,14 @@ def test_the_published_hashes_are_those_of_the_file_names():
         "retinanet_resnet50": "eeacb38b",
         "ssd300_vgg16": "b556d3b4",
         "ssdlite320_mobilenet_v3_large": "a79551df",
+        "ssd_resnet34_1200": "",
+        "ssd_resnet50": "",
         "efficientnet_lite0": "57934424",
         "efficientnet_lite1": "77cc7160",
         "efficientnet_lite2": "9656183e",
+    }
+    assert {row.name: row.digest for row in WEIGHTS.values() if row.md5} == {
+        "retinanet_resnext50_32x4d": ("MD5", "a55f6bec3464f605ce8d686da8ac1533")
     }
     assert WEIGHTS["resnet34"].url == "https://download.pytorch.org/models/resnet34-b627a593.pth"
 
@@ -113,6 +118,28 @@ def test_pull_from_a_server(server, home):
     assert contents(home) == [FILE]
     assert pull("tiny") == pull(FILE) == home / FILE
     assert server.asked == [(f"/mirror/{FILE}", None)]
+
+
+@pytest.mark.parametrize(
+    ("content", "md5", "message"),
+    [
+        (CONTENT, "", "is no weight file; nothing was kept"),
+        (b"<html>Gone</html>", "", "is no weight file; nothing was kept"),
+        (CONTENT, "0" * 32, f"its MD5 starts with {hashlib.md5(CONTENT).hexdigest()}, the published"),
+        (CONTENT, hashlib.md5(CONTENT).hexdigest(), None),
+        (b"PK\3\4 a file of torch", "", None),
+    ],
+)
+def test_files_without_a_published_sha256(tmp_path, home, monkeypatch, content, md5, message):
+    monkeypatch.setitem(WEIGHTS, "plain", WeightFile("plain", "plain.pth", 1, "a test", md5=md5))
+    monkeypatch.setenv("GLUON_SSD_MIRROR", str(tmp_path))
+    (tmp_path / "plain.pth").write_bytes(content)
+    if message is None:
+        assert pull("plain").read_bytes() == content
+        return
+    with pytest.raises(UserError, match=message):
+        pull("plain")
+    assert contents(home) == []
 
 
 def test_a_download_that_breaks_goes_on(server, home):
