@@ -51,6 +51,7 @@ VERBS = {
     "convert resnet.params again.pth": 0,
     "convert resnet.pth resnet.safetensors": 0,
     "demo --data-only made --images 5": 0,
+    "report shapes": 2,
 }
 NEEDS_MXNET = (
     "train --recipe ssd_tiny/smoke --data shapes",

@@ -26,6 +26,7 @@ from . import (
     predict,
     prepare_json,
     prepare_records,
+    report,
     train,
     val,
 )
@@ -36,6 +37,7 @@ DISK_PROBLEMS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQ
 VERBS = {
     "train": train,
     "val": val,
+    "report": report,
     "predict": predict,
     "export": export,
     "benchmark": benchmark,

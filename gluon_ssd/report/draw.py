@@ -150,6 +150,13 @@ def contact_sheet(
     return np.array(sheet)
 
 
+def resized(image: np.ndarray, side: int) -> np.ndarray:
+    """Returns an image, RGB uint8, whose longer side is at most ``side`` pixels."""
+    height, width = image.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    return _resize(image, max(1, round(height * scale)), max(1, round(width * scale)))
+
+
 def _check_image(image: np.ndarray) -> None:
     shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
     if dtype != np.uint8 or shape is None or len(shape) != 3 or shape[2] != 3 or 0 in shape:

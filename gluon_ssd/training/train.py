@@ -22,6 +22,7 @@ from .callbacks.json_summary import JsonSummary
 from .callbacks.loss_watch import LossWatch
 from .callbacks.metrics import MetricsLog, read_rows
 from .callbacks.profiler import StepProfiler
+from .callbacks.run_report import RunReport
 from .callbacks.straggler import StragglerReport
 from .checkpoints import Checkpoints
 from .distributed import connect
@@ -135,7 +136,7 @@ def _own_callbacks(training: Training, console: Console) -> list[Callback]:
     if training.average is not None:
         callbacks.append(training.average)
     if training.world.first:
-        callbacks += [MetricsLog(), BatchPicture()]
+        callbacks += [MetricsLog(), BatchPicture(), RunReport()]
     return callbacks
 
 
