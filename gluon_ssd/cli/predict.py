@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError, unknown
 from ..files import atomic_write, make_folder
+from ..machine import threads
 from ..runs import make_run_dir
 from .parsing import Parser, bounded, example
 from .results import Numbering, coco_image, coco_results
@@ -67,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
 
     Unreadable images are reported and left out; they make the exit status 2.
     """
+    from ..data.workers import map_ahead
+
     paths, lines = expand_sources(args.sources)
     detector = _open_detector(args, lines)
     _check_only(args.only, detector.classes)
@@ -80,16 +83,19 @@ def run(args: argparse.Namespace) -> int:
     results: list[dict[str, Any]] = []
     images: list[dict[str, Any]] = []
     failed = 0
-    for index, (path, every) in enumerate(detect_all(detector, paths, args.batch_size)):
-        if isinstance(every, UserError):
+    outcomes = detector.stream(paths)
+    if args.only is not None:
+        outcomes = (one if isinstance(one, UserError) else one.only(args.only) for one in outcomes)
+    # Threads draw and write while the network works on the next images.
+    drawn = map_ahead(_draw, zip(pictures, outcomes), threads(), 2 * args.batch_size)
+    for outcome, path, image_id in zip(drawn, paths, numbering.images):
+        if isinstance(outcome, UserError):
             failed += 1
-            print(f"error: {every}", file=sys.stderr)
+            print(f"error: {outcome}", file=sys.stderr)
             continue
-        found = every if args.only is None else every.only(args.only)
-        found.save(pictures[index])
-        image_id = numbering.images[index]
+        found, size = outcome
         if image_id is not None:
-            images.append(coco_image(found, path, image_id))
+            images.append(coco_image(size, path, image_id))
             results.extend(coco_results(found, path, image_id, numbering.categories))
         print(f"{path}: {found}", flush=True)
     with atomic_write(output / "detections.json") as temporary:
@@ -153,23 +159,14 @@ def _prepare(output: Path, sources: Sequence[Path], pictures: Sequence[Path]) ->
         make_folder(folder)
 
 
-def detect_all(
-    detector: Detector, paths: Sequence[Path], batch_size: int
-) -> Iterable[tuple[Path, Detections | UserError]]:
-    """Yields each path with its detections, or with the error that tells why it has none."""
-    for start in range(0, len(paths), batch_size):
-        batch = paths[start : start + batch_size]
-        found: Sequence[Detections | UserError]
-        try:
-            found = detector(list(batch))
-        except UserError:
-            # One of them cannot be read, which the others are not to suffer for.
-            found = [_detect_one(detector, path) for path in batch]
-        yield from zip(batch, found)
 
+def _draw(job: tuple[Path, Detections | UserError]) -> tuple[Detections, tuple[int, int]] | UserError:
+    """Writes an annotated picture. Returns what it shows with its height and width, or why there is none."""
+    from ..detections import write_picture
 
-def _detect_one(detector: Detector, path: Path) -> Detections | UserError:
-    try:
-        return detector(path)
-    except UserError as error:
-        return error
+    picture, found = job
+    if isinstance(found, UserError):
+        return found
+    pixels = found.plot()
+    write_picture(pixels, picture)
+    return found, (pixels.shape[0], pixels.shape[1])

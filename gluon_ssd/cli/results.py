@@ -107,7 +107,6 @@ def coco_results(
     ]
 
 
-def coco_image(found: Detections, path: Path, image_id: int) -> dict[str, Any]:
-    """Returns the entry of an image: its id, path, and the size of the upright picture."""
-    height, width = found.image.shape[:2]
-    return {"id": image_id, "file_name": path.as_posix(), "width": width, "height": height}
+def coco_image(size: tuple[int, int], path: Path, image_id: int) -> dict[str, Any]:
+    """Returns the entry of an image: id, path, and ``size``, the height and width of the upright picture."""
+    return {"id": image_id, "file_name": path.as_posix(), "width": size[1], "height": size[0]}
