@@ -29,7 +29,8 @@ EXTRAS = {
     "onnxruntime": ["onnxruntime>=1.16"],
     "openvino": ["openvino>=2024.0"],
     "torch": ["torch>=2.2"],
-    "tensorboard": ["tensorboard>=2.11"],
+    # The first shows what the second, which needs neither TensorFlow nor PyTorch, writes.
+    "tensorboard": ["tensorboard>=2.11", "tensorboardX>=2.6"],
     # Pinned, because nothing newer will come and this one is tested.
     "gluoncv": ["gluoncv==0.10.5.post0"],
     "mlperf": ["mlperf-logging>=4.1"],

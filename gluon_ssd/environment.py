@@ -89,6 +89,7 @@ OPTIONAL = (
         "no data_pipeline dali",
         'pip install "gluon_ssd[dali]", on Python 3.10 and later',
     ),
+    Piece("tensorboardX", ("tensorboardX",), "no --tensorboard", 'pip install "gluon_ssd[tensorboard]"'),
     Piece(
         "google_crc32c",
         ("google-crc32c",),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..console import Console
+from ..errors import import_problem
 from ..plugins import import_plugins
 from ..recipe import Recipe
 from ..runs import LOG_FILE, checkpoint_path, resolve_recipe
@@ -100,6 +101,8 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
         first = [*callbacks_of(recipe, world.rank), StepProfiler(recipe.profile)]
         if recipe.json_summary and world.first:
             first.append(JsonSummary(recipe.json_summary))
+        if recipe.tensorboard and world.first:
+            first.append(tensorboard_log())
         with closing(CallbackList([*first, *of_the_user])) as all_callbacks, StopSignals(world) as signals:
             inputs = open_inputs(recipe, world)
             if inputs.recipe.model_warmup:
@@ -124,6 +127,16 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
                     raise stop from None
     progress = training.progress
     return TrainResult(run_dir, progress.best_map, progress.step, training.reached_target)
+
+
+def tensorboard_log() -> Callback:
+    """Returns the callback that writes for TensorBoard. Raises UserError where its package is missing."""
+    try:
+        from .callbacks.tensorboard import TensorBoardLog
+
+        return TensorBoardLog()
+    except ImportError as error:
+        raise (import_problem(error) or error) from None
 
 
 def _own_callbacks(training: Training, console: Console) -> list[Callback]:
