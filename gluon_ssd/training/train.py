@@ -24,6 +24,7 @@ from .callbacks.loss_watch import LossWatch
 from .callbacks.metrics import MetricsLog, read_rows
 from .callbacks.profiler import StepProfiler
 from .callbacks.run_report import RunReport
+from .callbacks.step_parts import StepParts
 from .callbacks.straggler import StragglerReport
 from .checkpoints import Checkpoints
 from .distributed import connect
@@ -149,7 +150,8 @@ def _own_callbacks(training: Training, console: Console) -> list[Callback]:
     if training.average is not None:
         callbacks.append(training.average)
     if training.world.first:
-        callbacks += [MetricsLog(), BatchPicture(), RunReport()]
+        parts = StepParts()
+        callbacks += [parts, MetricsLog(), BatchPicture(), RunReport(parts)]
     return callbacks
 
 

@@ -13,14 +13,18 @@ from ...report.run_files import read_run
 from ...report.run_page import write_report
 from ...runs import RUN_FILE
 from .base import Callback, RunInfo
+from .step_parts import StepParts
 
 
 class RunReport(Callback):
     """Keeps the record of this process among those of the run, and writes the page after every epoch.
 
-    The record is what `provenance` returns and ``seconds`` by part: waiting (for images), training,
-    evaluation and the rest.
+    The record is what `provenance` returns and ``seconds`` by part: waiting (for images), forward, backward
+    and update as ``parts`` has measured them (training, while it has not), evaluation and the rest.
     """
+
+    def __init__(self, parts: StepParts) -> None:
+        self._parts = parts
 
     def started(self, info: RunInfo) -> None:
         self._run_dir = info.run_dir
@@ -55,8 +59,12 @@ class RunReport(Callback):
 
     def _write(self) -> None:
         spent = time.perf_counter() - self._began
-        rest = max(0.0, spent - sum(self._seconds.values()))
-        seconds = {part: round(value, 3) for part, value in {**self._seconds, "rest": rest}.items()}
+        values = {**self._seconds, "rest": max(0.0, spent - sum(self._seconds.values()))}
+        shares = self._parts.shares()
+        if shares:
+            training = values.pop("training")
+            values.update((part, share * training) for part, share in shares.items())
+        seconds = {part: round(value, 3) for part, value in values.items()}
         content = {"sessions": [*self._before, {**self._session, "seconds": seconds}]}
         with atomic_write(self._run_dir / RUN_FILE) as temporary:
             temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
