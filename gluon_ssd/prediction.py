@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Union
 
@@ -25,6 +27,24 @@ from .outputs.shown import Shown
 Outcome = Union[Detections, UserError]
 # Files count their frames only roughly; one that gives a smaller share of them is damaged.
 _WHOLE = 0.9
+
+
+def first_images(paths: Sequence[Path], videos: Sequence[Path | int], count: int) -> list[Any]:
+    """Returns the first ``count`` image files that can be read, or else frames of the first video file."""
+    from .data.images import read_image
+
+    found: list[Any] = []
+    for path in paths:
+        with contextlib.suppress(UserError):
+            read_image(path)
+            found.append(path)
+        if len(found) == count:
+            return found
+    files = [video for video in videos if isinstance(video, Path)]
+    if not found and files:
+        with contextlib.suppress(UserError), closing(Video(files[0])) as video:
+            found = [frame.pixels for frame in islice(video.frames(), count)]
+    return found
 
 
 @dataclass

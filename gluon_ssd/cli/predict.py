@@ -74,6 +74,11 @@ def add_parser(subparsers: Any) -> Parser:
         help="of a video, look at every N-th frame (default: 1)",
     )
     parser.add_argument(
+        "--timing",
+        action="store_true",
+        help="also measure what reading, network and post-processing take, on the first images or frames",
+    )
+    parser.add_argument(
         "--show", action="store_true", help="show a video in a window while it is read; q or Esc ends it"
     )
     parser.add_argument(
@@ -127,12 +132,26 @@ def _predict(args: argparse.Namespace, sources: Sources, detector: Detector) -> 
         except KeyboardInterrupt:
             # The usual end of a camera.
             print("stopped by Ctrl-C; what was found until then is written")
+    if args.timing:
+        print(_timing(detector, sources, args.batch_size))
     absent = sum(number is None for number in numbering.images)
     if absent:
         print(f"{absent} images are not in {args.annotation}; detections.json has no detections of them")
     looked_at = "".join(f"{count} {what}, " for what, count in job.counts.items())
     print(f"{looked_at}{results.count} detections in {output}/")
     return 2 if job.failed else 0
+
+
+def _timing(detector: Detector, sources: Sources, count: int) -> str:
+    """Returns a line of what the parts take, on as many of the sources as go through the network together."""
+    from ..prediction import first_images
+
+    images = first_images(sources.paths, sources.videos, count)
+    if not images:
+        return "timing: no image to measure on"
+    parts = detector.part_times(images)
+    each = ", ".join(f"{part} {milliseconds:.1f} ms" for part, milliseconds in parts.items())
+    return f"timing of an image, {len(images)} at a time: {each}"
 
 
 def _window(args: argparse.Namespace, sources: Sources) -> Any:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 import weakref
 
@@ -37,6 +38,14 @@ def test_a_video_among_images(cli, small_run, shapes, clip, tmp_path):
     content = json.loads((tmp_path / "out/detections.json").read_text())
     assert [row.get("frame") for row in content["images"]] == [None, 0, 1, 2, 3, 4, 5, 6]
     assert len({row["id"] for row in content["images"]}) == 8
+
+
+def test_timing(cli, small_run, shapes, clip):
+    parts = r"reading [\d.]+ ms, network [\d.]+ ms, post-processing [\d.]+ ms"
+    for source, count in ((shapes / "val", 4), (clip, 7)):
+        result = cli("predict", source, "--weights", small_run, "--timing", "--save", "csv", *LOW)
+        assert (result.status, result.err) == (0, "")
+        assert re.search(rf"^timing of an image, {count} at a time: {parts}$", result.out, re.MULTILINE)
 
 
 def test_every_third_frame_and_no_video(cli, small_run, clip, tmp_path):
