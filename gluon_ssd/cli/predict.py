@@ -74,6 +74,11 @@ def add_parser(subparsers: Any) -> Parser:
         help="of a video, look at every N-th frame (default: 1)",
     )
     parser.add_argument(
+        "--track",
+        action="store_true",
+        help="number the things in a video, the same from frame to frame (ByteTrack; extra tracking)",
+    )
+    parser.add_argument(
         "--timing",
         action="store_true",
         help="also measure what reading, network and post-processing take, on the first images or frames",
@@ -104,6 +109,8 @@ def run(args: argparse.Namespace) -> int:
     sources = expand_sources(args.sources)
     if args.annotation and sources.videos:
         raise UserError("--annotation: has ids of images; predict on videos without it")
+    if args.track:
+        _check_track(sources)
     if args.batch_size is None:
         args.batch_size = 1 if any(isinstance(video, int) for video in sources.videos) else 8
     detector = _open_detector(args, sources.lines)
@@ -124,8 +131,9 @@ def _predict(args: argparse.Namespace, sources: Sources, detector: Detector) -> 
     _prepare(output, sources.paths, [output / "images" / name for name in pictures])
     for line in sources.lines:
         print(line)
+    window = _window(args, sources)
     with closing(Results(output, args.save, numbering)) as results:
-        job = Prediction(detector, results, only=args.only, every=args.every, window=_window(args, sources))
+        job = Prediction(detector, results, only=args.only, every=args.every, track=args.track, window=window)
         job.images(sources.paths, list(zip(names, pictures)), numbering.images)
         try:
             job.videos(sources.videos, names[len(pictures) :])
@@ -140,6 +148,15 @@ def _predict(args: argparse.Namespace, sources: Sources, detector: Detector) -> 
     looked_at = "".join(f"{count} {what}, " for what, count in job.counts.items())
     print(f"{looked_at}{results.count} detections in {output}/")
     return 2 if job.failed else 0
+
+
+def _check_track(sources: Sources) -> None:
+    """Raises UserError where --track has nothing to follow, or cannot."""
+    from ..outputs.tracker import check_tracking
+
+    if not sources.videos:
+        raise UserError("--track: follows things from frame to frame; name a video or a camera")
+    check_tracking()
 
 
 def _timing(detector: Detector, sources: Sources, count: int) -> str:

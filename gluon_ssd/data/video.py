@@ -81,12 +81,14 @@ def _quiet() -> Iterator[None]:
     """Keeps OpenCV from printing why it cannot open something; an error says so in one line."""
     import cv2
 
-    before = cv2.getLogLevel()
-    cv2.setLogLevel(0)
+    # OpenCV 5 has moved both functions.
+    levels = getattr(cv2.utils, "logging", cv2)
+    before = levels.getLogLevel()
+    levels.setLogLevel(0)
     try:
         yield
     finally:
-        cv2.setLogLevel(before)
+        levels.setLogLevel(before)
 
 
 class VideoWriter:

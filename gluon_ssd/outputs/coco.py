@@ -72,9 +72,10 @@ class CocoRows:
             return
         place = {} if shown.frame is None else {"frame": shown.frame, "seconds": round(shown.seconds or 0, 3)}
         self._images.add({**coco_image(shown.size, shown.path, image_id), **place})
-        for row in coco_results(shown.found, shown.path, image_id, self._numbering.categories):
+        rows = coco_results(shown.found, shown.path, image_id, self._numbering.categories)
+        for row, track in zip(rows, shown.tracks or (0,) * len(rows)):
             number = {"id": self._rows.count + 1} if self._numbering.own else {}
-            self._rows.add({**number, **row})
+            self._rows.add({**number, **row, **({"track_id": track} if track else {})})
 
     @property
     def count(self) -> int:

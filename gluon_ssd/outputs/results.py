@@ -64,10 +64,10 @@ class _Table:
 
     def add(self, shown: Shown) -> None:
         place = ("", "") if shown.frame is None else (shown.frame, f"{shown.seconds:.3f}")
-        tracks = shown.tracks or ("",) * len(shown.found)
+        tracks = shown.tracks or (0,) * len(shown.found)
         for found, track in zip(shown.found, tracks):
             box = [f"{side:.2f}" for side in found.xyxy]
-            self._rows.writerow([shown.path, *place, found.name, f"{found.score:.5f}", *box, track])
+            self._rows.writerow([shown.path, *place, found.name, f"{found.score:.5f}", *box, track or ""])
 
     def close(self) -> None:
         self._file.close()

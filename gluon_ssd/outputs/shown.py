@@ -17,8 +17,8 @@ class Shown:
 
     ``name`` is that of its results, without suffix, different for each picture; ``picture`` is the name of
     the annotated one. ``frame`` and ``seconds`` tell where in a video it is; None for an image. ``tracks``:
-    the number of the thing that each detection is of, the same over the frames of a video; None without
-    tracking.
+    the number of the thing that each detection is of, the same over the frames of a video, 0 for none; None
+    without tracking.
     """
 
     found: Detections
@@ -39,5 +39,5 @@ class Shown:
         """Returns the picture with its boxes, RGB uint8 (H, W, 3)."""
         found, names = self.found, self.found.names
         if self.tracks is not None:
-            names = [f"#{track} {name}" for track, name in zip(self.tracks, names)]
+            names = [f"#{track} {name}" if track else name for track, name in zip(self.tracks, names)]
         return draw_boxes(self.pixels, found.xyxy, names, found.scores, found.class_ids)

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from gluon_ssd.data.video import Video, VideoWriter
 from gluon_ssd.detections import Detections
 from gluon_ssd.outputs.coco import Numbering
 from gluon_ssd.outputs.results import Results
+from gluon_ssd.outputs.tracker import Tracker
 from gluon_ssd.prediction import Prediction
 
 LOW = ("--score-threshold", 0.05)
@@ -77,6 +79,7 @@ def test_damaged_videos_are_told_and_the_others_looked_at(cli, small_run, clip, 
     [
         (["clip.mp4", "--annotation", "a.json"], "--annotation: has ids of images"),
         (["clip.mp4", "--show"], "--show: there is no display here"),
+        (["photo.png", "--track"], "--track: follows things from frame to frame"),
         (["photo.png", "--show"], "--show: is for videos and cameras"),
         (["camera:98"], "camera 98: cannot be opened"),
     ],
@@ -141,6 +144,40 @@ def test_what_is_found_until_ctrl_c_is_kept(clip, tmp_path):
     frames = len(json.loads((tmp_path / "out/detections.json").read_text())["images"])
     assert 0 < frames < 7
     assert len(list(Video(tmp_path / "out/videos/clip.mp4").frames())) == frames
+
+
+def test_things_keep_their_numbers(tmp_path):
+    """Two boxes that move, of which the second is gone for a frame."""
+    supervision = pytest.importorskip("supervision", reason='needs pip install "gluon_ssd[tracking]"')
+    if not hasattr(supervision, "ByteTrack"):
+        pytest.skip('supervision has no ByteTrack: pip install "gluon_ssd[tracking]"')
+    tracker, numbers = Tracker(10), []
+    for frame in range(6):
+        right, up = 5 * frame, frame
+        boxes = np.array([[right, 0, 40 + right, 50], [100, 100 - up, 140, 150 - up]], np.float32)
+        found = Detections(boxes, np.array([0.9, 0.8], np.float32), np.array([0, 0]), ("cat",), None)
+        numbers.append(tracker.update(found[:1] if frame == 3 else found))
+    assert numbers == [(1, 2), (1, 2), (1, 2), (1,), (1, 2), (1, 2)]
+    assert tracker.update(found[:0]) == ()
+
+
+def test_numbers_are_written(clip, tmp_path):
+    supervision = pytest.importorskip("supervision", reason='needs pip install "gluon_ssd[tracking]"')
+    if not hasattr(supervision, "ByteTrack"):
+        pytest.skip('supervision has no ByteTrack: pip install "gluon_ssd[tracking]"')
+    run = job(Finder(), tmp_path / "out", track=True)
+    run.videos([clip], ["clip"])
+    run.results.close()
+    rows = json.loads((tmp_path / "out/detections.json").read_text())["annotations"]
+    assert [row["track_id"] for row in rows] == [1] * 7
+
+
+def test_without_bytetrack_nothing_starts(cli, clip, monkeypatch):
+    monkeypatch.setitem(sys.modules, "supervision", SimpleNamespace(__version__="0.31"))
+    assert cli("predict", clip, "--weights", "none", "--track").err == (
+        "error: --track: supervision 0.31 has no ByteTrack any more; "
+        'pip install "gluon_ssd[tracking]"\n'
+    )
 
 
 def test_closing_the_window_ends_a_video(clip, tmp_path):
