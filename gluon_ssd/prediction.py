@@ -86,15 +86,17 @@ class Prediction:
         jobs = zip(paths, names, self._chosen(self.detector.stream(paths)))
         # Threads draw and write while the network works on the next images.
         drawn = map_ahead(self._draw_image, jobs, threads(), 2 * self.detector.batch_size)
-        for number, (path, image_id, shown) in enumerate(zip(paths, ids, drawn), 1):
-            self._tick(number, start)
-            if isinstance(shown, UserError):
-                self._fail(shown)
-                continue
-            self.counts["images"] += 1
-            self.results.add(shown, image_id)
-            self.console.say(f"{path}: {shown.found}")
-        self.console.stop()
+        try:
+            for number, (path, image_id, shown) in enumerate(zip(paths, ids, drawn), 1):
+                self._tick(number, start)
+                if isinstance(shown, UserError):
+                    self._fail(shown)
+                    continue
+                self.counts["images"] += 1
+                self.results.add(shown, image_id)
+                self.console.say(f"{path}: {shown.found}")
+        finally:
+            self.console.stop()
 
     def videos(self, sources: Sequence[Path | int], names: Sequence[str]) -> None:
         """Detects on videos, and on cameras until the window is closed; see `images`.

@@ -38,7 +38,7 @@ PARTS = {
     "update": ("update", "pink"),
     "training": ("training steps", "blue"),
     "evaluation": ("evaluation", "muted-line"),
-    "rest": ("checkpoints, pictures, start", "ink"),
+    "rest": ("start, checkpoints and the rest", "ink"),
 }
 STYLES = ("blue", "orange", "green", "pink", "ink", "muted-line")
 # Larger confusion matrices are lists of what is confused most.
