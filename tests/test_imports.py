@@ -17,6 +17,7 @@ LEVELS = [
     "cli",
     "demo selfcheck convert benchmark prediction",
     "training",
+    "serving",
     "predict",
     "export outputs",
     "detections",

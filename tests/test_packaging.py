@@ -80,6 +80,7 @@ def test_every_package_of_the_source_is_packed(metadata):
 def test_an_installation_holds_code_cards_and_recipes(installed):
     assert (installed / "gluon_ssd/cli/main.py").is_file()
     assert (installed / "gluon_ssd/report/check.html").is_file()
+    assert all((installed / f"gluon_ssd/serving/page.{kind}").is_file() for kind in ("html", "css", "js"))
     data = installed / "gluon_ssd/model_zoo_data"
     for path in (REPOSITORY / "model_zoo").glob("*/*.*"):
         assert (data / path.relative_to(REPOSITORY / "model_zoo")).read_bytes() == path.read_bytes()

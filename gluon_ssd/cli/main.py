@@ -27,6 +27,7 @@ from . import (
     prepare_json,
     prepare_records,
     report,
+    serve,
     train,
     val,
 )
@@ -39,6 +40,7 @@ VERBS = {
     "val": val,
     "report": report,
     "predict": predict,
+    "serve": serve,
     "export": export,
     "benchmark": benchmark,
     "convert": convert,

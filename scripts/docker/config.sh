@@ -9,3 +9,4 @@
 # What the built images are called; change them to a name in your registry before you push.
 : "${GLUON_SSD_IMAGE:=gluon_ssd:latest}"
 : "${GLUON_SSD_CPU_IMAGE:=gluon_ssd:cpu}"
+: "${GLUON_SSD_SERVE_IMAGE:=gluon_ssd:serve}"

@@ -68,7 +68,12 @@ def test_images_and_gpus_come_from_the_environment(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "file", "image"), [([], "Dockerfile", "latest"), (["--cpu"], "Dockerfile.cpu", "cpu")]
+    ("flags", "file", "image"),
+    [
+        ([], "Dockerfile", "latest"),
+        (["--cpu"], "Dockerfile.cpu", "cpu"),
+        (["--serve"], "Dockerfile.serve", "serve"),
+    ],
 )
 def test_build_names_a_file_that_is_there_and_starts_from_the_configured_image(run, flags, file, image):
     lines = run(BUILD, *flags, "--", "--pull").stdout.splitlines()
@@ -79,12 +84,12 @@ def test_build_names_a_file_that_is_there_and_starts_from_the_configured_image(r
     assert path == FOLDER / file and f"ARG {base}\n" in path.read_text()
 
 
-@pytest.mark.parametrize("file", ["Dockerfile", "Dockerfile.cpu"])
+@pytest.mark.parametrize("file", ["Dockerfile", "Dockerfile.cpu", "Dockerfile.serve"])
 def test_extras_of_the_images_are_the_packages(file):
     extras = re.search(r"'\.\[(.+)]'", (FOLDER / file).read_text())[1].split(",")
     setup = (REPOSITORY / "setup.py").read_text()
     assert extras and all(f'"{extra}": [' in setup for extra in extras)
-    assert ("cpu" in extras) == file.endswith("cpu")
+    assert ("cpu" in extras) == (file != "Dockerfile")
 
 
 def test_dry_runs_do_nothing(run, tmp_path):

@@ -1,0 +1,121 @@
+"""Runs the application with uvicorn: one process, or several that share a port."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from ..errors import UserError
+from ..plugins import import_plugins
+from .settings import Settings, from_environment, limit_decoders, open_detector, read_token, to_environment
+
+# Hosts that only programs of the same machine reach.
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# More open connections than this are answered with 503. It keeps below the usual limit of 1,024 open files.
+_CONNECTIONS = 800
+# So many seconds a worker may be silent before it is taken for hung and replaced. While it opens a detector
+# on a busy machine, it is silent for longer than the 5 that uvicorn grants.
+_SILENCE = 60
+
+
+def serve(settings: Settings, host: str, port: int, workers: int) -> None:
+    """Serves until SIGINT or SIGTERM, and then finishes what was accepted.
+
+    Raises UserError where the detector cannot be opened, the token cannot be read, or the port is taken.
+    """
+    limit_decoders(settings.max_pixels)
+    token = read_token(settings)
+    # With several workers this only proves that it can be opened: they open it for themselves.
+    detector, threshold = open_detector(settings)
+    with _listening(host, port) as listener:
+        if token is None and host not in _LOOPBACK:
+            print(f"warning: {host} is open to the network, and no token is asked for", file=sys.stderr)
+        address = f"[{host}]" if ":" in host else host
+        print(f"serving {settings.name} on http://{address}:{listener.getsockname()[1]}/", flush=True)
+        if workers == 1:
+            from .app import create_app
+
+            _run_here(create_app(detector, threshold, settings), settings, listener)
+        else:
+            del detector
+            _run_workers(settings, workers, listener)
+
+
+def worker_app() -> Any:
+    """Returns the application of a worker process, which uvicorn has started."""
+    settings = from_environment()
+    limit_decoders(settings.max_pixels)
+    import_plugins(settings.plugins)
+    from .app import create_app
+
+    return create_app(*open_detector(settings), settings)
+
+
+def _run_here(app: Any, settings: Settings, listener: socket.socket) -> None:
+    server = uvicorn.Server(_config(app, settings))
+
+    # uvicorn handles the signals while it serves, and sends them once more when it has finished. Then, and
+    # before it begins, they come here.
+    def stop(number: int, frame: Any) -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    server.run([listener])
+
+
+def _run_workers(settings: Settings, workers: int, listener: socket.socket) -> None:
+    to_environment(settings)
+    with tempfile.TemporaryDirectory(prefix="gluon-ssd-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        config = _config(f"{__name__}:worker_app", settings, factory=True, workers=workers)
+        Multiprocess(config, sockets=[listener], **_target(config)).run()
+
+
+def _target(config: uvicorn.Config) -> dict[str, Any]:
+    """Returns the argument that uvicorn before 0.40 takes besides, and later ones no longer know."""
+    import inspect
+
+    takes = inspect.signature(Multiprocess).parameters
+    return {"target": uvicorn.Server(config).run} if "target" in takes else {}
+
+
+def _config(app: Any, settings: Settings, **options: Any) -> uvicorn.Config:
+    # A request may take its time to arrive and again to be answered, also while the server stops.
+    longest = 2 * math.ceil(settings.timeout) + 1
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=longest,
+        timeout_worker_healthcheck=_SILENCE,
+        **options,
+    )
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Holds an open port. Raises UserError where it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"port {port} of {host}: {reason}; choose another --port or --host") from None
+    with listener:
+        # For the processes of workers.
+        listener.set_inheritable(True)
+        yield listener
