@@ -76,6 +76,7 @@ _EXTRAS = {
     "openvino": "openvino",
     "torch": "torch",
     "tensorboard": "tensorboard",
+    "tensorboardX": "tensorboard",
     "mlperf_logging": "mlperf",
     "safetensors": "safetensors",
     "google_crc32c": "tfrecord",

@@ -26,6 +26,7 @@ from . import (
     predict,
     prepare_json,
     prepare_records,
+    report,
     serve,
     train,
     val,
@@ -37,6 +38,7 @@ DISK_PROBLEMS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQ
 VERBS = {
     "train": train,
     "val": val,
+    "report": report,
     "predict": predict,
     "serve": serve,
     "export": export,

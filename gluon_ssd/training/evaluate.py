@@ -20,6 +20,7 @@ from ..data.opening import open_dataset
 from ..data.pipelines import InputSettings, make_loader
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform
+from ..environment import provenance
 from ..errors import UserError
 from ..files import atomic_write, make_folder
 from ..locks import only_writer
@@ -194,20 +195,27 @@ def _threshold_lines(scores: Scores) -> list[str]:
     ]
 
 
-def write_evaluation(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> None:
-    """Writes detections (COCO results), scores, the table per class and the plots into ``folder``.
+def write_evaluation(
+    evaluation: Evaluation, dataset: CocoDataset, folder: Path, made: dict[str, Any] | None = None
+) -> None:
+    """Writes detections (COCO results), scores, the table per class, plots and report.json into ``folder``.
 
-    A training and `gluon-ssd val` may do so at the same moment; the folder then holds what the later one has
-    found, all of it. Raises UserError when it cannot be written.
+    ``made``: what was run, for the report; None for a training, whose run folder tells. A training and
+    `gluon-ssd val` may do so at the same moment; the folder then holds what the later one has found, all of
+    it. Raises UserError when it cannot be written.
     """
     make_folder(folder)
     with only_writer(folder):
-        _write_files(evaluation, dataset, folder)
+        _write_files(evaluation, dataset, folder, made)
 
 
-def _write_files(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> None:
+def _write_files(
+    evaluation: Evaluation, dataset: CocoDataset, folder: Path, made: dict[str, Any] | None
+) -> None:
     # Here, because scoring alone draws nothing.
+    from ..report.analysis import analyse
     from ..report.gallery import write_pictures
+    from ..report.run_files import ANALYSIS
 
     results = [
         {
@@ -229,6 +237,7 @@ def _write_files(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> 
     ]
     _write(folder / "per_class.csv", "\n".join(["class,objects,ap,ap50,f1,score_threshold", *rows]) + "\n")
     write_pictures(evaluation, dataset, folder)
+    _write(folder / ANALYSIS, json.dumps(analyse(evaluation, dataset, made)))
 
 
 def _best_cells(best: Operating | None) -> str:
@@ -238,6 +247,12 @@ def _best_cells(best: Operating | None) -> str:
 def _write(path: Path, text: str) -> None:
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _write_page(folder: Path) -> Path:
+    from ..report.run_page import write_report
+
+    return write_report(folder)
 
 
 def model_score(dataset: CocoDataset) -> Callable[[Any, str], float]:
@@ -304,8 +319,9 @@ def validate(
         )
         if world.first:
             print(score_table(evaluation.scores))
-            write_evaluation(evaluation, dataset, folder)
-            print(f"results in {folder}")
+            made = {**provenance(), "checkpoint": str(checkpoint)}
+            write_evaluation(evaluation, dataset, folder, made)
+            print(f"results in {folder}, all of them on one page: {_write_page(folder)}")
         return evaluation
 
 

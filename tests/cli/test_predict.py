@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from gluon_ssd.cli.results import category_ids, coco_results, image_ids
 from gluon_ssd.cli.sources import expand_sources, output_names
 from gluon_ssd.data.coco_names import COCO_CLASSES
 from gluon_ssd.detections import Detections
 from gluon_ssd.errors import UserError
+from gluon_ssd.outputs.coco import category_ids, coco_results, image_ids
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def test_sources(photos, sources, expected):
     ("source", "message"),
     [
         ("gone.jpg", "gone.jpg: no such file or folder"),
-        ("photos/*.tiff", "photos/*.tiff: no image matches"),
-        ("empty", "empty: no image in this folder (.avif, .bmp, "),
+        ("photos/*.tiff", "photos/*.tiff: no image or video matches"),
+        ("empty", "empty: no image or video in this folder (.avif, .bmp, "),
     ],
 )
 def test_a_source_that_matches_nothing(photos, cli, source, message):
