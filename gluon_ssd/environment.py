@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 
-from .machine import cores
+from .machine import SHARED_ADVICE, OtherPrograms, cores
 from .platforms import NEWEST_PYTHON, OLDEST_PYTHON, has_mxnet, mxnet_advice
 from .version import __version__
 
@@ -149,6 +149,14 @@ def _threads(available: int) -> Fact:
     text = f"{available}, of which MXNet uses {asked}"
     slow = asked.isdecimal() and int(asked) < available
     return Fact("cores", text, OK, f"export OMP_NUM_THREADS={available} uses them all" if slow else "")
+
+
+def sharing(others: OtherPrograms) -> Fact:
+    """Returns the fact about what else has run on this machine since ``others`` was made."""
+    warning = others.warning()
+    if warning is None:
+        return Fact("other programs", f"took {others.share():.0%} of the cores' time")
+    return Fact("other programs", warning.replace("other programs took", "took"), OK, SHARED_ADVICE)
 
 
 def required() -> list[Fact]:
