@@ -21,10 +21,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).parent))
 from peers import Worker
 
+HERE = Path(__file__).resolve().parent
 RESULTS, DOCUMENT = HERE / "results" / "ratios.csv", HERE.parent / "docs" / "benchmarks.md"
 COLUMNS = (
     "group",
