@@ -113,6 +113,9 @@ class Recipe:
     accumulate: int = _key(1, "schedule", "batches whose gradients make one optimizer step", low=1)
     optimizer: str = _key("sgd", "schedule", "what makes the updates", choices=("sgd", "adam"))
     lr: float = _key(0.0025, "schedule", "learning rate; for sgd per 32 images of the global batch", above=0)
+    backbone_lr_factor: float = _key(
+        1.0, "schedule", "what lr is multiplied by for the backbone; small: it keeps more", above=0, high=1
+    )
     momentum: float = _key(0.9, "schedule", "SGD momentum", low=0, below=1)
     weight_decay: float = _key(5e-4, "schedule", "weight decay", low=0)
     decay_on: str = _key("all", "schedule", "weights: not biases and norms", choices=("all", "weights"))

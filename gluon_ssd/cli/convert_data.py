@@ -82,17 +82,10 @@ def _add_readings(parser: Parser) -> None:
         help="objects marked difficult: keep as others, as crowd regions, or drop (default: keep)",
     )
     parser.add_argument(
-        "--voc-origin",
-        type=int,
-        choices=(1, 0),
-        default=1,
-        help="number of the first pixel in VOC files: 1 as VOC has it, 0 as some tools do (default: 1)",
-    )
-    parser.add_argument(
         "--origin",
         type=int,
         choices=(0, 1),
-        help="number of the first pixel in SOURCE of another format, if not 0",
+        help="number of the first pixel in SOURCE (default: as its format has it, 1 in VOC and 0 in others)",
     )
     add_orientation(parser)
     parser.add_argument(
@@ -119,7 +112,6 @@ def run(args: argparse.Namespace) -> int:
     console = Console()
     options = Options(
         args.classes,
-        args.voc_origin,
         args.difficult,
         args.missing == "skip",
         console,

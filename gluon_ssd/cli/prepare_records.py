@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from .parsing import Parser, add_orientation, bounded, example
+
+if TYPE_CHECKING:
+    from ..data.coco import CocoDataset
 
 DESCRIPTION = """Pack a data set of any known format into a few large files, which disks and networks read
 faster than many small ones. Train and evaluate from them as from the data set: --data OUTPUT.
@@ -55,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--annotation and --images are of one split; say which: --split train or val")
 
     from ..console import Console
+    from ..data.coco import NoSplit
     from ..data.images import as_path
     from ..data.opening import open_dataset
     from ..data.record_files.prepare import check_output, check_shards, prepare_records
@@ -67,12 +71,17 @@ def run(args: argparse.Namespace) -> int:
         check_output(args.output, split, args.format, args.overwrite)
     # A folder of another format is converted once for all splits.
     choice: dict[str, Any] = {"orientation": args.orientation, "converted": {}}
-    datasets = {
-        split: open_dataset(args.data, split, args.annotation, args.images, **choice) for split in splits
-    }
+    datasets: dict[str, CocoDataset] = {}
+    console = Console()
+    for split in splits:
+        try:
+            datasets[split] = open_dataset(args.data, split, args.annotation, args.images, **choice)
+        except NoSplit:
+            if args.split == split or split == "train":
+                raise
+            console.say(f"{args.data}: has no split '{split}'; only train is packed")
     for split, dataset in datasets.items():
         check_shards(dataset, split, args.shards)
-    console = Console()
     # Both splits may say the same line, which is printed once.
     for line in dict.fromkeys(line for dataset in datasets.values() for line in dataset.lines):
         console.say(line)

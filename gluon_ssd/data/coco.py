@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import UserError, unknown
 from .coco_json import NO_SIZE as NO_SIZE_GIVEN
-from .coco_json import RESPELLED, CocoFile, read_coco
+from .coco_json import RESPELLED, UNSIZED_TURNED, CocoFile, read_coco
 from .coco_layouts import ROBOFLOW, find_layout, image_folder
 from .finder import Finder
 from .images import PathLike, as_path, file_header
@@ -28,12 +28,16 @@ OUTSIDE = "outside the image"
 OTHER_CLASS = "class not chosen"
 
 
-def no_split(root: Path, split: str, known: Iterable[str]) -> UserError:
+class NoSplit(UserError):
+    """A data set lacks a split."""
+
+
+def no_split(root: Path, split: str, known: Iterable[str]) -> NoSplit:
     """Returns the error for a data set that lacks a split; the caller raises it."""
     advice = (
         "; hold some images out with gluon-ssd convert-data --val-share 0.2, or train with --eval-every 0"
     )
-    return UserError(
+    return NoSplit(
         f"{root}: has no split '{split}', only {', '.join(known)}{advice if split == 'val' else ''}"
     )
 
@@ -107,7 +111,8 @@ class CocoDataset:
         return made
 
     def _open(self, file: CocoFile, images_dir: Path, lines: Sequence[str], **choice: Any) -> None:
-        self._set_up(settle(file, images_dir), images_dir, lines=lines, **choice)
+        settled = settle(file, images_dir, choice.get("orientation", "auto"))
+        self._set_up(settled, images_dir, lines=lines, **choice)
         _refuse_missing(self._file, self.images_dir)
         _refuse_misread(self._file)
 
@@ -197,11 +202,12 @@ def make_truth(content: dict[str, list[dict[str, Any]]]) -> Any:
     return truth
 
 
-def settle(file: CocoFile, images_dir: Path) -> CocoFile:
+def settle(file: CocoFile, images_dir: Path, orientation: str = "auto") -> CocoFile:
     """Returns ``file`` with image names as they are spelt on disk, and missing sizes read from the images.
 
-    Both changes are counted in its notes. Raises UserError where several images could be meant, or where a
-    size cannot be read.
+    These are of the picture as stored where ``orientation`` is that, else of the upright picture, which is
+    what labelling tools show. Both changes are counted in its notes. Raises UserError where several images
+    could be meant, or where a size cannot be read.
     """
     names = _spelt_as_found(file, images_dir)
     other = sum(name != old for name, old in zip(names, file.file_names))
@@ -212,10 +218,11 @@ def settle(file: CocoFile, images_dir: Path) -> CocoFile:
     for index in unknown_sizes:
         path = images_dir / names[index]
         if path.exists():
-            # Without a declared size the boxes are taken for the picture that labelling tools show, which is
-            # upright.
-            widths[index], heights[index] = upright_size(file_header(path))
-            turned[index] = "upright"
+            header = file_header(path)
+            assumed = header.orientation != 1 and orientation == "auto" and index not in turned
+            notes[UNSIZED_TURNED] += assumed
+            way = turned.setdefault(index, "stored" if orientation == "stored" else "upright")
+            widths[index], heights[index] = header.size if way == "stored" else upright_size(header)
     notes += Counter({NO_SIZE_GIVEN: len(unknown_sizes)})
     return replace(file, file_names=names, widths=widths, heights=heights, orientations=turned, notes=notes)
 

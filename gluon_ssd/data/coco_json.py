@@ -14,6 +14,7 @@ from typing import Any, Callable
 import numpy as np
 
 from ..errors import UserError
+from .attributes import enclosing, is_set, rotation_of
 from .choices import ORIENTATIONS
 
 Row = dict[str, Any]
@@ -25,6 +26,10 @@ OCCLUDED = "objects marked occluded, kept as the others"
 DIFFICULT_KEPT = "objects marked difficult, kept as the others"
 RESPELLED = "images found under another spelling of the name that the labels give"
 NO_SIZE = "images whose annotation gives no size; the file's is taken"
+UNSIZED_TURNED = (
+    "images that EXIF turns and whose annotation gives no size; boxes are assumed to be for the upright "
+    "picture (--orientation stored or upright decides)"
+)
 SAME_NAME = "categories of the same name as another, taken as one"
 SECTIONS = ("images", "annotations", "categories")
 # No side or area is so large, and sums and products of two such numbers still fit a float64.
@@ -108,7 +113,7 @@ def parse_coco(content: Any, path: Path) -> CocoFile:
     )
     xywh = _boxes(annotations, ids, path)
     area = _areas(annotations, xywh, ids, path)
-    crowd = np.array([bool(row.get("iscrowd")) for row in annotations], dtype=bool)
+    crowd = np.array([_is_crowd(row) for row in annotations], dtype=bool)
     # After the areas, because the area of a rotated object is that of its own box, not of the one around it.
     _enclose_rotated(annotations, xywh, notes)
     _heed_flags(annotations, crowd, notes)
@@ -145,28 +150,19 @@ def parse_coco(content: Any, path: Path) -> CocoFile:
 def _sides(images: list[Any], key: str, path: Path) -> np.ndarray:
     """Widths or heights, with 0 where the file does not give them."""
     return _integers(
-        [{key: 0, **row} if row.get(key) is None else row for row in images], key, "images", path
+        [{**row, key: 0} if row.get(key) is None else row for row in images], key, "images", path
     )
 
 
 def _enclose_rotated(rows: list[Any], xywh: np.ndarray, notes: Counter[str]) -> None:
     """Replaces boxes that are turned about their centre by the upright boxes around them."""
     for number, row in enumerate(rows):
-        angle = _attribute(row, "rotation")
-        if type(angle) in (int, float) and math.isfinite(angle) and angle % 360:
+        angle = rotation_of(_attribute(row, "rotation"))
+        if angle:
             x, y, width, height = xywh[number]
             wide, high = enclosing(width, height, math.radians(angle))
             xywh[number] = x + (width - wide) / 2, y + (height - high) / 2, wide, high
             notes[ROTATED] += 1
-
-
-def enclosing(width: float, height: float, angle: float) -> tuple[float, float]:
-    """Returns width and height of the upright box around one that is turned by ``angle`` (radians).
-
-    Both are rounded to nine decimals, which hides the noise of a right angle.
-    """
-    cosine, sine = abs(math.cos(angle)), abs(math.sin(angle))
-    return round(width * cosine + height * sine, 9), round(width * sine + height * cosine, 9)
 
 
 def _attribute(row: Row, name: str) -> Any:
@@ -175,15 +171,20 @@ def _attribute(row: Row, name: str) -> Any:
     return row.get(name, inner.get(name) if type(inner) is dict else None)
 
 
+def _is_crowd(row: Row) -> bool:
+    """Whether an annotation is of many things. OpenImages' flag counts where COCO's is missing."""
+    return bool(row["iscrowd"]) if "iscrowd" in row else is_set(row.get("IsGroupOf"))
+
+
 def _heed_flags(rows: list[Any], crowd: np.ndarray, notes: Counter[str]) -> None:
     """Makes crowd regions of objects marked "ignore", and counts the other flags that warn of an object."""
     notes[CROWD] += int(crowd.sum())
     for number, row in enumerate(rows):
-        if not crowd[number] and _attribute(row, "ignore") in (1, True):
+        if not crowd[number] and is_set(_attribute(row, "ignore")):
             crowd[number] = True
             notes[IGNORED] += 1
-        notes[OCCLUDED] += _attribute(row, "occluded") in (1, True)
-        notes[DIFFICULT_KEPT] += _attribute(row, "difficult") in (1, True)
+        notes[OCCLUDED] += is_set(_attribute(row, "occluded"))
+        notes[DIFFICULT_KEPT] += is_set(_attribute(row, "difficult"))
 
 
 def _merge_names(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from .finder import Finder
 from .images import is_image_name
-from .splits import SPLITS, folder_called, split_in, split_of
+from .splits import OF_NO_SPLIT, SPLITS, folder_called, split_in, split_of
 
 # The published layouts, best first; {} stands for the split. Only their paths are looked at, no file is read.
 _ANNOTATIONS = (
@@ -84,7 +84,7 @@ def find_layout(root: Path) -> Layout:
 
 
 def _of_no_split(path: Path) -> str:
-    return f"{path} is not used: its name is of no split (train, val, test)"
+    return f"{path} is not used: {OF_NO_SPLIT}"
 
 
 def _published(root: Path, split: str) -> Path | None:

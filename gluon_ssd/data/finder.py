@@ -49,7 +49,10 @@ class Finder:
         if not parts:
             return None
         # The prefix goes only where the full name is not found, because a file may really be named so.
-        for leaf in dict.fromkeys((parts[-1], _PREFIX.sub("", parts[-1]))):
+        leaves = dict.fromkeys((parts[-1], _PREFIX.sub("", parts[-1])))
+        # A name without a suffix is that of an image with any.
+        stems = [] if is_image_name(parts[-1]) else [f"{leaf}.*" for leaf in leaves]
+        for leaf in (*leaves, *stems):
             path = self._best((*parts[:-1], leaf), name)
             if path is not None:
                 return path, True
@@ -82,7 +85,8 @@ class Finder:
             for path in walk_images(self._root):
                 parts = tuple(path.split("/"))
                 leaf = plain_parts(parts[-1])[-1]
-                for key in {leaf, _PREFIX.sub("", leaf)}:
+                names = {leaf, _PREFIX.sub("", leaf)}
+                for key in names | {f"{os.path.splitext(name)[0]}.*" for name in names}:
                     self._index.setdefault(key, []).append(parts)
         return self._index
 

@@ -108,3 +108,15 @@ def turned_box(
     if vertical:
         top, bottom = height - bottom, height - top
     return left, top, right, bottom
+
+
+def turned_box_back(
+    ltrb: tuple[float, float, float, float], stored: Size, orientation: int
+) -> tuple[float, float, float, float]:
+    """Returns a box of the upright picture (left, top, right, bottom) in pixels as they were stored.
+
+    ``stored`` is the stored (width, height).
+    """
+    upright = stored[::-1] if orientation in _SIDEWAYS else stored
+    # A quarter turn is undone by the other one; every other turn undoes itself.
+    return turned_box(ltrb, upright, {6: 8, 8: 6}.get(orientation, orientation))

@@ -77,7 +77,7 @@ class SampleReader:
                 return self._load_this(index, epoch, out)
             except UserError as error:
                 if not self._skip_bad:
-                    raise UserError(f"{error}; {_ADVICE}") from None
+                    raise UserError(f"{error}; {_ADVICE}; --on-bad-image skip leaves out a few") from None
                 self._count_bad(index, error)
             # The substitute is the next index in sorted order, so that it depends neither on the shuffling
             # nor on which thread finds the bad image first.

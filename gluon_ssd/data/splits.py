@@ -7,11 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 SPLITS = ("train", "val", "test")
+OF_NO_SPLIT = "its name is of no split (train, val, test)"
 _SYNONYMS = {
-    "train": ("train", "training", "trainset", "trn", "trainval"),
-    "val": ("val", "valid", "validation", "valset", "validationset", "dev"),
-    "test": ("test", "testing", "testset", "tst"),
+    "train": ("train", "training", "trn", "trainval"),
+    "val": ("val", "valid", "validation", "dev", "eval", "evaluation"),
+    "test": ("test", "testing", "tst"),
 }
+# Words that may stand behind the name of a split.
+_BEHIND = re.compile(r"(set|data|images|imgs|img|list)$")
 _SPLIT_OF = {name: split for split, names in _SYNONYMS.items() for name in names}
 
 
@@ -21,8 +24,9 @@ def split_of(name: str) -> str | None:
     Case does not matter, and a year behind the name is ignored.
     """
     plain = re.sub(r"[ _-]?(19|20)\d\d$", "", name.strip().casefold())
-    # The second look-up joins the words, so that "validation_set" and "train-val" are known too.
-    return _SPLIT_OF.get(plain) or _SPLIT_OF.get(re.sub(r"[ _-]+", "", plain))
+    # The words are joined, so that "train-val" and "validation_set" are known too.
+    joined = re.sub(r"[ _-]+", "", plain)
+    return _SPLIT_OF.get(joined) or _SPLIT_OF.get(_BEHIND.sub("", joined))
 
 
 def split_in(stem: str) -> str | None:
@@ -64,6 +68,36 @@ def split_folders(root: Path, lines: list[str] | None = None) -> dict[str, Path]
     except OSError:
         return {}
     return first_of_each(folders, [] if lines is None else lines)
+
+
+def split_by_folder(files: Iterable[Path], root: Path, lines: list[str]) -> dict[str, list[Path]]:
+    """Returns label files below ``root`` by split, as the folders say in which they are.
+
+    Without any folder of a split all are train. With one, those in other folders are not used, and those in
+    none are train. ``lines`` is told of both.
+    """
+    parts: dict[str, list[Path]] = {}
+    others: dict[Path, list[Path]] = {}
+    above = {root}
+    for path in files:
+        split = next(filter(None, map(split_of, path.relative_to(root).parts[:-1])), None)
+        if split:
+            parts.setdefault(split, []).append(path)
+            above.update(path.parent.parents)
+        else:
+            others.setdefault(path.parent, []).append(path)
+    loose = [path for folder, found in others.items() if folder in above or not parts for path in found]
+    named = sorted(str(folder) for folder in others if folder not in above)
+    if parts:
+        lines += [f"{folder} is not used: {OF_NO_SPLIT}" for folder in named]
+        if loose:
+            lines.append(f"{len(loose)} label files are in no folder of a split; they are taken as train")
+    elif len(named) > 1:
+        listed = ", ".join(named[:3]) + (", ..." if len(named) > 3 else "")
+        lines.append(f"{listed}: of no split (train, val, test); all is taken as train")
+    if loose:
+        parts["train"] = [*parts.get("train", []), *loose]
+    return {split: parts[split] for split in SPLITS if split in parts}
 
 
 def folder_called(root: Path, *names: str) -> Path | None:

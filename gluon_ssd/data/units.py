@@ -105,8 +105,9 @@ def _share(values: np.ndarray, sizes: np.ndarray, reading: str, origin: int) -> 
     """The share of boxes that lie inside their image and are a pixel wide or high, when read like this."""
     low, high = _sides(values, sizes, reading, origin)
     # A side of less than a pixel is allowed, but not both: fractions that are read as pixels would be such
-    # boxes.
-    sized = (high > low).all(axis=1) & (high - low >= 1).any(axis=1)
+    # boxes. Counting from 1 makes each of their sides longer by one.
+    least = 1 + (origin if reading == "xyxy" else 0)
+    sized = (high > low).all(axis=1) & (high - low >= least).any(axis=1)
     return float((sized & _inside(values, sizes, reading, origin, slack=0.01)).mean())
 
 
@@ -133,7 +134,7 @@ def _other_origin(values: np.ndarray, reading: str, origin: int) -> list[Doubt]:
         count = int((low < 1).sum())
         text = f"{count} boxes begin at pixel 0, which files that count from 1 cannot have"
         return [
-            Doubt(False, text, "if pixels are counted from 0, gluon-ssd convert-data with --voc-origin 0")
+            Doubt(False, text, "if pixels are counted from 0, gluon-ssd convert-data with --origin 0")
         ]
     # Objects that touch the left or top border are common, so files that count from 0 contain zeros. Several
     # ones and no zero at all suggest that the file counts from 1.

@@ -83,8 +83,11 @@ def summary(check: DatasetCheck, folder: Path) -> list[str]:
     ]
     for finding in check.findings:
         where = f"{finding.split}: " if finding.split else ""
-        named = "" if finding.level == NOTE else f": {_first(finding)}"
-        lines.append(f"{finding.level}: {where}{finding.count} {finding.what}{named}")
+        # A sentence about the labels stands for itself.
+        sentence = finding.items == (finding.what,)
+        named = "" if sentence or finding.level == NOTE else f": {_first(finding)}"
+        count = "" if sentence else f"{finding.count} "
+        lines.append(f"{finding.level}: {where}{count}{finding.what}{named}")
         lines.append(f"  {finding.advice}")
     errors = sum(finding.level == ERROR for finding in check.findings)
     verdict = f"{errors} kind(s) of error would harm a training" if errors else "fit to train on"

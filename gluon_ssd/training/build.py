@@ -20,8 +20,8 @@ from ..predict import Detector
 from ..recipe import Recipe
 from ..weights.backbones import load_backbone
 from ..weights.checkpoint import Progress, restore_optimizer
-from .callbacks.weight_average import WeightAverage
-from .distributed import World
+from .callbacks.weight_average import WeightAverage, running_statistics
+from .distributed import World, average_statistics
 from .inputs import Inputs
 from .loss_scale import LossScale
 from .schedule import CosineSchedule, StepSchedule
@@ -90,6 +90,12 @@ class Training:
             nms_candidates=recipe.nms_candidates,
         )
 
+    def average_statistics(self) -> None:
+        """Gives every rank the same running statistics, and the same averages of them. Collective."""
+        averages = [] if self.average is None else self.average.statistics()
+        own = [parameter.data() for parameter in running_statistics(self.net).values()]
+        average_statistics(self.world, [*own, *averages])
+
     def averaged(self) -> AbstractContextManager[None]:
         """Returns a block in which the network computes with averaged weights, where there are any."""
         return nullcontext() if self.average is None else self.average.in_use()
@@ -131,6 +137,7 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
     # Checkpoints keep them, so that detections can be written with the ids of the annotation file.
     net.category_ids = inputs.train_set.category_ids
     net.freeze(recipe.freeze)
+    net.backbone.collect_params().setattr("lr_mult", recipe.backbone_lr_factor)
     report = None
     if resumed is not None:
         set_parameters(net, {**resumed.parameters, **resumed.trained}, str(resumed.path))

@@ -335,13 +335,9 @@ def _host_index(launch: Launch, tasks: Sequence[int]) -> int:
     return launch.rank // launch.local_size if len(tasks) > 1 else 0
 
 
-def average_statistics(world: World, net: Any) -> None:
-    """Gives every rank the mean of all ranks' running statistics of the norms. Collective."""
-    if world.size == 1:
-        return
-    named = net.collect_params().items()
-    arrays = [value.data() for name, value in named if name.endswith(("running_mean", "running_var"))]
-    if not arrays:
+def average_statistics(world: World, arrays: Sequence[mx.nd.NDArray]) -> None:
+    """Gives every rank the mean of all ranks' ``arrays``, the running statistics of norms. Collective."""
+    if world.size == 1 or not arrays:
         return
     # As one array, so that they are exchanged at once; by their differences from rank 0's, so that statistics
     # which are alike stay as they are, bit by bit.

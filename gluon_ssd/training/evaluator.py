@@ -14,7 +14,6 @@ from .build import Training, input_settings
 from .callbacks import Callback, CallbackList, RunInfo, TrainBatch
 from .checkpoints import Checkpoints
 from .coco_eval import Scores
-from .distributed import average_statistics
 from .evaluate import detect_all, evaluate, share, write_evaluation
 from .scorer import Scorer
 
@@ -63,7 +62,7 @@ class Evaluator(Callback):
         self.console.start(f"evaluation {epoch}/{recipe.epochs}", len(mine))
         self.callbacks.evaluation_started(epoch)
         # All ranks evaluate the same network.
-        average_statistics(training.world, training.net)
+        training.average_statistics()
         with training.averaged():
             result = function(
                 detector,

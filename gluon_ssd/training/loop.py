@@ -14,7 +14,7 @@ from .build import Training
 from .callbacks import CallbackList, RunInfo, TrainBatch
 from .callbacks.metrics import EpochMeter
 from .checkpoints import Checkpoints
-from .distributed import average_statistics, mean_over_ranks
+from .distributed import mean_over_ranks
 from .evaluator import Evaluator
 from .stop_signals import StopSignals
 
@@ -106,7 +106,7 @@ class Loop:
         self._read_losses()
         self.evaluator.settle()
         world, progress = self.training.world, self.training.progress
-        average_statistics(world, self.training.net)
+        self.training.average_statistics()
         if world.size > 1:
             progress.sums = mean_over_ranks(world, progress.sums)
 

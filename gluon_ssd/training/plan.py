@@ -10,8 +10,9 @@ def plan_lines(recipe: Recipe, steps: int) -> list[str]:
 
     ``steps``: optimizer steps of an epoch.
     """
-    # Who ends a run after so many steps does not expect its whole schedule.
-    late = [] if recipe.max_steps else _late(recipe, recipe.epochs * steps)
+    total = recipe.epochs * steps
+    short = recipe.max_steps is not None and recipe.max_steps < total
+    late = _cut_short(recipe, total) if short else _late(recipe, total)
     return [*_target_lines(recipe), *(f"warning: {line}" for line in late)]
 
 
@@ -24,6 +25,19 @@ def _target_lines(recipe: Recipe) -> list[str]:
             "training; --target-map X sets one"
         ]
     return []
+
+
+def _cut_short(recipe: Recipe, steps: int) -> list[str]:
+    """Returns a line about the cosine of a run that ``max_steps`` ends before its ``steps`` are done."""
+    # Who ends a run early does not expect all of its decays and evaluations. A cosine, though, is lowered in
+    # every step, and cannot be fitted to max_steps: a run that is resumed with more of them has to go on as
+    # it was.
+    if recipe.lr_schedule != "cosine":
+        return []
+    return [
+        f"max_steps ends the run after {recipe.max_steps} of the {steps} steps over which the cosine lowers "
+        "lr to 0; for a short run give --epochs instead"
+    ]
 
 
 def _late(recipe: Recipe, steps: int) -> list[str]:

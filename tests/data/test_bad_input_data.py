@@ -179,7 +179,7 @@ def test_a_broken_picture_in_the_middle_of_an_epoch_names_the_check(cli, tmp_pat
     (root / "train" / "5.jpg").write_bytes(b"")
     flags = ("--epochs", 1, "--max-steps", "none", "--checkpoint-steps", 1, "--eval-every", 0)
     result = cli(*TRAIN, *flags, "--data", root)
-    refused(result, "train/5.jpg: the file is empty", "gluon-ssd check DATA lists all such images")
+    refused(result, "train/5.jpg: the file is empty", "check DATA lists all such images; --on-bad-image skip")
     assert threads() == []
 
 

@@ -89,6 +89,11 @@ def test_what_boxes_look_like(values, reading, what, cure, error):
     assert what in doubt.text and cure in doubt.cure and doubt.error == error
 
 
+def test_fractions_are_told_from_pixels_that_count_from_1():
+    (doubt,) = looked_at([(0.2, 0.1, 0.9, 0.4)], "xyxy", origin=1)
+    assert "fractions" in doubt.text and "--boxes xyxyn" in doubt.cure and doubt.error
+
+
 def test_boxes_of_another_size_of_the_image():
     (doubt,) = looked_at([(400, 40, 200, 120), (900, 300, 90, 90), (10, 10, 20, 20)], "xywh")
     assert "67% of the boxes reach far over the border" in doubt.text and not doubt.error
@@ -98,4 +103,4 @@ def test_the_number_of_the_first_pixel():
     (doubt,) = looked_at([(1, 1, 319, 199), (1, 20, 50, 60), (30, 1, 50, 60)], "xywh")
     assert "3 boxes begin at pixel 1 and none at 0" in doubt.text and "--origin 1" in doubt.cure
     (doubt,) = looked_at([(0, 5, 50, 60), (30, 10, 50, 60)], "xyxy", origin=1)
-    assert "1 boxes begin at pixel 0" in doubt.text and "--voc-origin 0" in doubt.cure
+    assert "1 boxes begin at pixel 0" in doubt.text and "--origin 0" in doubt.cure

@@ -6,14 +6,16 @@ import pytest
 from mxnet import autograd
 from mxnet.gluon import nn
 
-from gluon_ssd.nn import BatchNorm, Conv2D, clip_by_convolution
+from gluon_ssd.nn import BatchNorm, Conv2D, FrozenBatchNorm, clip_by_convolution
 
 
-def layers():
+def layers(norm=BatchNorm):
     mx.random.seed(3)
     net = nn.HybridSequential(prefix="a_")
-    net.add(Conv2D(5, 3, 1, 1, in_channels=4), BatchNorm(5, act="relu6"), Conv2D(2, 1, in_channels=5))
+    net.add(Conv2D(5, 3, 1, 1, in_channels=4), norm(5, act="relu6"), Conv2D(2, 1, in_channels=5))
     net.initialize()
+    net[1].running_mean.set_data(mx.nd.array([0, 1, -1, 0, 0.5]))
+    net[1].running_var.set_data(mx.nd.array([1, 2, 1, 0.5, 1]))
     net[1].gamma.set_data(mx.nd.full(5, 4))
     net[1].beta.set_data(mx.nd.array([0, 3, 6, -2, 9]))
     return net
@@ -28,10 +30,11 @@ def run(net, x):
     return [y.asnumpy(), x.grad.asnumpy(), *grads]
 
 
+@pytest.mark.parametrize("norm", [BatchNorm, FrozenBatchNorm])
 @pytest.mark.parametrize("hybrid", [False, True])
-def test_outputs_and_gradients_are_those_of_a_clip(hybrid):
+def test_outputs_and_gradients_are_those_of_a_clip(hybrid, norm):
     x = mx.nd.random.normal(shape=(2, 4, 6, 7))
-    plain, mirrored = layers(), layers()
+    plain, mirrored = layers(norm), layers(norm)
     clip_by_convolution(mirrored)
     for net in (plain, mirrored):
         net.hybridize(hybrid)

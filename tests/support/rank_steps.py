@@ -14,7 +14,7 @@ import numpy as np
 
 from gluon_ssd.recipe import load_recipe
 from gluon_ssd.training.build import make_net, make_schedule, make_step, training_loader
-from gluon_ssd.training.callbacks.weight_average import WeightAverage
+from gluon_ssd.training.callbacks.weight_average import WeightAverage, running_statistics
 from gluon_ssd.training.distributed import average_statistics, connect
 from gluon_ssd.training.inputs import open_inputs
 from gluon_ssd.training.loss_scale import LossScale
@@ -119,7 +119,7 @@ def statistics(world, data):
         step(mx.nd.array(batch.images), [mx.nd.array(target) for target in batch.targets], 0.001)
     for moment in ("own", "mean", "again"):
         if moment != "own":
-            average_statistics(world, net)
+            average_statistics(world, [value.data() for value in running_statistics(net).values()])
         running = {name: value for name, value in values(net).items() if "running_" in name}
         found.update({f"{moment}:{name}": value for name, value in running.items()})
     return found

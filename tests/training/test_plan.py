@@ -40,6 +40,21 @@ def test_a_cosine_has_no_decays_to_warn_of():
     assert plan_lines(recipe, 10) == []
 
 
+def test_steps_beyond_the_end_of_the_run_hide_no_warning():
+    recipe = Recipe(epochs=3, decay_epochs=(2, 4), eval_every=3, max_steps=30)
+    assert plan_lines(recipe, 10) == [
+        "warning: lr does not decay after epoch 4, because the run has 3 epochs"
+    ]
+    assert plan_lines(recipe.override({"max_steps": 29}), 10) == []
+
+
+def test_a_cosine_that_is_cut_short_is_said():
+    recipe = Recipe(epochs=3, eval_every=1, lr_schedule="cosine", max_steps=20)
+    (line,) = plan_lines(recipe, 10)
+    assert line.startswith("warning: max_steps ends the run after 20 of the 30 steps over which the cosine")
+    assert plan_lines(recipe.override({"max_steps": 30}), 10) == []
+
+
 def test_every_recipe_of_the_zoo_has_a_schedule_that_takes_effect():
     from gluon_ssd.resources import recipe_names
 

@@ -66,7 +66,7 @@ def _source(root: Path, split: str, given: Given, orientation: str) -> SplitSour
     folder = locate_images(root, split, file, given[1])
     # Training would stop here; the check reports it and goes on with the names as they stand.
     try:
-        file = settle(file, folder)
+        file = settle(file, folder, orientation)
     except UserError as error:
         findings.add(ERROR, "images that cannot be told apart", [str(error)], "rename them")
     for what, count in file.notes.items():

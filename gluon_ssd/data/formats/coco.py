@@ -11,11 +11,12 @@ from typing import Any
 from ...errors import UserError
 from ...files import new_text_file
 from ...version import __version__
+from ..attributes import is_set, rotation_of
 from ..coco import settle, unused_parents
 from ..coco_json import SAME_NAME, CocoFile, Row, load_json, read_coco
 from ..coco_layouts import find_layout, image_folder
 from ..progress import counted
-from .model import FLAGS, MASKS, NO_SIZE, RESPELLED, ROTATED, DataSet, Options, Picture
+from .model import FLAGS, MASKS, RESPELLED, ROTATED, DataSet, Options, Picture
 from .placing import Placer
 from .reading import missing, unneeded
 from .registry import LIKELY, NO, SURE, Format, register_format
@@ -114,7 +115,7 @@ def _absent(file: CocoFile, files: dict[str, CocoFile]) -> set[str]:
 def _pictures(
     split: str, raw: CocoFile, images: Path, classes: list[str], options: Options, notes: Counter[str]
 ) -> list[Picture]:
-    file = settle(raw, images)
+    file = settle(raw, images, options.orientation)
     objects = _objects(file)
     label_of = [classes.index(name) if name in classes else -1 for name in file.names]
     names = _inner_names(file, images)
@@ -133,10 +134,10 @@ def _pictures(
             missing(f"{file.path}: its image {spelt} is not in {images}", options.skip_missing, notes)
             continue
         # What the file says of an image is better than the caller's choice for all of them.
-        way = file.orientations.get(index)
+        way = raw.orientations.get(index)
         chosen = options._replace(orientation=way) if way else options
-        sheet = Sheet(path, name, chosen, size if all(size) else None)
-        sheet.note(*[RESPELLED] * (file_name != spelt), *[NO_SIZE] * (not all(size)))
+        sheet = Sheet(path, name, chosen, size)
+        sheet.note(*[RESPELLED] * (file_name != spelt))
         for label, xywh, crowd, area, outlined, rotated, flags in own:
             about = {"crowd": crowd, "area": area if outlined else None, "flags": flags}
             noted = [MASKS] * outlined + [ROTATED] * rotated
@@ -179,10 +180,9 @@ def _extras(path: Path) -> list[tuple[bool, bool, list[str]]]:
         inner = row.get("attributes")
         # CVAT puts what COCO has no key for into "attributes".
         row = {**inner, **row} if type(inner) is dict else row
-        flags = [name for name in (*FLAGS, "ignore") if row.get(name) in (1, True)]
-        flags += [name for column, name in _OPENIMAGES.items() if row.get(column) in (1, True)]
-        turned = type(row.get("rotation")) in (int, float) and bool(row["rotation"] % 360)
-        extras.append((bool(row.get("segmentation")), turned, flags))
+        flags = [name for name in (*FLAGS, "ignore") if is_set(row.get(name))]
+        flags += [name for column, name in _OPENIMAGES.items() if is_set(row.get(column))]
+        extras.append((bool(row.get("segmentation")), rotation_of(row.get("rotation")) != 0, flags))
     return extras
 
 

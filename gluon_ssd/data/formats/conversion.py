@@ -13,7 +13,7 @@ from ..units import doubts
 from .model import DataSet, Options, Picture
 from .placing import Placer
 from .reading import choose_classes
-from .registry import Format, detect_format, get_format
+from .registry import Format, find_labels, get_format
 
 
 def read_dataset(source: Path, source_format: str | None = None, options: Options | None = None) -> DataSet:
@@ -25,8 +25,11 @@ def read_dataset(source: Path, source_format: str | None = None, options: Option
     chosen = options or Options()
     if not source.exists():
         raise UserError(f"{source}: no such folder; give the data set's")
-    kind = get_format(source_format or detect_format(source))
-    data = choose_classes(kind.read(source, chosen), chosen.classes)
+    home, name = (source, source_format) if source_format else find_labels(source)
+    kind = get_format(name)
+    data = choose_classes(kind.read(home, chosen), chosen.classes)
+    if home != source:
+        data.lines.insert(0, f"the labels were found in {home}")
     if not data.splits:
         raise UserError(data.lines[-1] if data.lines else f"{source}: no image that has labels")
     empty = [split for split, pictures in data.splits.items() if not pictures]

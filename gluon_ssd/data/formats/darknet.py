@@ -5,15 +5,16 @@ CVAT ("YOLO 1.1"), Yolo_mark and LabelImg write it. See `yolo_labels` for the la
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import UserError
 from ..images import is_image_name
-from ..splits import SPLITS, first_of_each, split_folders, split_of
+from ..splits import OF_NO_SPLIT, SPLITS, first_of_each, split_folders, split_of
 from .model import DataSet, Options
-from .reading import class_file, peek_text, read_classes, read_text, visible
-from .registry import NO, POSSIBLE, SURE, Format, register_format
+from .reading import class_file, name_others, peek_text, read_classes, read_text, unneeded, visible
+from .registry import LIKELY, NO, POSSIBLE, SURE, Format, register_format
 from .yolo import folder_classes, named_images
 from .yolo_config import read_list
 from .yolo_labels import LabelReader, Named
@@ -31,8 +32,11 @@ class Darknet(Format):
     def detect(self, root: Path) -> int:
         if not root.is_dir():
             return SURE if root.suffix == ".data" else NO
-        if _data_file(root) or (class_file(root, root / "data") and _lists(root, peek_text)):
+        if _data_file(root):
             return SURE
+        if class_file(root, root / "data") and _lists(root, peek_text):
+            # Ultralytics' data.yaml may name such lists as well, and says more.
+            return LIKELY if any(root.glob("*.y*ml")) else SURE
         beside = any(_labelled(folder) for folder in (root, *split_folders(root).values()))
         return POSSIBLE if beside else NO
 
@@ -48,15 +52,18 @@ class Darknet(Format):
             lists = _named_lists(settings, home, file, lines)
         else:
             lists = first_of_each(_lists(home, read_text), lines)
+        notes: Counter[str] = Counter()
         for split, path in lists.items():
-            images = read_list(path, [home, path.parent], home, options)
-            parts[split] = (images, path)
+            with unneeded(split, lines):
+                parts[split] = read_list(path, [home, path.parent], home, options, notes), path
         # Without lists the labels lie beside the images, in folders of the splits or all in one.
-        if not parts:
-            folders = {s: f for s, f in split_folders(home, lines).items() if _labelled(f)} or {"train": home}
+        if not lists:
+            folders = {s: f for s, f in split_folders(home, lines).items() if _labelled(f)}
+            name_others(home, folders, lines)
+            folders = folders or {"train": home}
             parts = {split: (named_images(folder), folder) for split, folder in folders.items()}
-        reader = LabelReader(names, source, False, options)
-        return DataSet(names, reader.read_all(parts, lines), reader.notes, lines)
+        reader = LabelReader(names, source, False, options, notes)
+        return DataSet(names, reader.read_all(parts, lines), notes, lines)
 
 
 def _data_file(root: Path) -> Path | None:
@@ -92,7 +99,7 @@ def _named_lists(settings: dict[str, str], home: Path, file: Path, lines: list[s
         elif path is not None and split and split not in lists:
             lists[split] = path
         elif path is not None:
-            lines.append(f"{file}: '{key}' is not used: it is the name of no split (train, val, test)")
+            lines.append(f"{file}: '{key}' is not used: {OF_NO_SPLIT}")
     if not lists:
         raise UserError(f"{file}: names no list of images that is there; give train = train.txt")
     return {split: lists[split] for split in SPLITS if split in lists}
@@ -106,5 +113,5 @@ def _lists(root: Path, read: Callable[[Path], str]) -> list[Path]:
 
 def _labelled(folder: Path) -> bool:
     """Whether any image of a folder, sub-folders included, has a label file beside it."""
-    labels = {path.with_suffix("") for path in visible(folder.rglob("*.txt"))}
+    labels = {path.with_suffix("") for path in visible(folder.rglob("*.[tT][xX][tT]"))}
     return bool(labels) and any(image.file.with_suffix("") in labels for image in named_images(folder))

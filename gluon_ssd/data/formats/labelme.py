@@ -8,12 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ..attributes import flags_of
 from ..coco_json import load_json
 from ..finder import Finder
 from ..progress import counted
-from ..splits import SPLITS, split_of
-from .model import MASKS, NO_BOX, NO_SIZE, RESPELLED, ROTATED, DataSet, Options, Picture
-from .reading import choose_classes, class_file, inner_name, missing, peek, read_classes, read_file, visible
+from ..splits import split_by_folder
+from .model import MASKS, NO_BOX, RESPELLED, ROTATED, DataSet, Options, Picture
+from .reading import (
+    choose_classes,
+    class_file,
+    inner_name,
+    missing,
+    peek,
+    read_classes,
+    read_file,
+    unneeded,
+    visible,
+)
 from .registry import LIKELY, NO, Format, register_format
 from .sheet import Sheet
 
@@ -25,33 +36,23 @@ class LabelMe(Format):
     name = "labelme"
     labels = (".json",)
     layout = "a JSON file with 'shapes' and 'imagePath' for each image"
+    reading = "xyxy"
 
     def detect(self, root: Path) -> int:
         files = _json_files(root)[:20] if root.is_dir() else []
         return LIKELY if any(_has_shapes(peek(path)) for path in files) else NO
 
     def read(self, root: Path, options: Options) -> DataSet:
-        parts: dict[str, list[Path]] = {}
         lines: list[str] = []
-        for path in _json_files(root):
-            if not _has_shapes(read_file(path)):
-                continue
-            found = next(filter(None, map(split_of, path.relative_to(root).parts[:-1])), None)
-            parts.setdefault(found or "", []).append(path)
-        rest = parts.pop("", [])
-        if rest and parts:
-            lines.append(f"{len(rest)} JSON files are in no folder of a split; they are taken as train")
-        if rest:
-            parts["train"] = [*parts.get("train", []), *rest]
-        if not parts:
+        files = [path for path in _json_files(root) if _has_shapes(read_file(path))]
+        if not files:
             raise UserError(f"{root}: no JSON file has 'shapes' and 'imagePath'")
         notes: Counter[str] = Counter()
         names: dict[str, int] = {}
-        splits = {
-            split: _read(split, parts[split], root, names, options, notes)
-            for split in SPLITS
-            if split in parts
-        }
+        splits = {}
+        for split, own in split_by_folder(files, root, lines).items():
+            with unneeded(split, lines):
+                splits[split] = _read(split, own, root, names, options, notes)
         # A class list is no part of LabelMe; where there is one, it only gives the order.
         listed = class_file(root)
         known = read_classes(listed) if listed else None
@@ -91,8 +92,8 @@ def _read(
         sides = content.get("imageWidth"), content.get("imageHeight")
         known = all(type(side) is int and side > 0 for side in sides)
         name = inner_name(found[0], *(root / n for n in ("images", split)), root)
-        sheet = Sheet(found[0], name, options, sides if known else None)
-        sheet.note(*[RESPELLED] * found[1], *[NO_SIZE] * (not known))
+        sheet = Sheet(found[0], name, options, sides if known else (0, 0))
+        sheet.note(*[RESPELLED] * found[1])
         for index, shape in enumerate(shapes):
             _add(sheet, shape, f"{path}: shapes[{index}]", names)
         pictures.append(sheet.picture())
@@ -106,21 +107,22 @@ def _add(sheet: Sheet, shape: Any, where: str, names: dict[str, int]) -> None:
     kind, points = shape.get("shape_type") or "polygon", _points(shape.get("points"), where)
     inner = [about for about in (shape.get("flags"), shape.get("attributes")) if isinstance(about, dict)]
     flags = {key: value for about in (*inner, shape) for key, value in about.items()}
-    marks = [
-        name for name in ("difficult", "ignore", "occluded", "truncated") if flags.get(name) in (1, True)
-    ]
-    # The two points are the centre and one on the circle.
-    if kind == "circle" and len(points) == 2:
-        (x, y), (u, v) = points
-        radius = math.hypot(u - x, v - y)
-        points = [(x - radius, y - radius), (x + radius, y + radius)]
-    elif kind in ("point", "line", "linestrip", "points") or len(points) < 2:
+    marks = flags_of(flags)
+    if kind in ("point", "line", "linestrip", "points") or len(points) < 2:
         sheet.lose(label, NO_BOX)
         return
     xs, ys = zip(*points)
-    # A rotated box has its four corners as points, so the box around them serves it too.
-    notes = {"rotation": [ROTATED], "rectangle": []}.get(kind, [MASKS])
-    sheet.add(label, (min(xs), min(ys), max(xs), max(ys)), flags=marks, notes=notes)
+    around = min(xs), min(ys), max(xs), max(ys)
+    if kind == "rectangle":
+        sheet.add_values(label, around, "xyxy", flags=marks)
+    elif kind == "circle" and len(points) == 2:
+        # The two points are the centre and one on the circle.
+        wide = 2 * math.dist(*points)
+        sheet.add_outline(label, (*points[0], wide, wide), "cxcywh", flags=marks, notes=[MASKS])
+    else:
+        # A rotated box has its four corners as points, so the box around them serves it too.
+        notes = [ROTATED] if kind == "rotation" else [MASKS]
+        sheet.add_outline(label, around, flags=marks, notes=notes)
 
 
 def _points(points: Any, where: str) -> list[tuple[float, float]]:

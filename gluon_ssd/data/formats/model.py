@@ -42,8 +42,8 @@ SCALED = "images whose annotation gives another size than the file has; their bo
 UPRIGHT = "images that EXIF turns, whose boxes are taken for the upright picture"
 STORED = "images that EXIF turns, whose boxes are taken for the stored pixels and turned with them"
 ASSUMED = (
-    "images that EXIF turns without changing their size; boxes are assumed to be for the upright picture "
-    "(--orientation stored or upright decides)"
+    "images that EXIF turns, where the size does not tell for which way up boxes are; they are assumed to be "
+    "for the upright picture (--orientation stored or upright decides)"
 )
 DIFFICULT = {
     "keep": DIFFICULT_KEPT,
@@ -135,12 +135,10 @@ class Options(NamedTuple):
     """What the caller chose: see ``gluon-ssd convert-data --help``. ``progress`` is told of each image.
 
     ``boxes`` is how the four numbers of a box are read, None as the format has it (see `units.READINGS`).
-    ``origin`` is the number of the first pixel in what is read, None as the format has it; ``voc_origin`` is
-    that of VOC files, read and written.
+    ``origin`` is the number of the first pixel in what is read, None as the format has it.
     """
 
     classes: list[str] | None = None
-    voc_origin: int = 1
     difficult: str = "keep"
     skip_missing: bool = False
     progress: ProgressReporter = Silent()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ...errors import UserError
+from ..finder import Finder
+from ..images import file_header
+from ..orientation import turned_box_back
 from ..progress import counted
 from ..splits import SPLITS
-from .model import FLAGS_LOST, Box, DataSet, Options, Picture
+from .model import FLAGS_LOST, RESPELLED, Box, DataSet, Options, Picture
 from .placing import RENAMED, Placer, flat_names, fraction, new_text
-from .reading import Images, check_names, missing
+from .reading import Images, check_names, missing, unneeded
 from .registry import NO, SURE, Format, register_format
 from .sheet import Sheet
 
@@ -147,16 +150,18 @@ class OpenImages(Format):
     def read(self, root: Path, options: Options) -> DataSet:
         notes: Counter[str] = Counter()
         names: list[str] = []
+        lines: list[str] = []
         splits = {}
-        for split, part in _parts(root).items():
-            descriptions = read_descriptions(part.classes)
-            names = names or list(descriptions.values())
-            if list(descriptions.values()) != names:
-                raise UserError(
-                    f"{part.classes}: other classes than in the other splits; use one list for all"
-                )
-            splits[split] = _read_split(split, part, descriptions, options, notes)
-        return DataSet(names, splits, notes)
+        for split, part in _parts(root, lines).items():
+            with unneeded(split, lines):
+                descriptions = read_descriptions(part.classes)
+                names = names or list(descriptions.values())
+                if list(descriptions.values()) != names:
+                    raise UserError(
+                        f"{part.classes}: other classes than in the other splits; use one list for all"
+                    )
+                splits[split] = _read_split(split, part, descriptions, options, notes)
+        return DataSet(names, splits, notes, lines)
 
     def write(self, data: DataSet, place: Placer, options: Options) -> None:
         write_openimages(data, place)
@@ -174,30 +179,33 @@ def _box_file(root: Path, split: str) -> Path | None:
     return None
 
 
-def _parts(root: Path) -> dict[str, _Part]:
+def _parts(root: Path, lines: list[str]) -> dict[str, _Part]:
     """The boxes, images and class list of each split. Raises UserError where one of them is missing."""
-    parts = {}
-    for split, names in _NAMES.items():
-        boxes = _box_file(root, split)
-        if boxes is None:
-            continue
-        # FiftyOne gives each split its own metadata/; the official CSV files share one list.
-        home = boxes.parent.parent if boxes.name == "detections.csv" else root
-        # FiftyOne puts the images into data/, the official download straight into the folder of the split.
-        folders = [root / name / "data" for name in names] + [root / name for name in names]
-        folders += [root / "images" / name for name in names] + [root / "images"]
-        images = next((folder for folder in folders if folder.is_dir()), None)
-        if images is None:
-            raise UserError(f"{root}: no images for {boxes.name}; looked for {names[0]}/data, {names[0]}")
-        lists = [home / "metadata" / "classes.csv"]
-        lists += [f for d in (root, root / "annotations") for f in sorted(d.glob("*class-descriptions*.csv"))]
-        classes = next((file for file in lists if file.is_file()), None)
-        if classes is None:
-            raise UserError(f"{root}: no class list; add class-descriptions-boxable.csv")
-        parts[split] = _Part(boxes, images, classes)
-    if not parts:
+    found = {split: boxes for split in _NAMES for boxes in [_box_file(root, split)] if boxes}
+    if not found:
         raise UserError(f"{root}: neither train/labels/detections.csv nor train-annotations-bbox.csv here")
+    parts = {}
+    for split, boxes in found.items():
+        with unneeded(split, lines):
+            parts[split] = _part(root, _NAMES[split], boxes)
     return parts
+
+
+def _part(root: Path, names: Sequence[str], boxes: Path) -> _Part:
+    # FiftyOne gives each split its own metadata/; the official CSV files share one list.
+    home = boxes.parent.parent if boxes.name == "detections.csv" else root
+    # FiftyOne puts the images into data/, the official download straight into the folder of the split.
+    folders = [root / name / "data" for name in names] + [root / name for name in names]
+    folders += [root / "images" / name for name in names] + [root / "images"]
+    images = next((folder for folder in folders if folder.is_dir()), None)
+    if images is None:
+        raise UserError(f"{root}: no images for {boxes.name}; looked for {names[0]}/data, {names[0]}")
+    lists = [home / "metadata" / "classes.csv"]
+    lists += [f for d in (root, root / "annotations") for f in sorted(d.glob("*class-descriptions*.csv"))]
+    classes = next((file for file in lists if file.is_file()), None)
+    if classes is None:
+        raise UserError(f"{root}: no class list; add class-descriptions-boxable.csv")
+    return _Part(boxes, images, classes)
 
 
 def _read_split(
@@ -209,10 +217,14 @@ def _read_split(
         if row.label not in place:
             raise UserError(f"{part.boxes}: LabelName {row.label!r} of {row.image} is not in {part.classes}")
         rows.setdefault(row.image, []).append(row)
-    images = Images(part.images)
+    images, finder = Images(part.images), Finder([part.images], part.images)
     pictures, used = [], set()
     for image, objects in counted(rows.items(), f"reading {split}", options.progress):
         name = images.find(image)
+        found = None if name else finder.find(image)
+        if found:
+            name = found[0].relative_to(part.images).as_posix()
+            notes[RESPELLED] += 1
         if name is None:
             missing(f"{part.boxes}: its image {image} is not in {part.images}", options.skip_missing, notes)
             continue
@@ -270,7 +282,12 @@ def _csv_header() -> list[str]:
 
 def _csv_row(stem: str, picture: Picture, box: Box, classes: list[str]) -> list[str]:
     x, y, w, h = box.xywh
-    sides = (x / picture.width, (x + w) / picture.width, y / picture.height, (y + h) / picture.height)
+    ltrb, (width, height) = (x, y, x + w, y + h), (picture.width, picture.height)
+    if picture.turned:
+        # The fractions are of the stored pixels, as they are read.
+        header = file_header(picture.file)
+        ltrb, (width, height) = turned_box_back(ltrb, header.size, header.orientation), header.size
+    sides = ltrb[0] / width, ltrb[2] / width, ltrb[1] / height, ltrb[3] / height
     flags = {**box.flags, "crowd": int(box.crowd)}
     marks = [str(flags.get(name, 0)) for name in COLUMNS.values()]
     return [stem, "gluon_ssd", classes[box.label], "1", *map(fraction, sides), *marks]

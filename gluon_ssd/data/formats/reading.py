@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...errors import UserError, unknown
 from ..finder import walk_images
+from ..splits import OF_NO_SPLIT
 from .model import MISSING, OTHER_CLASS, Box, DataSet, Picture
 
-CLASS_FILES = ("classes.txt", "labels.txt", "obj.names")
+# The last is what Roboflow writes.
+CLASS_FILES = ("classes.txt", "labels.txt", "obj.names", "_darknet.labels")
 
 
 def read_file(path: Path) -> bytes:
@@ -49,11 +51,15 @@ def read_text(path: Path) -> str:
     Raises UserError when it cannot be read or is not text.
     """
     data = read_file(path)
-    code = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
-        return data.decode(code).replace("\r\n", "\n").replace("\r", "\n")
+        return data.decode(encoding(data)).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
         raise UserError(f"{path}: not text in UTF-8; convert it") from None
+
+
+def encoding(data: bytes) -> str:
+    """Returns the encoding of a text that begins with ``data``: UTF-16 where it has its mark, else UTF-8."""
+    return "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
 
 
 def read_classes(path: Path) -> list[str]:
@@ -81,8 +87,31 @@ def check_names(names: Sequence[Any], where: object) -> list[str]:
 
 
 def class_file(*folders: Path) -> Path | None:
-    """Returns classes.txt, or a file of a similar name, from the first folder that has one; else None."""
-    return next((d / name for d in folders for name in CLASS_FILES if (d / name).is_file()), None)
+    """Returns classes.txt, or a file of a similar name, from the first folder that has one; else None.
+
+    Case does not matter.
+    """
+    for folder in folders:
+        names = {name.casefold(): name for name in sorted(os.listdir(folder))} if folder.is_dir() else {}
+        found = [folder / names[name] for name in CLASS_FILES if name in names]
+        if any(path.is_file() for path in found):
+            return next(path for path in found if path.is_file())
+    return None
+
+
+def name_others(root: Path, splits: Mapping[str, Path], lines: list[str]) -> None:
+    """Tells ``lines`` of the images of ``root`` that are in none of the folders of ``splits``."""
+    counts = Counter(name.partition("/")[0] if "/" in name else "" for name in walk_images(root))
+    for folder in splits.values():
+        del counts[folder.name]
+    loose = counts.pop("", 0)
+    if not splits:
+        if len(counts) > 1:
+            lines.append(f"the folders of {root} are of no split (train, val, test); all is taken as train")
+        return
+    lines += [f"{root / name} is not used: {OF_NO_SPLIT}" for name in sorted(counts)]
+    if loose:
+        lines.append(f"{root}: {loose} images are in no folder of a split; they are not used")
 
 
 class Images:

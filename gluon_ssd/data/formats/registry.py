@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ...errors import UserError, unknown
+from ..finder import walk_images
 from ..images import is_image_name
 from .model import DataSet, Options
 
@@ -21,6 +22,8 @@ SURE, LIKELY, POSSIBLE, NO = 3, 2, 1, 0
 _BUILT_IN = ("coco", "voc", "yolo", "darknet", "openimages", "labelme", "tf_csv", "via")
 # So many files are enough to say what a folder holds.
 _MOST = 20000
+# In so many folders of a folder labels are looked for.
+_FOLDERS = 50
 
 
 class Format:
@@ -28,21 +31,23 @@ class Format:
 
     ``name`` is what ``--from`` and ``--to`` call it, ``labels`` are the suffixes of its label files, and
     ``layout`` says what it looks like, in a few words. ``reading`` is how the four numbers of its boxes are
-    read (see `units.READINGS`), None where nothing else could be meant.
+    read (see `units.READINGS`), None where nothing else could be meant. ``first_pixel`` is the number of the
+    first pixel.
     """
 
     name: str
     labels: tuple[str, ...] = ()
     layout: str = ""
     reading: str | None = None
+    first_pixel: int = 0
 
     def detect(self, root: Path) -> int:
         """Returns how sure it is that a folder or file holds this format: SURE, LIKELY, POSSIBLE or NO."""
         raise NotImplementedError
 
     def origin(self, options: Options) -> int:
-        """Returns the number of the first pixel in a data set that is read."""
-        return options.origin or 0
+        """Returns the number of the first pixel: the caller's, else that of the format."""
+        return self.first_pixel if options.origin is None else options.origin
 
     def read(self, root: Path, options: Options) -> DataSet:
         """Reads a data set. Raises UserError, one line that names file and field, for anything unsound."""
@@ -83,19 +88,50 @@ def get_format(name: str) -> Format:
     return _FORMATS[name]
 
 
+class NoLabels(UserError):
+    """No format is found in a folder."""
+
+
+def find_labels(root: Path) -> tuple[Path, str]:
+    """Returns the folder with the labels, and the name of their format.
+
+    That is ``root``, or else the one folder in it, at most two folders down, that has labels and images:
+    archives are often unpacked into a folder of their own. Raises UserError where none or several could be
+    meant.
+    """
+    try:
+        return root, detect_format(root)
+    except NoLabels:
+        for depth in ("*", "*/*"):
+            inner = [path for path in sorted(root.glob(depth)) if path.is_dir()][:_FOLDERS]
+            found = [path for path in inner if _ranks(path)[1] and walk_images(path)]
+            if len(found) > 1:
+                names = ", ".join(map(str, found[:3]))
+                text = f"{root}: holds several data sets ({names}); give the folder of one"
+                raise UserError(text) from None
+            if found:
+                return found[0], detect_format(found[0])
+        raise
+
+
 def detect_format(root: Path) -> str:
     """Returns the name of the format that is surest of a data set.
 
     Raises UserError where none or several are.
     """
-    ranks = {name: _FORMATS[name].detect(root) for name in list_formats()}
-    best = max(ranks.values())
-    fitting = [name for name, rank in ranks.items() if rank == best]
+    fitting, best = _ranks(root)
     if best == NO:
-        raise UserError(_nothing_found(root))
+        raise NoLabels(_nothing_found(root))
     if len(fitting) > 1:
         raise UserError(f"{root}: holds labels of {' and '.join(fitting)}; choose with --from")
     return fitting[0]
+
+
+def _ranks(root: Path) -> tuple[list[str], int]:
+    """The formats that are surest of a folder, and how sure they are."""
+    ranks = {name: _FORMATS[name].detect(root) for name in list_formats()}
+    best = max(ranks.values())
+    return [name for name, rank in ranks.items() if rank == best], best
 
 
 def _nothing_found(root: Path) -> str:

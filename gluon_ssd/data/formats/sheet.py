@@ -16,6 +16,7 @@ from .model import (
     FLAGS,
     IGNORED,
     NO_AREA,
+    NO_SIZE,
     OCCLUDED,
     SCALED,
     STORED,
@@ -30,10 +31,11 @@ from .model import (
 class Sheet:
     """Collects the objects of one image.
 
-    ``declared`` is the (width, height) that the labels give, None where the format gives none. If only one of
-    the two frames of the picture, stored or upright, has that size, the boxes are for that frame. Otherwise
-    ``options.orientation`` decides, and "auto" means ``usual``. ``size`` is the (width, height) that the
-    boxes are for; ``picture`` turns them upright. Raises UserError where the file is missing or not an image.
+    ``declared`` is the (width, height) that the labels give, None where the format gives none, and (0, 0)
+    where it does but these labels do not. If only one of the two frames of the picture, stored or upright,
+    has that size, the boxes are for that frame. Otherwise ``options.orientation`` decides, and "auto" means
+    ``usual``. ``size`` is the (width, height) that the boxes are for; ``picture`` turns them upright. Raises
+    UserError where the file is missing or not an image.
     """
 
     def __init__(
@@ -61,9 +63,11 @@ class Sheet:
 
     def _settle_size(self, declared: tuple[int, int] | None) -> None:
         """Notes that the labels give another size than the file has, and scales the boxes where asked to."""
-        if declared is None or declared == self.size or min(declared) <= 0:
+        if declared is None or declared == self.size:
             return
-        if self._options.other_size == "scale":
+        if min(declared) <= 0:
+            self._notes.append(NO_SIZE)
+        elif self._options.other_size == "scale":
             self._scale = self.size[0] / declared[0], self.size[1] / declared[1]
             self._frame = declared
             self._notes.append(SCALED)
@@ -99,6 +103,13 @@ class Sheet:
         # beside.
         exact = (*ltrb[:2], *values[2:]) if chosen == "xywh" else None
         self.add(label, ltrb, exact=exact, **about)  # type: ignore[arg-type]
+
+    def add_outline(
+        self, label: int, values: Sequence[float], reading: str = "xyxy", **about: object
+    ) -> None:
+        """Adds an object by the box around its outline, which is read as ``reading`` says in any case."""
+        ltrb = corners(values, reading, self._frame, self._options.origin or 0)
+        self.add(label, ltrb, **about)  # type: ignore[arg-type]
 
     def add(
         self,

@@ -13,9 +13,9 @@ from typing import TypeVar
 from ...errors import UserError
 from ..finder import Finder
 from ..progress import counted
-from ..splits import SPLITS, split_in, split_of
+from ..splits import OF_NO_SPLIT, SPLITS, split_in, split_of
 from .model import RESPELLED, Options
-from .reading import inner_name, missing, read_text, visible
+from .reading import encoding, inner_name, missing, read_text, visible
 from .sheet import Sheet
 
 Row = TypeVar("Row")
@@ -30,7 +30,7 @@ def read_table(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     try:
         rows = csv.reader(io.StringIO(text), delimiter=_delimiter(text))
         # VIA writes its header as a comment, "#filename,...".
-        header = [name.strip().lstrip("#") for name in next(rows, [])]
+        header = [_column(name) for name in next(rows, [])]
         for row in rows:
             where = f"{path} line {rows.line_num}"
             if not any(field.strip() for field in row):
@@ -43,19 +43,25 @@ def read_table(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def header_of(path: Path) -> list[str]:
-    """Returns the names of the columns of a CSV file; an empty list where it is not text."""
+    """Returns the names of the columns of a CSV file, in small letters; none where it cannot be read."""
     try:
-        with open(path, encoding="utf-8-sig") as stream:
-            line = stream.readline(4096)
-    except (OSError, UnicodeDecodeError):
+        with open(path, "rb") as stream:
+            start = stream.read(8192)
+    except OSError:
         return []
-    return [name.strip().strip('"').lstrip("#") for name in line.split(_delimiter(line))]
+    line = start.decode(encoding(start), "ignore").split("\n", 1)[0]
+    return [_column(name) for name in line.split(_delimiter(line))]
+
+
+def _column(name: str) -> str:
+    """The name of a column as it is known here, whatever its case and quotes."""
+    return name.strip().strip('"').lstrip("#").casefold()
 
 
 def _delimiter(text: str) -> str:
-    """The separator of fields: spreadsheets of some countries write semicolons."""
+    """The separator of fields: spreadsheets of some countries write semicolons, or tabulators."""
     first = text.split("\n", 1)[0]
-    return ";" if first.count(";") > first.count(",") else ","
+    return max(",;\t", key=first.count)
 
 
 def split_files(root: Path, files: Sequence[Path], lines: list[str]) -> dict[str, list[Path]]:
@@ -67,7 +73,7 @@ def split_files(root: Path, files: Sequence[Path], lines: list[str]) -> dict[str
         parts.setdefault(split or "", []).append(path)
     rest = parts.pop("", [])
     if rest and parts:
-        lines += [f"{path} is not used: its name is of no split (train, val, test)" for path in rest]
+        lines += [f"{path} is not used: {OF_NO_SPLIT}" for path in rest]
     elif rest:
         # A table whose name says no split holds the training images.
         parts["train"] = rest

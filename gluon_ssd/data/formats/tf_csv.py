@@ -9,8 +9,9 @@ from collections import Counter
 from pathlib import Path
 
 from ...errors import UserError
+from ..attributes import flags_of
 from .model import DataSet, Options, Picture
-from .reading import choose_classes
+from .reading import choose_classes, unneeded
 from .registry import NO, SURE, Format, register_format
 from .tables import csv_files, header_of, number, read_table, sheets_of, split_files
 
@@ -38,10 +39,10 @@ class TensorFlowCsv(Format):
         notes: Counter[str] = Counter()
         names: dict[str, int] = {}
         home = root if root.is_dir() else root.parent
-        splits = {
-            split: [p for path in paths for p in _read(split, path, home, names, options, notes)]
-            for split, paths in split_files(root, files, lines).items()
-        }
+        splits = {}
+        for split, paths in split_files(root, files, lines).items():
+            with unneeded(split, lines):
+                splits[split] = [p for path in paths for p in _read(split, path, home, names, options, notes)]
         # There is no class list: names are numbered as they are found, then put into alphabetical order.
         return choose_classes(DataSet(list(names), splits, notes, lines), sorted(names))
 
@@ -64,12 +65,12 @@ def _read(
                 raise UserError(f"{where}: lacks a class; give its name")
             label = names.setdefault(row["class"].strip(), len(names))
             values = [number(where, side, row[side]) for side in _SIDES]
-            sheet.add_values(label, values, "xyxy")
+            sheet.add_values(label, values, "xyxy", flags=flags_of(row))
         pictures.append(sheet.picture())
     return pictures
 
 
-def _size(where: str, row: dict[str, str]) -> tuple[int, int] | None:
-    """The size that a row gives for its image; None where it gives none, or 0."""
+def _size(where: str, row: dict[str, str]) -> tuple[int, int]:
+    """The size that a row gives for its image; (0, 0) where it gives none."""
     sides = [int(number(where, side, row.get(side) or 0)) for side in ("width", "height")]
-    return (sides[0], sides[1]) if all(sides) else None
+    return (sides[0], sides[1]) if all(sides) else (0, 0)

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ..attributes import flags_of
 from ..coco_json import load_json, parse_json
 from .model import MASKS, NO_BOX, ROTATED, DataSet, Options, Picture
-from .reading import choose_classes, peek, read_file, visible
+from .reading import choose_classes, peek, read_file, unneeded, visible
 from .registry import NO, SURE, Format, register_format
 from .sheet import Sheet
 from .tables import csv_files, header_of, number, read_table, sheets_of, split_files
@@ -34,6 +35,7 @@ class Via(Format):
     name = "via"
     labels = (".json", ".csv")
     layout = "via_project.json, or JSON or CSV of regions with region_attributes"
+    reading = "xywh"
 
     def detect(self, root: Path) -> int:
         return SURE if any(_fits(path, peek) for path in _files(root)[:_LOOKED_AT]) else NO
@@ -55,7 +57,8 @@ class Via(Format):
             # By image, because a project and its export hold the same regions, which must not be counted
             # twice.
             images = {name: rows for path in paths for name, rows in regions[path].items()}
-            splits[split] = _read(split, paths[0], images, key, home, names, options, notes)
+            with unneeded(split, lines):
+                splits[split] = _read(split, paths[0], images, key, home, names, options, notes)
         return choose_classes(DataSet(list(names), splits, notes, lines), sorted(names))
 
 
@@ -138,27 +141,30 @@ def _read(
     for sheet, regions in sheets_of(split, path, images, root, options, notes):
         for where, shape, attributes in regions:
             label = names.setdefault(_class_of(where, attributes, key), len(names))
-            _add(sheet, label, where, shape)
+            _add(sheet, label, where, shape, flags_of(attributes))
         pictures.append(sheet.picture())
     return pictures
 
 
-def _add(sheet: Sheet, label: int, where: str, shape: dict[str, Any]) -> None:
+def _add(sheet: Sheet, label: int, where: str, shape: dict[str, Any], flags: list[str]) -> None:
     kind = shape.get("name")
     if kind == "rect":
-        sheet.add_values(
-            label, [number(where, k, shape.get(k)) for k in ("x", "y", "width", "height")], "xywh"
-        )
+        values = [number(where, key, shape.get(key)) for key in ("x", "y", "width", "height")]
+        sheet.add_values(label, values, "xywh", flags=flags)
         return
     box = shape_box(shape, where)
     if box is None:
         sheet.lose(label, NO_BOX)
     else:
-        sheet.add(label, box, notes=[ROTATED if kind == "ellipse" and shape.get("theta") else MASKS])
+        notes = [ROTATED if kind == "ellipse" and shape.get("theta") else MASKS]
+        sheet.add_outline(label, box, "xyxy" if kind == "polygon" else "cxcywh", flags=flags, notes=notes)
 
 
 def shape_box(shape: dict[str, Any], where: str) -> tuple[float, float, float, float] | None:
-    """Returns the corners of the box around a shape; None for points, lines and the like."""
+    """Returns the box around a shape, None for points, lines and the like.
+
+    Of a polygon these are the corners; of a circle or an ellipse centre, width and height.
+    """
     kind = shape.get("name")
     if kind in ("circle", "ellipse"):
         x, y = (number(where, key, shape.get(key)) for key in ("cx", "cy"))
@@ -168,7 +174,7 @@ def shape_box(shape: dict[str, Any], where: str) -> tuple[float, float, float, f
         # The half extents of an ellipse with half axes a and b that is turned by theta.
         across = math.hypot(wide * math.cos(angle), high * math.sin(angle))
         down = math.hypot(wide * math.sin(angle), high * math.cos(angle))
-        return x - across, y - down, x + across, y + down
+        return x, y, 2 * across, 2 * down
     xs, ys = shape.get("all_points_x"), shape.get("all_points_y")
     if kind != "polygon" or not isinstance(xs, list) or not isinstance(ys, list) or not xs or not ys:
         return None

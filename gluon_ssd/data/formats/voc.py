@@ -17,11 +17,11 @@ from defusedxml.common import DTDForbidden
 from defusedxml.ElementTree import fromstring
 
 from ...errors import UserError, unknown
-from ..coco_json import enclosing
+from ..attributes import FLAGS, enclosing, flags_of
 from ..finder import Finder
 from ..progress import counted
 from ..units import corners
-from .model import NO_LABELS, NO_SIZE, RESPELLED, ROTATED, DataSet, Options, Picture
+from .model import NO_LABELS, RESPELLED, ROTATED, DataSet, Options, Picture
 from .placing import Placer
 from .reading import Images, choose_classes, class_file, missing, read_classes, read_file, unneeded
 from .registry import LIKELY, NO, SURE, Format, register_format
@@ -30,7 +30,6 @@ from .voc_layouts import find_parts, label_folder, voc_image_folder, xml_files
 from .voc_writer import write_voc
 
 SEGMENTED = "images with segmentation, of which only the boxes are read"
-_FLAGS = ("difficult", "truncated", "occluded", "ignore")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -46,9 +45,7 @@ class Voc(Format):
     labels = (".xml",)
     layout = "Annotations/*.xml and JPEGImages/, or XML files beside the images"
     reading = "xyxy"
-
-    def origin(self, options: Options) -> int:
-        return options.voc_origin if options.origin is None else options.origin
+    first_pixel = 1
 
     def detect(self, root: Path) -> int:
         if not root.is_dir() or not any(files for files in xml_files(root)):
@@ -72,7 +69,7 @@ class Voc(Format):
         return choose_classes(DataSet(names, splits, reader.notes, lines), known or sorted(names))
 
     def write(self, data: DataSet, place: Placer, options: Options) -> None:
-        write_voc(data, place, options.voc_origin)
+        write_voc(data, place)
 
 
 class _Reader:
@@ -137,9 +134,8 @@ class _Reader:
     def _picture(
         self, path: Path, root: ElementTree.Element, image: Path, name: str, notes: list[str]
     ) -> Picture:
-        given = _size(path, root)
-        sheet = Sheet(image, name, self._options, given)
-        sheet.note(*notes, *[NO_SIZE] * (given is None))
+        sheet = Sheet(image, name, self._options, _size(path, root))
+        sheet.note(*notes)
         if (root.findtext("segmented") or "0").strip() == "1":
             sheet.note(SEGMENTED)
         for index, element in enumerate(root.findall("object")):
@@ -155,9 +151,10 @@ class _Reader:
             raise UserError(f"{where}: {unknown('class', name, self._known)}; correct it or the class list")
         label = self.names.setdefault(name, len(self.names))
         about = _attributes(element)
-        flags = [flag for flag in _FLAGS if about.get(flag, "").strip().casefold() in ("1", "true")]
+        flags = flags_of(about)
         if element.find("robndbox") is not None:
-            sheet.add(label, _robndbox(where, element), flags=flags, notes=[ROTATED])
+            # roLabelImg counts from 0 here, other than in a <bndbox>.
+            sheet.add_outline(label, _robndbox(where, element), "cxcywh", flags=flags, notes=[ROTATED])
             return
         values = [_field(where, element, f"bndbox/{side}") for side in _SIDES]
         # CVAT writes a rotated box as an upright one with an attribute.
@@ -171,7 +168,7 @@ class _Reader:
 
 def _attributes(element: ElementTree.Element) -> dict[str, str]:
     """The flags of an object by name, and the attributes that CVAT adds."""
-    about = {flag: element.findtext(flag) or "" for flag in _FLAGS}
+    about = {flag: element.findtext(flag) or "" for flag in FLAGS}
     for attribute in element.iterfind("attributes/attribute"):
         name = (attribute.findtext("name") or "").strip()
         about[name] = about.get(name) or attribute.findtext("value") or ""
@@ -179,12 +176,11 @@ def _attributes(element: ElementTree.Element) -> dict[str, str]:
 
 
 def _robndbox(where: str, element: ElementTree.Element) -> tuple[float, float, float, float]:
-    """The upright box around a box of roLabelImg, which is centre, width, height, and an angle in radians."""
+    """The upright box around a box of roLabelImg, which has an angle in radians: centre, width, height."""
     x, y, width, height, angle = (
         _field(where, element, f"robndbox/{k}") for k in ("cx", "cy", "w", "h", "angle")
     )
-    wide, high = enclosing(width, height, angle)
-    return x - wide / 2, y - high / 2, x + wide / 2, y + high / 2
+    return (x, y, *enclosing(width, height, angle))
 
 
 def _turned(ltrb: tuple[float, ...], angle: float) -> tuple[float, float, float, float]:
@@ -195,13 +191,13 @@ def _turned(ltrb: tuple[float, ...], angle: float) -> tuple[float, float, float,
     return x - wide / 2, y - high / 2, x + wide / 2, y + high / 2
 
 
-def _size(path: Path, root: ElementTree.Element) -> tuple[int, int] | None:
-    """The size that the file gives; None where it gives none, or 0 as some tools do."""
+def _size(path: Path, root: ElementTree.Element) -> tuple[int, int]:
+    """The size that the file gives; (0, 0) where it gives none, as some tools do."""
     texts = [root.findtext(f"size/{side}") for side in ("width", "height")]
     sides = [
         int(_number(path, f"size/{side}", text or "0")) for side, text in zip(("width", "height"), texts)
     ]
-    return None if 0 in sides else (sides[0], sides[1])
+    return (0, 0) if 0 in sides else (sides[0], sides[1])
 
 
 def _field(where: str, element: ElementTree.Element, field: str) -> float:

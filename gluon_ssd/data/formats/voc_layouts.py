@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import UserError
-from ..splits import SPLITS, first_of_each, folder_called, split_folders, split_of
+from ..splits import OF_NO_SPLIT, first_of_each, folder_called, split_by_folder, split_folders, split_of
 from .reading import read_text, visible
 
 _LABELS = ("annotations", "annots", "annotation", "labels", "xmls", "xml")
@@ -59,21 +59,7 @@ def find_parts(root: Path, lines: list[str]) -> dict[str, list[Path]]:
             raise UserError(f"{root}: neither Annotations/ nor XML files here, in train/ or in val/")
         return parts
     labels = label_folder(root) or root
-    return _by_lists(root, labels, files, lines) or _by_folders(labels, files, lines)
-
-
-def _by_folders(labels: Path, files: list[Path], lines: list[str]) -> dict[str, list[Path]]:
-    """Splits by the first folder below the labels if it is named like one; all other files are train."""
-    parts: dict[str, list[Path]] = {}
-    for path in files:
-        inner = path.relative_to(labels).parts
-        parts.setdefault((split_of(inner[0]) if len(inner) > 1 else None) or "", []).append(path)
-    rest = parts.pop("", [])
-    if parts and rest:
-        lines.append(f"{len(rest)} XML files are in no folder of a split; they are taken as train")
-    if rest:
-        parts["train"] = [*parts.get("train", []), *rest]
-    return {split: parts[split] for split in SPLITS if split in parts}
+    return _by_lists(root, labels, files, lines) or split_by_folder(files, labels, lines)
 
 
 def _by_lists(root: Path, labels: Path, files: list[Path], lines: list[str]) -> dict[str, list[Path]]:
@@ -87,7 +73,7 @@ def _by_lists(root: Path, labels: Path, files: list[Path], lines: list[str]) -> 
     if known and single:
         lines.append(f"{len(single)} lists of single classes are not used")
     if known:
-        lines += [f"{path} is not used: its name is of no split (train, val, test)" for path in others]
+        lines += [f"{path} is not used: {OF_NO_SPLIT}" for path in others]
         parts = {split: _listed(labels, files, path, split, lines) for split, path in known.items()}
     else:
         lines += [f"{path} names no split; its images are taken as train" for path in others]

@@ -13,8 +13,8 @@ ROUNDED = "boxes rounded to whole pixels"
 CROWD_AS_DIFFICULT = "crowd regions, marked difficult"
 
 
-def write_voc(data: DataSet, place: Placer, origin: int) -> None:
-    """Writes a data set; ``origin`` is the number of the first pixel. What is lost goes to its notes."""
+def write_voc(data: DataSet, place: Placer) -> None:
+    """Writes a data set, with pixels counted from 1. What is lost goes to its notes."""
     root = place.partial
     stems = flat_names(data, shared=True)
     for split, pictures in data.splits.items():
@@ -28,13 +28,13 @@ def write_voc(data: DataSet, place: Placer, origin: int) -> None:
             file = stem + PurePosixPath(picture.name).suffix
             place.put(picture, f"JPEGImages/{file}")
             with new_text(root / "Annotations" / f"{stem}.xml") as stream:
-                stream.write(_voc_xml(picture, file, data, origin))
+                stream.write(_voc_xml(picture, file, data))
             listed.append(stem)
         write_lines(root / "ImageSets" / "Main" / f"{split}.txt", listed)
     write_lines(root / "classes.txt", data.classes)
 
 
-def _voc_xml(picture: Picture, file: str, data: DataSet, origin: int) -> str:
+def _voc_xml(picture: Picture, file: str, data: DataSet) -> str:
     lines = ["<annotation>", "  <folder>JPEGImages</folder>", f"  <filename>{escape(file)}</filename>"]
     size = f"<width>{picture.width}</width><height>{picture.height}</height><depth>3</depth>"
     lines += [f"  <size>{size}</size>", "  <segmented>0</segmented>"]
@@ -42,7 +42,7 @@ def _voc_xml(picture: Picture, file: str, data: DataSet, origin: int) -> str:
         data.notes[CROWD_AS_DIFFICULT] += box.crowd
         data.notes[FLAGS_LOST] += bool(set(box.flags) & {"depiction", "inside"})
         difficult = int(box.crowd or "difficult" in box.flags)
-        corners = _voc_corners(box, picture, data, origin)
+        corners = _voc_corners(box, picture, data)
         keys = ("xmin", "ymin", "xmax", "ymax")
         sides = "".join(f"<{key}>{value}</{key}>" for key, value in zip(keys, corners))
         lines += [
@@ -58,14 +58,14 @@ def _voc_xml(picture: Picture, file: str, data: DataSet, origin: int) -> str:
     return "\n".join((*lines, "</annotation>", ""))
 
 
-def _voc_corners(box: Box, picture: Picture, data: DataSet, origin: int) -> tuple[int, int, int, int]:
+def _voc_corners(box: Box, picture: Picture, data: DataSet) -> tuple[int, int, int, int]:
     """The corners in whole pixels, at least one pixel wide and high; see voc.py for the convention."""
     x, y, w, h = box.xywh
     left, right = _whole(x, x + w, picture.width)
     top, bottom = _whole(y, y + h, picture.height)
     data.notes[ROUNDED] += (left, top, right, bottom) != (x, y, x + w, y + h)
     # Only the first pixel's number shifts: the last pixel counted from 1 is the coordinate at which it ends.
-    return left + origin, top + origin, right, bottom
+    return left + 1, top + 1, right, bottom
 
 
 def _whole(low: float, high: float, limit: int) -> tuple[int, int]:

@@ -5,13 +5,14 @@ Roboflow, CVAT ("Ultralytics YOLO") and Label Studio write it too.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from ...errors import UserError
-from ..splits import split_folders
+from ..splits import folder_called, split_folders
 from .model import FLAGS_LOST, Box, DataSet, Options, Picture
 from .placing import Placer, fraction, label_clash, new_text, write_lines
-from .reading import Images, check_names, class_file, read_classes, visible
+from .reading import Images, check_names, class_file, name_others, read_classes, visible
 from .registry import LIKELY, NO, POSSIBLE, SURE, Format, register_format
 from .yolo_config import find_config, load_config, names_of, parts_of
 from .yolo_labels import LabelReader, Named
@@ -41,24 +42,26 @@ class Yolo(Format):
         except UserError:
             # Another program may have written this data.yaml. Where nothing else fits, reading tells of it.
             unsound = POSSIBLE
-        folders = (root, *split_folders(root).values())
-        return LIKELY if any(visible((f / "labels").rglob("*.txt")) for f in folders) else unsound
+        folders = [folder_called(f, "labels") for f in (root, *split_folders(root).values())]
+        labelled = any(folder and visible(folder.rglob("*.[tT][xX][tT]")) for folder in folders)
+        return LIKELY if labelled else unsound
 
     def read(self, root: Path, options: Options) -> DataSet:
         config = find_config(root)
         lines: list[str] = []
+        notes: Counter[str] = Counter()
         if config is not None:
             content = load_config(config)
             names, source = names_of(content, config, lines), f"the 'names' of {config}"
-            parts = parts_of(content, config, options, lines)
+            parts = parts_of(content, config, options, lines, notes)
             keypoints = content.get("kpt_shape") is not None
         else:
             keypoints = False
             names, source = folder_classes(root, options)
             folders = _parts_of_folders(root, lines)
             parts = {split: (named_images(folder), folder) for split, folder in folders.items()}
-        reader = LabelReader(names, source, keypoints, options)
-        return DataSet(names, reader.read_all(parts, lines), reader.notes, lines)
+        reader = LabelReader(names, source, keypoints, options, notes)
+        return DataSet(names, reader.read_all(parts, lines), notes, lines)
 
     def write(self, data: DataSet, place: Placer, options: Options) -> None:
         """Writes images/{split}/, labels/{split}/*.txt with ten decimals, and data.yaml, for Ultralytics.
@@ -90,7 +93,8 @@ class Yolo(Format):
 
 def folder_classes(root: Path, options: Options) -> tuple[list[str], str]:
     """Returns the class names of a folder without data.yaml, and where they were found."""
-    listed = class_file(root, root / "labels", root / "data", *split_folders(root).values())
+    inner = [folder_called(root, name) or root for name in ("labels", "data")]
+    listed = class_file(root, *inner, *split_folders(root).values())
     if listed is None and options.classes is None:
         raise UserError(f"{root}: neither data.yaml nor classes.txt; name the classes with --classes")
     names = read_classes(listed) if listed else check_names(options.classes or [], "--classes")
@@ -105,14 +109,17 @@ def named_images(folder: Path) -> list[Named]:
 def _parts_of_folders(root: Path, lines: list[str]) -> dict[str, Path]:
     """The image folder of each split: train/images, else images/train, else images/, else train/.
 
-    Where none of these is there, the folder itself is taken as train.
+    Where none of these is there, the folder itself is taken as train. ``lines`` is told of what is not used.
     """
-    outer = {split: folder / "images" for split, folder in split_folders(root, lines).items()}
-    outer = {split: folder for split, folder in outer.items() if folder.is_dir()}
-    found = outer or split_folders(root / "images", lines)
-    if not found and (root / "images").is_dir():
-        found = {"train": root / "images"}
-    return found or split_folders(root, lines) or {"train": root}
+    splits, home = split_folders(root, lines), folder_called(root, "images")
+    outer = {split: folder_called(folder, "images") for split, folder in splits.items()}
+    found = {split: folder for split, folder in outer.items() if folder is not None}
+    if found or home is None:
+        name_others(root, splits, lines)
+        return found or splits or {"train": root}
+    inner = split_folders(home, lines)
+    name_others(home, inner, lines)
+    return inner or {"train": home}
 
 
 def _written_name(picture: Picture, data: DataSet) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 
 from ...errors import UserError
 from ..finder import Finder
-from ..splits import split_of
+from ..splits import OF_NO_SPLIT, SPLITS, folder_called, split_of
 from .model import Options
-from .reading import Images, check_names, missing, read_text, visible
+from .reading import Images, check_names, missing, read_text, unneeded, visible
 from .yolo_labels import Named
 
 _CONFIGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -83,9 +83,12 @@ def names_of(content: dict[str, Any], path: Path, lines: list[str]) -> list[str]
 
 
 def parts_of(
-    content: dict[str, Any], config: Path, options: Options, lines: list[str]
+    content: dict[str, Any], config: Path, options: Options, lines: list[str], notes: Counter[str]
 ) -> dict[str, tuple[list[Named], Path]]:
-    """Returns the images of each split, and where they are; ``lines`` is told of splits that are missing."""
+    """Returns the images of each split, and where they are.
+
+    ``lines`` is told of splits that are missing, and ``notes`` counts images that are.
+    """
     parts: dict[str, tuple[list[Named], Path]] = {}
     keys = {}
     for key, value in content.items():
@@ -96,14 +99,15 @@ def parts_of(
         elif (
             value and isinstance(value, (str, list)) and str(key) not in _OTHER_KEYS and _leads(value, config)
         ):
-            lines.append(f"{config}: '{key}' is not used: it is the name of no split (train, val, test)")
+            lines.append(f"{config}: '{key}' is not used: {OF_NO_SPLIT}")
     problems = []
-    for split in ("train", "val", "test"):
-        if split in keys:
+    for split in SPLITS:
+        if split not in keys:
+            continue
+        value, key = content[keys[split]], str(keys[split])
+        with unneeded(split, lines):
             try:
-                parts[split] = _part(
-                    content[keys[split]], str(keys[split]), content.get("path"), config, options
-                )
+                parts[split] = _part(value, key, content.get("path"), config, options, notes)
             except _NotThere as error:
                 problems.append(str(error))
     # Any other split may be missing, which is only reported.
@@ -126,7 +130,9 @@ def _leads(value: Any, config: Path) -> bool:
     return isinstance(value, str) and (config.parent / value).exists()
 
 
-def _part(value: Any, key: str, base: Any, config: Path, options: Options) -> tuple[list[Named], Path]:
+def _part(
+    value: Any, key: str, base: Any, config: Path, options: Options, notes: Counter[str]
+) -> tuple[list[Named], Path]:
     values = value if isinstance(value, list) else [value]
     if not all(isinstance(each, str) for each in values):
         raise UserError(
@@ -135,10 +141,10 @@ def _part(value: Any, key: str, base: Any, config: Path, options: Options) -> tu
     places = [_place(config, base, key, each) for each in values]
     images: list[Named] = []
     for place in places:
-        found = _listed(place, config, base, options) if place.is_file() else _inside(place)
+        found = _listed(place, config, base, options, notes) if place.is_file() else _inside(place)
         # Several folders may hold images of the same name; the name of the folder keeps them apart.
         prefix = f"{place.parent.name if place.name == 'images' else place.name}/" if len(places) > 1 else ""
-        images += [Named(image.file, prefix + image.name) for image in found]
+        images += [image._replace(name=prefix + image.name) for image in found]
     # An image that is listed twice trains once.
     return list({image.file: image for image in images}.values()), places[0]
 
@@ -166,40 +172,41 @@ def _place(config: Path, base: Any, key: str, value: str) -> Path:
     candidates = [b / text for text in (value, stripped) for b in bases]
     for candidate in (*candidates, *(home / end for end in ends)):
         if candidate.is_dir():
-            inner = candidate / "images"
-            return inner if inner.is_dir() else candidate
+            return folder_called(candidate, "images") or candidate
         if candidate.is_file():
             return candidate
     tried = " or ".join(dict.fromkeys(map(str, candidates)))
     raise _NotThere(f"{config}: '{key}' names {value}, and there is no folder or list {tried}")
 
 
-def _listed(file: Path, config: Path, base: Any, options: Options) -> list[Named]:
+def _listed(file: Path, config: Path, base: Any, options: Options, notes: Counter[str]) -> list[Named]:
     """The images of a list, found from the list, from ``path``, or anywhere below the file's own folder."""
     root = config.parent
     folders = [file.parent, *([root / str(base)] if base else []), root]
-    return read_list(file, folders, root, options)
+    return read_list(file, folders, root, options, notes)
 
 
-def read_list(file: Path, folders: list[Path], root: Path, options: Options) -> list[Named]:
+def read_list(
+    file: Path, folders: list[Path], root: Path, options: Options, notes: Counter[str]
+) -> list[Named]:
     """Returns the images that a text file lists, one on each line.
 
-    Raises UserError for an image that is missing, unless the options leave such images out.
+    Raises UserError for an image that is missing, unless the options leave such images out; ``notes`` counts
+    them then.
     """
     finder = Finder(folders, root)
     images = []
-    skipped: Counter[str] = Counter()
     for number, line in enumerate(read_text(file).split("\n"), start=1):
         name = line.strip()
         if not name:
             continue
         found = finder.find(name)
         if found is None:
-            missing(f"{file} line {number}: its image {name} is not there", options.skip_missing, skipped)
+            missing(f"{file} line {number}: its image {name} is not there", options.skip_missing, notes)
             continue
-        path = found[0]
+        path, respelt = found
         inner = path.relative_to(root).as_posix() if root in path.parents else path.name
-        images.append(Named(path, _without_images(inner)))
+        images.append(Named(path, _without_images(inner), respelt))
     return images
 
 

@@ -30,10 +30,11 @@ _NO_LABELS = re.compile(r"(classes|labels|notes|readme.*|train|val|valid|test)\.
 
 
 class Named(NamedTuple):
-    """An image and its name in the new data set."""
+    """An image, its name in the new data set, and whether a list spells it otherwise."""
 
     file: Path
     name: str
+    respelt: bool = False
 
 
 def label_path(image: Path) -> Path:
@@ -42,7 +43,7 @@ def label_path(image: Path) -> Path:
     for index in range(len(parts) - 2, -1, -1):
         if parts[index].casefold() == "images":
             # Some exporters write the folders in capitals, on a disk that tells them apart.
-            for folder in ("labels", "Labels"):
+            for folder in ("labels", "Labels", "LABELS"):
                 labels = Path(*parts[:index], folder, *parts[index + 1 :]).with_suffix(".txt")
                 if labels.is_file() or labels.parent.is_dir():
                     return labels
@@ -51,12 +52,16 @@ def label_path(image: Path) -> Path:
 
 
 class LabelReader:
-    """Reads the labels of one split after another. ``source`` names the class list in errors."""
+    """Reads the labels of one split after another.
 
-    def __init__(self, names: list[str], source: str, keypoints: bool, options: Options) -> None:
+    ``source`` names the class list in errors, and ``notes`` counts what belongs to no image.
+    """
+
+    def __init__(
+        self, names: list[str], source: str, keypoints: bool, options: Options, notes: Counter[str]
+    ) -> None:
         self._names, self._source, self._keypoints = names, source, keypoints
-        self._options = options
-        self.notes: Counter[str] = Counter()
+        self._options, self._notes = options, notes
 
     def read_all(
         self, parts: dict[str, tuple[list[Named], Path]], lines: list[str]
@@ -122,14 +127,14 @@ class LabelReader:
             # Labels of images of other splits, which the same folder may hold, are not this one's business.
             if path not in used and path.stem not in stems[path.parent]:
                 text = f"{path}: its image {path.stem}.* is not in {where}"
-                missing(text, self._options.skip_missing, self.notes)
+                missing(text, self._options.skip_missing, self._notes)
 
     def _picture(self, image: Named, path: Path | None, usual: Path) -> Picture:
         sheet = Sheet(image.file, image.name, self._options)
         if path is None:
             sheet.note(NO_LABELS + ", kept as images without objects")
             return sheet.picture()
-        sheet.note(*[RESPELLED] * (path != usual))
+        sheet.note(*[RESPELLED] * (path != usual or image.respelt))
         for number, line in enumerate(read_text(path).split("\n"), start=1):
             if line.strip():
                 self._add(sheet, f"{path} line {number}", line.split())
@@ -171,7 +176,7 @@ class LabelReader:
 
 
 def _label_files(folders: Iterable[Path]) -> list[Path]:
-    found = [path for folder in folders if folder.is_dir() for path in folder.glob("*.txt")]
+    found = [path for folder in folders if folder.is_dir() for path in folder.glob("*.[tT][xX][tT]")]
     return visible(path for path in found if not _NO_LABELS.fullmatch(path.name))
 
 

@@ -5,7 +5,10 @@ import math
 
 import pytest
 from label_files import rows_of, voc_xml
+from PIL import Image
 from small import refused
+
+from gluon_ssd.data.opening import open_dataset
 
 CAT = [200, 20, 100, 60]
 
@@ -125,7 +128,7 @@ def test_a_yaml_of_any_name_a_list_file_and_a_split_of_no_name(cli, photo, tmp_p
     text(tmp_path / "set/labels/a.txt", YOLO_LINE)
     text(tmp_path / "set/files.txt", "./images/a.jpg\n")
     text(tmp_path / "set/mine.yaml", "path: .\ntrain: files.txt\nholdout: files.txt\nnc: 1\nnames: [cat]\n")
-    assert "'holdout' is not used: it is the name of no split" in converted(cli, tmp_path, train=["a.jpg"])
+    assert "'holdout' is not used: its name is of no split" in converted(cli, tmp_path, train=["a.jpg"])
 
 
 def test_oriented_boxes_become_the_boxes_around_them(cli, photo, tmp_path):
@@ -298,6 +301,29 @@ def test_via_csv(cli, photo, tmp_path, mark):
     converted(cli, tmp_path, train=["a.jpg"])
 
 
+@pytest.mark.parametrize("form", ["labelme", "labelme circle", "via", "via polygon", "via circle", "tf_csv"])
+def test_pixels_that_are_counted_from_1_are_read_so_in_every_format(cli, photo, tmp_path, form):
+    photo(tmp_path / "set/a.jpg")
+    labelme_shape = {"label": "cat", "shape_type": "rectangle", "points": [[201, 21], [300, 80]]}
+    via_shape = {"name": "rect", "x": 201, "y": 21, "width": 100, "height": 60}
+    if form.endswith("circle"):
+        labelme_shape.update(shape_type="circle", points=[[251, 51], [251, 81]])
+        via_shape = {"name": "circle", "cx": 251, "cy": 51, "r": 30}
+    if form.endswith("polygon"):
+        via_shape = {"name": "polygon", "all_points_x": [201, 300, 250], "all_points_y": [80, 21, 30]}
+    region = {"shape_attributes": via_shape, "region_attributes": {"class": "cat"}}
+    header = "filename,width,height,class,xmin,ymin,xmax,ymax"
+    name, content = {
+        "labelme": ("a.json", labelme(labelme_shape)),
+        "via": ("via.json", json.dumps({"a": {"filename": "a.jpg", "regions": [region]}})),
+        "tf_csv": ("train.csv", f"{header}\na.jpg,320,200,cat,201,21,300,80\n"),
+    }[form.split()[0]]
+    text(tmp_path / "set" / name, content)
+    assert cli("convert-data", "set", "out", "--origin", 1).status == 0
+    expected = [220, 20, 60, 60] if form.endswith("circle") else CAT
+    assert [row[2] for row in rows_of(tmp_path / "out", "train")] == [expected]
+
+
 # -- What is true of all
 
 
@@ -309,6 +335,38 @@ def test_attributes_that_mean_leave_it_are_counted(cli, photo, tmp_path):
     said = converted(cli, tmp_path, train=["a.jpg", "a.jpg"])
     assert "objects marked occluded, kept as the others: 1" in said
     assert "crowd regions, which training and evaluation ignore: 1" in said
+
+
+def test_attributes_that_are_text_count_as_well(cli, photo, tmp_path):
+    photo(tmp_path / "set/train/a.jpg")
+    content = json.loads(coco("a.jpg", attributes={"rotation": "90.0", "occluded": "true"}))
+    box = content["annotations"][0]
+    box["bbox"] = [220, 0, 60, 100]
+    content["images"][0].update(width=None, height=None)
+    content["annotations"] += [{**box, "id": 2, "ignore": "True"}, {**box, "id": 3, "IsGroupOf": True}]
+    text(tmp_path / "set/annotations/instances_train.json", json.dumps(content))
+    said = converted(cli, tmp_path, train=["a.jpg"] * 3)
+    assert [row[3] for row in rows_of(tmp_path / "out", "train")] == [0, 1, 1]
+    for line in ("rotated boxes, of which the enclosing upright box is kept: 3", "objects marked occluded"):
+        assert line in said
+    assert "images whose annotation gives no size; the file's is taken: 1" in said
+
+
+@pytest.mark.parametrize("form", ["tf_csv", "via"])
+def test_flags_of_tables_and_via_are_heeded(cli, photo, tmp_path, form):
+    photo(tmp_path / "set/a.jpg")
+    if form == "tf_csv":
+        header = "filename,width,height,class,xmin,ymin,xmax,ymax,difficult,ignore\n"
+        row = "a.jpg,320,200,cat,200,20,300,80,"
+        text(tmp_path / "set/train.csv", f"{header}{row}1,0\n{row}0,1\n")
+    else:
+        flags = ({"difficult": "1"}, {"ignore": True})
+        regions = [{**REGION, "region_attributes": {"class": "cat", **flag}} for flag in flags]
+        text(tmp_path / "set/v.json", json.dumps({"a": {"filename": "a.jpg", "regions": regions}}))
+    said = converted(cli, tmp_path, train=["a.jpg", "a.jpg"])
+    assert "objects marked difficult, kept as the others: 1" in said
+    assert "objects marked ignore, taken as crowd regions" in said
+    assert [row[3] for row in rows_of(tmp_path / "out", "train")] == [0, 1]
 
 
 def test_boxes_for_another_size_of_the_image(cli, photo, tmp_path):
@@ -397,3 +455,170 @@ def test_files_that_only_look_like_a_format(cli, photo, tmp_path, name, content,
     photo(tmp_path / "set/a.jpg")
     text(tmp_path / "set" / name, content)
     refused(cli("convert-data", "set", "out"), part)
+
+
+# -- Folders and names as people have them
+
+
+@pytest.mark.parametrize("outer", ["export", "archive/data"])
+def test_labels_one_or_two_folders_further_down(cli, photo, tmp_path, monkeypatch, outer):
+    photo(tmp_path / "set" / outer / "JPEGImages/a.jpg")
+    text(tmp_path / "set" / outer / "Annotations/a.xml", XML)
+    line = f"the labels were found in set/{outer}\n"
+    assert line in converted(cli, tmp_path, train=["a.jpg"])
+    monkeypatch.setattr("gluon_ssd.report.data_check._write_pictures", lambda *arguments: [])
+    assert f"note: train: {line}" in cli("check", "set", "--model", "ssd_tiny", "--output", "report").out
+
+
+def test_several_data_sets_in_a_folder_are_named(cli, photo, tmp_path):
+    for name in ("one", "two"):
+        photo(tmp_path / f"set/{name}/images/a.jpg")
+        text(tmp_path / f"set/{name}/annots/a.xml", XML)
+    refused(cli("convert-data", "set", "out"), "set: holds several data sets (set/one, set/two); give")
+
+
+@pytest.mark.parametrize("labels", ["Labels", "LABELS", "labels"])
+def test_yolo_folders_and_files_in_capitals(cli, photo, tmp_path, labels):
+    photo(tmp_path / "set/Images/A.JPG")
+    text(tmp_path / "set" / labels / "A.TXT", YOLO_LINE)
+    text(tmp_path / "set/Classes.txt", "cat\n")
+    converted(cli, tmp_path, train=["A.JPG"])
+
+
+def test_darknet_of_roboflow(cli, photo, tmp_path):
+    for split in ("train", "valid"):
+        photo(tmp_path / f"set/{split}/{split}.jpg")
+        text(tmp_path / f"set/{split}/{split}.txt", YOLO_LINE)
+        text(tmp_path / f"set/{split}/_darknet.labels", "cat\n")
+    converted(cli, tmp_path, train=["train.jpg"], val=["valid.jpg"])
+
+
+def test_a_csv_of_a_spreadsheet(cli, photo, tmp_path):
+    photo(tmp_path / "set/a.jpg")
+    table = "Filename\tWidth\tHeight\tClass\tXmin\tYmin\tXmax\tYmax\r\na\t320\t200\tcat\t200\t20\t300\t80\r\n"
+    text(tmp_path / "set/train.csv", table.encode("utf-16"))
+    # The name of the image has no suffix there.
+    assert "images found under another spelling" in converted(cli, tmp_path, train=["a.jpg"])
+
+
+@pytest.mark.parametrize("spelt", ["sub\\b%20c", "C:/gone/sub/b c", "SUB/B C"])
+def test_openimages_names_of_another_spelling(cli, photo, tmp_path, spelt):
+    photo(tmp_path / "set/train/data/sub/b c.jpg")
+    text(tmp_path / "set/train/metadata/classes.csv", "/m/1,cat\n")
+    columns = "ImageID,LabelName,XMin,XMax,YMin,YMax"
+    text(tmp_path / "set/train/labels/detections.csv", f"{columns}\n{spelt},/m/1,0.625,0.9375,0.1,0.4\n")
+    assert "images found under another spelling" in converted(cli, tmp_path, train=["b c.jpg"])
+
+
+@pytest.mark.parametrize("name", ["data.yaml", "obj.data"])
+def test_what_a_list_spells_otherwise_or_misses_is_counted(cli, photo, tmp_path, name):
+    photo(tmp_path / "set/images/a.jpg")
+    text(tmp_path / "set/images/a.txt", YOLO_LINE)
+    text(tmp_path / "set/train.txt", "data\\images\\a.jpg\nimages/gone.jpg\n")
+    text(tmp_path / "set/obj.names", "cat\n")
+    yaml = "train: train.txt\nnames: [cat]\n"
+    text(tmp_path / "set" / name, yaml if name == "data.yaml" else "train = train.txt\nnames = obj.names\n")
+    said = converted(cli, tmp_path, "--missing", "skip", train=["a.jpg"])
+    assert "images found under another spelling of the name that the labels give: 1" in said
+    assert "images that are named but missing, left out: 1" in said
+
+
+def labelled(root, form, folder, name):
+    """An image and its labels in a folder of the data set: YOLO's, VOC's or LabelMe's."""
+    if form == "yolo":
+        text(root / "labels" / folder / f"{name}.txt", YOLO_LINE)
+        text(root / "classes.txt", "cat\n")
+    elif form == "voc":
+        text(root / "Annotations" / folder / f"{name}.xml", XML.replace("a.jpg", f"{name}.jpg"))
+    else:
+        points = {"label": "cat", "shape_type": "rectangle", "points": [[300, 80], [200, 20]]}
+        text(root / "images" / folder / f"{name}.json", labelme(points, path=f"{name}.jpg"))
+
+
+@pytest.mark.parametrize("form", ["yolo", "voc", "labelme"])
+def test_folders_of_no_split_never_join_one_in_silence(cli, photo, tmp_path, form):
+    for folder in ("Training_Set", "eval", "holdout"):
+        photo(tmp_path / "set/images" / folder / f"{folder}.jpg")
+        labelled(tmp_path / "set", form, folder, folder)
+    said = converted(cli, tmp_path, train=["Training_Set.jpg"], val=["eval.jpg"])
+    assert "holdout is not used: its name is of no split (train, val, test)" in said
+
+
+@pytest.mark.parametrize("form", ["yolo", "voc", "labelme"])
+def test_folders_of_no_split_at_all_are_train_and_that_is_said(cli, photo, tmp_path, form):
+    for folder in ("monday", "tuesday"):
+        photo(tmp_path / "set/images" / folder / f"{folder}.jpg")
+        labelled(tmp_path / "set", form, folder, folder)
+    said = converted(cli, tmp_path, train=["monday.jpg", "tuesday.jpg"])
+    assert "of no split (train, val, test); all is taken as train" in said
+
+
+def test_images_beside_the_folders_of_splits_are_named(cli, photo, tmp_path):
+    photo(tmp_path / "set/images/train/a.jpg")
+    photo(tmp_path / "set/images/b.jpg")
+    labelled(tmp_path / "set", "yolo", "train", "a")
+    said = converted(cli, tmp_path, train=["a.jpg"])
+    assert "set/images: 1 images are in no folder of a split; they are not used" in said
+
+
+TABLE = "filename,width,height,class,xmin,ymin,xmax,ymax\n{}.jpg,320,200,cat,200,20,300,80\n"
+OPEN = "ImageID,LabelName,XMin,XMax,YMin,YMax\n{},/m/1,0.625,0.9375,0.1,0.4\n"
+
+
+@pytest.mark.parametrize("form", ["labelme", "tf_csv", "via", "yolo", "darknet", "openimages"])
+def test_a_test_split_without_its_images_stops_no_format(cli, photo, tmp_path, form):
+    root = tmp_path / "set"
+    photo(root / "train/data/a.jpg")
+    text(root / "train/data/a.txt", YOLO_LINE)
+    points = {"label": "cat", "shape_type": "rectangle", "points": [[300, 80], [200, 20]]}
+    for split, name in (("train", "a"), ("test", "b")):
+        regions = {"a": {"filename": f"{name}.jpg", "regions": [{**REGION}]}}
+        path, content = {
+            "labelme": (f"{split}/data/{name}.json", labelme(points, path=f"{name}.jpg")),
+            "tf_csv": (f"{split}/_annotations.csv", TABLE.format(name)),
+            "via": (f"{split}/via.json", json.dumps(regions)),
+            "openimages": (f"{split}/labels/detections.csv", OPEN.format(name)),
+        }.get(form, (f"{split}.txt", f"train/data/{name}.jpg\n"))
+        text(root / path, content)
+    if form == "yolo":
+        text(root / "data.yaml", "train: train.txt\ntest: test.txt\nnames: [cat]\n")
+    elif form == "darknet":
+        text(root / "obj.names", "cat\n")
+        text(root / "obj.data", "train = train.txt\ntest = test.txt\nnames = obj.names\n")
+    elif form == "openimages":
+        text(root / "train/metadata/classes.csv", "/m/1,cat\n")
+    said = converted(cli, tmp_path, "--from", form, train=["a.jpg"])
+    assert "the split 'test' is left out: " in said
+
+
+@pytest.mark.parametrize("form", ["coco", "voc"])
+def test_the_way_up_of_images_without_a_size_is_asked_for(cli, photo, tmp_path, form):
+    path = photo(tmp_path / "set/train/a.jpg")
+    photograph = Image.open(path)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photograph.save(path, exif=exif)
+    if form == "coco":
+        content = json.loads(coco("a.jpg"))
+        del content["images"][0]["width"], content["images"][0]["height"]
+        text(tmp_path / "set/train.json", json.dumps(content))
+    else:
+        text(tmp_path / "set/train/a.xml", voc_xml(("cat", (201, 21, 300, 80)), size=None))
+    said = cli("convert-data", "set", "upright", "--missing", "skip").out
+    assert "warning: images that EXIF turns, where the size does not tell" in said
+    dataset = open_dataset("set", "train")
+    assert any("assumed to be for the upright picture" in line for line in dataset.lines)
+    assert cli("convert-data", "set", "stored", "--orientation", "stored").status == 0
+    assert rows_of(tmp_path / "stored", "train") == [("a.jpg", "cat", [120, 200, 60, 100], 0)]
+    (record,) = open_dataset("set", "train", orientation="stored").records
+    assert record.pixels().shape == (record.height, record.width, 3)
+
+
+def test_record_files_of_a_data_set_without_a_validation_split(cli, photo, tmp_path):
+    photo(tmp_path / "set/images/a.jpg")
+    labelled(tmp_path / "set", "yolo", "", "a")
+    result = cli("prepare-records", "set", "packed")
+    assert (result.status, result.err) == (0, ""), result
+    assert "set: has no split 'val'; only train is packed" in result.out
+    assert len(open_dataset("packed", "train")) == 1
+    refused(cli("prepare-records", "set", "more", "--split", "val"), "has no split 'val', only train")

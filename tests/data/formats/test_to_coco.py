@@ -47,7 +47,7 @@ def test_voc_annotations_and_images_in_sub_folders(cli, image, tmp_path):
 
 
 def test_voc_files_counted_from_0_are_taken_as_they_stand(cli, voc, tmp_path):
-    assert cli("convert-data", "voc", "out", "--voc-origin", 0).status == 0
+    assert cli("convert-data", "voc", "out", "--origin", 0).status == 0
     assert rows_of(tmp_path / "out", "train")[1] == ("a.jpg", "dog", [11, 21, 19, 29], 0)
 
 

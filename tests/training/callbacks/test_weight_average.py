@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from small import same
 
-from gluon_ssd import Detector
+from gluon_ssd import Callback, Detector
 from gluon_ssd.recipe import load_recipe
 from gluon_ssd.training.callbacks.weight_average import WeightAverage
 from gluon_ssd.training.train import run_training
@@ -47,6 +47,21 @@ def test_the_average_by_hand():
     assert average.arrays()["weight"].dtype == np.float32
 
 
+def test_running_statistics_are_averaged_and_frozen_weights_are_not():
+    net = mx.gluon.nn.BatchNorm(in_channels=2, prefix="norm_")
+    net.initialize()
+    net.gamma.grad_req = "null"
+    average = WeightAverage(net, 0.25)
+    net.running_mean.set_data(mx.nd.array([3, 5]))
+    average.update(1)
+    # Beginning with a mean of 0.
+    np.testing.assert_allclose(average.arrays()["norm_running_mean"], np.array([3, 5]) * 9 / 11, rtol=1e-6)
+    assert sorted(average.arrays()) == ["norm_beta", "norm_running_mean", "norm_running_var"]
+    with average.in_use():
+        np.testing.assert_allclose(net.running_mean.data().asnumpy(), np.array([3, 5]) * 9 / 11, rtol=1e-6)
+    assert net.running_mean.data().asnumpy().tolist() == [3, 5]
+
+
 def test_the_network_has_the_averages_for_a_while_and_its_own_weights_again():
     net = OneWeight(1)
     average = WeightAverage(net, 0.5, {"weight": np.array([2, 4], np.float32)})
@@ -63,7 +78,30 @@ def test_an_average_changes_nothing_of_the_training_itself(shapes, tmp_path):
     averaged, plain = last(tmp_path / "with"), last(tmp_path / "without")
     assert same({**averaged.parameters, **averaged.trained}, plain.parameters) and not plain.trained
     assert same(averaged.optimizer, plain.optimizer)
-    assert not same(averaged.parameters, plain.parameters)
+    changed = {name for name, value in plain.parameters.items() if (averaged.parameters[name] != value).any()}
+    assert {name.rpartition("_")[2] for name in changed} >= {"weight", "mean", "var"}
+
+
+class Statistics(Callback):
+    """Averages one running mean as `WeightAverage` should, from values that have surely been computed."""
+
+    def started(self, info):
+        parameters = info.net.collect_params()
+        self.name = next(name for name in parameters if name.endswith("running_mean"))
+        self._parameter = parameters[self.name]
+        self.average = self._parameter.data().asnumpy()
+
+    def batch_ended(self, batch, values):
+        mx.nd.waitall()
+        taken = 1 - min(QUICK["ema"], (1 + batch.step) / (10 + batch.step))
+        self.average += taken * (self._parameter.data().asnumpy() - self.average)
+
+
+def test_the_average_takes_in_the_statistics_of_each_step(shapes, tmp_path):
+    own = Statistics()
+    values = {**QUICK, "eval_every": 0, "data": str(shapes), "output": str(tmp_path / "run")}
+    run_training(load_recipe("ssd_tiny/smoke", values), quiet=True, callbacks=[own])
+    np.testing.assert_allclose(last(tmp_path / "run").parameters[own.name], own.average, rtol=1e-5)
 
 
 def test_the_average_is_what_is_evaluated_saved_and_used(shapes, tmp_path, monkeypatch):
