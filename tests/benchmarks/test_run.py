@@ -21,7 +21,8 @@ def run(monkeypatch, tmp_path):
 
 def test_a_ratio_is_the_median_over_pairs(run):
     found = run.row("training", "a step", "GluonCV", "s", [(1.0, 2.0), (2.0, 2.0), (1.0, 4.0)], "cpu")
-    assert [found[key] for key in ("ours", "theirs", "ratio", "lowest", "highest")] == ["1", "2", "2", "1", "4"]
+    numbers = [found[key] for key in ("ours", "theirs", "ratio", "lowest", "highest")]
+    assert numbers == ["1", "2", "2", "1", "4"]
 
 
 def test_a_group_replaces_its_own_rows_and_the_document_follows(run):
