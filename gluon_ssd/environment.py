@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .machine import cores
+from .machine import SHARED_ADVICE, OtherPrograms, cores
 from .platforms import NEWEST_PYTHON, OLDEST_PYTHON, has_mxnet, mxnet_advice
 from .version import __version__
 
@@ -81,6 +81,12 @@ OPTIONAL = (
         ("gluoncv",),
         "no GluonCV backbones, no comparison in the benchmarks",
         'pip install "gluon_ssd[gluoncv]"',
+    ),
+    Piece(
+        "hotcoco",
+        ("hotcoco",),
+        "COCO scores come from pycocotools alone, equal but many times slower",
+        'pip install "gluon_ssd[fast-coco]", on Python 3.10 and later',
     ),
     Piece("pytest", ("pytest",), "the tests cannot be run", 'pip install "gluon_ssd[dev]"'),
     Piece(
@@ -177,6 +183,14 @@ def _threads(available: int) -> Fact:
     text = f"{available}, of which MXNet uses {asked}"
     slow = asked.isdecimal() and int(asked) < available
     return Fact("cores", text, OK, f"export OMP_NUM_THREADS={available} uses them all" if slow else "")
+
+
+def sharing(others: OtherPrograms) -> Fact:
+    """Returns the fact about what else has run on this machine since ``others`` was made."""
+    warning = others.warning()
+    if warning is None:
+        return Fact("other programs", f"took {others.share():.0%} of the cores' time")
+    return Fact("other programs", warning.replace("other programs took", "took"), OK, SHARED_ADVICE)
 
 
 def required() -> list[Fact]:

@@ -59,16 +59,18 @@ def evaluate(
     dataset: CocoDataset | SyntheticDataset,
     *,
     world: World = ALONE,
+    reference: bool = False,
     **options: Any,
 ) -> Evaluation:
-    """Runs ``detector`` over the images of ``dataset``, and scores what it finds with pycocotools.
+    """Runs ``detector`` over the images of ``dataset``, and scores what it finds.
 
+    ``reference``: with pycocotools, also where a faster package is installed that finds the same.
     ``options`` are those of `detect_all`. All ranks of ``world`` return the scores, rank 0 alone the
     detections. Raises UserError for an image that cannot be read.
     """
     start = time.perf_counter()
     found = detect_all(detector, dataset, world=world, **options)
-    scores = score_detections(found, dataset) if world.first else None
+    scores = score_detections(found, dataset, reference) if world.first else None
     if world.size > 1:
         shared = world.share(scores and replace(scores, coco_eval=None, curves=None))
         scores = scores or shared
@@ -76,10 +78,13 @@ def evaluate(
     return Evaluation(scores, found, time.perf_counter() - start)
 
 
-def score_detections(found: Found, dataset: CocoDataset | SyntheticDataset) -> Scores:
+def score_detections(
+    found: Found, dataset: CocoDataset | SyntheticDataset, reference: bool = False
+) -> Scores:
     """Returns the scores of what `detect_all` has found on images of ``dataset``."""
     names = dict(zip(dataset.category_ids, dataset.classes))
-    return score(dataset.coco_gt(), coco_rows(found, dataset.category_ids), list(found), names)
+    rows = coco_rows(found, dataset.category_ids)
+    return score(dataset.coco_gt(), rows, list(found), names, reference)
 
 
 def detect_all(

@@ -9,6 +9,7 @@ from typing import Any, Callable
 import mxnet as mx
 from mxnet import autograd, gluon, optimizer
 
+from ..ops import training_graph
 from .distributed import World
 from .loss_scale import LossScale, all_finite
 
@@ -21,7 +22,8 @@ class _Graph(gluon.HybridBlock):
         self.net, self.loss, self._arranged = net, loss, arranged
 
     def hybrid_forward(self, F: Any, images: Any, *targets: Any) -> Any:
-        outputs = self.net(images if self._arranged else self.net.arrange(images))
+        with training_graph():
+            outputs = self.net(images if self._arranged else self.net.arrange(images))
         return self.loss(*outputs, *targets)
 
 
