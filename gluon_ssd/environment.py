@@ -5,16 +5,22 @@ Nothing heavy is imported at the top, so that a broken installation can still be
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import os
 import platform
+import shlex
+import socket
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
+from typing import Any
 
-from .machine import cores
+from .machine import SHARED_ADVICE, OtherPrograms, cores
 from .platforms import NEWEST_PYTHON, OLDEST_PYTHON, has_mxnet, mxnet_advice
 from .version import __version__
 
@@ -65,7 +71,7 @@ REQUIRED = (
     Piece("rich", ("rich",), "no progress, no tables", "pip install rich"),
     Piece("matplotlib", ("matplotlib",), "no curves", "pip install matplotlib"),
     Piece("PIL", ("Pillow",), "no drawn labels", "pip install Pillow"),
-    Piece("jinja2", ("Jinja2",), "no report of a data set", "pip install jinja2"),
+    Piece("jinja2", ("Jinja2",), "no report of a run or data set", "pip install jinja2"),
     Piece("defusedxml", ("defusedxml",), "no labels of Pascal VOC", "pip install defusedxml"),
 )
 
@@ -76,6 +82,12 @@ OPTIONAL = (
         "no GluonCV backbones, no comparison in the benchmarks",
         'pip install "gluon_ssd[gluoncv]"',
     ),
+    Piece(
+        "hotcoco",
+        ("hotcoco",),
+        "COCO scores come from pycocotools alone, equal but many times slower",
+        'pip install "gluon_ssd[fast-coco]", on Python 3.10 and later',
+    ),
     Piece("pytest", ("pytest",), "the tests cannot be run", 'pip install "gluon_ssd[dev]"'),
     Piece(
         "nvidia.dali",
@@ -83,6 +95,7 @@ OPTIONAL = (
         "no data_pipeline dali",
         'pip install "gluon_ssd[dali]", on Python 3.10 and later',
     ),
+    Piece("tensorboardX", ("tensorboardX",), "no --tensorboard", 'pip install "gluon_ssd[tensorboard]"'),
     Piece(
         "google_crc32c",
         ("google-crc32c",),
@@ -111,6 +124,32 @@ OPTIONAL = (
     Piece("uvicorn", ("uvicorn",), "no gluon-ssd serve", 'pip install "gluon_ssd[serve]"'),
     Piece("torch", ("torch",), "exports to PyTorch are not proven", 'pip install "gluon_ssd[torch]"'),
 )
+
+
+def provenance() -> dict[str, Any]:
+    """Returns what this process is, for those who read its results later: command, time, machine, versions.
+
+    It imports nothing.
+    """
+    command = [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv and sys.argv[0] else ["python"]
+    versions = {"gluon_ssd": __version__, "Python": platform.python_version()}
+    for piece in REQUIRED[:3]:
+        versions[piece.module] = _version(piece.distributions) or "unknown"
+    return {
+        "command": shlex.join(command),
+        "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "machine": f"{socket.gethostname()}: {cores()} cores, {_processor()}, {platform.platform()}",
+        "versions": versions,
+    }
+
+
+def _processor() -> str:
+    """Returns the name of the processor, as far as the system tells."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def machine() -> list[Fact]:
@@ -144,6 +183,14 @@ def _threads(available: int) -> Fact:
     text = f"{available}, of which MXNet uses {asked}"
     slow = asked.isdecimal() and int(asked) < available
     return Fact("cores", text, OK, f"export OMP_NUM_THREADS={available} uses them all" if slow else "")
+
+
+def sharing(others: OtherPrograms) -> Fact:
+    """Returns the fact about what else has run on this machine since ``others`` was made."""
+    warning = others.warning()
+    if warning is None:
+        return Fact("other programs", f"took {others.share():.0%} of the cores' time")
+    return Fact("other programs", warning.replace("other programs took", "took"), OK, SHARED_ADVICE)
 
 
 def required() -> list[Fact]:

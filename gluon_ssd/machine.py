@@ -7,6 +7,11 @@ import sys
 
 from .launch import detect
 
+# A share of the cores' time in other programs that slows a training down.
+_BUSY = 0.15
+# Idle threads wait in a loop unless told otherwise, and take the cores from those that work.
+SHARED_ADVICE = "OMP_WAIT_POLICY=passive is faster beside other programs, and OMP_NUM_THREADS=1 if they stay"
+
 
 def cores() -> int:
     """Returns the number of cores that the process is allowed to run on, at least 1."""
@@ -45,12 +50,41 @@ class OtherPrograms:
 
     def share(self) -> float:
         """Returns their share of the cores' time so far, from 0 to 1; 0 where the system does not tell."""
-        total, busy, own = (now - then for now, then in zip(_core_times(), self._start))
+        total, busy, own, _ = self._passed()
         return max(0.0, busy - own) / total if total > 0 else 0.0
 
+    def stolen(self) -> float:
+        """Returns the share of the cores' time that the host of a virtual machine took, from 0 to 1."""
+        total, _, _, stolen = self._passed()
+        return stolen / total if total > 0 else 0.0
 
-def _core_times() -> tuple[float, float, float]:
-    """Seconds since the machine started: of all cores together, those they worked, those of this process."""
+    def warning(self) -> str | None:
+        """Returns what a user should know about a machine that others use as well, None where they do not."""
+        share, stolen, queue = self.share(), self.stolen(), run_queue()
+        if share <= _BUSY:
+            return None
+        text = f"other programs took {share:.0%} of the cores' time"
+        if stolen >= 0.01:
+            text += f", {stolen:.0%} of all by the host of this virtual machine"
+        if queue is not None:
+            text += f"; {queue} threads run or wait for {cores()} cores"
+        return text
+
+    def _passed(self) -> tuple[float, ...]:
+        return tuple(now - then for now, then in zip(_core_times(), self._start))
+
+
+def run_queue() -> int | None:
+    """Returns how many threads of all programs run or wait for a core now; None where nothing tells."""
+    try:
+        with open("/proc/loadavg", encoding="ascii") as file:
+            return int(file.read().split()[3].partition("/")[0])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _core_times() -> tuple[float, float, float, float]:
+    """Seconds since the machine started: of all cores, those they worked, this process's, those stolen."""
     own = sum(os.times()[:4])
     names = {f"cpu{number}" for number in getattr(os, "sched_getaffinity", lambda pid: ())(0)}
     try:
@@ -60,6 +94,7 @@ def _core_times() -> tuple[float, float, float]:
         times = [[int(text) for text in row[1:9]] for row in rows if row[0] in names]
         tick = os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, AttributeError):
-        return 0.0, 0.0, own
+        return 0.0, 0.0, own, 0.0
     total = sum(map(sum, times)) / tick
-    return total, total - sum(row[3] + row[4] for row in times) / tick, own
+    worked = total - sum(row[3] + row[4] for row in times) / tick
+    return total, worked, own, sum(row[7] for row in times) / tick

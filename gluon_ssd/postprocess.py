@@ -55,6 +55,7 @@ class SSDPostprocess(HybridBlock):
         self._score_threshold = score_threshold
         self._iou_threshold = iou_threshold
         self._candidates = min(candidates, len(anchors) * classes)
+        self._anchors = min(candidates, len(anchors))
         self._max_detections = min(max_detections, self._candidates)
         self._per_class = per_class
         self._variances = tuple(variances)
@@ -85,13 +86,9 @@ class SSDPostprocess(HybridBlock):
         The pairs are in the order of falling score.
         """
         scores = F.slice_axis(F.softmax(cls_preds, axis=-1), axis=2, begin=1, end=None)
-        scores = F.reshape(scores, (0, -1))
-        # With zeros below the threshold there is little to order, which makes the selection cheap.
-        scores = scores * (scores > self._score_threshold)
-        # A place counts anchors and classes in one number, as float32, which is exact up to 2**24.
-        best, place = F.topk(scores, k=self._candidates, axis=1, ret_typ="both", dtype="float32")
-        anchor = F.floor(place / self._classes)
-        return best, place - anchor * self._classes, _batch_index(F, anchor)
+        limits = (self._score_threshold, self._anchors, self._candidates, self._classes)
+        best, class_ids, anchor = _best_pairs(F, scores, lambda chosen: chosen, *limits)
+        return best, class_ids, _batch_index(F, anchor)
 
 
 class RetinaPostprocess(HybridBlock):
@@ -161,18 +158,30 @@ class RetinaPostprocess(HybridBlock):
 
         ``start`` and ``stop`` bound the anchors of the level.
         """
-        # The best K pairs belong to K anchors or fewer, those of highest logit. Choosing the anchors first
-        # reads most logits only once, and keeps the numbers of pairs small enough to be exact in float32.
         logits = F.amp_cast(F.slice_axis(cls_preds, axis=1, begin=start, end=stop), dtype="float32")
-        best = F.max(logits, axis=2)
-        anchors = F.topk(best, k=min(self._candidates, stop - start), axis=1, dtype="float32")
-        scores = F.reshape(F.sigmoid(F.gather_nd(logits, _batch_index(F, anchors))), (0, -1))
-        scores = scores * (scores > self._score_threshold)
-        k = min(self._candidates, (stop - start) * self._classes)
-        scores, pair = F.topk(scores, k=k, axis=1, ret_typ="both", dtype="float32")
-        row = F.floor(pair / self._classes)
-        place = F.gather_nd(anchors, _batch_index(F, row))
-        return scores, pair - row * self._classes, place + start
+        anchors, pairs = (min(self._candidates, (stop - start) * size) for size in (1, self._classes))
+        limits = (self._score_threshold, anchors, pairs, self._classes)
+        scores, class_ids, place = _best_pairs(F, logits, F.sigmoid, *limits)
+        return scores, class_ids, place + start
+
+
+def _best_pairs(
+    F: Any, values: Any, to_scores: Any, score_threshold: float, anchors: int, pairs: int, classes: int
+) -> tuple[Any, Any, Any]:
+    """Returns scores, class indices and anchors, each (N, ``pairs``), of the best pairs, by falling score.
+
+    ``values`` (N, A, C) are in the order of the scores that ``to_scores`` makes of them; a score that does
+    not exceed the threshold is 0. The pairs belong to ``anchors`` anchors at most.
+    """
+    # The best K pairs belong to K anchors or fewer, those of the highest value. Choosing the anchors first
+    # reads most values only once, and keeps the numbers of pairs small enough to be exact in float32.
+    chosen = F.topk(F.max(values, axis=2), k=anchors, axis=1, dtype="float32")
+    scores = F.reshape(to_scores(F.gather_nd(values, _batch_index(F, chosen))), (0, -1))
+    # With zeros below the threshold there is little to order, which makes the selection cheap.
+    scores = scores * (scores > score_threshold)
+    scores, pair = F.topk(scores, k=pairs, axis=1, ret_typ="both", dtype="float32")
+    row = F.floor(pair / classes)
+    return scores, pair - row * classes, F.gather_nd(chosen, _batch_index(F, row))
 
 
 def _inside(F: Any, low: Any, high: Any) -> tuple[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from numbers import Integral, Real
@@ -17,8 +18,11 @@ from .data.images import ImageLike, file_header, resize_image, rgb_pixels
 from .data.orientation import upright_size
 from .data.records import Record
 from .data.transforms import EvalTransform
+from .data.workers import map_ahead
 from .detections import Detection, Detections
 from .errors import UserError, import_problem
+from .machine import threads
+from .runtimes.choices import network_device
 from .runtimes.runners import SessionRunner
 from .runtimes.sessions import check_choice, choose, is_model_file, open_session
 from .values import Bounds
@@ -33,6 +37,8 @@ _OPTIONS: dict[str, tuple[type, str, Bounds]] = {
     "nms_candidates": (Integral, "an integer", Bounds(low=1)),
     "batch_size": (Integral, "an integer", Bounds(low=1)),
 }
+# An image, the network's input that was made of it, and its height and width.
+_Read = tuple[ImageLike, np.ndarray, tuple[int, int]]
 # What a network detects with unless told otherwise; an exported file has settings of its own.
 DEFAULTS: dict[str, Any] = {"score_threshold": 0.05, "iou_threshold": 0.5, "max_detections": 200}
 
@@ -96,7 +102,7 @@ class Detector:
                 raise UserError(f'{source}: score_threshold="best" needs a checkpoint; give a number')
             self._open_file(Path(source).expanduser(), settings, runtime, device, precision)
             return
-        net = _network(source, device)
+        net = _network(source, network_device(runtime, device))
         settings = {**DEFAULTS, **settings}
         if best:
             settings["score_threshold"] = _best_threshold(net)
@@ -165,18 +171,42 @@ class Detector:
         and for files that cannot be read as an image.
         """
         if _is_one(images):
-            return self([images])[0]
-        # A generator is read one batch at a time, so that its images need not fit into memory together.
+            return next(self._detect([(images, *self._input(images))]))
         found: list[Detections] = []
-        pending = iter(images)
+        for outcome in self.stream(images):
+            if isinstance(outcome, UserError):
+                raise outcome
+            found.append(outcome)
+        return found
+
+    def stream(self, images: Iterable[ImageLike]) -> Iterator[Detections | UserError]:
+        """Yields the `Detections` of each image in order, or the UserError that tells why it has none.
+
+        Threads read and resize the next images while the network works on a batch, so that two more batches
+        of a generator are in memory at a time.
+        """
+        pending = map_ahead(self._read, images, threads(), 2 * self.batch_size)
         while True:
             batch = list(islice(pending, self.batch_size))
             if not batch:
-                return found
-            found += self._detect(batch)
+                return
+            yield from self._outcomes(batch)
 
-    def _detect(self, images: Sequence[ImageLike]) -> Iterator[Detections]:
-        inputs, sizes = zip(*map(self._input, images))
+    def _read(self, image: ImageLike) -> _Read | UserError:
+        try:
+            return (image, *self._input(image))
+        except UserError as error:
+            return error
+
+    def _outcomes(self, batch: Sequence[_Read | UserError]) -> Iterator[Detections | UserError]:
+        found = self._detect([one for one in batch if not isinstance(one, UserError)])
+        for one in batch:
+            yield one if isinstance(one, UserError) else next(found)
+
+    def _detect(self, batch: Sequence[_Read]) -> Iterator[Detections]:
+        if not batch:
+            return
+        images, inputs, sizes = zip(*batch)
         outputs = self.detect_batch(np.stack(inputs))
         for image, (boxes, scores, class_ids) in zip(images, to_pixels(outputs, np.array(sizes))):
             yield Detections(boxes, scores, class_ids, self.classes, image)
@@ -203,6 +233,34 @@ class Detector:
         if self._pixels:
             return np.stack([resize_image(picture, self.preprocess.size) for picture in pictures])
         return np.stack([self._transform(picture)[0] for picture in pictures])
+
+    def part_times(self, images: Sequence[ImageLike], rounds: int = 5) -> dict[str, float]:
+        """Returns the milliseconds that each of ``images`` takes, by part, one part after the other.
+
+        The parts are ``reading`` (decoding and resizing, in one thread), ``network`` and ``post-processing``;
+        outside of MXNet the last two are one, ``network with post-processing``. All images are one batch;
+        times are the median of ``rounds``. Raises UserError for an image that cannot be read.
+        """
+        start = time.perf_counter()
+        inputs, sizes = zip(*map(self._input, images))
+        times = {"reading": time.perf_counter() - start}
+        batch, whole, network = np.stack(inputs), [], []
+        bare = getattr(self._runner, "run_network", None)
+        # The first round gets everything ready and does not count.
+        for _ in range(rounds + 1):
+            start = time.perf_counter()
+            if bare is not None:
+                bare(batch)
+            between = time.perf_counter()
+            list(to_pixels(self.detect_batch(batch), np.array(sizes)))
+            whole.append(time.perf_counter() - between)
+            network.append(between - start)
+        both, alone = float(np.median(whole[1:])), float(np.median(network[1:]))
+        if bare is None:
+            times["network with post-processing"] = both
+        else:
+            times.update({"network": alone, "post-processing": max(0.0, both - alone)})
+        return {part: 1000 * seconds / len(inputs) for part, seconds in times.items()}
 
     def detect_batch(self, images: Any, layout: str = "NCHW") -> tuple[Any, Any, Any]:
         """Returns the padded ``class_ids``, ``scores`` and ``boxes`` of a batch of normalised images.

@@ -186,6 +186,7 @@ class Recipe:
     json_summary: str | None = _key(
         None, "run", "also write losses, times and scores into this file, as DLLogger does"
     )
+    tensorboard: bool = _key(False, "run", "write tensorboard/ in the run folder, for tensorboard --logdir")
     mlperf_log: bool = _key(False, "run", "write mlperf.log, the log of an MLPerf submission")
     mlperf_rules: str | None = _key(None, "run", "with mlperf_log: version of the rules, if not the latest")
 

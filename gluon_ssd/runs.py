@@ -20,7 +20,7 @@ from .files import make_folder, unwritable
 from .locks import try_lock
 from .recipe import Recipe, load_recipe
 
-RECIPE_FILE, LOG_FILE = "recipe.yaml", "train.log"
+RECIPE_FILE, LOG_FILE, RUN_FILE = "recipe.yaml", "train.log", "run.json"
 
 
 def make_run_dir(model: str, root: str | Path = "runs") -> Path:

@@ -29,6 +29,29 @@ def test_other_programs(linux):
     others = machine.OtherPrograms()
     linux([250, 50, 100, 200, 0, 0, 0, 0], [100, 0, 50, 30, 70, 10, 20, 120], (2.0, 1.0, 0.25, 0.25, 9.0))
     assert others.share() == pytest.approx(3.5 / 8)
+    assert others.stolen() == pytest.approx(1.2 / 8)
+
+
+def test_a_shared_machine_is_told_of(linux, monkeypatch):
+    linux([0] * 8, [0] * 8, (0.0, 0.0, 0.0, 0.0, 0.0))
+    others = machine.OtherPrograms()
+    linux([400, 0, 0, 0, 0, 0, 0, 0], [300, 0, 0, 60, 0, 0, 0, 40], (2.4, 0.0, 0.0, 0.0, 5.0))
+    monkeypatch.setattr(machine, "run_queue", lambda: 7)
+    assert others.warning() == (
+        "other programs took 62% of the cores' time, 5% of all by the host of this virtual machine; "
+        "7 threads run or wait for 2 cores"
+    )
+    monkeypatch.setattr(machine, "run_queue", lambda: None)
+    linux([400, 0, 0, 0, 0, 0, 0, 0], [300, 0, 0, 100, 0, 0, 0, 0], (2.4, 0.0, 0.0, 0.0, 5.0))
+    assert others.warning() == "other programs took 57% of the cores' time"
+    linux([400, 0, 0, 0, 0, 0, 0, 0], [300, 0, 0, 100, 0, 0, 0, 0], (6.4, 0.0, 0.0, 0.0, 5.0))
+    assert others.warning() is None
+
+
+@pytest.mark.parametrize(("text", "expected"), [("8.1 4.0 2.0 6/345 999\n", 6), ("odd\n", None)])
+def test_run_queue(monkeypatch, text, expected):
+    monkeypatch.setattr(machine, "open", lambda *args, **options: io.StringIO(text), raising=False)
+    assert machine.run_queue() == expected
 
 
 def test_where_nothing_else_runs(linux):

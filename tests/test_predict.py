@@ -89,6 +89,30 @@ def test_more_pictures_than_a_batch(small_run):
         same(one, other)
 
 
+def test_a_stream_tells_which_images_cannot_be_read(detector, tmp_path):
+    images = [picture(64, 48, seed) for seed in range(11)]
+    images[4] = tmp_path / "gone.jpg"
+    images[8:] = ["gone too.jpg"] * 3
+    outcomes = list(detector.stream(image for image in images))
+    assert [str(outcomes[index]) for index in (4, 8)] == [
+        f"{tmp_path}/gone.jpg: cannot be read (No such file or directory); check the path",
+        "gone too.jpg: cannot be read (No such file or directory); check the path",
+    ]
+    for index in (0, 3, 5, 7):
+        same(outcomes[index], detector(images[index]))
+    with pytest.raises(UserError, match="gone.jpg: cannot be read"):
+        detector(images)
+
+
+def test_an_opened_file_may_come_twice(detector, tmp_path):
+    """Pillow reads it when its pixels are needed first, which may be in two threads at once."""
+    Image.fromarray(picture(1600, 1200)).save(tmp_path / "photo.jpg")
+    with Image.open(tmp_path / "photo.jpg") as image:
+        first, *others = detector([image] * 4)
+    for other in others:
+        same(first, other)
+
+
 def test_results_are_those_of_the_network_by_hand(detector, small_run):
     image = picture(120, 80)
     net = load(small_run)
@@ -208,19 +232,19 @@ def test_what_is_no_picture_is_refused_by_its_shape(detector, array, what):
         detector(array)
 
 
-def test_a_generator_is_taken_batch_by_batch(small_run):
+def test_a_generator_is_read_two_batches_ahead(small_run):
     made = []
 
     def frames():
-        for seed in range(5):
+        for seed in range(9):
             made.append(seed)
             yield picture(64, 48, seed)
 
     detector = Detector(load(small_run), score_threshold=0.01, batch_size=2)
     seen = []
     detector.detect_batch = lambda *args: seen.append(len(made)) or Detector.detect_batch(detector, *args)
-    assert len(detector(frames())) == 5
-    assert seen == [2, 4, 5]
+    assert len(detector(frames())) == 9
+    assert seen == [6, 8, 9, 9, 9]
     assert detector(iter([])) == []
 
 

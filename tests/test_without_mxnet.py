@@ -20,7 +20,7 @@ COMPUTING = {
     "gluon_ssd.weights": "loading pretrained state",
     "gluon_ssd.training": "build checkpoints distributed evaluate evaluator horovod_check inputs loop "
     "loss_scale run_folder scorer step stop_signals train warm_up",
-    "gluon_ssd.training.callbacks": "console profiler straggler weight_average",
+    "gluon_ssd.training.callbacks": "console profiler step_parts straggler weight_average",
     "gluon_ssd.model_zoo": "base classifier efficientnet fused gluoncv_backbone gluoncv_ssd mobile "
     "profile resnet retinanet ssd ssd_vgg ssdlite ssdlite_mobilenet transfer",
     "gluon_ssd.report": "cards",
@@ -51,6 +51,7 @@ VERBS = {
     "convert resnet.params again.pth": 0,
     "convert resnet.pth resnet.safetensors": 0,
     "demo --data-only made --images 5": 0,
+    "report shapes": 2,
 }
 NEEDS_MXNET = (
     "train --recipe ssd_tiny/smoke --data shapes",

@@ -14,6 +14,7 @@ from typing import Any
 from .. import environment
 from ..environment import ABSENT, BROKEN, OK, Fact
 from ..errors import UserError
+from ..machine import OtherPrograms
 from .parsing import Parser, example
 
 # Beside the package in the repository; an installed package has neither it nor the references' numbers.
@@ -47,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     """Prints the report; the status is 1 when something required is broken."""
     if args.gpu:
         return verify_gpu()
+    others = OtherPrograms()
     needed = environment.required()
     broken = [fact for fact in needed if fact.status == BROKEN]
     # Asked after the imports above, because they settle how many threads MXNet uses.
@@ -61,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         check = self_check(args.model)
         facts.append(check)
         broken += [check] if check.status == BROKEN else []
+    facts.append(environment.sharing(others))
     show("required", facts)
     show("optional", [*environment.optional(), *horovod_facts()])
     verb = "piece is" if len(broken) == 1 else "pieces are"

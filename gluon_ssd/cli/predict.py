@@ -1,52 +1,92 @@
-"""``gluon-ssd predict``: draws detections on images and writes them as COCO JSON."""
+"""``gluon-ssd predict``: draws detections on images and videos, and writes them in any of several formats."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError, unknown
-from ..files import atomic_write, make_folder
+from ..files import make_folder
 from ..runs import make_run_dir
+from ..runtimes.choices import network_device
 from .parsing import Parser, bounded, example
-from .results import Numbering, coco_image, coco_results
-from .sources import expand_sources, output_names
+from .sources import Sources, expand_sources, output_names, result_names
 from .val import add_detection_flags, add_runtime
 
 if TYPE_CHECKING:
-
-    from ..predict import Detections, Detector
+    from ..predict import Detector
 
 
 # For checkpoints whose evaluation does not tell a better one.
 SCORE_THRESHOLD = 0.3
+# What `gluon_ssd.outputs` can write, which is not imported for the help alone.
+KINDS = ("images", "json", "csv", "crops", "yolo", "labelme")
 
 
 def add_parser(subparsers: Any) -> Parser:
     """Adds this verb to the command line."""
-    parser = subparsers.add_parser(
+    parser: Parser = subparsers.add_parser(
         "predict",
-        help="detect objects in images",
-        description="Detect objects: annotated images, one detections.json (COCO), a line per image. "
-        "Photos are "
-        "turned upright as their EXIF orientation says.",
+        help="detect objects in images, videos and cameras",
+        description="Detect objects: annotated images and videos, one detections.json (COCO), a line per "
+        "image. Photos are turned upright as their EXIF orientation says.",
         epilog=example(
             "gluon-ssd predict photos/ --weights runs/ssd_resnet34-1",
             "gluon-ssd predict 'photos/*.jpg' --weights runs/demo/run --score-threshold 0.4 --only circle",
             "gluon-ssd predict val/ --weights runs/mine --annotation annotations/instances_val.json",
+            "gluon-ssd predict street.mp4 --weights runs/mine --save images csv",
+            "gluon-ssd predict camera --weights runs/mine --show",
         ),
     )
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="image, folder or quoted glob")
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="image, video, folder, quoted glob, camera or camera:N; - takes a list from standard input",
+    )
     parser.add_argument(
         "--weights", required=True, metavar="CKPT", help="checkpoint, run folder or exported file"
     )
     parser.add_argument("--output", metavar="FOLDER", help="new folder (default: the next runs/predict-<N>)")
-    parser.add_argument("--batch-size", type=bounded("int", low=1), default=8, metavar="N", help="default: 8")
+    parser.add_argument(
+        "--save",
+        nargs="+",
+        choices=KINDS,
+        default=["images", "json"],
+        metavar="WHAT",
+        help="what to write: images (with boxes; of a video an MP4 file), json (COCO), csv, crops, yolo or "
+        "labelme (a data set with these labels, to correct and train on) (default: images json)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=bounded("int", low=1),
+        metavar="N",
+        help="images at a time (default: 8; of a camera 1)",
+    )
     parser.add_argument("--only", nargs="+", metavar="CLASS", help="find these classes alone")
+    parser.add_argument(
+        "--every",
+        type=bounded("int", low=1),
+        default=1,
+        metavar="N",
+        help="of a video, look at every N-th frame (default: 1)",
+    )
+    parser.add_argument(
+        "--track",
+        action="store_true",
+        help="number the things in a video, the same from frame to frame (ByteTrack; extra tracking)",
+    )
+    parser.add_argument(
+        "--timing",
+        action="store_true",
+        help="also measure what reading, network and post-processing take, on the first images or frames",
+    )
+    parser.add_argument(
+        "--show", action="store_true", help="show a video in a window while it is read; q or Esc ends it"
+    )
     parser.add_argument(
         "--annotation",
         metavar="FILE",
@@ -67,39 +107,80 @@ def run(args: argparse.Namespace) -> int:
 
     Unreadable images are reported and left out; they make the exit status 2.
     """
-    paths, lines = expand_sources(args.sources)
-    detector = _open_detector(args, lines)
+    sources = expand_sources(args.sources)
+    if args.annotation and sources.videos:
+        raise UserError("--annotation: has ids of images; predict on videos without it")
+    if args.track:
+        _check_track(sources)
+    if args.batch_size is None:
+        args.batch_size = 1 if any(isinstance(video, int) for video in sources.videos) else 8
+    detector = _open_detector(args, sources.lines)
     _check_only(args.only, detector.classes)
-    numbering = Numbering(paths, detector, args.annotation)
-    output = Path(args.output).expanduser() if args.output else make_run_dir("predict")
-    pictures = [output / "images" / name for name in output_names(paths)]
-    _prepare(output, paths, pictures)
-    for line in lines:
-        print(line)
+    return _predict(args, sources, detector)
 
-    results: list[dict[str, Any]] = []
-    images: list[dict[str, Any]] = []
-    failed = 0
-    for index, (path, every) in enumerate(detect_all(detector, paths, args.batch_size)):
-        if isinstance(every, UserError):
-            failed += 1
-            print(f"error: {every}", file=sys.stderr)
-            continue
-        found = every if args.only is None else every.only(args.only)
-        found.save(pictures[index])
-        image_id = numbering.images[index]
-        if image_id is not None:
-            images.append(coco_image(found, path, image_id))
-            results.extend(coco_results(found, path, image_id, numbering.categories))
-        print(f"{path}: {found}", flush=True)
-    with atomic_write(output / "detections.json") as temporary:
-        content = numbering.content(results, images)
-        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+def _predict(args: argparse.Namespace, sources: Sources, detector: Detector) -> int:
+    from ..outputs.coco import Numbering
+    from ..outputs.results import Results
+    from ..prediction import Prediction
+
+    numbering = Numbering(sources.paths, detector, args.annotation)
+    output = Path(args.output).expanduser() if args.output else make_run_dir("predict")
+    pictures = output_names(sources.paths)
+    videos = [video if isinstance(video, Path) else Path(f"camera-{video}") for video in sources.videos]
+    names = result_names([*sources.paths, *videos])
+    _prepare(output, sources.paths, [output / "images" / name for name in pictures])
+    for line in sources.lines:
+        print(line)
+    window = _window(args, sources)
+    with closing(Results(output, args.save, numbering)) as results:
+        job = Prediction(detector, results, only=args.only, every=args.every, track=args.track, window=window)
+        job.images(sources.paths, list(zip(names, pictures)), numbering.images)
+        try:
+            job.videos(sources.videos, names[len(pictures) :])
+        except KeyboardInterrupt:
+            # The usual end of a camera.
+            print("stopped by Ctrl-C; what was found until then is written")
+    if args.timing:
+        print(_timing(detector, sources, args.batch_size))
     absent = sum(number is None for number in numbering.images)
     if absent:
         print(f"{absent} images are not in {args.annotation}; detections.json has no detections of them")
-    print(f"{len(paths) - failed} images, {len(results)} detections in {output}/")
-    return 2 if failed else 0
+    looked_at = "".join(f"{count} {what}, " for what, count in job.counts.items())
+    print(f"{looked_at}{results.count} detections in {output}/")
+    return 2 if job.failed else 0
+
+
+def _check_track(sources: Sources) -> None:
+    """Raises UserError where --track has nothing to follow, or cannot."""
+    from ..outputs.tracker import check_tracking
+
+    if not sources.videos:
+        raise UserError("--track: follows things from frame to frame; name a video or a camera")
+    check_tracking()
+
+
+def _timing(detector: Detector, sources: Sources, count: int) -> str:
+    """Returns a line of what the parts take, on as many of the sources as go through the network together."""
+    from ..prediction import first_images
+
+    images = first_images(sources.paths, sources.videos, count)
+    if not images:
+        return "timing: no image to measure on"
+    parts = detector.part_times(images)
+    each = ", ".join(f"{part} {milliseconds:.1f} ms" for part, milliseconds in parts.items())
+    return f"timing of an image, {len(images)} at a time: {each}"
+
+
+def _window(args: argparse.Namespace, sources: Sources) -> Any:
+    """Returns the window that --show asks for; None without it."""
+    if not args.show:
+        return None
+    if not sources.videos:
+        raise UserError("--show: is for videos and cameras; annotated images are files in the output folder")
+    from ..outputs.window import Window
+
+    return Window("gluon-ssd predict")
 
 
 def _open_detector(args: argparse.Namespace, lines: list[str]) -> Detector:
@@ -112,7 +193,7 @@ def _open_detector(args: argparse.Namespace, lines: list[str]) -> Detector:
     if not is_model_file(source):
         from ..weights.loading import load
 
-        source = load(args.weights, args.device)
+        source = load(args.weights, network_device(args.runtime, args.device))
         if threshold is None and source.best_threshold is not None:
             threshold = source.best_threshold
             lines.append(
@@ -139,37 +220,15 @@ def _check_only(only: Sequence[str] | None, classes: Sequence[str]) -> None:
 
 
 def _prepare(output: Path, sources: Sequence[Path], pictures: Sequence[Path]) -> None:
-    """Makes the output folder. Raises UserError where that fails, or where pictures are in it already."""
+    """Makes the output folder. Raises UserError where that fails, or where results are in it already."""
     originals = {path.resolve() for path in sources}
     for picture in pictures:
         if picture.resolve() in originals:
             raise UserError(f"{picture}: is one of the images to read; choose another --output")
-    old = output / "images"
-    if (output / "detections.json").exists() or (old.is_dir() and any(old.iterdir())):
-        raise UserError(
-            f"{output}: holds the pictures of another run; choose another --output, or remove them"
-        )
-    for folder in (output, old):
-        make_folder(folder)
-
-
-def detect_all(
-    detector: Detector, paths: Sequence[Path], batch_size: int
-) -> Iterable[tuple[Path, Detections | UserError]]:
-    """Yields each path with its detections, or with the error that tells why it has none."""
-    for start in range(0, len(paths), batch_size):
-        batch = paths[start : start + batch_size]
-        found: Sequence[Detections | UserError]
-        try:
-            found = detector(list(batch))
-        except UserError:
-            # One of them cannot be read, which the others are not to suffer for.
-            found = [_detect_one(detector, path) for path in batch]
-        yield from zip(batch, found)
-
-
-def _detect_one(detector: Detector, path: Path) -> Detections | UserError:
-    try:
-        return detector(path)
-    except UserError as error:
-        return error
+    for name in ("detections.json", "detections.csv", "images", "videos", "crops", "yolo", "labelme"):
+        old = output / name
+        if old.is_file() or (old.is_dir() and any(old.iterdir())):
+            raise UserError(
+                f"{output}: holds the results of another run; choose another --output, or remove them"
+            )
+    make_folder(output)

@@ -1,4 +1,4 @@
-"""``gluon-ssd val``: scores a checkpoint on a data set with pycocotools."""
+"""``gluon-ssd val``: scores a checkpoint on a data set."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import threading
 from pathlib import Path
 from typing import Union
 
@@ -28,6 +29,7 @@ from ..files import IMAGE_SUFFIXES
 from .header import JPEG, PNG, TIFF, Header, jpeg_segments, read_header
 from .orientation import is_ambiguous, say_assumed, turn_for, turned, turned_back
 
+_PILLOW = threading.Lock()
 _JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _GIF = (b"GIF87a", b"GIF89a")
 # AVIF and HEIC files begin with a box "ftyp", behind four bytes of its length.
@@ -82,10 +84,12 @@ def _from_array(array: np.ndarray) -> np.ndarray:
 
 def _from_pillow(image: Image.Image) -> np.ndarray:
     try:
-        # Pillow's own conversion clips 16-bit samples at 255 instead of scaling them.
-        if image.mode.startswith("I"):
-            return np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)
-        return np.array(image.convert("RGB"))
+        # Pillow reads a file that it has opened only now, and two threads must not do so at once.
+        with _PILLOW:
+            # Pillow's own conversion clips 16-bit samples at 255 instead of scaling them.
+            if image.mode.startswith("I"):
+                return np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)
+            return np.array(image.convert("RGB"))
     except Exception as error:  # damage makes Pillow raise many kinds
         raise UserError(f"a PIL image, mode {image.mode}, size {image.size}: {error}") from None
 

@@ -1,4 +1,4 @@
-"""A pool of worker threads that works through numbered jobs and hands over the results in order."""
+"""Worker threads that work through jobs, or a function over items, and hand over the results in order."""
 
 from __future__ import annotations
 
@@ -8,12 +8,33 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, Protocol, TypeVar
 
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 _NAME = "gluon_ssd-loader"
 _CLOSED = "the loader was closed while it was being read"
+
+
+def map_ahead(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int, ahead: int
+) -> Iterator[_Result]:
+    """Yields ``function(item)`` for each item in order; ``workers`` threads begin ``ahead`` items early.
+
+    The consumer's thread reads ``items``, so that these may be the work of another such iterator. An
+    exception of the function is raised where its result is due.
+    """
+    executor, pending = ThreadPoolExecutor(workers, _NAME), iter(items)
+    try:
+        begun = deque(executor.submit(function, item) for item in itertools.islice(pending, ahead))
+        while begun:
+            result = begun.popleft().result()
+            begun.extend(executor.submit(function, item) for item in itertools.islice(pending, 1))
+            yield result
+    finally:
+        executor.shutdown(cancel_futures=True)
 
 
 class Job(Protocol):

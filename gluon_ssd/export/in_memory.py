@@ -18,14 +18,16 @@ if TYPE_CHECKING:
     import onnx
 
 
-def open_network(net: Any, settings: Mapping[str, Any], runtime: str, device: str, precision: str) -> Session:
-    """A detector, with its post-processing, in another runtime.
+def open_network(
+    net: Any, settings: Mapping[str, Any] | None, runtime: str, device: str, precision: str
+) -> Session:
+    """A detector in another runtime, with its post-processing, or for its raw outputs.
 
-    ``settings``: of its post-processing. Raises UserError for an operator that has no translation, and where
-    the runtime or the package onnx is not installed.
+    ``settings``: of its post-processing, None for raw outputs. Raises UserError for an operator that has no
+    translation, and where the runtime or the package onnx is not installed.
     """
     twin = network_of(net)
-    header = header_of(twin, Options(detections=True, settings=settings))
+    header = header_of(twin, Options(detections=settings is not None, settings=settings or {}))
     return open_model(build_model(twin, header), header, runtime, device, precision)
 
 

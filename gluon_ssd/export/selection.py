@@ -83,7 +83,9 @@ def multi_box_detection(call: Call) -> str:
     boxes = _decoded(call)
     kept = _suppressed(call, boxes, scores)
     best = call.add("ReduceMax", scores, axes=[1], keepdims=0)
-    names = call.add("Cast", call.add("ArgMax", scores, axis=1, keepdims=0), to=TensorProto.FLOAT)
+    # The number of the one class whose score is not zero; OpenVINO would sort the scores for an ArgMax.
+    classes = np.arange(call.shapes[0][1] - 1, dtype=np.float32)[:, None]
+    names = call.add("ReduceMax", call.add("Mul", call.add("Sign", scores), classes), axes=[1], keepdims=0)
     # -1 where nothing is kept: (class + 1) * kept - 1.
     names = call.add("Sub", call.add("Mul", call.add("Add", names, number(1)), kept), number(1))
     columns = [call.add("Unsqueeze", column, ints(2)) for column in (names, best)]

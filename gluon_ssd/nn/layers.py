@@ -18,7 +18,8 @@ from .initializers import InLayout
 
 # He initialisation by fan-out, torchvision's for every convolution of a residual network.
 BACKBONE_INIT = init.MSRAPrelu("out", slope=0)
-# Tensor cores need the channels of an NHWC image to be a multiple of four.
+# Tensor cores need the channels of an NHWC image to be a multiple of four, and so do oneDNN's kernels for
+# bfloat16: with three it is slow, and passes a map on in plain layout, which slows the layers after it too.
 _INPUT_MULTIPLE = 4
 # The attributes that the operators take in every build of MXNet. The Gluon of another build may keep more
 # than these in a layer's `_kwargs`.
@@ -31,9 +32,9 @@ class Conv2D(nn.Conv2D):
 
     ``compute_dtype`` is the 16-bit type to compute in, or None for the type of the data. With
     ``pad_channels`` the output has additional channels of zero weights, up to a multiple that is fast; the
-    caller slices them off. For NHWC in float16 the input channels are padded too, to a multiple of 4. The
-    parameters have neither padding. With ``tensor_cores`` NVIDIA's build insists on tensor cores in float16,
-    as its ResNet does.
+    caller slices them off. In bfloat16, and for NHWC in float16, the input channels are padded too, to a
+    multiple of 4. The parameters have neither padding. With ``tensor_cores`` NVIDIA's build insists on tensor
+    cores in float16, as its ResNet does.
 
     ``late_start`` moves every window a pixel to the right and down: with a stride of 2 and half the kernel
     as padding that is TensorFlow's SAME on an input of even sides.
@@ -78,8 +79,8 @@ class Conv2D(nn.Conv2D):
         if self._missing_channels:
             weight = _pad(F, weight, 0, self._missing_channels)
             bias = None if bias is None else _pad(F, bias, 0, self._missing_channels)
-        missing = -self._in_channels % _INPUT_MULTIPLE
-        if missing and self._layout == "NHWC" and self.compute_dtype == "float16":
+        missing = self._missing_inputs()
+        if missing:
             x, weight = (_pad(F, array, self._channel_axis, missing) for array in (x, weight))
         arrays = [x, weight] if bias is None else [x, weight, bias]
         attrs = {name: self._kwargs[name] for name in _CONVOLUTION_ATTRIBUTES}
@@ -98,6 +99,13 @@ class Conv2D(nn.Conv2D):
             tensor_cores=self._tensor_cores,
             attrs=attrs,
         )
+
+    def _missing_inputs(self) -> int:
+        """Returns the number of zero channels that the input needs to be computed fast."""
+        missing = -self._in_channels % _INPUT_MULTIPLE
+        fills = self._kwargs["num_group"] == 1 and missing <= self._in_channels
+        gains = self.compute_dtype == "bfloat16" or (self._layout, self.compute_dtype) == ("NHWC", "float16")
+        return missing if fills and gains else 0
 
 
 def _pad(F: Any, array: Any, axis: int, missing: int) -> Any:

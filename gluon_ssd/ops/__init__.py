@@ -6,7 +6,7 @@ from functools import cache
 
 import mxnet as mx
 
-from .emulated import EmulatedOps
+from .emulated import EmulatedOps, training_graph
 from .nvidia import Features, NvidiaOps, detect_features
 from .stock import LOW_PRECISION, StockOps, activate
 
@@ -20,6 +20,7 @@ __all__ = [
     "detect_features",
     "report",
     "select",
+    "training_graph",
 ]
 
 

@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
-from .stock import StockOps, cast_all
+import mxnet as mx
+
+from .stock import StockOps, cast_all, in_order
 
 TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
+
+
+class _Local(threading.local):
+    training = False
+
+
+_LOCAL = _Local()
+
+
+@contextmanager
+def training_graph() -> Iterator[None]:
+    """Says that what this thread traces or runs inside the ``with`` block is trained, and never exported."""
+    before, _LOCAL.training = _LOCAL.training, True
+    try:
+        yield
+    finally:
+        _LOCAL.training = before
+
+
+@cache
+def has_norm_relu() -> bool:
+    """Tells whether norm and ReLU are one operator here, which oneDNN computes and nothing else."""
+    switched_on = os.environ.get("MXNET_MKLDNN_ENABLED", "1") != "0"
+    return (
+        switched_on
+        and mx.runtime.Features().is_enabled("MKLDNN")
+        and hasattr(mx.sym.contrib, "BatchNormWithReLU")
+    )
 
 
 class EmulatedOps(StockOps):
@@ -59,6 +93,8 @@ class EmulatedOps(StockOps):
         attrs: Mapping[str, Any],
     ) -> Any:
         half = precision == "float16"
+        if _LOCAL.training and act == "relu" and add is None and not half and _fits_norm_relu(attrs):
+            return F.contrib.BatchNormWithReLU(x, *in_order(params), name="fwd", **attrs)
         if half:
             x = F.amp_cast(x, dtype="float32")
             add = None if add is None else F.amp_cast(add, dtype="float32")
@@ -72,3 +108,8 @@ class EmulatedOps(StockOps):
         # takes one for the other.
         x = super()._plain_norm(F, F.transpose(x, axes=TO_NCHW), params, {**attrs, "axis": 1})
         return F.transpose(x, axes=TO_NHWC)
+
+
+def _fits_norm_relu(attrs: Mapping[str, Any]) -> bool:
+    """Tells whether norm and ReLU can be one operator, which has the statistics of the batch."""
+    return attrs["axis"] == 1 and not attrs["use_global_stats"] and has_norm_relu()

@@ -8,6 +8,7 @@ from typing import Any
 from ..data.check.anchors import MATCHING_IOU
 from ..data.check.dataset import DatasetCheck, SplitCheck
 from ..data.check.findings import ERROR
+from .pages import render
 
 # So many items of a finding are named on the page; the JSON file beside it has all of them.
 _ITEMS = 50
@@ -15,18 +16,9 @@ _ITEMS = 50
 
 def check_page(check: DatasetCheck, title: str, model: str, pictures: Sequence[tuple[str, str]]) -> str:
     """Returns the page as HTML. ``pictures`` are (caption, file name beside the page), in order."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("gluon_ssd", "report"),
-        # Names of files and classes may hold anything.
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     splits = check.splits.values()
-    return environment.get_template("check.html").render(
+    return render(
+        "check.html",
         title=title,
         model=model,
         errors=sum(finding.level == ERROR for finding in check.findings),

@@ -62,8 +62,8 @@ def _pairs(
             raise ValueError(f"class ids must lie in 0..{background - 1}, got {ids.min()}..{ids.max()}")
 
     # An overlap of -1 keeps crowd regions from being taken: they stand for many objects.
-    matched = _greedy(np.where(crowd, -1.0, pairwise_iou(boxes, gt_boxes)), iou)
-    ignored = (matched < 0) & (_share_within(boxes, gt_boxes[crowd]) >= iou).any(axis=1)
+    matched = greedy(np.where(crowd, -1.0, pairwise_iou(boxes, gt_boxes)), iou)
+    ignored = (matched < 0) & (share_within(boxes, gt_boxes[crowd]) >= iou).any(axis=1)
     # An index of -1, no object, picks the last entry, which is the background.
     objects = np.append(gt_classes, background)[matched]
     missed = np.setdiff1d(np.flatnonzero(~crowd), matched)
@@ -71,8 +71,8 @@ def _pairs(
     return np.stack([rows, np.concatenate([predicted[~ignored], np.full(len(missed), background)])])
 
 
-def _greedy(ious: np.ndarray, threshold: float) -> np.ndarray:
-    """The index of the object that each detection (row, best first) takes, -1 for none."""
+def greedy(ious: np.ndarray, threshold: float) -> np.ndarray:
+    """Returns the index of the object that each detection (row, best first) takes, -1 for none."""
     matched = np.full(len(ious), -1, np.int64)
     left = np.where(ious >= threshold, ious, -1.0)
     for row in np.flatnonzero((left >= 0).any(axis=1)):
@@ -84,8 +84,8 @@ def _greedy(ious: np.ndarray, threshold: float) -> np.ndarray:
     return matched
 
 
-def _share_within(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    """The share of each box's area that lies in each region: (n, r)."""
+def share_within(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
+    """Returns the share of each box's area that lies in each region: (n, r)."""
     low = np.maximum(boxes[:, None, :2], regions[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], regions[None, :, 2:])
     common = area(np.concatenate([low, high], axis=2))

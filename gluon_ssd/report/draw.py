@@ -77,8 +77,8 @@ def draw_boxes(
     ids = _colour_ids(len(boxes), names, class_ids)
     table = list(colours) if colours else PALETTE
     height, width = image.shape[0] * scale, image.shape[1] * scale
-    line = line_width or max(1 if min(height, width) < 96 else 2, round((height + width) / 400))
-    size = font_size or max(10, round((height + width) / 76))
+    line = line_width or max(1 if min(height, width) < 96 else 2, round(max(height, width) / 230))
+    size = font_size or _font_size(height, width)
 
     canvas = image.copy() if scale == 1 else _resize(image, height, width)
     drawn: list[tuple[int, Rectangle]] = []
@@ -148,6 +148,22 @@ def contact_sheet(
         if captions:
             _caption(sheet, captions[index], (left, top + height, left + width, top + height + strip), size)
     return np.array(sheet)
+
+
+def resized(image: np.ndarray, side: int) -> np.ndarray:
+    """Returns an image, RGB uint8, whose longer side is at most ``side`` pixels."""
+    height, width = image.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    return _resize(image, max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def _font_size(height: int, width: int) -> int:
+    """Returns the size of labels that are read where the whole image is shown, whatever its size.
+
+    Whoever shows it fits its longer side, of which a label is a fortieth. A label takes at most a sixth of
+    the shorter one.
+    """
+    return max(10, min(round(max(height, width) / 40), min(height, width) // 6))
 
 
 def _check_image(image: np.ndarray) -> None:

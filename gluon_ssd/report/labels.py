@@ -26,9 +26,19 @@ class Label(NamedTuple):
 
 
 def text_colour(background: Colour) -> Colour:
-    """Returns near black or white, whichever is easier to read on `background`."""
-    red, green, blue = background
-    return _DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else _LIGHT
+    """Returns near black or white, whichever has the higher contrast with `background` (at least 4.3 : 1).
+
+    Contrast is that of the Web Content Accessibility Guidelines (WCAG 2).
+    """
+    dark, light = (luminance(colour) + 0.05 for colour in (_DARK, _LIGHT))
+    ground = luminance(background) + 0.05
+    return _DARK if ground / dark > light / ground else _LIGHT
+
+
+def luminance(colour: Colour) -> float:
+    """Returns the relative luminance of an sRGB colour, from 0 for black to 1 for white; as in WCAG 2."""
+    linear = [v / 3294.6 if v <= 10 else ((v / 255 + 0.055) / 1.055) ** 2.4 for v in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def label_text(index: int, names: Sequence[str] | None, scores: np.ndarray | None) -> str:

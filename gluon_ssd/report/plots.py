@@ -184,7 +184,7 @@ def plot_pr_curves(
     evaluated images are left out. The `extremes` best and worst classes are drawn.
     """
     recall = np.asarray(coco_eval.params.recThrs)
-    names, half, strict = _precisions(coco_eval, classes)
+    names, half, strict = precisions(coco_eval, classes)
     with Canvas(png_path, 7.4, 4.4) as figure:
         axis = figure.subplots()
         axis.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
@@ -224,8 +224,8 @@ def plot_pr_curves(
         )
 
 
-def _precisions(coco_eval: Any, classes: Sequence[str] | None) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Names of the classes that have objects, and their precision (recalls, classes) at IoU 0.5 and 0.75."""
+def precisions(coco_eval: Any, classes: Sequence[str] | None) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Returns the classes that have objects, and their precision (recalls, classes) at IoU 0.5 and 0.75."""
     parameters = coco_eval.params
     # Dimensions: IoU threshold, recall, class, size of objects (0: all), number of detections (-1: most). The
     # value -1 marks a class without objects.

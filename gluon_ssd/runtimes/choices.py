@@ -12,3 +12,10 @@ PRECISIONS = {
     "torch": ("fp32",),
 }
 RUNTIMES = ("auto", *PRECISIONS)
+# How the load generator of MLPerf may ask for images.
+SCENARIOS = ("SingleStream", "MultiStream", "Offline", "Server")
+
+
+def network_device(runtime: str, device: str) -> str:
+    """Returns the device on which MXNet opens a network: the CPU where another runtime takes it over."""
+    return device if runtime in ("auto", "mxnet") else "cpu"

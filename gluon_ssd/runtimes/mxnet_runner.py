@@ -36,10 +36,18 @@ class MXNetRunner:
 
     def detect(self, images: Any, layout: str = "NCHW") -> tuple[Any, Any, Any]:
         """Padded (class_ids, scores, boxes), NDArrays, of a batch that is an array of NumPy's or MXNet's."""
+        return self._postprocess(*self._outputs(images, layout))
+
+    def run_network(self, images: Any, layout: str = "NCHW") -> None:
+        """Runs the network without its post-processing on such a batch, and waits for it; to time it."""
+        self._outputs(images, layout)
+        mx.nd.waitall()
+
+    def _outputs(self, images: Any, layout: str) -> Any:
         if isinstance(images, mx.nd.NDArray):
             images = images.as_in_context(self.device)
         else:
             images = mx.nd.array(images, ctx=self.device)
         if layout != self.net.layout:
             images = self.net.arrange(images)
-        return self._postprocess(*self.net(images))
+        return self.net(images)

@@ -70,7 +70,7 @@ class Reader:
         width, height = upright_size(self._header(upload))
         if self._pixels:
             picture = decode_image(upload.data, upload.name, apply_exif=True)
-            return Prepared(self._detector.prepare([picture])[0], picture.shape[:2])
+            return Prepared(self._detector.prepare([picture])[0], (picture.shape[0], picture.shape[1]))
         none = np.zeros((0, 4), np.float32), np.zeros(0, np.int32), np.zeros(0, np.bool_)
         packed = _Packed(upload.data)
         record = Record(0, Path(upload.name), width, height, *none, packed=packed, orientation="upright")

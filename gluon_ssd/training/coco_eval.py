@@ -1,17 +1,15 @@
-"""COCO scores of detections, by pycocotools."""
+"""COCO scores of detections."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
+from .coco_pass import match
 from .confidence import ConfidenceCurves, Operating, confidence_curves
 
 # pycocotools' order of its twelve numbers; sizes are areas below 32^2, up to 96^2, and above, in pixels.
@@ -68,19 +66,18 @@ class Scores:
 
 
 def score(
-    truth: COCO, results: np.ndarray, image_ids: Sequence[int], category_names: dict[int, str]
+    truth: COCO,
+    results: np.ndarray,
+    image_ids: Sequence[int],
+    category_names: dict[int, str],
+    reference: bool = False,
 ) -> Scores:
     """Scores detections against ``truth`` on exactly the images ``image_ids``.
 
     ``results``: (n, 7) float64 rows of image id, left, top, width, height (pixels), score, category id. An
-    image without a row counts as one with no detections.
+    image without a row counts as one with no detections. ``reference``: by pycocotools alone.
     """
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(truth, _as_coco(truth, results), "bbox")
-        evaluation.params.imgIds = sorted(image_ids)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
+    evaluation = match(truth, results, image_ids, reference)
     stats = {name: float(value) for (name, _), value in zip(METRICS, evaluation.stats)}
     curves = confidence_curves(evaluation)
     return Scores(
@@ -92,16 +89,6 @@ def score(
         curves.together().best(),
         curves,
     )
-
-
-def _as_coco(truth: COCO, results: np.ndarray) -> COCO:
-    if len(results):
-        return truth.loadRes(results)
-    # loadRes refuses an empty list.
-    empty = COCO()
-    empty.dataset = {**truth.dataset, "annotations": []}
-    empty.createIndex()
-    return empty
 
 
 def _per_class(

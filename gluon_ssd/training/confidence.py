@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -70,29 +71,28 @@ class ConfidenceCurves:
 
 
 def confidence_curves(evaluation: Any) -> ConfidenceCurves:
-    """Returns the curves of a pycocotools COCOeval after ``evaluate()``, its classes in its own order.
+    """Returns the curves of what `coco_pass.match` returns, its classes in its own order.
 
     Detections that match a crowd region count as neither right nor wrong, as in COCO's precision.
     """
     parameters = evaluation.params
-    step = len(parameters.areaRng) * len(parameters.imgIds)
-    counts = [
-        # evalImgs: by class, size of objects and image; the first size is all, the first IoU 0.50.
-        _counts([found for found in evaluation.evalImgs[first : first + len(parameters.imgIds)] if found])
-        for first in range(0, len(parameters.catIds) * step, step)
-    ]
-    objects, found, right = zip(*counts)
+    # The first size is all; the first IoU is 0.50.
+    everything = [float(bound) for bound in parameters.areaRng[0]]
+    images: dict[int, list[Any]] = {category: [] for category in parameters.catIds}
+    for found in evaluation.evalImgs:
+        if found and found["aRng"] == everything:
+            images[found["category_id"]].append(found)
+    objects, found, right = zip(*map(_counts, images.values()))
     return ConfidenceCurves(np.array(objects), np.array(found), np.array(right))
 
 
 def _counts(images: list[Any]) -> tuple[int, np.ndarray, np.ndarray]:
     """Objects, detections and right ones of a class, from its entries of ``evalImgs``."""
-    objects = sum(int(np.sum(np.asarray(each["gtIgnore"]) == 0)) for each in images)
-    nothing = np.zeros(0)
-    scores = np.concatenate([nothing, *(np.asarray(each["dtScores"], np.float64) for each in images)])
-    matched = np.concatenate([nothing, *(each["dtMatches"][0] for each in images)]) > 0
-    counted = np.concatenate([nothing, *(each["dtIgnore"][0] for each in images)]) == 0
-    return objects, _at_least(scores[counted]), _at_least(scores[counted & matched])
+    objects = sum(not ignored for each in images for ignored in each["gtIgnore"])
+    scores = np.array(list(chain.from_iterable(each["dtScores"] for each in images)), np.float64)
+    matched = np.array(list(chain.from_iterable(each["dtMatches"][0] for each in images)), np.int64) > 0
+    ignored = np.array(list(chain.from_iterable(each["dtIgnore"][0] for each in images)), np.bool_)
+    return objects, _at_least(scores[~ignored]), _at_least(scores[~ignored & matched])
 
 
 def _at_least(scores: np.ndarray) -> np.ndarray:

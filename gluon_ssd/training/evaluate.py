@@ -20,10 +20,12 @@ from ..data.opening import open_dataset
 from ..data.pipelines import InputSettings, make_loader
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform
+from ..environment import provenance
 from ..errors import UserError
 from ..files import atomic_write, make_folder
 from ..locks import only_writer
 from ..predict import Detector, to_pixels
+from ..runtimes.choices import network_device
 from ..runtimes.sessions import is_model_file
 from ..weights.checkpoint import find_checkpoint, read_checkpoint
 from ..weights.loading import restore
@@ -57,16 +59,18 @@ def evaluate(
     dataset: CocoDataset | SyntheticDataset,
     *,
     world: World = ALONE,
+    reference: bool = False,
     **options: Any,
 ) -> Evaluation:
-    """Runs ``detector`` over the images of ``dataset``, and scores what it finds with pycocotools.
+    """Runs ``detector`` over the images of ``dataset``, and scores what it finds.
 
+    ``reference``: with pycocotools, also where a faster package is installed that finds the same.
     ``options`` are those of `detect_all`. All ranks of ``world`` return the scores, rank 0 alone the
     detections. Raises UserError for an image that cannot be read.
     """
     start = time.perf_counter()
     found = detect_all(detector, dataset, world=world, **options)
-    scores = score_detections(found, dataset) if world.first else None
+    scores = score_detections(found, dataset, reference) if world.first else None
     if world.size > 1:
         shared = world.share(scores and replace(scores, coco_eval=None, curves=None))
         scores = scores or shared
@@ -74,10 +78,13 @@ def evaluate(
     return Evaluation(scores, found, time.perf_counter() - start)
 
 
-def score_detections(found: Found, dataset: CocoDataset | SyntheticDataset) -> Scores:
+def score_detections(
+    found: Found, dataset: CocoDataset | SyntheticDataset, reference: bool = False
+) -> Scores:
     """Returns the scores of what `detect_all` has found on images of ``dataset``."""
     names = dict(zip(dataset.category_ids, dataset.classes))
-    return score(dataset.coco_gt(), coco_rows(found, dataset.category_ids), list(found), names)
+    rows = coco_rows(found, dataset.category_ids)
+    return score(dataset.coco_gt(), rows, list(found), names, reference)
 
 
 def detect_all(
@@ -193,20 +200,27 @@ def _threshold_lines(scores: Scores) -> list[str]:
     ]
 
 
-def write_evaluation(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> None:
-    """Writes detections (COCO results), scores, the table per class and the plots into ``folder``.
+def write_evaluation(
+    evaluation: Evaluation, dataset: CocoDataset, folder: Path, made: dict[str, Any] | None = None
+) -> None:
+    """Writes detections (COCO results), scores, the table per class, plots and report.json into ``folder``.
 
-    A training and `gluon-ssd val` may do so at the same moment; the folder then holds what the later one has
-    found, all of it. Raises UserError when it cannot be written.
+    ``made``: what was run, for the report; None for a training, whose run folder tells. A training and
+    `gluon-ssd val` may do so at the same moment; the folder then holds what the later one has found, all of
+    it. Raises UserError when it cannot be written.
     """
     make_folder(folder)
     with only_writer(folder):
-        _write_files(evaluation, dataset, folder)
+        _write_files(evaluation, dataset, folder, made)
 
 
-def _write_files(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> None:
+def _write_files(
+    evaluation: Evaluation, dataset: CocoDataset, folder: Path, made: dict[str, Any] | None
+) -> None:
     # Here, because scoring alone draws nothing.
+    from ..report.analysis import analyse
     from ..report.gallery import write_pictures
+    from ..report.run_files import ANALYSIS
 
     results = [
         {
@@ -228,6 +242,7 @@ def _write_files(evaluation: Evaluation, dataset: CocoDataset, folder: Path) -> 
     ]
     _write(folder / "per_class.csv", "\n".join(["class,objects,ap,ap50,f1,score_threshold", *rows]) + "\n")
     write_pictures(evaluation, dataset, folder)
+    _write(folder / ANALYSIS, json.dumps(analyse(evaluation, dataset, made)))
 
 
 def _best_cells(best: Operating | None) -> str:
@@ -237,6 +252,12 @@ def _best_cells(best: Operating | None) -> str:
 def _write(path: Path, text: str) -> None:
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _write_page(folder: Path) -> Path:
+    from ..report.run_page import write_report
+
+    return write_report(folder)
 
 
 def model_score(dataset: CocoDataset) -> Callable[[Any, str], float]:
@@ -303,8 +324,9 @@ def validate(
         )
         if world.first:
             print(score_table(evaluation.scores))
-            write_evaluation(evaluation, dataset, folder)
-            print(f"results in {folder}")
+            made = {**provenance(), "checkpoint": str(checkpoint)}
+            write_evaluation(evaluation, dataset, folder, made)
+            print(f"results in {folder}, all of them on one page: {_write_page(folder)}")
         return evaluation
 
 
@@ -326,7 +348,7 @@ def _opened(
     # The network is built for the precision, whatever it was trained in; the weights are cast.
     if precision is not None:
         saved = replace(saved, options={**saved.options, **_PRECISIONS[precision]})
-    net = restore(saved, device, world.local_rank)
+    net = restore(saved, network_device(runtime, device), world.local_rank)
     if precision != "bf16":
         computes["precision"] = "fp32"
     detector = Detector(net, fuse=True, **_detection_settings(saved.recipe, asked), **computes)

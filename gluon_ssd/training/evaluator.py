@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
@@ -39,7 +40,9 @@ class Evaluator(Callback):
         """Evaluates the network as it is, after ``epoch``, and writes checkpoints."""
         training, val_set = self.training, self.training.inputs.val_set
         assert val_set is not None
-        evaluation = self._over_images(evaluate, epoch)
+        # What MLPerf is told comes from the package that its rules name.
+        reference = training.recipe.mlperf_log
+        evaluation = self._over_images(partial(evaluate, reference=reference), epoch)
         # A run that is killed between the two checkpoints evaluates again and comes to the same result.
         if self._take(epoch, training.progress.step, evaluation.scores):
             self.checkpoints.save("best")
@@ -95,8 +98,9 @@ class AsyncEvaluator(Evaluator):
     def started(self, info: RunInfo) -> None:
         # The evaluations whose scores are still to come, the oldest first: epoch, step, state for "best".
         self._unscored: list[tuple[int, int, Any]] = []
-        if not info.rank and self.training.inputs.val_set is not None:
-            self._scorer = Scorer(self.training.inputs.val_set, self.folder, info.progress.best_map)
+        val_set, reference = self.training.inputs.val_set, self.training.recipe.mlperf_log
+        if not info.rank and val_set is not None:
+            self._scorer = Scorer(val_set, self.folder, info.progress.best_map, reference)
 
     @property
     def pending(self) -> bool:

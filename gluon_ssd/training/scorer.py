@@ -1,6 +1,6 @@
 """Scoring in a process of its own, so that training goes on meanwhile.
 
-Only what needs no network is done there: pycocotools, the files of ``val/`` and their pictures.
+Only what needs no network is done there: scores, the files of ``val/`` and their pictures.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ class Scorer:
     """Takes detections, and gives their scores back in the same order.
 
     The process writes ``folder`` for every evaluation that is better than all before it and than ``best``.
-    It ends with `close`, and when this process ends in any way.
+    It ends with `close`, and when this process ends in any way. ``reference``: scores are pycocotools'.
     """
 
     # A ProcessPoolExecutor would run the user's script once more in its process, which is a second training
     # where that has no `if __name__ == "__main__"`, and its process would outlive a training that is killed.
 
-    def __init__(self, dataset: CocoDataset, folder: Path, best: float | None) -> None:
+    def __init__(
+        self, dataset: CocoDataset, folder: Path, best: float | None, reference: bool = False
+    ) -> None:
         package = str(Path(__file__).resolve().parents[2])
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
         # It computes on no device.
@@ -51,7 +53,7 @@ class Scorer:
         # One thread, so that one request after the other is sent and answered.
         self._thread = ThreadPoolExecutor(1, "gluon_ssd-scorer")
         self._asked: deque[Future[Scores]] = deque()
-        self._opened = self._thread.submit(self._send, (dataset, folder, best))
+        self._opened = self._thread.submit(self._send, (dataset, folder, best, reference))
 
     def submit(self, found: Found, seconds: float) -> None:
         """Hands detections over; ``seconds``: what finding them took."""
@@ -97,7 +99,7 @@ class Scorer:
 
 def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
     """Answers one request after the other until there are no more."""
-    dataset, folder, best = pickle.load(source)
+    dataset, folder, best, reference = pickle.load(source)
     while True:
         try:
             found, seconds = pickle.load(source)
@@ -105,7 +107,7 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
             return
         reply: Any
         try:
-            scores = score_detections(found, dataset)
+            scores = score_detections(found, dataset, reference)
             if best is None or scores.map > best:
                 best = scores.map
                 write_evaluation(Evaluation(scores, found, seconds), dataset, folder)

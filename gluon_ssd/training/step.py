@@ -9,6 +9,7 @@ from typing import Any, Callable
 import mxnet as mx
 from mxnet import autograd, gluon, optimizer
 
+from ..ops import training_graph
 from .distributed import World
 from .loss_scale import LossScale, all_finite
 
@@ -21,7 +22,8 @@ class _Graph(gluon.HybridBlock):
         self.net, self.loss, self._arranged = net, loss, arranged
 
     def hybrid_forward(self, F: Any, images: Any, *targets: Any) -> Any:
-        outputs = self.net(images if self._arranged else self.net.arrange(images))
+        with training_graph():
+            outputs = self.net(images if self._arranged else self.net.arrange(images))
         return self.loss(*outputs, *targets)
 
 
@@ -63,6 +65,8 @@ class TrainStep:
         self.world, self._compression, self._groups = world or World(), compression, groups
         # Called when the gradients of an update are queued and nothing has been exchanged.
         self.before_exchange: Callable[[], None] = lambda: None
+        # Called when a part of a step is queued: "forward", "backward" or "update".
+        self.queued: Callable[[str], None] = lambda part: None
         self._graph = _Graph(net, loss, arranged)
         if hybridize:
             self._graph.hybridize(static_alloc=True, static_shape=True)
@@ -89,13 +93,16 @@ class TrainStep:
         """
         with autograd.record():
             losses = self._graph(images, *targets)
+        self.queued("forward")
         losses[0].backward(None if self.scale is None else mx.nd.ones_like(losses[0]) * self.scale.value)
+        self.queued("backward")
         self._gathered += 1
         if self.accumulate > 1:
             self._accumulate()
         if self._gathered == self.accumulate:
             self._update(lr)
             self._gathered = 0
+            self.queued("update")
         return losses
 
     def _accumulate(self) -> None:

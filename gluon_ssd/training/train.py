@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..console import Console
+from ..errors import import_problem
 from ..plugins import import_plugins
 from ..recipe import Recipe
 from ..runs import LOG_FILE, checkpoint_path, resolve_recipe
@@ -22,6 +23,8 @@ from .callbacks.json_summary import JsonSummary
 from .callbacks.loss_watch import LossWatch
 from .callbacks.metrics import MetricsLog, read_rows
 from .callbacks.profiler import StepProfiler
+from .callbacks.run_report import RunReport
+from .callbacks.step_parts import StepParts
 from .callbacks.straggler import StragglerReport
 from .checkpoints import Checkpoints
 from .distributed import connect
@@ -99,6 +102,8 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
         first = [*callbacks_of(recipe, world.rank), StepProfiler(recipe.profile)]
         if recipe.json_summary and world.first:
             first.append(JsonSummary(recipe.json_summary))
+        if recipe.tensorboard and world.first:
+            first.append(tensorboard_log())
         with closing(CallbackList([*first, *of_the_user])) as all_callbacks, StopSignals(world) as signals:
             inputs = open_inputs(recipe, world)
             if inputs.recipe.model_warmup:
@@ -125,6 +130,16 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
     return TrainResult(run_dir, progress.best_map, progress.step, training.reached_target)
 
 
+def tensorboard_log() -> Callback:
+    """Returns the callback that writes for TensorBoard. Raises UserError where its package is missing."""
+    try:
+        from .callbacks.tensorboard import TensorBoardLog
+
+        return TensorBoardLog()
+    except ImportError as error:
+        raise (import_problem(error) or error) from None
+
+
 def _own_callbacks(training: Training, console: Console) -> list[Callback]:
     """Returns the callbacks of every training, in the order in which they are told."""
     # First of all, a loss that is not finite ends the run before anybody works with it.
@@ -135,7 +150,8 @@ def _own_callbacks(training: Training, console: Console) -> list[Callback]:
     if training.average is not None:
         callbacks.append(training.average)
     if training.world.first:
-        callbacks += [MetricsLog(), BatchPicture()]
+        parts = StepParts()
+        callbacks += [parts, MetricsLog(), BatchPicture(), RunReport(parts)]
     return callbacks
 
 

@@ -3,14 +3,15 @@
 import csv
 
 import pytest
+from PIL import Image
 from small import refused
 
 from gluon_ssd.benchmark import COLUMNS, Speed, as_markdown
 
 
-def test_a_run_is_timed(cli, small_run, tmp_path):
-    given = ("--runtime", "mxnet", "--batch-size", 1, 3, "--rounds", 2)
-    done = cli("benchmark", small_run, *given, "--output", "speed.csv")
+def test_a_run_is_timed(cli, small_run, shapes, tmp_path):
+    given = ("--runtime", "mxnet", "--batch-size", 1, 3, "--rounds", 2, "--data", shapes)
+    done = cli("benchmark", small_run, *given, "--output", "speed.csv", "speed.png")
     assert done.status == 0, done.err
     with (tmp_path / "speed.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -20,6 +21,9 @@ def test_a_run_is_timed(cli, small_run, tmp_path):
         median, worst = float(row["median_ms"]), float(row["p95_ms"])
         assert 0 < median <= worst and float(row["prepare_ms"]) > 0
         assert float(row["images_per_s"]) == pytest.approx(int(row["batch"]) / median * 1e3, rel=1e-2)
+        assert float(row["parameters_m"]) > 1 and float(row["gflop"]) > 0.1 and float(row["map"]) >= 0
+        assert 0 < float(row["prepare_share"]) < 1 and float(row["post_share"]) < 1
+    assert Image.open(tmp_path / "speed.png").width > 400
     assert "mxnet bf16, batch 3: " in done.out and done.out.count("\n| ") == 6
 
 
@@ -32,8 +36,18 @@ def test_a_file_is_timed_without_mxnet(cli, small_run):
     refused(cli("benchmark", "a.onnx", "--runtime", "mxnet"), "a.onnx: mxnet does not run it; use openvino")
 
 
+def test_a_model_of_the_zoo_is_timed(cli):
+    given = ("--runtime", "openvino", "--precision", "fp32", "--batch-size", 1, "--rounds", 1)
+    for name in ("onnx", "openvino"):
+        pytest.importorskip(name, reason=f'{name} is not installed: pip install "gluon_ssd[{name}]"')
+    done = cli("benchmark", "ssd_tiny", *given)
+    assert done.status == 0, done.err
+    assert done.out.count("openvino") == 2
+    refused(cli("benchmark", "ssd_tiny", "--runtime", "onnxruntime", "--precision", "bf16"), "not in bf16")
+
+
 def test_a_table_lines_up():
-    lines = as_markdown([Speed("mxnet", "fp32", 1, 2.5, 3.0, 400.0, 1.25)]).splitlines()
+    lines = as_markdown([Speed("mxnet", "fp32", 1, 2.5, 3.0, 400.0, 1.25, 0.3)]).splitlines()
     assert [cell.strip() for cell in lines[0].strip("|").split("|")] == list(COLUMNS)
     assert len({len(line) for line in lines}) == 1 and len(lines) == 3
 
@@ -42,7 +56,7 @@ def test_a_table_lines_up():
     ("flags", "message"),
     [
         ("none", "mxnet fp32: none: no such checkpoint or run folder"),
-        ("none --output speed.txt", "speed.txt: the name of such a file ends in .csv or .md"),
+        ("none --output speed.txt", "speed.txt: the name of such a file ends in .csv, .md or .png"),
         ("none --batch-size 0", "--batch-size"),
     ],
 )

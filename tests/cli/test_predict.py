@@ -4,15 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from gluon_ssd.cli.predict import detect_all
-from gluon_ssd.cli.results import category_ids, coco_results, image_ids
 from gluon_ssd.cli.sources import expand_sources, output_names
 from gluon_ssd.data.coco_names import COCO_CLASSES
-from gluon_ssd.data.images import read_image
 from gluon_ssd.detections import Detections
 from gluon_ssd.errors import UserError
+from gluon_ssd.outputs.coco import category_ids, coco_results, image_ids
 
 
 @pytest.fixture
@@ -51,8 +48,8 @@ def test_sources(photos, sources, expected):
     ("source", "message"),
     [
         ("gone.jpg", "gone.jpg: no such file or folder"),
-        ("photos/*.tiff", "photos/*.tiff: no image matches"),
-        ("empty", "empty: no image in this folder (.avif, .bmp, "),
+        ("photos/*.tiff", "photos/*.tiff: no image or video matches"),
+        ("empty", "empty: no image or video in this folder (.avif, .bmp, "),
     ],
 )
 def test_a_source_that_matches_nothing(photos, cli, source, message):
@@ -127,20 +124,3 @@ def test_names_that_come_twice_are_kept_apart(tmp_path):
 def test_names_that_macos_and_windows_take_for_one_are_kept_apart(tmp_path):
     paths = [tmp_path / name for name in ("x/A.jpg", "y/a.jpg", "y/a-2.JPG", "\u00e9.png", "e\u0301.png")]
     assert output_names(paths) == ["A.jpg", "a-2.jpg", "a-2-2.JPG", "\u00e9.png", "e\u0301-2.png"]
-
-
-def test_one_bad_image_does_not_cost_the_others(tmp_path):
-    paths = [tmp_path / name for name in ("a.png", "bad.png", "b.png", "c.png")]
-    for number, path in enumerate(paths):
-        Image.fromarray(np.full((2, 3, 3), number, np.uint8)).save(path)
-    paths[1].write_bytes(b"no picture")
-
-    def detector(images):
-        if isinstance(images, list):
-            return [detector(image) for image in images]
-        return int(read_image(images)[0, 0, 0])
-
-    results = list(detect_all(detector, paths, batch_size=3))
-    assert [path for path, _ in results] == paths
-    problem = f"{paths[1]}: not a picture that can be decoded; replace or remove it"
-    assert [str(outcome) for _, outcome in results] == ["0", problem, "2", "3"]

@@ -145,7 +145,7 @@ def test_the_pictures_of_another_run_are_not_mixed_with(cli, renumbered, tmp_pat
     assert cli(*arguments).status == 0
     before = (tmp_path / "out/detections.json").read_bytes()
     refused(
-        cli(*arguments, "--score-threshold", 0.9), "out: holds the pictures of another run; choose another"
+        cli(*arguments, "--score-threshold", 0.9), "out: holds the results of another run; choose another"
     )
     assert (tmp_path / "out/detections.json").read_bytes() == before
 

@@ -141,13 +141,15 @@ def test_val_of_a_run_and_of_a_checkpoint(cli, small_run, tmp_path):
     result = cli("val", run)
     assert (result.status, result.err) == (0, "")
     assert result.out.startswith("4 images evaluated, ")
-    assert result.out.endswith(f"results in {run}/val\n")
+    page = f"{run}/report.html"
+    assert result.out.endswith(f"results in {run}/val, all of them on one page: {page}\n")
     assert sorted(path.name for path in (run / "val").iterdir()) == [
         "confidence.png",
         "confusion.png",
         "detections.json",
         "per_class.csv",
         "pr_curves.png",
+        "report.json",
         "samples.jpg",
         "scores.json",
     ]

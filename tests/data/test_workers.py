@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gluon_ssd.data.workers import WorkerPool
+from gluon_ssd.data.workers import WorkerPool, map_ahead
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 
@@ -83,3 +83,21 @@ def test_a_thread_of_the_pool_may_close_it():
     with pytest.raises(RuntimeError, match="closed"):
         list(pool.results())
     pool.close()
+
+
+def test_a_function_over_items_works_ahead_of_its_consumer():
+    """Of two that feed each other, and an error comes where its result is due."""
+    read = []
+
+    def items():
+        for number in range(6):
+            read.append(number)
+            yield number
+
+    squares = map_ahead(lambda number: number**2, items(), workers=2, ahead=2)
+    results = map_ahead(lambda square: 10 // (9 - square), squares, workers=3, ahead=1)
+    assert next(results) == 1 and read == [0, 1, 2, 3]
+    assert [next(results), next(results)] == [1, 2]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    squares.close()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gluon_ssd.report.draw import PALETTE, contact_sheet, draw_boxes, palette_colour, side_by_side
-from gluon_ssd.report.labels import Label, fitted, label_text, place_label, text_colour
+from gluon_ssd.report.labels import Label, fitted, label_text, luminance, place_label, text_colour
 
 ORANGE, SKY, GREEN = (230, 159, 0), (86, 180, 233), (0, 158, 115)
 
@@ -25,16 +25,27 @@ def test_palette_is_fixed_and_repeats():
     assert palette_colour(14) == GREEN
 
 
-def relative_luminance(colour):
-    linear = [v / 3294.6 if v <= 10 else ((v / 255 + 0.055) / 1.055) ** 2.4 for v in colour]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+def test_luminance_is_that_of_the_guidelines():
+    assert luminance((255, 255, 255)) == pytest.approx(1.0)
+    assert luminance((0, 0, 0)) == 0
+    # The grey of contrast 4.54 : 1 with white, often quoted as the lightest that WCAG allows for text.
+    assert 1.05 / (luminance((118, 118, 118)) + 0.05) == pytest.approx(4.54, abs=0.01)
 
 
-@pytest.mark.parametrize("colour", PALETTE)
+@pytest.mark.parametrize("colour", [*PALETTE, (128, 128, 128), (255, 0, 0)])
 def test_labels_are_readable_on_every_colour(colour):
-    """At least 3:1, the WCAG contrast for graphics and bold text."""
-    dark, light = sorted([relative_luminance(colour), relative_luminance(text_colour(colour))])
-    assert (light + 0.05) / (dark + 0.05) >= 3.0
+    dark, light = sorted([luminance(colour), luminance(text_colour(colour))])
+    assert (light + 0.05) / (dark + 0.05) >= 4.3
+
+
+@pytest.mark.parametrize(
+    ("size", "height"), [((3000, 4000), 127), ((480, 640), 22), ((700, 5000), 147), ((60, 80), 14)]
+)
+def test_labels_grow_with_the_picture(size, height):
+    """The rows that a label covers: of a photo of any size a thirtieth of its longer side."""
+    out = draw_boxes(grey(*size), [[size[1] // 2, size[0] // 2, size[1] // 2 + 9, size[0] // 2 + 9]], ["cat"])
+    top, bottom, _, _ = where(out, ORANGE)
+    assert abs((bottom - top + 1) - 9 - height) <= 3
 
 
 def test_frame_covers_exactly_the_pixels_of_the_box():

@@ -1,13 +1,18 @@
 """Detectors in other runtimes: the same results, and what a file can be asked for."""
 
+import json
+
 import numpy as np
 import pytest
 from random_nets import network
 from small import picture, refused
 
 from gluon_ssd import Detector, UserError, load
+from gluon_ssd.data import open_dataset
 from gluon_ssd.export.proof import same_detections
+from gluon_ssd.runtimes import onnxruntime_session
 from gluon_ssd.runtimes.choices import PRECISIONS, SUFFIXES
+from gluon_ssd.training.evaluate import evaluate
 
 pytest.importorskip("onnx", reason='onnx is not installed: pip install "gluon_ssd[onnx]"')
 
@@ -122,6 +127,33 @@ def test_no_gpu_is_told(runtime, exported):
         Detector(exported / "boxes.onnx", runtime=runtime, device="gpu")
 
 
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "torch"])
+def test_no_gpu_is_told_by_the_runtime_of_a_checkpoint(name, small_run, shapes, cli):
+    """MXNet, which only hands the network over, needs none."""
+    pytest.importorskip(name, reason=f'pip install "gluon_ssd[{name}]"')
+    said = {"onnxruntime": "this onnxruntime has no CUDA", "openvino": "OpenVINO sees no"}
+    said["torch"] = "PyTorch sees no"
+    with pytest.raises(UserError, match=f"device gpu: {said[name]}.* use device cpu"):
+        Detector(small_run, runtime=name, device="gpu")
+    for verb in (("predict", shapes / "val", "--weights"), ("val",)):
+        refused(cli(*verb, small_run, "--runtime", name, "--device", "gpu", "--output", "o"), said[name])
+
+
+@pytest.mark.parametrize(
+    ("device", "available", "chosen"),
+    [
+        ("auto", "CPU", "CPU"),
+        ("auto", "TensorRT CUDA CPU", "CUDA CPU"),
+        ("gpu", "CUDA CPU", "CUDA CPU"),
+        ("cpu", "CUDA CPU", "CPU"),
+    ],
+)
+def test_providers_of_onnxruntime(device, available, chosen):
+    """CUDA where it is there; what CUDA cannot run, the CPU does."""
+    names = [[f"{name}ExecutionProvider" for name in text.split()] for text in (available, chosen)]
+    assert onnxruntime_session._providers(device, names[0]) == names[1]
+
+
 def test_bfloat16_is_near_and_onnxruntime_has_none(exported, small_run):
     pytest.importorskip("openvino")
     plain = Detector(small_run, **OPTIONS)(PHOTOS)
@@ -163,6 +195,30 @@ def test_a_file_is_scored(runtime, exported, small_run, shapes, cli):
         assert file.status == 0, file.err
         assert plain.out.splitlines()[:14] == file.out.splitlines()[:14]
     refused(cli("val", exported / "boxes.onnx", "--output", "d"), "no data set; give its folder")
+
+
+@pytest.mark.once
+def test_all_score_the_same_on_photos(coco128, tmp_path):
+    """80 classes on real images: mAP within 0.001, where the best of what MXNet finds is the truth."""
+    images, count = json.loads((coco128 / "annotations" / "instances_val2017.json").read_text())["images"], 6
+    net = network("ssd_resnet34", None)
+    rows = []
+    for image in images[:count]:
+        found = Detector(net, **OPTIONS)(coco128 / "val2017" / image["file_name"])[:20]
+        boxes = [[left, top, right - left, bottom - top] for left, top, right, bottom in found.xyxy.tolist()]
+        for box, class_id in zip(boxes, found.class_ids):
+            row = {"id": len(rows) + 1, "image_id": image["id"], "bbox": box, "area": box[2] * box[3]}
+            rows.append({**row, "category_id": int(class_id) + 1, "iscrowd": 0})
+    categories = [{"id": number, "name": name} for number, name in enumerate(net.classes, start=1)]
+    truth = {"images": images[:count], "annotations": rows, "categories": categories}
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    dataset = open_dataset(coco128, "val", tmp_path / "truth.json", coco128 / "val2017", net.classes)
+    scores = {}
+    for runtime in PRECISIONS:
+        pytest.importorskip(runtime)
+        detector = Detector(net, **OPTIONS, runtime=runtime)
+        scores[runtime] = evaluate(detector, dataset).scores.stats["map"]
+    assert max(scores.values()) - min(scores.values()) < 0.001 and scores["mxnet"] > 0.3, scores
 
 
 def test_all_agree_on_photos(coco128):

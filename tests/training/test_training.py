@@ -67,6 +67,8 @@ def test_the_run_folder(small_run):
         "metrics.csv",
         "metrics.png",
         "recipe.yaml",
+        "report.html",
+        "run.json",
         "train.log",
         "train_batch.jpg",
         "val",

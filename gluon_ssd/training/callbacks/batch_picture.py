@@ -25,8 +25,14 @@ class BatchPicture(Callback):
             write_batch_picture(batch.data, self._net, self._path)
 
 
-def write_batch_picture(batch: Batch, net: Any, path: Path, most: int = 16) -> None:
-    """Draws the first ``most`` images of a training batch with their boxes, as augmented, into a JPEG."""
+def write_batch_picture(batch: Batch, net: Any, path: Path) -> None:
+    """Draws `batch_picture` into a JPEG."""
+    with atomic_write(path) as temporary:
+        Image.fromarray(batch_picture(batch, net)).save(temporary, "JPEG", quality=88)
+
+
+def batch_picture(batch: Batch, net: Any, most: int = 16) -> np.ndarray:
+    """Returns the first ``most`` images of a training batch with their boxes, as augmented; RGB uint8."""
     pictures = []
     for image, boxes, labels in zip(batch.pictures()[:most], batch.boxes, batch.labels):
         # Rows beyond an image's objects have the label -1.
@@ -35,7 +41,4 @@ def write_batch_picture(batch: Batch, net: Any, path: Path, most: int = 16) -> N
         pixels = boxes[real] * np.array([width, height, width, height])
         names = [net.classes[label] for label in labels[real]]
         pictures.append(draw_boxes(picture, pixels, names, class_ids=labels[real]))
-    with atomic_write(path) as temporary:
-        Image.fromarray(contact_sheet(pictures, columns=4, cell=net.input_size)).save(
-            temporary, "JPEG", quality=88
-        )
+    return contact_sheet(pictures, columns=4, cell=net.input_size)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ...console import Console, duration, memory_gib
+from ...machine import SHARED_ADVICE, OtherPrograms
 from ...recipe import Recipe
 from ..build import Training
 from ..distributed import World, mean_over_ranks
@@ -29,6 +30,7 @@ class ConsoleReport(Callback):
 
     def __init__(self, training: Training, console: Console) -> None:
         self._training, self._console = training, console
+        self._others, self._advised = OtherPrograms(), False
 
     def started(self, info: RunInfo) -> None:
         self._first_step = info.progress.step
@@ -40,6 +42,7 @@ class ConsoleReport(Callback):
         training = self._training
         title = f"epoch {epoch}/{training.recipe.epochs}"
         self._console.start(title, training.batches, training.progress.batch)
+        self._others = OtherPrograms()
 
     def batch_ended(self, batch: TrainBatch, values: Mapping[str, float]) -> None:
         training, done, rate = self._training, batch.number + 1, values["images_per_second"]
@@ -60,6 +63,15 @@ class ConsoleReport(Callback):
         self._console.stop()
         for line in epoch_lines(self._training.recipe, epoch, values, self._training.step.scale):
             self._console.say(line)
+        self._tell_sharing(epoch)
+
+    def _tell_sharing(self, epoch: int) -> None:
+        """Says that others use this machine, with the advice once. Other ranks' time is not the trouble."""
+        world = self._training.world
+        warning = self._others.warning() if world.first and world.size == 1 else None
+        if warning is not None:
+            self._console.say(f"epoch {epoch}: {warning}" + ("" if self._advised else f"; {SHARED_ADVICE}"))
+            self._advised = True
 
     def scored(self, epoch: int, scores: Scores) -> None:
         training, progress = self._training, self._training.progress

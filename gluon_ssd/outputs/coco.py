@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import UserError
+from ..files import new_text_file
+from .shown import Shown
 
 if TYPE_CHECKING:
-    from ..predict import Detections
+    from ..detections import Detections
 
 _OWN_IDS = (
     "image ids are of this file alone: 'images' says which is which; for those of an annotation file, "
@@ -49,14 +54,67 @@ class Numbering:
                 known[name] = max(known.values()) + 1
             self.categories[index] = known[name]
 
-    def content(self, rows: list[dict[str, Any]], pictures: list[dict[str, Any]]) -> Any:
-        """Returns what is written: COCO results, or a whole COCO file where the ids are its own."""
-        if not self.own:
-            return rows
-        numbered = [{"id": number, **row} for number, row in enumerate(rows, start=1)]
-        categories = [{"id": number, "name": name} for number, name in zip(self.categories, self.classes)]
-        info = {"description": f"detections of gluon-ssd predict; {_OWN_IDS}"}
-        return {"info": info, "images": pictures, "categories": categories, "annotations": numbered}
+
+class CocoRows:
+    """The detections of any number of pictures, written as COCO's JSON when it is closed.
+
+    These are COCO results, or a whole COCO file where the ids of ``numbering`` are its own. The rows wait in
+    temporary files, so that hours of a video take no memory.
+    """
+
+    def __init__(self, path: Path, numbering: Numbering) -> None:
+        self._path, self._numbering = path, numbering
+        self._images, self._rows = _Rows(), _Rows()
+
+    def add(self, shown: Shown, image_id: int | None) -> None:
+        """Adds what was found on a picture; one without an id is left out."""
+        if image_id is None:
+            return
+        place = {} if shown.frame is None else {"frame": shown.frame, "seconds": round(shown.seconds or 0, 3)}
+        self._images.add({**coco_image(shown.size, shown.path, image_id), **place})
+        rows = coco_results(shown.found, shown.path, image_id, self._numbering.categories)
+        for row, track in zip(rows, shown.tracks or (0,) * len(rows)):
+            number = {"id": self._rows.count + 1} if self._numbering.own else {}
+            self._rows.add({**number, **row, **({"track_id": track} if track else {})})
+
+    @property
+    def count(self) -> int:
+        """Returns how many detections were added."""
+        return self._rows.count
+
+    def close(self) -> None:
+        """Writes the file. Raises UserError when it cannot be written."""
+        with new_text_file(self._path) as file:
+            if not self._numbering.own:
+                self._rows.copy_into(file)
+                return
+            numbering = self._numbering
+            categories = [{"id": k, "name": name} for k, name in zip(numbering.categories, numbering.classes)]
+            info = {"description": f"detections of gluon-ssd predict; {_OWN_IDS}"}
+            file.write(f'{{"info": {json.dumps(info)},\n"categories": {json.dumps(categories)},\n"images": ')
+            self._images.copy_into(file)
+            file.write(',\n"annotations": ')
+            self._rows.copy_into(file)
+            file.write("}\n")
+
+
+class _Rows:
+    """A list of JSON objects in a temporary file."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by `copy_into`
+        self.count = 0
+
+    def add(self, row: dict[str, Any]) -> None:
+        self._file.write((",\n" if self.count else "") + json.dumps(row))
+        self.count += 1
+
+    def copy_into(self, file: IO[str]) -> None:
+        file.write("[")
+        self._file.seek(0)
+        shutil.copyfileobj(self._file, file)
+        self._file.close()
+        file.write("]")
 
 
 def category_ids(classes: Sequence[str]) -> list[int]:
@@ -107,7 +165,6 @@ def coco_results(
     ]
 
 
-def coco_image(found: Detections, path: Path, image_id: int) -> dict[str, Any]:
-    """Returns the entry of an image: its id, path, and the size of the upright picture."""
-    height, width = found.image.shape[:2]
-    return {"id": image_id, "file_name": path.as_posix(), "width": width, "height": height}
+def coco_image(size: tuple[int, int], path: Path, image_id: int) -> dict[str, Any]:
+    """Returns the entry of an image: id, path, and ``size``, the height and width of the upright picture."""
+    return {"id": image_id, "file_name": path.as_posix(), "width": size[1], "height": size[0]}

@@ -1,0 +1,49 @@
+"""Pages for a browser: one file of HTML each, with its style and its pictures inside."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..files import atomic_write
+
+
+def render(template: str, **values: Any) -> str:
+    """Returns a page of the templates beside this file. A value that a template wants has to be given."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("gluon_ssd", "report"),
+        # Names of files and classes may hold anything.
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**values)
+
+
+def write_page(path: Path, text: str) -> None:
+    """Writes a page. Raises UserError when it cannot be written."""
+    with atomic_write(path) as temporary:
+        # A file's name may hold bytes that are no text.
+        temporary.write_text(text, encoding="utf-8", errors="replace")
+
+
+def as_data(picture: np.ndarray) -> str:
+    """Returns an RGB uint8 picture as the URL of a JPEG that holds all of it."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def file_as_data(path: Path) -> str | None:
+    """Returns a JPEG file as such a URL; None where there is none."""
+    if not path.is_file():
+        return None
+    return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

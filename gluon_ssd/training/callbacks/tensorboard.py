@@ -1,0 +1,110 @@
+"""Event files for TensorBoard: losses, scores, precision-recall curves, and pictures with boxes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...data.images import read_image
+from .base import Callback, RunInfo, TrainBatch
+from .batch_picture import batch_picture
+
+if TYPE_CHECKING:
+    from ..coco_eval import Scores
+
+FOLDER = "tensorboard"
+
+
+class TensorBoardLog(Callback):
+    """Writes into ``tensorboard/`` of the run folder, for ``tensorboard --logdir runs``.
+
+    The x axis is the optimizer step. A run that is resumed takes back what it had written of later steps.
+    Raises UserError where the package that writes such files is not installed.
+    """
+
+    def __init__(self) -> None:
+        # Before data are read, so that a missing package is told at once.
+        from tensorboardX import SummaryWriter
+
+        self._make = SummaryWriter
+        self._writer: Any = None
+
+    def started(self, info: RunInfo) -> None:
+        self._info, self._every = info, info.recipe.log_every
+        next_step = info.progress.step + 1 if info.resumed else None
+        self._writer = self._make(str(info.run_dir / FOLDER), purge_step=next_step)
+        self._writer.add_text("recipe", f"```\n{info.recipe.to_yaml()}```", 0)
+        self._shown = _time_of(self._samples)
+
+    @property
+    def _samples(self) -> Path:
+        return self._info.run_dir / "val" / "samples.jpg"
+
+    def batch_started(self, batch: TrainBatch) -> None:
+        if batch.epoch == 1 and batch.number == 0:
+            picture = batch_picture(batch.data, self._info.net)
+            self._writer.add_image("train/batch", picture, batch.step, dataformats="HWC")
+
+    def losses_read(self, batch: TrainBatch, losses: Mapping[str, float]) -> None:
+        if batch.updates and batch.step % self._every == 0:
+            self._scalars({f"train/{name}": value for name, value in losses.items()}, batch.step)
+            self._scalars({"train/lr": batch.lr}, batch.step)
+
+    def epoch_ended(self, epoch: int, values: Mapping[str, float]) -> None:
+        means = {f"epoch/{name}": value for name, value in values.items() if name != "step"}
+        self._scalars({**means, "epoch/number": epoch}, self._info.progress.step)
+        self._show_samples()
+
+    def scored(self, epoch: int, scores: Scores) -> None:
+        # With async_val the scores are of a step that has passed by now; this is the one of the evaluation.
+        step = self._info.progress.evaluated
+        known = {f"val/{name}": value for name, value in scores.stats.items() if value >= 0}
+        known.update({f"class_AP/{_tag(row.name)}": row.ap for row in scores.classes if row.objects})
+        self._scalars(known, step)
+        if scores.curves is not None:
+            self._curves("all_classes", scores.curves.together(), 0, step)
+            for number, row in enumerate(scores.classes):
+                if row.objects:
+                    self._curves(_tag(row.name), scores.curves, number, step)
+
+    def ended(self, reached: bool) -> None:
+        self._show_samples()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def _scalars(self, values: Mapping[str, float], step: int) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def _curves(self, name: str, curves: Any, row: int, step: int) -> None:
+        """Adds what every score threshold gives, as the counts that TensorBoard draws curves of."""
+        right, found = curves.right[row], curves.found[row]
+        # Where nothing is found, TensorBoard wants a precision all the same.
+        precision = np.where(found, right / np.maximum(found, 1), 1.0)
+        recall = right / max(int(curves.objects[row]), 1)
+        counts = right, found - right, np.zeros_like(right), curves.objects[row] - right
+        tag = f"precision_recall/{name}"
+        self._writer.add_pr_curve_raw(tag, *counts, precision, recall, step, num_thresholds=len(right))
+
+    def _show_samples(self) -> None:
+        """Adds predictions beside the truth, which the best evaluation so far has drawn after its scores."""
+        time = _time_of(self._samples)
+        if time != self._shown:
+            self._shown = time
+            step = self._info.progress.step
+            self._writer.add_image("val/predictions", read_image(self._samples), step, dataformats="HWC")
+
+
+def _tag(name: str) -> str:
+    """Returns the name of a class in the letters that TensorBoard's tags may have."""
+    return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
+
+
+def _time_of(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.is_file() else 0

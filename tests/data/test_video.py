@@ -1,0 +1,68 @@
+"""Videos: written, read back frame by frame, and what is no video."""
+
+import numpy as np
+import pytest
+
+from gluon_ssd.data.video import Video, VideoWriter, is_video_name
+from gluon_ssd.errors import UserError
+
+
+def clip(path, count=5, size=(48, 64)):
+    """A video whose frames get lighter by 40."""
+    with VideoWriter(path, 10) as writer:
+        for number in range(count):
+            writer.write(np.full((*size, 3), 40 * number, np.uint8))
+    return path
+
+
+def test_frames_come_back_in_order_with_their_times(tmp_path):
+    video = Video(clip(tmp_path / "new" / "clip.mp4"))
+    frames = list(video.frames())
+    assert (video.rate, video.count) == (10, 5)
+    assert [frame.number for frame in frames] == [0, 1, 2, 3, 4]
+    assert [frame.seconds for frame in frames] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    assert [round(frame.pixels.mean() / 40) for frame in frames] == [0, 1, 2, 3, 4]
+    assert frames[0].pixels.shape == (48, 64, 3)
+    video.close()
+
+
+def test_every_second_frame(tmp_path):
+    frames = list(Video(clip(tmp_path / "clip.mp4")).frames(every=2))
+    assert [(frame.number, round(frame.pixels.mean() / 40)) for frame in frames] == [(0, 0), (2, 2), (4, 4)]
+
+
+def test_colours_keep_their_order(tmp_path):
+    red = np.zeros((48, 64, 3), np.uint8)
+    red[..., 0] = 200
+    with VideoWriter(tmp_path / "red.mp4", 10) as writer:
+        writer.write(red)
+    (frame,) = Video(tmp_path / "red.mp4").frames()
+    assert frame.pixels[..., 0].mean() > 150 > 50 > frame.pixels[..., 2].mean()
+
+
+def test_a_video_is_there_when_it_is_complete_and_without_frames_never(tmp_path):
+    writer = VideoWriter(tmp_path / "clip.mp4", 10)
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    assert not (tmp_path / "clip.mp4").exists()
+    writer.close()
+    VideoWriter(tmp_path / "none.mp4", 10).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+@pytest.mark.parametrize(("content", "part"), [(None, "no such video"), (b"no video", "not a video that")])
+def test_what_is_no_video(tmp_path, content, part):
+    path = tmp_path / "bad.mp4"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=f"bad.mp4: {part}"):
+        Video(path)
+
+
+def test_a_camera_that_is_not_there():
+    with pytest.raises(UserError, match="camera 99: cannot be opened"):
+        Video(99)
+
+
+def test_names_of_videos():
+    assert is_video_name("A.MP4") and is_video_name("b.webm")
+    assert not is_video_name("a.jpg") and not is_video_name(".hidden.mp4")

@@ -1,0 +1,46 @@
+"""What TensorBoard itself reads from the files of a training."""
+
+import sys
+
+import pytest
+
+from gluon_ssd import UserError, train
+
+
+def read(folder):
+    """The tags of all event files of a folder, and the steps and values of their scalars."""
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator",
+        reason='needs pip install "gluon_ssd[tensorboard]"',
+    )
+    sizes = {"scalars": 0, "images": 0, "tensors": 0}
+    events = accumulator.EventAccumulator(str(folder), sizes)
+    events.Reload()
+    scalars = {
+        tag: [(row.step, row.value) for row in events.Scalars(tag)] for tag in events.Tags()["scalars"]
+    }
+    return events.Tags(), scalars
+
+
+@pytest.mark.once
+def test_a_training_and_its_second_part(shapes, tmp_path):
+    pytest.importorskip("tensorboardX", reason='needs pip install "gluon_ssd[tensorboard]"')
+    settings = {"batch_size": 4, "max_steps": None, "eval_every": 1, "log_every": 1, "quiet": True}
+    run = tmp_path / "run"
+    result = train("ssd_tiny/smoke", data=shapes, output=run, epochs=1, tensorboard=True, **settings)
+    tags, scalars = read(run / "tensorboard")
+    assert [step for step, _ in scalars["train/loss"]] == [1, 2]
+    assert scalars["val/map"] == [(2, pytest.approx(result.best_map))]
+    assert scalars["epoch/loss"][0][1] == pytest.approx(result.metrics[0]["loss"], rel=1e-5)
+    assert set(tags["images"]) == {"train/batch", "val/predictions"}
+    assert "precision_recall/all_classes" in tags["tensors"]
+    train(output=run, resume=True, epochs=2, quiet=True)
+    _, scalars = read(run / "tensorboard")
+    assert [step for step, _ in scalars["train/loss"]] == [1, 2, 3, 4]
+
+
+def test_without_the_package_nothing_starts(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    monkeypatch.delitem(sys.modules, "gluon_ssd.training.callbacks.tensorboard", raising=False)
+    with pytest.raises(UserError, match=r'tensorboardX is not installed; pip install "gluon_ssd\[tensorb'):
+        train("ssd_tiny/smoke", data="none", output=tmp_path / "run", tensorboard=True)
