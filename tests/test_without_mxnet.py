@@ -20,7 +20,7 @@ COMPUTING = {
     "gluon_ssd.weights": "loading pretrained state",
     "gluon_ssd.training": "build checkpoints distributed evaluate evaluator horovod_check inputs loop "
     "loss_scale run_folder scorer step stop_signals train warm_up",
-    "gluon_ssd.training.callbacks": "console profiler step_parts straggler weight_average",
+    "gluon_ssd.training.callbacks": "console profiler run_report step_parts straggler weight_average",
     "gluon_ssd.model_zoo": "base classifier efficientnet fused gluoncv_backbone gluoncv_ssd mobile "
     "profile resnet retinanet ssd ssd_vgg ssdlite ssdlite_mobilenet transfer",
     "gluon_ssd.report": "cards",
