@@ -17,7 +17,7 @@ from pathlib import Path
 OTHERS = (
     *("cv2", "matplotlib.pyplot", "numpy", "PIL.Image", "pycocotools.coco", "yaml", "google_crc32c"),
     *("rich.console", "rich.markdown", "rich.progress", "rich.table", "safetensors.numpy"),
-    *("concurrent.futures.thread", "socket", "subprocess", "tempfile", "urllib.request"),
+    *("asyncio", "concurrent.futures.thread", "socket", "subprocess", "tempfile", "urllib.request"),
 )
 RUNTIMES = ("onnxruntime", "openvino")
 UNIX_MODULES = ("fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty")

@@ -33,10 +33,14 @@ class RunReport(Callback):
         self._seconds = dict.fromkeys(("waiting", "training", "evaluation"), 0.0)
         self._session: dict[str, Any] = {**provenance(), "processes": info.processes}
         self._began, self._evaluation = time.perf_counter(), 0.0
-        self._write()
+        # A run that is complete already stays as it is.
+        self._trains = False
 
     def epoch_started(self, epoch: int) -> None:
         self._end_evaluation()
+        if not self._trains:
+            self._trains = True
+            self._write()
 
     def epoch_ended(self, epoch: int, values: Mapping[str, float]) -> None:
         waited = values["wait_share"] * values["seconds"]
@@ -49,7 +53,8 @@ class RunReport(Callback):
 
     def ended(self, reached: bool) -> None:
         self._end_evaluation()
-        self._write()
+        if self._trains:
+            self._write()
 
     def _end_evaluation(self) -> None:
         """Adds the time since an evaluation began. Its pictures are part of it, which follow its scores."""
