@@ -9,6 +9,7 @@ from small import sound
 from gluon_ssd import load, train
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_one_step_moves_the_backbone_by_its_share(optimizer, tmp_path):
     data, arrays = str(sound(tmp_path / "data")), {}

@@ -72,6 +72,7 @@ def test_the_network_has_the_averages_for_a_while_and_its_own_weights_again():
     assert net.weight.data().dtype == np.float16
 
 
+@pytest.mark.once
 def test_an_average_changes_nothing_of_the_training_itself(shapes, tmp_path):
     train(shapes, tmp_path / "with")
     train(shapes, tmp_path / "without", ema=None)
@@ -125,6 +126,7 @@ def test_the_average_is_what_is_evaluated_saved_and_used(shapes, tmp_path, monke
     assert same(best.parameters, seen[best.progress.best_epoch - 1])
 
 
+@pytest.mark.once
 def test_a_resumed_run_goes_on_with_the_average(shapes, tmp_path):
     train(shapes, tmp_path / "whole", epochs=3)
     train(shapes, tmp_path / "parts", epochs=3, max_steps=4)
