@@ -128,8 +128,6 @@ def _network(source: str) -> Any:
 
 def _about(net: Any, detector: Any, asked: Question) -> tuple[dict[str, Any], Callable[[Any], Any]]:
     """Returns size and cost of a network, and what runs it in the runtime without its post-processing."""
-    import mxnet as mx
-
     from .export.sources import network_of
     from .model_zoo.profile import profile_network
 
@@ -139,15 +137,7 @@ def _about(net: Any, detector: Any, asked: Question) -> tuple[dict[str, Any], Ca
         from .export.in_memory import open_network
 
         return facts, open_network(net, None, asked.runtime, "auto", asked.precision).run
-    fast = detector.net
-    device = next(iter(fast.collect_params().values())).list_ctx()[0]
-
-    def run(images: Any) -> None:
-        array = mx.nd.array(images, ctx=device)
-        for output in fast(array if fast.layout == "NCHW" else fast.arrange(array)):
-            output.wait_to_read()
-
-    return facts, run
+    return facts, detector.runner.run_network
 
 
 def _score(detector: Any, data: str) -> float:

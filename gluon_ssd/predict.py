@@ -96,7 +96,7 @@ class Detector:
         settings = {name: float(v) if name.endswith("threshold") else int(v) for name, v in given.items()}
         self.batch_size = int(batch_size)
         self.net: Any = None
-        self._runner: Any
+        self.runner: Any
         if is_model_file(source):
             if best:
                 raise UserError(f'{source}: score_threshold="best" needs a checkpoint; give a number')
@@ -112,7 +112,7 @@ class Detector:
         self, path: Path, settings: dict[str, Any], runtime: str, device: str, precision: str
     ) -> None:
         session = open_session(choose(runtime, path), path, device, precision)
-        self._runner = SessionRunner(session, str(path), settings)
+        self.runner = SessionRunner(session, str(path), settings)
         made_with = session.header.detections["score_threshold"]
         self.score_threshold: float = max(made_with, settings.get("score_threshold", 0.0))
         self._describe(session.header)
@@ -127,14 +127,14 @@ class Detector:
         if runtime in ("auto", "mxnet"):
             from .runtimes.mxnet_runner import MXNetRunner
 
-            self._runner = MXNetRunner(net, settings, fuse, precision)
-            self.net = self._runner.net
+            self.runner = MXNetRunner(net, settings, fuse, precision)
+            self.net = self.runner.net
             return
         try:
             from .export.in_memory import open_network
         except ImportError as error:
             raise (import_problem(error) or error) from None
-        self._runner = SessionRunner(open_network(net, settings, runtime, device, precision), "", {})
+        self.runner = SessionRunner(open_network(net, settings, runtime, device, precision), "", {})
 
     def _describe(self, source: Any) -> None:
         """Takes over what a network, or the header of a file, says of itself."""
@@ -150,7 +150,7 @@ class Detector:
     @property
     def target(self) -> Any:
         """Returns what a loader should make for this detector."""
-        return self._runner.target
+        return self.runner.target
 
     @classmethod
     def from_run(cls, where: str | os.PathLike[str], device: str = "auto", **options: Any) -> Detector:
@@ -245,7 +245,7 @@ class Detector:
         inputs, sizes = zip(*map(self._input, images))
         times = {"reading": time.perf_counter() - start}
         batch, whole, network = np.stack(inputs), [], []
-        bare = getattr(self._runner, "run_network", None)
+        bare = getattr(self.runner, "run_network", None)
         # The first round gets everything ready and does not count.
         for _ in range(rounds + 1):
             start = time.perf_counter()
@@ -268,7 +268,7 @@ class Detector:
         They are (N, D), (N, D) and (N, D, 4), as `DetectionNetwork.postprocess` says. ``images`` are an array
         of NumPy's or MXNet's, (N, 3, H, W) in layout NCHW, or in the network's own ``layout``.
         """
-        return self._runner.detect(images, layout)
+        return self.runner.detect(images, layout)
 
 
 def to_pixels(
