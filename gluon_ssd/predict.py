@@ -153,8 +153,8 @@ class Detector:
         """Returns what ``score_threshold="best"`` is here. Raises UserError where nothing tells."""
         if self._best is None:
             raise UserError(
-                'score_threshold="best": this is an exported file, or a network that comes from no evaluation '
-                "that has found anything; give a number, such as 0.3"
+                'score_threshold="best": this is an exported file, or a network that comes from no '
+                "evaluation that has found anything; give a number, such as 0.3"
             )
         return float(self._best)
 
