@@ -1,11 +1,14 @@
 """A server under load: is every answer right, how fast does it answer, does anything bring it down.
 
-    python benchmarks/serving.py SOURCE [--clients 64] [--seconds 60] [--mutated 2000] [--flags "--workers 2"]
+    python benchmarks/serving.py SOURCE [--clients 64] [--seconds 60] [--requests 20000] [--mutated 2000]
+        [--flags "--workers 2"]
 
 Starts `gluon-ssd serve SOURCE` in a process of its own. Clients that ask in parallel for a while must each
-get the answer that the same image gets alone; images/s are compared with what the detector does with the same
-files in batches, in turn on the same machine, of which the clients need their share. Then come damaged images
-and wrong requests, clients that leave and clients that are slow, and at last SIGTERM amid requests.
+get the answer that the same image gets alone. Images/s are compared with what `gluon-ssd benchmark` measures,
+which neither reads images nor answers anyone, and with what the detector does with the same files in batches,
+each in turn on the same machine, of which the clients need their share. Then come many requests, after which
+the server must need no more memory than after the first thousand; damaged images and wrong requests; clients
+that leave and clients that are slow; and at last SIGTERM amid requests.
 """
 
 from __future__ import annotations
@@ -23,11 +26,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from serving_attack import attack, leave
-from serving_load import Server, answers, load, memory, photos, serving, stop_amid
+from serving_load import Load, Server, answers, load, memory, photos, serving, stop_amid
 
 from gluon_ssd import Detector
+from gluon_ssd.benchmark import Question, measure
+from gluon_ssd.runtimes.sessions import is_model_file
 
 _ROUNDS = 5
+_BATCH = 8
 
 
 def detector_speed(detector: Any, paths: Sequence[Path], seconds: float) -> float:
@@ -38,25 +44,51 @@ def detector_speed(detector: Any, paths: Sequence[Path], seconds: float) -> floa
     return count / (time.perf_counter() - start)
 
 
-def compare(detector: Any, paths: Sequence[Path], server: Server, clients: int, seconds: float) -> None:
-    """Has the detector and the server work in turn, so that both have as much of the machine, and prints."""
+def compare(
+    source: str, runtime: str, paths: Sequence[Path], server: Server, clients: int, seconds: float
+) -> None:
+    """Has benchmark, detector and server work in turn, so that all have as much of the machine."""
     pictures = [path.read_bytes() for path in paths]
     alone = answers(server.port, pictures)
+    detector = Detector(source, fuse=True, runtime=runtime, batch_size=_BATCH)
     load(server.port, pictures, alone, clients, 2)
     detector(paths)
-    before, ratios, times, others = memory(server), [], [], Counter[str]()
+    # About two seconds of batches.
+    rounds = max(5, round(2 * detector_speed(detector, paths, 1) / _BATCH))
+    question = Question(source, runtime, "fp32", [_BATCH], rounds)
+    ratios: dict[str, list[float]] = {"benchmark": [], "detector": []}
+    times, others = [], Counter[str]()
     for _ in range(_ROUNDS):
+        bare = measure(question)[0].images_per_s
         direct = detector_speed(detector, paths, seconds / _ROUNDS / 2)
         done = load(server.port, pictures, alone, clients, seconds / _ROUNDS)
         speed = len(done.seconds) / done.total
-        ratios.append(speed / direct)
+        ratios["benchmark"].append(speed / bare)
+        ratios["detector"].append(speed / direct)
         times += done.seconds
         others += done.wrong
-        print(f"served {speed:.1f} images/s, the detector alone {direct:.1f} = {ratios[-1]:.2f}", flush=True)
+        print(f"images/s: served {speed:.1f}, benchmark {bare:.1f}, detector {direct:.1f}", flush=True)
+    print(f"{clients} clients: {len(times)} right answers, others: {dict(others)}; {_latency(times)}")
+    for name, values in ratios.items():
+        middle, low, high = statistics.median(values), min(values), max(values)
+        print(f"share of {name}: median {middle:.2f}, {low:.2f} to {high:.2f}")
+
+
+def endure(server: Server, pictures: Sequence[bytes], clients: int, requests: int) -> None:
+    """Sends many requests, and prints what became of them and what memory the server has on the way."""
+    alone = answers(server.port, pictures)
+    parts = [1000, *[(requests - 1000) // 4] * 4]
+    sent, right, others = 0, 0, Counter[str]()
+    for part in parts:
+        done: Load = load(server.port, pictures, alone, clients, requests=part)
+        sent, right, others = sent + part, right + len(done.seconds), others + done.wrong
+        print(f"request {sent}: {memory(server):.0f} MB, {part / done.total:.1f} images/s", flush=True)
+    print(f"{sent} requests: {right} right answers, others: {dict(others)}")
+
+
+def _latency(times: Sequence[float]) -> str:
     p50, p95 = (1e3 * statistics.quantiles(times, n=20)[place] for place in (9, 18))
-    print(f"{clients} clients: {len(times)} right answers, others: {dict(others)}")
-    print(f"p50 {p50:.0f} ms, p95 {p95:.0f} ms; median ratio {statistics.median(ratios):.2f}")
-    print(f"memory {before:.0f} MB, then {memory(server):.0f} MB")
+    return f"p50 {p50:.0f} ms, p95 {p95:.0f} ms"
 
 
 def main() -> None:
@@ -65,17 +97,20 @@ def main() -> None:
     parser.add_argument("source", help="checkpoint, run folder or exported file")
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--requests", type=int, default=20000)
     parser.add_argument("--mutated", type=int, default=2000)
     parser.add_argument("--flags", default="", help="more flags of `gluon-ssd serve`")
     args = parser.parse_args()
     flags, pictures = shlex.split(args.flags), photos(32)
-    runtime = {"runtime": flags[flags.index("--runtime") + 1]} if "--runtime" in flags else {}
+    runtime = "auto" if is_model_file(args.source) else "mxnet"
+    if "--runtime" in flags:
+        runtime = flags[flags.index("--runtime") + 1]
     with tempfile.TemporaryDirectory() as folder, serving(args.source, *flags) as server:
         paths = [Path(folder, f"{number}.jpg") for number in range(len(pictures))]
         for path, picture in zip(paths, pictures):
             path.write_bytes(picture)
-        detector = Detector.from_run(args.source, fuse=True, **runtime)
-        compare(detector, paths, server, args.clients, args.seconds)
+        compare(args.source, runtime, paths, server, args.clients, args.seconds)
+        endure(server, pictures, args.clients, args.requests)
         seen = attack(server.port, args.mutated)
         print(f"damaged and wrong: {dict(sorted(seen.items()))}, memory {memory(server):.0f} MB")
         slow = leave(server.port, 50)

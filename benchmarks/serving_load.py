@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import itertools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -99,14 +101,25 @@ def answers(port: int, pictures: Sequence[bytes]) -> list[Any]:
     return [json.loads(ask(port, picture)[1]) for picture in pictures]
 
 
-def load(port: int, pictures: Sequence[bytes], alone: Sequence[Any], clients: int, seconds: float) -> Load:
-    """Has ``clients`` ask in parallel for so long, and compares each answer with that for the image alone."""
+def load(
+    port: int,
+    pictures: Sequence[bytes],
+    alone: Sequence[Any],
+    clients: int,
+    seconds: float = math.inf,
+    requests: float = math.inf,
+) -> Load:
+    """Has ``clients`` ask in parallel, and compares each answer with that for the image alone.
+
+    They end after so many ``seconds``, or after so many ``requests`` of all of them.
+    """
     found, wrong, end = [], Counter[str](), time.monotonic() + seconds
+    numbers = itertools.count()
 
     def client(number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         index = number
-        while time.monotonic() < end:
+        while time.monotonic() < end and next(numbers) < requests:
             index = (index + 1) % len(pictures)
             start = time.perf_counter()
             try:
