@@ -83,7 +83,9 @@ def _opened(url: str, deadline: float) -> Iterator[http.client.HTTPResponse]:
             with _asked(place, deadline) as response:
                 if response.status not in _REDIRECTIONS:
                     if response.status != 200:
-                        raise UserError(f"{url}: the server answers {response.status} {response.reason}")
+                        # The words are ours, since the server's own could hold anything.
+                        words = http.client.responses.get(response.status, "")
+                        raise UserError(f"{url}: the server answers {response.status} {words}".rstrip())
                     yield response
                     return
                 place = urljoin(place, response.getheader("Location", ""))
