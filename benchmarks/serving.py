@@ -26,7 +26,18 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from serving_attack import attack, leave
-from serving_load import Load, Server, answers, load, memory, photos, serving, stop_amid
+from serving_load import (
+    Load,
+    Server,
+    answers,
+    load,
+    memory,
+    network_seconds,
+    photos,
+    processor_seconds,
+    serving,
+    stop_amid,
+)
 
 from gluon_ssd import Detector
 from gluon_ssd.benchmark import Question, measure
@@ -36,12 +47,12 @@ _ROUNDS = 5
 _BATCH = 8
 
 
-def detector_speed(detector: Any, paths: Sequence[Path], seconds: float) -> float:
-    """Returns how many images/s the detector does with these files, in batches."""
-    start, count = time.perf_counter(), 0
+def detector_speed(detector: Any, paths: Sequence[Path], seconds: float) -> tuple[float, float]:
+    """Returns what the detector does with these files: images/s, and the processor's milliseconds of one."""
+    start, used, count = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - start < seconds:
         count += len(detector(paths))
-    return count / (time.perf_counter() - start)
+    return count / (time.perf_counter() - start), 1e3 * (time.process_time() - used) / count
 
 
 def compare(
@@ -54,14 +65,18 @@ def compare(
     load(server.port, pictures, alone, clients, 2)
     detector(paths)
     # About two seconds of batches.
-    rounds = max(5, round(2 * detector_speed(detector, paths, 1) / _BATCH))
+    rounds = max(5, round(2 * detector_speed(detector, paths, 1)[0] / _BATCH))
     question = Question(source, runtime, "fp32", [_BATCH], rounds)
     ratios: dict[str, list[float]] = {"benchmark": [], "detector": []}
-    times, others = [], Counter[str]()
+    times, others, costs, busy = [], Counter[str](), [], []
     for _ in range(_ROUNDS):
         bare = measure(question)[0].images_per_s
-        direct = detector_speed(detector, paths, seconds / _ROUNDS / 2)
+        direct, cost = detector_speed(detector, paths, seconds / _ROUNDS / 2)
+        used, own, before = processor_seconds(server), time.process_time(), network_seconds(server.port)
         done = load(server.port, pictures, alone, clients, seconds / _ROUNDS)
+        spent = processor_seconds(server) - used, time.process_time() - own
+        busy.append((network_seconds(server.port) - before) / done.total)
+        costs.append((cost, *(1e3 * part / len(done.seconds) for part in spent)))
         speed = len(done.seconds) / done.total
         ratios["benchmark"].append(speed / bare)
         ratios["detector"].append(speed / direct)
@@ -72,6 +87,11 @@ def compare(
     for name, values in ratios.items():
         middle, low, high = statistics.median(values), min(values), max(values)
         print(f"share of {name}: median {middle:.2f}, {low:.2f} to {high:.2f}")
+    print(f"the network computed for {statistics.median(busy):.2f} of the time")
+    # Other programs on the machine hardly change these.
+    detecting, answering, asking = map(statistics.median, zip(*costs))
+    parts = f"detector {detecting:.2f}, server {answering:.2f}, clients {asking:.2f}"
+    print(f"processor's milliseconds of an image: {parts}")
 
 
 def endure(server: Server, pictures: Sequence[bytes], clients: int, requests: int) -> None:
