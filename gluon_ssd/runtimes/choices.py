@@ -11,7 +11,7 @@ PRECISIONS = {
     "mxnet": ("fp32", "bf16"),
     "openvino": ("fp32", "bf16"),
     "onnxruntime": ("fp32",),
-    "torch": ("fp32",),
+    "torch": ("fp32", "bf16"),
 }
 RUNTIMES = ("auto", *PRECISIONS)
 # The score threshold of detections that a user looks at, where no evaluation tells a better one.
