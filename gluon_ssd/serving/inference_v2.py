@@ -87,23 +87,27 @@ def _images(inputs: Any, binary: bytes, most: int) -> list[bytes]:
     (tensor,) = inputs
     shape, size = tensor.get("shape"), _parameters(tensor).get("binary_data_size")
     # Two at most, (N, 1), because some clients have a dimension for batches.
-    sizes = isinstance(shape, list) and 1 <= len(shape) <= 2 and all(type(one) is int for one in shape)
+    sizes = isinstance(shape, list) and 1 <= len(shape) <= 2 and all(type(n) is int and n >= 0 for n in shape)
     _expect(sizes, "images: the shape is the number of images")
     if size is not None:
         _expect(size == len(binary), f"images: binary_data_size is not {len(binary)}, the size of what came")
-        images = _split(binary)
+        images = _split(binary, most)
     else:
         images = _decode(tensor.get("data"))
-    _expect(math.prod(shape) == len(images) > 0, f"images: the shape does not fit {len(images)} images")
     if len(images) > most:
         raise HTTPException(413, f"a request has at most {most} images")
+    _expect(math.prod(shape) == len(images) > 0, f"images: the shape does not fit {len(images)} images")
     return images
 
 
-def _split(binary: bytes) -> list[bytes]:
-    """Returns the elements of a binary tensor of BYTES: each has its length in front, in four bytes."""
-    found, start = [], 0
-    while start < len(binary):
+def _split(binary: bytes, most: int) -> list[bytes]:
+    """Returns the elements of a binary tensor of BYTES, and after more than ``most`` no others.
+
+    Each has its length in front, in four bytes.
+    """
+    found: list[bytes] = []
+    start = 0
+    while start < len(binary) and len(found) <= most:
         end = start + 4 + int.from_bytes(binary[start : start + 4], "little")
         _expect(end <= len(binary), "images: the binary data end amid an image")
         found.append(binary[start + 4 : end])
