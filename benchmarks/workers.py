@@ -145,7 +145,8 @@ def main() -> None:
     measured = {"memory": memory, "growth": growth}
     if kind in measured:
         return measured[kind](side, argument)
-    serve({"train": train, "retinanet": retinanet, "scoring": scoring, "loading": loading}[kind](side, argument), warmup=1)
+    kinds = {"train": train, "retinanet": retinanet, "scoring": scoring, "loading": loading}
+    serve(kinds[kind](side, argument), warmup=1)
 
 
 if __name__ == "__main__":
