@@ -1,0 +1,222 @@
+"""Every block of the pages runs as it stands, but for fewer images and steps, or says why it cannot and is parsed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+
+import pages
+import pytest
+from own_zoo import own_zoo
+from places import REPOSITORY
+
+import gluon_ssd
+from gluon_ssd.cli.main import build_parser, main
+from gluon_ssd.data.images import read_image
+from gluon_ssd.data.video import VideoWriter
+from gluon_ssd.errors import UserError
+
+PATTERNS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/*/*.md", "model_zoo/*/README.md")
+PAGES = sorted(path.relative_to(REPOSITORY).as_posix() for name in PATTERNS for path in REPOSITORY.glob(name))
+LANGUAGES = {"sh", "python", "text", "json", "yaml"}
+# What makes the commands and the code of every page short, by what they say.
+SHORTER = {
+    r"\b(ssd_resnet|ssdlite|retinanet)\w+": "ssd_tiny",
+    r"^gluon-ssd demo.*": r"\g<0> --images 30",
+    r"^gluon-ssd demo --output.*": r"\g<0> --epochs 1",
+    r"^gluon-ssd train.*": r"\g<0> --epochs 1 --max-steps 2 --batch-size 4 --limit-val 2",
+    r"^gluon-ssd train --resume.*": r"\g<0> --max-steps 3",
+    r"\bepochs=\d+": "epochs=1, max_steps=2, batch_size=4, limit_val=2",
+}
+
+FLAG = r"(?<![\w-])--[a-zA-Z][\w-]*"
+# Programs of this repository that have flags of their own, and flags of other programs that pages name.
+PROGRAMS = ("scripts/**/*", "benchmarks/*.py", "gluon_ssd/main.py", "gluon_ssd/published/*.py")
+OF_OTHERS = {
+    *("--shell", "--time", "--input_model", "--nproc_per_node", "--pack-label", "--logdir", "--dali-eval-"),
+    # torchvision's train.py
+    *("--aspect-ratio-group-factor", "--data-path", "--lr-gamma", "--lr-scheduler", "--lr-steps", "--opt"),
+    *("--norm-weight-decay", "--weights-backbone"),
+}
+
+
+def shorter(text):
+    """The same with smaller networks, fewer images and fewer steps."""
+    for pattern, short in SHORTER.items():
+        text = re.sub(pattern, short, text, flags=re.M)
+    return text
+
+
+def to_run(page):
+    return [
+        block for block in pages.page_blocks(page) if block.language in ("sh", "python") and not block.reason
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_blocks_say_what_they_are_and_parse(page):
+    parser = build_parser()
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    assert len(pages.page_blocks(page)) == len(re.findall(r"^```", text, re.M)) / 2
+    for block in pages.page_blocks(page):
+        assert block.language in LANGUAGES, block
+        assert not block.mark or re.match(
+            r"(not run: needs |ends with \d|output|given: |makes: )", block.mark
+        ), block.mark
+        if block.reason and block.language == "sh":
+            pages.parse_shell(block.text, parser)
+        if block.reason and block.language == "python":
+            pages.parse_python(block.text)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_in_the_text_parse(page):
+    parser = build_parser()
+    text = pages.BLOCK.sub("", (REPOSITORY / page).read_text(encoding="utf-8"))
+    for command in re.findall(r"`gluon-ssd ([a-z-]+ (?!--help)[^`\n]+)`", text):
+        # Names in capitals stand for what a reader puts there, which may be a number.
+        words = ["1" if word.isupper() else word for word in shlex.split(command)]
+        try:
+            pages.parse_command(words, parser)
+        except UserError as error:
+            assert re.search("arguments are required|expected one argument", str(error)), command
+
+
+def test_every_flag_that_the_text_names_exists():
+    verbs = next(a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction)).choices
+    known = {flag for verb in verbs.values() for action in verb._actions for flag in action.option_strings}
+    for path in (path for name in PROGRAMS for path in REPOSITORY.glob(name) if path.is_file()):
+        known |= set(re.findall(FLAG, path.read_text(encoding="utf-8")))
+    for page in PAGES:
+        code = "\n".join(re.findall(r"`[^`\n]+`", (REPOSITORY / page).read_text(encoding="utf-8")))
+        assert set(re.findall(FLAG, code)) - known <= OF_OTHERS, page
+
+
+def test_the_readme_has_the_commands_of_the_guide():
+    (readme,) = (block.text for block in to_run("README.md") if "convert-data" in block.text)
+    assert readme in [block.text for block in to_run("docs/own-data.md")]
+
+
+def test_the_guide_of_callbacks_names_every_event():
+    guide = (REPOSITORY / "docs/how-to/callbacks.md").read_text(encoding="utf-8")
+    for event in (name for name in vars(gluon_ssd.Callback) if not name.startswith("_")):
+        assert f"| `{event}(" in guide
+
+
+@pytest.fixture(scope="module")
+def things(shapes, small_run, tmp_path_factory):
+    """The paths of what pages are given, by its name there."""
+    folder = tmp_path_factory.mktemp("things")
+    pictures = sorted((shapes / "val").glob("*.jpg"))
+    with VideoWriter(folder / "street.mp4", 10) as writer:
+        for picture in pictures:
+            writer.write(read_image(picture))
+    assert (
+        main(["convert-data", str(shapes), str(folder / "labelled"), "--to", "yolo", "--images", "copy"]) == 0
+    )
+    return {
+        "my_set": shapes,
+        "labelled": folder / "labelled",
+        "photos": shapes / "val",
+        "photo.jpg": pictures[0],
+        "street.mp4": folder / "street.mp4",
+        **{run: small_run for run in ("runs/demo/run", "runs/mine", "runs/other")},
+    }
+
+
+def put(source, target):
+    """Copies what a page is given; checkpoints, which are replaced and never changed, as hard links."""
+
+    def copy(file, to):
+        return os.link(file, to) if file.endswith(".ckpt") else shutil.copy2(file, to)
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=copy)
+    else:
+        shutil.copy2(source, target)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("page", [page for page in PAGES if to_run(page)])
+def test_the_page_runs(page, things, cli, capfd, tmp_path):
+    for name in pages.named(page, "given"):
+        put(things[name], tmp_path / name)
+    for name in ("examples", "scripts", "benchmarks"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    names, printed = {}, ""
+    with own_zoo():
+        for block in pages.page_blocks(page):
+            if block.mark.startswith("output"):
+                longer = block.mark == "output of a longer run"
+                pages.assert_printed(block.text, printed, float("inf") if longer else 0.01)
+            elif block.language == "sh":
+                printed = "".join(follow(command, block, cli, tmp_path) for command in block.commands)
+            elif block.language == "python" and not block.reason:
+                capfd.readouterr()
+                exec(compile(shorter(block.text), page, "exec", dont_inherit=True), names)
+                printed = capfd.readouterr().out
+    for name in pages.named(page, "makes"):
+        assert (tmp_path / name).exists(), name
+
+
+def follow(command, block, cli, folder):
+    """Runs a command of a page, and returns what it prints. What pip would install has to be there."""
+    words = shlex.split(shorter(command), comments=True)
+    if words[:2] == ["pip", "install"]:
+        need([word for word in words[2:] if not word.startswith("-")])
+    elif block.reason:
+        pass
+    elif words[0] == "gluon-ssd" and not pages.ENDS & set(words):
+        outcome = cli(*words[1:])
+        assert outcome.status == block.status and bool(outcome.err) == bool(block.status), (command, outcome)
+        return outcome.out + outcome.err
+    else:
+        return in_bash(command, folder)
+    return ""
+
+
+def in_bash(command, folder):
+    """What a command prints that bash runs, with gluon-ssd and python on its PATH."""
+    programs = folder / ".programs"
+    programs.mkdir(exist_ok=True)
+    for name, arguments in (("gluon-ssd", "-m gluon_ssd"), ("python", "")):
+        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+        (programs / name).chmod(0o755)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PATH": f"{programs}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), (command, done)
+    return done.stdout
+
+
+def need(packages):
+    """Skips the rest of a page for which a package is not installed."""
+    for package in packages:
+        match = re.fullmatch(r"(?:gluon_ssd|\.)\[(\w[\w-]*)\]|(\w[\w-]*)(?:[=<>].*)?", package)
+        assert match, package
+        extra, name = match.groups()
+        required = [name] if name else requirements(extra)
+        for requirement in required:
+            try:
+                metadata.version(requirement)
+            except metadata.PackageNotFoundError:
+                pytest.skip(f'needs: pip install "{package}"')
+
+
+def requirements(extra):
+    """The names of the packages of an extra of setup.py."""
+    text = (REPOSITORY / "setup.py").read_text(encoding="utf-8")
+    (row,) = re.findall(rf'^    "{extra}": (\[.*?\]),$', text, re.M | re.S)
+    return re.findall(r"[\"']([\w-]+)", re.sub(r"; python_version[^\"]*", "", row))
