@@ -1,4 +1,4 @@
-"""Every block of the pages runs as it stands, but for fewer images and steps, or says why it cannot and is parsed."""
+"""Every block of the pages runs, on few images and for few steps, or says why it cannot and is parsed."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from gluon_ssd.errors import UserError
 PATTERNS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/*/*.md", "model_zoo/*/README.md")
 PAGES = sorted(path.relative_to(REPOSITORY).as_posix() for name in PATTERNS for path in REPOSITORY.glob(name))
 LANGUAGES = {"sh", "python", "text", "json", "yaml"}
+MARKS = r"(not run: needs |ends with \d|output|given: |makes: )"
 # What makes the commands and the code of every page short, by what they say.
 SHORTER = {
     r"\b(ssd_resnet|ssdlite|retinanet)\w+": "ssd_tiny",
@@ -54,9 +55,9 @@ def shorter(text):
 
 
 def to_run(page):
-    return [
-        block for block in pages.page_blocks(page) if block.language in ("sh", "python") and not block.reason
-    ]
+    """The blocks of a page that are run."""
+    blocks = (block for block in pages.page_blocks(page) if block.language in ("sh", "python"))
+    return [block for block in blocks if not block.reason]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -66,9 +67,7 @@ def test_blocks_say_what_they_are_and_parse(page):
     assert len(pages.page_blocks(page)) == len(re.findall(r"^```", text, re.M)) / 2
     for block in pages.page_blocks(page):
         assert block.language in LANGUAGES, block
-        assert not block.mark or re.match(
-            r"(not run: needs |ends with \d|output|given: |makes: )", block.mark
-        ), block.mark
+        assert not block.mark or re.match(MARKS, block.mark), block.mark
         if block.reason and block.language == "sh":
             pages.parse_shell(block.text, parser)
         if block.reason and block.language == "python":
@@ -117,16 +116,15 @@ def things(shapes, small_run, tmp_path_factory):
     with VideoWriter(folder / "street.mp4", 10) as writer:
         for picture in pictures:
             writer.write(read_image(picture))
-    assert (
-        main(["convert-data", str(shapes), str(folder / "labelled"), "--to", "yolo", "--images", "copy"]) == 0
-    )
+    labels = ("--to", "yolo", "--images", "copy")
+    assert main(["convert-data", str(shapes), str(folder / "labelled"), *labels]) == 0
     return {
         "my_set": shapes,
         "labelled": folder / "labelled",
         "photos": shapes / "val",
         "photo.jpg": pictures[0],
         "street.mp4": folder / "street.mp4",
-        **{run: small_run for run in ("runs/demo/run", "runs/mine", "runs/other")},
+        **dict.fromkeys(("runs/demo/run", "runs/mine", "runs/other"), small_run),
     }
 
 
@@ -190,13 +188,8 @@ def in_bash(command, folder):
         (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
         (programs / name).chmod(0o755)
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PATH": f"{programs}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    strict = ["bash", "-euo", "pipefail", "-c", command]
+    done = subprocess.run(strict, cwd=folder, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, ""), (command, done)
     return done.stdout
 
