@@ -25,13 +25,13 @@ from gluon_ssd.errors import UserError
 PATTERNS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/*/*.md", "model_zoo/*/README.md")
 PAGES = sorted(path.relative_to(REPOSITORY).as_posix() for name in PATTERNS for path in REPOSITORY.glob(name))
 LANGUAGES = {"sh", "python", "text", "json", "yaml"}
-MARKS = r"(not run: needs |ends with \d|output|given: |makes: )"
+MARKS = r"(not run: needs |run in docs/|ends with \d|output|given: |makes: )"
 # What makes the commands and the code of every page short, by what they say.
 SHORTER = {
     r"\b(ssd_resnet|ssdlite|retinanet)\w+": "ssd_tiny",
     r"^gluon-ssd demo.*": r"\g<0> --images 30",
     r"^gluon-ssd demo --output.*": r"\g<0> --epochs 1",
-    r"^gluon-ssd train.*": r"\g<0> --epochs 1 --max-steps 2 --batch-size 4 --limit-val 2",
+    r"^gluon-ssd train.*": r"\g<0> --epochs 1 --max-steps 2 --batch-size 4 --eval-every 0",
     r"^gluon-ssd train --resume.*": r"\g<0> --max-steps 3",
     r"\bepochs=\d+": "epochs=1, max_steps=2, batch_size=4, limit_val=2",
 }
@@ -57,7 +57,7 @@ def shorter(text):
 def to_run(page):
     """The blocks of a page that are run."""
     blocks = (block for block in pages.page_blocks(page) if block.language in ("sh", "python"))
-    return [block for block in blocks if not block.reason]
+    return [block for block in blocks if not block.reason and not block.home]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -97,9 +97,10 @@ def test_every_flag_that_the_text_names_exists():
         assert set(re.findall(FLAG, code)) - known <= OF_OTHERS, page
 
 
-def test_the_readme_has_the_commands_of_the_guide():
-    (readme,) = (block.text for block in to_run("README.md") if "convert-data" in block.text)
-    assert readme in [block.text for block in to_run("docs/own-data.md")]
+@pytest.mark.parametrize("page", PAGES)
+def test_blocks_that_are_run_in_another_page_are_there(page):
+    for block in pages.page_blocks(page):
+        assert not block.home or block.text in [other.text for other in to_run(block.home)], block
 
 
 def test_the_guide_of_callbacks_names_every_event():
@@ -154,9 +155,12 @@ def test_the_page_runs(page, things, cli, capfd, tmp_path):
             if block.mark.startswith("output"):
                 longer = block.mark == "output of a longer run"
                 pages.assert_printed(block.text, printed, float("inf") if longer else 0.01)
+            elif block.reason or block.home:
+                continue
             elif block.language == "sh":
+                need(block)
                 printed = "".join(follow(command, block, cli, tmp_path) for command in block.commands)
-            elif block.language == "python" and not block.reason:
+            elif block.language == "python":
                 capfd.readouterr()
                 exec(compile(shorter(block.text), page, "exec", dont_inherit=True), names)
                 printed = capfd.readouterr().out
@@ -165,19 +169,16 @@ def test_the_page_runs(page, things, cli, capfd, tmp_path):
 
 
 def follow(command, block, cli, folder):
-    """Runs a command of a page, and returns what it prints. What pip would install has to be there."""
+    """Runs a command of a page, and returns what it prints. Those of pip are not run: see ``need``."""
     words = shlex.split(shorter(command), comments=True)
     if words[:2] == ["pip", "install"]:
-        need([word for word in words[2:] if not word.startswith("-")])
-    elif block.reason:
-        pass
-    elif words[0] == "gluon-ssd" and not pages.ENDS & set(words):
+        return ""
+    # doctor imports all that is installed, which would be there for the tests that come after.
+    if words[0] == "gluon-ssd" and words[1] != "doctor" and not pages.ENDS & set(words):
         outcome = cli(*words[1:])
         assert outcome.status == block.status and bool(outcome.err) == bool(block.status), (command, outcome)
         return outcome.out + outcome.err
-    else:
-        return in_bash(command, folder)
-    return ""
+    return in_bash(command, folder)
 
 
 def in_bash(command, folder):
@@ -194,18 +195,15 @@ def in_bash(command, folder):
     return done.stdout
 
 
-def need(packages):
-    """Skips the rest of a page for which a package is not installed."""
-    for package in packages:
-        match = re.fullmatch(r"(?:gluon_ssd|\.)\[(\w[\w-]*)\]|(\w[\w-]*)(?:[=<>].*)?", package)
-        assert match, package
-        extra, name = match.groups()
-        required = [name] if name else requirements(extra)
-        for requirement in required:
-            try:
-                metadata.version(requirement)
-            except metadata.PackageNotFoundError:
-                pytest.skip(f'needs: pip install "{package}"')
+def need(block):
+    """Skips the rest of a page where what a block installs with pip is not there."""
+    for package in re.findall(r"^pip install .*$", block.text, re.M):
+        for extra in re.findall(r"\[([\w-]+)\]", package):
+            for requirement in requirements(extra):
+                try:
+                    metadata.version(requirement)
+                except metadata.PackageNotFoundError:
+                    pytest.skip(f'needs: pip install "gluon_ssd[{extra}]"')
 
 
 def requirements(extra):

@@ -3,6 +3,7 @@
 A comment before a block says how a test treats it; without one, ``sh`` and ``python`` blocks are run:
 
 - ``<!-- not run: needs a GPU -->``: it is only parsed.
+- ``<!-- run in docs/own-data.md -->``: that page has the same block, and it is run there.
 - ``<!-- ends with 2 -->``: its exit status is not 0 but this.
 - ``<!-- output -->``: it is what the block before it prints, with numbers to one per cent.
 - ``<!-- output of a longer run -->``: the same, where the shortened run of the test has other numbers.
@@ -23,6 +24,8 @@ from dataclasses import dataclass
 
 from places import REPOSITORY
 
+from gluon_ssd.resources import recipe_path
+
 BLOCK = re.compile(
     r"^(?:<!-- (?P<mark>[^\n]+) -->\n\n?)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
 )
@@ -42,6 +45,11 @@ class Block:
     def reason(self) -> str:
         """Why it is not run; empty where it is."""
         return self.mark.partition("not run: ")[2]
+
+    @property
+    def home(self) -> str:
+        """The page in which it is run, if that is another one; else empty."""
+        return self.mark.partition("run in ")[2]
 
     @property
     def status(self) -> int:
@@ -86,8 +94,10 @@ def parse_shell(text: str, parser: argparse.ArgumentParser) -> None:
 def parse_command(words: list[str], parser: argparse.ArgumentParser) -> None:
     """Raises where ``gluon-ssd`` cannot read these arguments, of which "..." stands for any."""
     end = next((place for place, word in enumerate(words) if word in ENDS), len(words))
-    _, strangers = parser.parse_known_args([word for word in words[:end] if word != "..."])
+    known, strangers = parser.parse_known_args([word for word in words[:end] if word != "..."])
     assert not strangers, (words, strangers)
+    recipe = getattr(known, "recipe", None) or ""
+    assert "/" not in recipe or (REPOSITORY / recipe).exists() or recipe_path(recipe).exists(), recipe
 
 
 def parse_python(text: str) -> None:
