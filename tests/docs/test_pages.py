@@ -29,8 +29,8 @@ MARKS = r"(not run: needs |run in docs/|ends with \d|output|given: |makes: )"
 # What makes the commands and the code of every page short, by what they say.
 SHORTER = {
     r"\b(ssd_resnet|ssdlite|retinanet)\w+": "ssd_tiny",
-    r"^gluon-ssd demo.*": r"\g<0> --images 30",
-    r"^gluon-ssd demo --output.*": r"\g<0> --epochs 1",
+    r"^gluon-ssd demo --data-only.*": r"\g<0> --images 20",
+    r"^gluon-ssd demo --output.*": r"\g<0> --images 30 --epochs 1",
     r"^gluon-ssd train.*": r"\g<0> --epochs 1 --max-steps 2 --batch-size 4 --eval-every 0",
     r"^gluon-ssd train --resume.*": r"\g<0> --max-steps 3",
     r"\bepochs=\d+": "epochs=1, max_steps=2, batch_size=4, limit_val=2",
@@ -173,8 +173,7 @@ def follow(command, block, cli, folder):
     words = shlex.split(shorter(command), comments=True)
     if words[:2] == ["pip", "install"]:
         return ""
-    # doctor imports all that is installed, which would be there for the tests that come after.
-    if words[0] == "gluon-ssd" and words[1] != "doctor" and not pages.ENDS & set(words):
+    if words[0] == "gluon-ssd" and not pages.ENDS & set(words):
         outcome = cli(*words[1:])
         assert outcome.status == block.status and bool(outcome.err) == bool(block.status), (command, outcome)
         return outcome.out + outcome.err
