@@ -69,6 +69,11 @@ def page_blocks(page: str) -> list[Block]:
     return [Block(block["language"], block["text"], block["mark"] or "") for block in found]
 
 
+def blocks(page: str, language: str) -> list[str]:
+    """Returns the text of the blocks of a page in this language."""
+    return [block.text for block in page_blocks(page) if block.language == language]
+
+
 def named(page: str, what: str) -> list[str]:
     """Returns what the comments ``<!-- what: a, b -->`` of a page name."""
     text = (REPOSITORY / page).read_text(encoding="utf-8")
