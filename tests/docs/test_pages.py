@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pages
 import pytest
@@ -181,13 +182,14 @@ def follow(command, block, cli, folder):
 
 
 def in_bash(command, folder):
-    """What a command prints that bash runs, with gluon-ssd and python on its PATH."""
+    """What a command prints that bash runs, with gluon-ssd and python on its PATH, at home in the folder."""
     programs = folder / ".programs"
     programs.mkdir(exist_ok=True)
     for name, arguments in (("gluon-ssd", "-m gluon_ssd"), ("python", "")):
         (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
         (programs / name).chmod(0o755)
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PATH": f"{programs}:{os.environ['PATH']}"}
+    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PATH": path, "HOME": str(folder)}
     strict = ["bash", "-euo", "pipefail", "-c", command]
     done = subprocess.run(strict, cwd=folder, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, ""), (command, done)
