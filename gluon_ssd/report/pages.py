@@ -19,7 +19,7 @@ def render(template: str, **values: Any) -> str:
     return _templates().get_template(template).render(**values)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _templates() -> Any:
     """Returns Jinja2's environment, which is kept because it compiles each template only once."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
