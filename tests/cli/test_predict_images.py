@@ -162,6 +162,7 @@ def test_batch_size_makes_no_difference(cli, small_run, photos, tmp_path):
         np.testing.assert_allclose(one["bbox"], other["bbox"], atol=0.02)
 
 
+@pytest.mark.usefixtures("drawn_plots")
 def test_val_of_a_run_and_of_a_checkpoint(cli, small_run, tmp_path):
     run = shutil.copytree(small_run, tmp_path / "mine")
     shutil.rmtree(run / "val")

@@ -90,6 +90,7 @@ def test_curves_of_many_classes_are_those_of_one_together():
     assert curves.together().found.tolist() == [[2] * 100]
 
 
+@pytest.mark.usefixtures("drawn_plots")
 @pytest.mark.parametrize("detections", [SOME, []])
 def test_the_plot(tmp_path, detections):
     plot_confidence(scores(*detections), tmp_path / "c.png")
