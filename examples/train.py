@@ -24,10 +24,11 @@ def learn(data: Path, epochs: int) -> None:
         if row["map"] is not None:
             print(f"epoch {row['epoch']}: loss {row['loss']:.2f}, mAP {row['map']:.3f}")
     detector = gluon_ssd.Detector(result.best, score_threshold=0.3)
-    picture = min(path for path in data.rglob("*") if path.suffix in (".jpg", ".png"))
-    found = detector(picture)
-    found.save("found.jpg")
-    print(f"found.jpg: {found}")
+    pictures = sorted(path for path in data.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    for picture in pictures[:1]:
+        found = detector(picture)
+        found.save("found.jpg")
+        print(f"found.jpg: {found}")
 
 
 if __name__ == "__main__":

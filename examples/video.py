@@ -28,6 +28,7 @@ def main() -> None:
     video = Video(int(args.video) if args.video.isdigit() else Path(args.video))
     detector = gluon_ssd.Detector(args.weights, score_threshold=args.score, batch_size=4)
     most: Counter[str] = Counter()
+    second = max(1, round(video.rate))
     with VideoWriter(args.output, video.rate) as writer:
         # `stream` takes the frames as they come, so that a long video needs no more memory than a short one.
         frames = (frame.pixels for frame in video.frames())
@@ -35,8 +36,8 @@ def main() -> None:
             writer.write(found.plot())
             # The most of each class that any frame of this second has.
             most |= Counter(found.names)
-            if number % round(video.rate) == 0:
-                print(f"second {number // round(video.rate)}: {dict(most)}")
+            if number % second == 0:
+                print(f"second {number // second}: {dict(most)}")
                 most.clear()
     print(f"{args.output}: {number} frames")
 
@@ -44,5 +45,7 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
+    except KeyboardInterrupt:
+        print("stopped; what was seen until then is in the video")
     except gluon_ssd.UserError as error:
         sys.exit(f"error: {error}")
