@@ -54,8 +54,9 @@ def build_retinanet(
     """Builds the RetinaNet of ``row``; its parameter names do not depend on what was built before.
 
     ``trainable_layers`` is explained in `RetinaNet`. ``norm_epsilon`` is that of the frozen batch norms, 0
-    for the weights that torchvision has published. ``input_size`` is the (height, width) in pixels to which
-    images are resized; None stands for that of the row. Raises UserError for values that cannot be used.
+    for the weights that torchvision has published; its second version has none of these. ``input_size`` is
+    the (height, width) in pixels to which images are resized; None stands for that of the row. Raises
+    UserError for values that cannot be used.
     """
     from ..nn import FrozenBatchNorm, norm
     from .resnet import ResNet

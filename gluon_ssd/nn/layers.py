@@ -307,10 +307,10 @@ def clip_by_convolution(net: Block) -> None:
     """Has the ReLU6 of ``net``, a float32 NCHW network on CPU, computed by depthwise convolutions.
 
     Norms before a ReLU6 that are constants are computed so, too, and the scale and shift of group norms,
-    which take three times as long otherwise. MXNet's clip is slow there, the more as it takes its maps out of
-    oneDNN's layout and back. The same numbers come out, but for rounding, in a third of
-    the time forward and backward. It is for training: what is made for inference fuses a clip, and other
-    tools know one. Graphs that were cached are dropped.
+    which otherwise take longer than the rest of such a norm. MXNet's clip is slow there, the more as it takes
+    its maps out of oneDNN's layout and back. The same numbers come out, but for rounding, in a third of the
+    time forward and backward. It is for training: what is made for inference fuses a clip, and other tools
+    know one. Graphs that were cached are dropped.
     """
 
     def visit(block: Block) -> None:
