@@ -144,7 +144,8 @@ def _about(net: Any, detector: Any, asked: Question) -> tuple[dict[str, Any], Ca
     if asked.runtime != "mxnet":
         from .export.in_memory import open_network
 
-        return facts, open_network(net, None, asked.runtime, asked.device, asked.precision).run
+        session = open_network(net, None, asked.runtime, asked.device, asked.precision)
+        return facts, getattr(session, "run_network", session.run)
     return facts, detector.runner.run_network
 
 

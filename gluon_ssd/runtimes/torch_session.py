@@ -43,10 +43,19 @@ class TorchSession:
         self.header, self.output_names = header, output_names
 
     def run(self, images: np.ndarray) -> list[np.ndarray]:
+        # NumPy has no bfloat16.
+        low = self._torch.bfloat16
+        found = (output.float() if output.dtype == low else output for output in self._outputs(images))
+        return [output.cpu().numpy() for output in found]
+
+    def run_network(self, images: np.ndarray) -> None:
+        """Runs it and waits, without fetching large raw outputs from a GPU; to time it."""
+        self._outputs(images)
+        if self._device == "cuda":
+            self._torch.cuda.synchronize()
+
+    def _outputs(self, images: np.ndarray) -> Any:
         torch = self._torch
         low = torch.autocast(self._device, torch.bfloat16, enabled=self._low)
         with torch.inference_mode(), low, torch.backends.cudnn.flags(enabled=True, allow_tf32=self._low):
-            outputs = self._model(torch.from_numpy(images).to(self._device))
-        # NumPy has no bfloat16.
-        found = (output.float() if output.dtype == torch.bfloat16 else output for output in outputs)
-        return [output.cpu().numpy() for output in found]
+            return self._model(torch.from_numpy(images).to(self._device))

@@ -1,5 +1,6 @@
 """Detectors in other runtimes: the same results, and what a file can be asked for."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -122,13 +123,26 @@ def test_damaged_files_and_those_of_others(runtime, tmp_path):
         Detector(tmp_path / "none.onnx", runtime=runtime)
 
 
-def test_no_gpu_is_told(runtime, exported):
+@pytest.fixture
+def no_gpu(monkeypatch):
+    """What the runtimes see on a machine without one."""
+    with contextlib.suppress(ImportError):
+        import torch
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with contextlib.suppress(ImportError):
+        import onnxruntime
+
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+
+
+def test_no_gpu_is_told(runtime, exported, no_gpu):
     with pytest.raises(UserError, match="device gpu: .* use device cpu"):
         Detector(exported / "boxes.onnx", runtime=runtime, device="gpu")
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino", "torch"])
-def test_no_gpu_is_told_by_the_runtime_of_a_checkpoint(name, small_run, shapes, cli):
+def test_no_gpu_is_told_by_the_runtime_of_a_checkpoint(name, small_run, shapes, cli, no_gpu):
     """MXNet, which only hands the network over, needs none."""
     pytest.importorskip(name, reason=f'pip install "gluon_ssd[{name}]"')
     said = {"onnxruntime": "this onnxruntime has no CUDA", "openvino": "OpenVINO sees no"}
