@@ -124,12 +124,11 @@ def child() -> None:
 def _network(asked: Question) -> Any:
     """Returns a network of the zoo with random values where that is its name, else that of a checkpoint."""
     from .device import pick_device
-    from .model_zoo import get_model, list_models
-    from .model_zoo.gluoncv_ssd_models import PREFIX
+    from .model_zoo import get_model, is_model
     from .weights.loading import load
 
     device = network_device(asked.runtime, asked.device)
-    if asked.source in list_models("detector") or asked.source.startswith(PREFIX):
+    if is_model(asked.source):
         return get_model(asked.source, ctx=pick_device(device))
     return load(asked.source, device)
 

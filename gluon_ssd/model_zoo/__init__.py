@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..lazy import names_on_use
 from . import classifier_models, gluoncv_ssd_models, retinanet_models, ssd_models, ssdlite_models
-from .registry import ModelRow, get_model, list_models, model_row, register_model
+from .registry import ModelRow, get_model, is_model, list_models, model_row, register_model
 
 if TYPE_CHECKING:
     from .base import Backbone, DetectionNetwork, Network, as_detector
@@ -24,6 +24,7 @@ __all__ = [
     "classifier_models",
     "get_model",
     "gluoncv_ssd_models",
+    "is_model",
     "list_models",
     "model_row",
     "register_model",

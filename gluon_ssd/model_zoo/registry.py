@@ -100,6 +100,11 @@ def list_models(kind: str | None = None) -> list[str]:
     return sorted(name for name, (row, _) in _MODELS.items() if kind in (None, row.kind))
 
 
+def is_model(name: str) -> bool:
+    """Returns whether the zoo has such a model, or a finder for names of this kind."""
+    return name in _MODELS or name.split(":")[0] in _FINDERS
+
+
 def model_row(name: str) -> ModelRow:
     """Returns the row of a model. Raises UserError, which names similar models, when there is none."""
     return _find(name)[0]

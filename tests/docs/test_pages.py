@@ -29,7 +29,7 @@ LANGUAGES = {"sh", "python", "text", "json", "yaml"}
 MARKS = r"(not run: needs |run in docs/|ends with \d|output|given: |makes: )"
 # What makes the commands and the code of every page short, by what they say.
 SHORTER = {
-    r"\b(ssd_resnet|ssdlite|retinanet)\w+": "ssd_tiny",
+    r"\b(ssd_resnet|ssdlite|retinanet)\w+\b(?!/mlperf)": "ssd_tiny",
     r"^gluon-ssd demo --data-only.*": r"\g<0> --images 20",
     r"^gluon-ssd demo --output.*": r"\g<0> --images 30 --epochs 1",
     r"^gluon-ssd train.*": r"\g<0> --epochs 1 --max-steps 2 --batch-size 4 --eval-every 0",
