@@ -7,6 +7,7 @@ import errno
 import glob
 import os
 import shutil
+import stat
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -60,6 +61,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def refuse_device(path: Path | str | os.PathLike[str]) -> None:
+    """Raises OSError for a pipe or device, also behind a link, whose content may never come or never end."""
+    kind = os.stat(path).st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise OSError(errno.EINVAL, "is a pipe or device, not a file")
 
 
 def absolute(path: str | Path) -> Path:

@@ -20,7 +20,8 @@ WRITERS = {
 
 
 def run_writer(call, cwd, last):
-    code = f"import os; from pathlib import Path; from gluon_ssd.files import *\nwith {call} as place:\n {last}"
+    imports = "import os; from pathlib import Path; from gluon_ssd.files import *"
+    code = f"{imports}\nwith {call} as place:\n {last}"
     return subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=cwd,
@@ -88,6 +89,7 @@ def test_files_together_stay_as_they_were_when_one_is_missing(tmp_path):
     paths = [tmp_path / "m.bin", tmp_path / "m.xml"]
     for path in paths:
         path.write_text("old")
-    with pytest.raises(UserError, match="m.xml: cannot be written: No such file"), files_together(paths) as folder:
+    missing = "m.xml: cannot be written: No such file"
+    with pytest.raises(UserError, match=missing), files_together(paths) as folder:
         (folder / "m.bin").write_text("new")
     assert [path.read_text() for path in paths] == ["old", "old"]
