@@ -141,7 +141,7 @@ class Chain:
         """Waits until a training has claimed its folder: it has started up."""
         lock = run / "train.log"
         while running.process.poll() is None and (not lock.exists() or lock.stat().st_mtime_ns <= before):
-            time.sleep(0.002)
+            time.sleep(0.02)
 
     def _kill(self, running: list[Running], run: Path, number: int | None) -> tuple[str | None, bool]:
         """Ends a training at a random moment; returns what is wrong, and whether it was killed.
@@ -161,8 +161,8 @@ class Chain:
         fault = stop(victim, number, self.rng)
         # A rank that has lost another ends by itself, with one line.
         for other in running:
-            if not other.wait(90):
-                fault = fault or "a rank goes on 90 s after the other's end"
+            if not other.wait(PATIENCE):
+                fault = fault or f"a rank goes on {PATIENCE:.0f} s after the other's end"
                 other.send(signal.SIGKILL, group=True)
                 other.process.wait()
             if other.survivors():

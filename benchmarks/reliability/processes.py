@@ -8,7 +8,9 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +47,7 @@ class Running:
     def works(self, seconds: float) -> bool:
         """Waits until the process has taken so many ``seconds``; returns False where it has ended before."""
         while self.process.poll() is None and self.seconds() < seconds:
-            time.sleep(0.002)
+            time.sleep(0.02)
         return self.process.poll() is None
 
     def send(self, number: int, group: bool = False) -> None:
@@ -73,7 +75,8 @@ class Running:
 
 def start(arguments: list[object], log: Path, variables: Mapping[str, str] | None = None) -> Running:
     """Starts ``python arguments`` in a session of its own, in the folder of ``log``."""
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", **(variables or {})}
+    usual = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+    environment = {**os.environ, **usual, **(variables or {})}
     with open(log, "wb") as stream:
         process = subprocess.Popen(
             [sys.executable, *map(str, arguments)],
@@ -97,16 +100,44 @@ def finish(arguments: list[object], log: Path, variables: Mapping[str, str] | No
     return running.process.returncode, running.text()
 
 
+def call(command: str) -> tuple[int, str]:
+    """Returns the status of a command that runs in this process, and all that it has printed."""
+    with tempfile.TemporaryFile() as printed:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        kept = os.dup(1), os.dup(2)
+        os.dup2(printed.fileno(), 1)
+        os.dup2(printed.fileno(), 2)
+        try:
+            from gluon_ssd.cli import main
+
+            status = main(command.split())
+        except BaseException:
+            status = 1
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, descriptor in enumerate(kept, start=1):
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+        printed.seek(0)
+        return status, printed.read().decode(errors="replace")
+
+
 def stop(running: Running, number: int, rng: random.Random) -> str | None:
     """Sends a signal and waits for the end; returns what is wrong with how the command ended, or None.
 
     SIGINT goes to the whole session, as from a terminal; SIGTERM to it (Slurm) or to the process (docker).
     """
     running.send(number, group=number == signal.SIGINT or (number == signal.SIGTERM and rng.random() < 0.5))
-    if not running.wait(60):
+    if not running.wait(PATIENCE):
+        # Python then says in which line it was.
+        running.send(signal.SIGABRT)
+        running.wait(GRACE)
         running.send(signal.SIGKILL, group=True)
         running.process.wait()
-        return f"goes on 60 s after signal {number}"
+        return f"goes on {PATIENCE:.0f} s after signal {number}: {running.text()[-1500:]}"
     status, text = running.process.returncode, running.text()
     if left := running.survivors():
         return f"{len(left)} processes outlive signal {number}"

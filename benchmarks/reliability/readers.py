@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
 import re
@@ -35,23 +36,24 @@ class Reader:
     """``make`` writes a sound set of files into a folder and returns those to damage.
 
     ``read`` reads from that folder; ``mend`` repairs a checksum of a damaged file, which is otherwise all
-    that the reader would find.
+    that the reader would find, or packs what ``inner`` has taken out of an archive.
     """
 
     make: Callable[[Path], list[Path]]
     read: Callable[[Path], Any]
     mend: Callable[[bytes], bytes] = bytes
+    inner: Callable[[Path], bytes] = Path.read_bytes
 
 
 ARRAYS = {"a.weight": np.arange(12, dtype=np.float32).reshape(3, 4), "a.bias": np.ones(3, np.float32)}
 
 
-def _weights(write: Callable[[Mapping[str, np.ndarray], Path], Any], name: str) -> Reader:
+def _weights(write: Callable[[Mapping[str, np.ndarray], Path], Any], name: str, **more: Any) -> Reader:
     def make(folder: Path) -> list[Path]:
         write(ARRAYS, folder / name)
         return [folder / name]
 
-    return Reader(make, lambda folder: read_weights(folder / name))
+    return Reader(make, lambda folder: read_weights(folder / name), **more)
 
 
 def _write_pickle(arrays: Mapping[str, np.ndarray], path: Path) -> None:
@@ -74,6 +76,25 @@ def _checkpoint(folder: Path) -> list[Path]:
             with archive.open(f"parameters/{name}.npy", "w") as member:
                 np.lib.format.write_array(member, array)
     return [folder / "last.ckpt"]
+
+
+def _member(suffix: str) -> dict[str, Any]:
+    """Returns the fields of a `Reader` that damage one member of an archive, whose checksums stay right."""
+    sound: dict[str, bytes] = {}
+
+    def inner(path: Path) -> bytes:
+        with zipfile.ZipFile(path) as archive:
+            sound.update({name: archive.read(name) for name in archive.namelist()})
+        return next(content for name, content in sound.items() if name.endswith(suffix))
+
+    def mend(data: bytes) -> bytes:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for name, content in sound.items():
+                archive.writestr(name, data if name.endswith(suffix) else content)
+        return packed.getvalue()
+
+    return {"inner": inner, "mend": mend}
 
 
 def _coco(folder: Path) -> list[Path]:
@@ -180,10 +201,17 @@ def _read_set(name: str) -> Callable[[Path], Any]:
 
 READERS: Mapping[str, Reader] = {
     "torch pickle (.pth)": _weights(write_torch, "a.pth"),
+    "pickle in a .pth": _weights(write_torch, "a.pth", **_member("data.pkl")),
     "MXNet .params": _weights(write_params, "a.params"),
     "safetensors": _weights(write_safetensors, "a.safetensors"),
     "NVIDIA's pickle": _weights(_write_pickle, "a.pickle"),
     "checkpoint (.ckpt)": Reader(_checkpoint, lambda folder: read_checkpoint(folder / "last.ckpt")),
+    "state in a checkpoint": Reader(
+        _checkpoint, lambda folder: read_checkpoint(folder / "last.ckpt"), **_member("state.json")
+    ),
+    "array in a checkpoint": Reader(
+        _checkpoint, lambda folder: read_checkpoint(folder / "last.ckpt"), **_member("bias.npy")
+    ),
     "RecordIO": Reader(_records("recordio"), _read_records, _mend_manifest),
     "TFRecord": Reader(_records("tfrecord"), _read_records, _mend_manifest),
     "COCO JSON": Reader(_coco, lambda folder: len(open_dataset(folder, "train"))),

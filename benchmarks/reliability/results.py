@@ -43,6 +43,11 @@ TITLES = {
         "Both do the same at the same moment. One is refused with one line, or both end well and what is "
         "there is whole.",
     ),
+    "supply": (
+        "What an installation brings",
+        "Every package that gluon_ssd and its usual extras need, as installed where this was run, and its "
+        "licence. Whether a fault is known of one of them, `pip-audit` tells where there is a network.",
+    ),
     "determinism": ("The same bits again", "The same seed gives the same checkpoint, bit for bit."),
 }
 

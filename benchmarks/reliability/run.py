@@ -25,7 +25,12 @@ import gluon_ssd  # noqa: E402, F401
 # What is measured: the modules that do so.
 HARNESSES = {
     "kills": ("kills", "verbs"),
-    "inputs": ("inputs",),
+    "disk": ("disk",),
+    "inputs": ("inputs", "hostile"),
+    "numbers": ("numeric",),
+    "concurrency": ("concurrency",),
+    "determinism": ("determinism",),
+    "supply": ("supply",),
 }
 
 

@@ -87,7 +87,7 @@ def main(name: str, first: int, count: int, seed: int, folder: Path) -> None:
     folder.mkdir()
     files = reader.make(folder)
     reader.read(folder)
-    sound = {path: path.read_bytes() for path in files}
+    sound = {path: reader.inner(path) for path in files}
     corpus = {path: [content] for path, content in sound.items()}
     seen: set[Any] = set()
     usual = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -96,7 +96,8 @@ def main(name: str, first: int, count: int, seed: int, folder: Path) -> None:
     for number in range(first, count):
         rng = random.Random(f"{seed} {name} {number}")
         path = rng.choice(files)
-        data = reader.mend(mutate(rng.choice(corpus[path]), corpus[path], rng))
+        inner = mutate(rng.choice(corpus[path]), corpus[path], rng)
+        data = reader.mend(inner)
         path.write_bytes(data)
         # The file of a process that does not survive it is still there.
         (folder.parent / "now").write_text(json.dumps({"number": number, "file": str(path)}))
@@ -113,8 +114,8 @@ def main(name: str, first: int, count: int, seed: int, folder: Path) -> None:
             print(json.dumps({"fault": fault, "number": number, "kept": str(kept)}), flush=True)
         if watch.lines - seen and fault is None and len(data) < 1 << 16:
             seen |= watch.lines
-            corpus[path].append(data)
-        path.write_bytes(sound[path])
+            corpus[path].append(inner)
+        path.write_bytes(reader.mend(sound[path]))
     print(
         json.dumps({"done": count - first, "lines": len(seen), "corpus": sum(map(len, corpus.values()))}),
         flush=True,
