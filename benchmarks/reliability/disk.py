@@ -13,8 +13,10 @@ from processes import call
 from results import Row
 from verbs import CASES, visible
 
+from gluon_ssd import get_model
 from gluon_ssd.data.shapes import make_shapes
 from gluon_ssd.tensor_files.archive import read_archive
+from gluon_ssd.weights.checkpoint import save_checkpoint
 
 MORE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "predict": ("predict {pictures} --weights {run} --output {out}/found --save images json csv crops", ()),
@@ -37,11 +39,13 @@ def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
     status, text = call(train)
     if status:
         raise RuntimeError(text)
+    net = folder / "net.ckpt"
+    save_checkpoint(net, get_model("ssdlite320_mobilenet_v3_large", ["a", "b"]))
     cases = {**CASES, **MORE}
     for place, (name, (command, before)) in enumerate(cases.items()):
         disk = folder / f"disk{place}"
         disk.mkdir()
-        words = command.format(run=run, data=data, pictures=data / "val", out=disk)
+        words = command.format(run=run, net=net, data=data, pictures=data / "val", out=disk)
         yield _row(name, words, before, disk, max(3, count // len(cases)), random.Random(seed * 1000 + place))
 
 

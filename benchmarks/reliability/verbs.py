@@ -25,15 +25,22 @@ CASES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "export {run} --format symbol --output {out}/m",
         ("m-symbol.json", "m-0000.params"),
     ),
-    "convert to .pth": ("convert {run} {out}/m.pth", ("m.pth",)),
-    "convert to .params": ("convert {run} {out}/m.params", ("m.params",)),
-    "convert to .safetensors": ("convert {run} {out}/m.safetensors", ("m.safetensors",)),
+    "convert to .pth": ("convert {net} {out}/m.pth", ("m.pth",)),
+    "convert to .safetensors": ("convert {net} {out}/m.safetensors", ("m.safetensors",)),
+    "convert to .ckpt": ("convert {net} {out}/m.ckpt", ("m.ckpt",)),
     "convert-data to yolo": ("convert-data {data} {out}/set --to yolo --images copy", ()),
     "convert-data to coco": ("convert-data {data} {out}/set --images copy", ()),
     "prepare-records, recordio": ("prepare-records {data} {out}/set --shards 2", ()),
     "prepare-records, tfrecord": ("prepare-records {data} {out}/set --shards 2 --format tfrecord", ()),
 }
 State = Mapping[str, bytes]
+# Writes the checkpoint of a network that has not been trained, which has a twin in PyTorch.
+NET = """
+import sys
+from gluon_ssd import get_model
+from gluon_ssd.weights.checkpoint import save_checkpoint
+save_checkpoint(sys.argv[1], get_model("ssdlite320_mobilenet_v3_large", ["a", "b"]))
+"""
 
 
 def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
@@ -44,9 +51,13 @@ def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
     status, text = finish(["-m", "gluon_ssd", *flags], log)
     if status:
         raise RuntimeError(text)
+    net = folder / "net.ckpt"
+    status, text = finish(["-c", NET, net], log)
+    if status:
+        raise RuntimeError(text)
     share = max(1, count // (len(CASES) + 1))
     for place, (name, (command, before)) in enumerate(CASES.items()):
-        words = [word.format(run=run, data=data, out="{out}") for word in command.split()]
+        words = [word.format(run=run, net=net, data=data, out="{out}") for word in command.split()]
         case = Case(name, words, before, folder / f"case{place}", random.Random(seed * 1000 + place))
         yield case.row(share)
     yield _serve(run, folder, share, random.Random(seed))

@@ -10,6 +10,7 @@ import mxnet as mx
 
 from ..errors import UserError
 from ..files import files_together
+from ..tensor_files.params_file import dump_params
 from .proof import Proof, Reference, difference, pictures_of, require
 from .sources import DETECTIONS, INPUT, Exported, Options, network_of
 
@@ -32,7 +33,9 @@ def to_symbol(source: Any, path: str | Path, **options: Any) -> Exported:
     names = [prefix.with_name(prefix.name + ending) for ending in ("-0000.params", "-symbol.json")]
     with files_together(names) as folder:
         made = [folder / name.name for name in names]
-        mx.nd.save(str(made[0]), arrays)
+        # MXNet's own writer has no error of its own for a full disk, and overlooks one at the very end.
+        with open(made[0], "wb") as file:
+            dump_params({name: array.asnumpy() for name, array in arrays.items()}, file)
         made[1].write_text(symbol.tojson(), encoding="utf-8")
         line = _prove(net, made, asked)
     size = sum(name.stat().st_size for name in names) / 1e6
