@@ -48,6 +48,7 @@ MODULES = {
     "faster-coco-eval": "faster_coco_eval",
     "DALI": "nvidia.dali",
     "Pillow": "PIL",
+    "torchvision": "torchvision",
     "passive waiting": "gluon_ssd",
 }
 STARTS = {
@@ -113,6 +114,13 @@ def training(clock: str) -> Iterator[Row]:
     yield row("training", "the same with OMP_WAIT_POLICY=passive", "passive waiting", "s", pairs, clock)
 
 
+def retinanet(clock: str) -> Iterator[Row]:
+    for precision in ("fp32", "bf16") if installed("torchvision") else ():
+        what = f"training step of retinanet_resnext50_32x4d, 800x800, batch 2, {precision}"
+        pairs = in_turn("retinanet", "ours", "torchvision", precision, 4, clock)
+        yield row("retinanet", what, "torchvision", "s", pairs, clock)
+
+
 def scoring(clock: str) -> Iterator[Row]:
     for peer in filter(installed, ("pycocotools", "faster-coco-eval")):
         pairs = in_turn("scoring", "ours", peer, "1000", 3, clock)
@@ -157,7 +165,14 @@ def memory(clock: str) -> Iterator[Row]:
     print(f"memory  1,000 steps of ssd_tiny add {grown:.1f} MB")
 
 
-GROUPS = {"training": training, "scoring": scoring, "loading": loading, "start": start, "memory": memory}
+GROUPS = {
+    "training": training,
+    "retinanet": retinanet,
+    "scoring": scoring,
+    "loading": loading,
+    "start": start,
+    "memory": memory,
+}
 
 
 def write(rows: list[Row]) -> None:

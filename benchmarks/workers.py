@@ -23,6 +23,35 @@ def train(side: str, precision: str) -> Callable[[], None]:
     return WORKERS[side](BATCH, precision)
 
 
+def retinanet(side: str, precision: str) -> Callable[[], None]:
+    """One training step of retinanet_resnext50_32x4d on two images of 800x800."""
+    from train_step import objects
+
+    boxes, labels = objects(2)
+    images = np.random.RandomState(0).uniform(-2, 2, (2, 3, 800, 800)).astype(np.float32)
+    if side == "torchvision":
+        from torch_retinanet import train_step
+
+        return train_step(images, boxes * 800, labels, precision)
+    import gluon_ssd
+    from gluon_ssd.nn import compute_precision
+    from gluon_ssd.training.step import TrainStep
+
+    import mxnet as mx  # isort: skip  after gluon_ssd, which sets the threads
+
+    net = gluon_ssd.get_model("retinanet_resnext50_32x4d")
+    compute_precision(net, "bfloat16" if precision == "bf16" else None)
+    step = TrainStep(net, net.loss(), optimizer="adam")
+    targets = [mx.nd.array(array) for array in net.target_encoder()(boxes, labels)]
+    pixels = mx.nd.array(images)
+
+    def work() -> None:
+        step(pixels, targets, 1e-4)
+        mx.nd.waitall()
+
+    return work
+
+
 def scoring(side: str, images: str) -> Callable[[], None]:
     """COCO's scores of random detections, everything included that follows from the arrays."""
     from gluon_ssd.data.coco import make_truth
@@ -116,7 +145,8 @@ def main() -> None:
     measured = {"memory": memory, "growth": growth}
     if kind in measured:
         return measured[kind](side, argument)
-    serve({"train": train, "scoring": scoring, "loading": loading}[kind](side, argument), warmup=1)
+    kinds = {"train": train, "retinanet": retinanet, "scoring": scoring, "loading": loading}
+    serve(kinds[kind](side, argument), warmup=1)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any, Callable
 import numpy as np
 
 from .errors import UserError
-from .runtimes.choices import PRECISIONS, SUFFIXES
+from .runtimes.choices import PRECISIONS, SUFFIXES, network_device
 from .runtimes.sessions import is_model_file
 
 _CHILD = "from gluon_ssd.benchmark import child; child()"
@@ -24,7 +24,7 @@ _CHILD = "from gluon_ssd.benchmark import child; child()"
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured of one setting.
+    """What was measured of one setting of ``source``, which is as in `Question`.
 
     ``median_ms`` and ``p95_ms``: of one batch through the network and its post-processing, of which
     ``post_share`` is post-processing. ``prepare_ms``: of resizing and normalising one picture of 640x480,
@@ -33,6 +33,7 @@ class Speed:
     file post-processing is a part, and its size is not known: None.
     """
 
+    source: str
     runtime: str
     precision: str
     batch: int
@@ -75,8 +76,8 @@ def settings_for(
 class Question:
     """What the process of a measurement is asked: a checkpoint, model of the zoo or exported file, and how.
 
-    ``rounds`` batches are timed, after two that do not count. ``data`` is scored where it is given, and
-    ``plugins`` are imported first.
+    ``device`` is auto, cpu or gpu. ``rounds`` batches are timed, after two that do not count. ``data`` is
+    scored where it is given, and ``plugins`` are imported first.
     """
 
     source: str
@@ -86,6 +87,7 @@ class Question:
     rounds: int
     data: str | None = None
     plugins: Sequence[str] = ()
+    device: str = "auto"
 
 
 def measure(question: Question) -> list[Speed]:
@@ -109,8 +111,9 @@ def child() -> None:
 
     asked = Question(**json.loads(sys.argv[1]))
     import_plugins(asked.plugins)
-    source = asked.source if is_model_file(asked.source) else _network(asked.source)
-    detector = Detector(source, runtime=asked.runtime, precision=asked.precision, fuse=True)
+    source = asked.source if is_model_file(asked.source) else _network(asked)
+    how: dict[str, Any] = {"runtime": asked.runtime, "precision": asked.precision, "device": asked.device}
+    detector = Detector(source, fuse=True, **how)
     facts, bare = ({}, None) if source is asked.source else _about(source, detector, asked)
     if asked.data is not None:
         facts["map"] = _score(detector, asked.data)
@@ -118,12 +121,17 @@ def child() -> None:
     print(json.dumps([{**row, **facts} for row in rows]))
 
 
-def _network(source: str) -> Any:
+def _network(asked: Question) -> Any:
     """Returns a network of the zoo with random values where that is its name, else that of a checkpoint."""
+    from .device import pick_device
     from .model_zoo import get_model, list_models
+    from .model_zoo.gluoncv_ssd_models import PREFIX
     from .weights.loading import load
 
-    return get_model(source) if source in list_models("detector") else load(source)
+    device = network_device(asked.runtime, asked.device)
+    if asked.source in list_models("detector") or asked.source.startswith(PREFIX):
+        return get_model(asked.source, ctx=pick_device(device))
+    return load(asked.source, device)
 
 
 def _about(net: Any, detector: Any, asked: Question) -> tuple[dict[str, Any], Callable[[Any], Any]]:
@@ -136,7 +144,8 @@ def _about(net: Any, detector: Any, asked: Question) -> tuple[dict[str, Any], Ca
     if asked.runtime != "mxnet":
         from .export.in_memory import open_network
 
-        return facts, open_network(net, None, asked.runtime, "auto", asked.precision).run
+        session = open_network(net, None, asked.runtime, asked.device, asked.precision)
+        return facts, getattr(session, "run_network", session.run)
     return facts, detector.runner.run_network
 
 
@@ -175,7 +184,8 @@ def _timed(detector: Any, bare: Callable[[Any], Any] | None, asked: Question, ba
         "post_share": float(np.median(1 - rest[0] / whole)) if rest else None,
     }
     rounded = {name: None if value is None else round(value, 3) for name, value in row.items()}
-    return {"runtime": asked.runtime, "precision": asked.precision, "batch": batch, **rounded}
+    setting = {name: getattr(asked, name) for name in ("source", "runtime", "precision")}
+    return {**setting, "batch": batch, **rounded}
 
 
 def _in_turn(works: Sequence[Callable[[], Any]], rounds: int, warm_up: int = 2) -> np.ndarray:

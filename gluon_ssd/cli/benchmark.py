@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..files import atomic_write
+from ..recipe import DEVICES
 from ..runs import make_run_dir
 from ..runtimes.choices import PRECISIONS, SCENARIOS
 from .parsing import Parser, bounded, example
@@ -21,18 +22,21 @@ def add_parser(subparsers: Any) -> Parser:
     """Add this verb to the command line."""
     parser = subparsers.add_parser(
         "benchmark",
-        help="time a detector in every runtime that is installed",
-        description="Time a detector in every runtime and precision that is installed, each in a process of "
+        help="time detectors in every runtime that is installed",
+        description="Time detectors in every runtime and precision that is installed, each in a process of "
         "its own, one after the other. Close what else computes on the machine.",
         epilog=example(
             "gluon-ssd benchmark runs/ssd_resnet34-1 --output speed.csv speed.png",
-            "gluon-ssd benchmark ssd_resnet34 --precision fp32",
+            "gluon-ssd benchmark ssd_resnet34 gluoncv:ssd_300_resnet34_v1b_coco --precision fp32",
             "gluon-ssd benchmark model.onnx --batch-size 1 --runtime onnxruntime",
             "gluon-ssd benchmark model.onnx --loadgen Offline --data /datasets/coco2017",
         ),
     )
     parser.add_argument(
-        "source", metavar="SOURCE", help="checkpoint, run folder, exported file or model of the zoo"
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="checkpoint, run folder, exported file or model of the zoo, also gluoncv:NAME",
     )
     parser.add_argument(
         "--precision", choices=("fp32", "bf16"), help="only this (default: all; with --loadgen fp32)"
@@ -59,6 +63,7 @@ def add_parser(subparsers: Any) -> Parser:
     parser.add_argument(
         "--output", nargs="+", metavar="FILE", help="also write the table, .csv or .md, and its plot, .png"
     )
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
     _add_loadgen(parser)
     return parser
 
@@ -97,26 +102,29 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"{path}: the name of such a file ends in .csv, .md or .png")
     speeds = []
     how: dict[str, Any] = {"batches": args.batch_size or (1, 8), "rounds": args.rounds or 20}
-    how.update(data=args.data, plugins=getattr(args, "plugin", ()))
-    for runtime, precision in settings_for(args.source, args.runtime, args.precision):
-        for speed in measure(Question(args.source, runtime, precision, **how)):
-            speeds.append(speed)
-            rate = f"{speed.images_per_s:.1f} images/s"
-            print(f"{speed.runtime} {speed.precision}, batch {speed.batch}: {rate}", flush=True)
+    how.update(data=args.data, plugins=getattr(args, "plugin", ()), device=args.device)
+    for source in args.sources:
+        for runtime, precision in settings_for(source, args.runtime, args.precision):
+            for speed in measure(Question(source, runtime, precision, **how)):
+                speeds.append(speed)
+                print(f"{_label(speed)}: {speed.images_per_s:.1f} images/s", flush=True)
     print(as_markdown(speeds), end="")
     for path in outputs:
-        _write(path, speeds, args.source)
+        _write(path, speeds)
         print(f"{'plot' if path.suffix.lower() == '.png' else 'table'} in {path}")
     return 0
 
 
-def _write(path: Path, speeds: Sequence[Speed], source: str) -> None:
+def _label(speed: Speed) -> str:
+    return f"{speed.source}, {speed.runtime} {speed.precision}, batch {speed.batch}"
+
+
+def _write(path: Path, speeds: Sequence[Speed]) -> None:
     from ..benchmark import as_csv, as_markdown
     from ..report.speeds import plot_speeds
 
     if path.suffix.lower() == ".png":
-        labels = [f"{speed.runtime} {speed.precision}, batch {speed.batch}" for speed in speeds]
-        return plot_speeds(path, labels, [speed.images_per_s for speed in speeds], str(source))
+        return plot_speeds(path, list(map(_label, speeds)), [speed.images_per_s for speed in speeds])
     text = as_csv(speeds) if path.suffix.lower() == ".csv" else as_markdown(speeds)
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -130,12 +138,17 @@ def _drive(args: argparse.Namespace) -> int:
     from ..training.evaluate import score_table
 
     runtimes, batches = args.runtime or ["auto"], args.batch_size or [8]
-    if len(runtimes) > 1 or len(batches) > 1:
-        raise UserError("--loadgen drives one runtime at one batch size; give one --runtime, --batch-size")
+    if len(args.sources) > 1 or len(runtimes) > 1 or len(batches) > 1:
+        raise UserError("--loadgen drives one detector; give one source, --runtime and --batch-size")
     if args.data is None:
         raise UserError("--loadgen needs the images of a data set; give --data")
     detector = Detector(
-        args.source, runtime=runtimes[0], precision=args.precision or "fp32", fuse=True, batch_size=batches[0]
+        args.sources[0],
+        runtime=runtimes[0],
+        precision=args.precision or "fp32",
+        fuse=True,
+        batch_size=batches[0],
+        device=args.device,
     )
     dataset = open_dataset(args.data, "val", classes=detector.classes, absent_ok=True)
     given = {"seconds": args.seconds, "target_qps": args.target_qps, "queries": args.rounds}

@@ -38,11 +38,12 @@ def open_model(
     if runtime != "torch":
         return open_session(runtime, model.SerializeToString(), device, precision)
     if precision not in PRECISIONS[runtime]:
-        raise UserError(f"runtime torch computes in fp32, not in {precision}")
+        known = " or ".join(PRECISIONS[runtime])
+        raise UserError(f"runtime {runtime} computes in {known}, not in {precision}")
     from ..runtimes.torch_session import TorchSession
 
     names = [value.name for value in model.graph.output]
     try:
-        return TorchSession(*torch_module(model, header), header, names, device)
+        return TorchSession(*torch_module(model, header), header, names, device, precision)
     except ImportError as error:
         raise (import_problem(error) or error) from None

@@ -8,7 +8,7 @@ from pathlib import Path
 from .plots import BLUE, INK, Canvas
 
 
-def plot_speeds(path: Path, labels: Sequence[str], rates: Sequence[float], title: str) -> None:
+def plot_speeds(path: Path, labels: Sequence[str], rates: Sequence[float]) -> None:
     """Draws a bar for each setting, the first on top, with its images per second, as PNG."""
     with Canvas(path, 8, 1.2 + 0.32 * len(labels)) as figure:
         axes = figure.add_subplot()
@@ -18,4 +18,3 @@ def plot_speeds(path: Path, labels: Sequence[str], rates: Sequence[float], title
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("images per second through the network and its post-processing")
-        axes.set_title(title)

@@ -9,7 +9,7 @@ PRECISIONS = {
     "mxnet": ("fp32", "bf16"),
     "openvino": ("fp32", "bf16"),
     "onnxruntime": ("fp32",),
-    "torch": ("fp32",),
+    "torch": ("fp32", "bf16"),
 }
 RUNTIMES = ("auto", *PRECISIONS)
 # How the load generator of MLPerf may ask for images.

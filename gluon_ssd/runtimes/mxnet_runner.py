@@ -31,8 +31,10 @@ class MXNetRunner:
         self.device = next(iter(net.collect_params().values())).list_ctx()[0]
         self.target = target_of(self.device, self.net)
         self._postprocess.initialize(ctx=self.device)
-        for block in (net, self._postprocess) if self.net is net else (self._postprocess,):
-            block.hybridize(static_alloc=True)
+        self._postprocess.hybridize(static_alloc=True)
+        # A fused copy is a graph already, in a way of its own.
+        if self.net is net or precision == "bf16":
+            self.net.hybridize(static_alloc=True)
 
     def detect(self, images: Any, layout: str = "NCHW") -> tuple[Any, Any, Any]:
         """Padded (class_ids, scores, boxes), NDArrays, of a batch that is an array of NumPy's or MXNet's."""

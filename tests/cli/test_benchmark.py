@@ -24,7 +24,7 @@ def test_a_run_is_timed(cli, small_run, shapes, tmp_path):
         assert float(row["parameters_m"]) > 1 and float(row["gflop"]) > 0.1 and float(row["map"]) >= 0
         assert 0 < float(row["prepare_share"]) < 1 and float(row["post_share"]) < 1
     assert Image.open(tmp_path / "speed.png").width > 400
-    assert "mxnet bf16, batch 3: " in done.out and done.out.count("\n| ") == 6
+    assert f"{small_run}, mxnet bf16, batch 3: " in done.out and done.out.count("\n| ") == 6
 
 
 def test_a_file_is_timed_without_mxnet(cli, small_run):
@@ -36,18 +36,18 @@ def test_a_file_is_timed_without_mxnet(cli, small_run):
     refused(cli("benchmark", "a.onnx", "--runtime", "mxnet"), "a.onnx: mxnet does not run it; use openvino")
 
 
-def test_a_model_of_the_zoo_is_timed(cli):
+def test_models_of_the_zoo_are_timed(cli):
     given = ("--runtime", "openvino", "--precision", "fp32", "--batch-size", 1, "--rounds", 1)
     for name in ("onnx", "openvino"):
         pytest.importorskip(name, reason=f'{name} is not installed: pip install "gluon_ssd[{name}]"')
-    done = cli("benchmark", "ssd_tiny", *given)
+    done = cli("benchmark", "ssd_tiny", "ssd_tiny", *given)
     assert done.status == 0, done.err
-    assert done.out.count("openvino") == 2
+    assert done.out.count("ssd_tiny, openvino fp32, batch 1: ") == 2 and done.out.count("| ssd_tiny") == 2
     refused(cli("benchmark", "ssd_tiny", "--runtime", "onnxruntime", "--precision", "bf16"), "not in bf16")
 
 
 def test_a_table_lines_up():
-    lines = as_markdown([Speed("mxnet", "fp32", 1, 2.5, 3.0, 400.0, 1.25, 0.3)]).splitlines()
+    lines = as_markdown([Speed("runs/mine", "mxnet", "fp32", 1, 2.5, 3.0, 400.0, 1.25, 0.3)]).splitlines()
     assert [cell.strip() for cell in lines[0].strip("|").split("|")] == list(COLUMNS)
     assert len({len(line) for line in lines}) == 1 and len(lines) == 3
 
