@@ -245,8 +245,6 @@ def _outcome(case: Callable[[Path], Any], work: Path) -> str:
         print(case(inner), file=text)
     except UserError as error:
         print(error, file=text)
-        if len(str(error)) > 2000:
-            return f"a message of {len(str(error))} characters"
     except BaseException as error:
         return f"{type(error).__name__}: {str(error)[:120]}"
     signal.setitimer(signal.ITIMER_PROF, 0)

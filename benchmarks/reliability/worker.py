@@ -127,10 +127,8 @@ def _read(read: Any, folder: Path, watch: Watch, traced: bool) -> str | None:
     try:
         with watch.reading(traced):
             read(folder)
-    except UserError as error:
-        return watch.found or (
-            None if len(str(error)) < 2000 else f"a message of {len(str(error))} characters"
-        )
+    except UserError:
+        return watch.found or None
     except BaseException as error:
         where = [row for row in traceback.extract_tb(error.__traceback__) if row.filename.startswith(PACKAGE)]
         last = where[-1] if where else None
