@@ -28,8 +28,8 @@ MORE: Mapping[str, tuple[str, tuple[str, ...]]] = {
         (),
     ),
 }
-# What these write is not all or nothing: pictures and pages come one after the other, each of them whole.
-IN_PARTS = ("predict", "val", "check", "train")
+# What these write is not all or nothing: pictures, pages and splits come one after the other, each whole.
+IN_PARTS = ("predict", "val", "check", "train", "prepare-records, recordio", "prepare-records, tfrecord")
 
 
 def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
@@ -96,7 +96,8 @@ def _wrong(name: str, status: int, text: str, before: tuple[str, ...], disk: Pat
         yield f"what was there before has changed: {sorted(visible(disk))}"
     for path in disk.rglob("*.ckpt"):
         try:
-            read_archive(path)
+            if path.name not in before:
+                read_archive(path)
         except Exception as error:
             yield f"a checkpoint that cannot be read: {error}"
 

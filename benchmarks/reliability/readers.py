@@ -174,8 +174,13 @@ def _header(folder: Path) -> list[Path]:
 
 def _read_header(folder: Path) -> None:
     # As an ONNX file has them: text by name. That file itself is read by onnxruntime.
-    found = json.loads((folder / "metadata.json").read_bytes().decode("utf-8", "replace"))
-    texts = {name: str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+    content = (folder / "metadata.json").read_bytes().decode("utf-8", "replace")
+    try:
+        texts = {name: str(value) for name, value in json.loads(content).items()}
+    except (ValueError, RecursionError, AttributeError):  # no names are left, so all is the text of one
+        sound = {"size": "[192, 192]", "mean": "[1, 1, 1]", "std": "[1, 1, 1]", "category_ids": "[1]"}
+        texts = {**sound, "pixels": "true", "batch": "null", "detections": "{}", "classes": content}
+        texts.update({"gluon_ssd_format": "1", "model": "ssd_tiny"})
     str(Header.from_text(texts, "m.onnx").taken)
 
 
