@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import itertools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -99,14 +101,25 @@ def answers(port: int, pictures: Sequence[bytes]) -> list[Any]:
     return [json.loads(ask(port, picture)[1]) for picture in pictures]
 
 
-def load(port: int, pictures: Sequence[bytes], alone: Sequence[Any], clients: int, seconds: float) -> Load:
-    """Has ``clients`` ask in parallel for so long, and compares each answer with that for the image alone."""
+def load(
+    port: int,
+    pictures: Sequence[bytes],
+    alone: Sequence[Any],
+    clients: int,
+    seconds: float = math.inf,
+    requests: float = math.inf,
+) -> Load:
+    """Has ``clients`` ask in parallel, and compares each answer with that for the image alone.
+
+    They end after so many ``seconds``, or after so many ``requests`` of all of them.
+    """
     found, wrong, end = [], Counter[str](), time.monotonic() + seconds
+    numbers = itertools.count()
 
     def client(number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         index = number
-        while time.monotonic() < end:
+        while time.monotonic() < end and next(numbers) < requests:
             index = (index + 1) % len(pictures)
             start = time.perf_counter()
             try:
@@ -161,11 +174,26 @@ def stop_amid(server: Server, pictures: Sequence[bytes], clients: int) -> Counte
 
 def waiting(port: int) -> int:
     """Returns how many images the server has accepted and not answered."""
+    return int(_metric(port, "gluon_ssd_images_waiting"))
+
+
+def network_seconds(port: int) -> float:
+    """Returns for how long the network of the server has computed so far."""
+    return _metric(port, "gluon_ssd_batch_seconds_sum")
+
+
+def _metric(port: int, name: str) -> float:
     lines = ask(port, None, "/metrics")[1].decode().splitlines()
-    return int(next(float(line.split()[1]) for line in lines if line.startswith("gluon_ssd_images_waiting ")))
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
 
 def memory(server: Server) -> float:
     """Returns how many megabytes the server has in memory."""
     pages = Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def processor_seconds(server: Server) -> float:
+    """Returns what the server has used of the processor so far, in all of its threads."""
+    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -160,17 +160,12 @@ def _score(detector: Any, data: str) -> float:
 def _timed(detector: Any, bare: Callable[[Any], Any] | None, asked: Question, batch: int) -> dict[str, Any]:
     """Returns the measurements of one batch size, as fields of `Speed`."""
     from .data.shapes import make_picture
-    from .predict import to_pixels
 
     picture = make_picture(np.random.default_rng(0), (480, 640))[0]
     inputs = np.concatenate([detector.prepare([picture])] * batch)
-    # To pixels, because MXNet's results are only waited for where they are read.
     sizes = np.array([picture.shape[:2]] * batch)
-
-    def detect() -> None:
-        list(to_pixels(detector.detect_batch(inputs), sizes))
-
-    works: list[Callable[[], Any]] = [lambda: detector.prepare([picture]), detect]
+    works: list[Callable[[], Any]] = [lambda: detector.prepare([picture])]
+    works.append(partial(_detect, detector, inputs, sizes))
     if bare is not None:
         works.append(partial(bare, inputs))
     prepare, whole, *rest = _in_turn(works, asked.rounds)
@@ -186,6 +181,35 @@ def _timed(detector: Any, bare: Callable[[Any], Any] | None, asked: Question, ba
     rounded = {name: None if value is None else round(value, 3) for name, value in row.items()}
     setting = {name: getattr(asked, name) for name in ("source", "runtime", "precision")}
     return {**setting, "batch": batch, **rounded}
+
+
+def part_times(detector: Any, images: Sequence[Any], rounds: int = 5) -> dict[str, float]:
+    """Returns the milliseconds that each of ``images`` takes, by part, one part after the other.
+
+    The parts are ``reading`` (decoding and resizing, in one thread), ``network`` and ``post-processing``;
+    outside of MXNet the last two are one, ``network with post-processing``. All images are one batch; times
+    are the median of ``rounds``. Raises UserError for an image that cannot be read.
+    """
+    start = time.perf_counter()
+    inputs, sizes = zip(*map(detector.input_of, images))
+    times = {"reading": (time.perf_counter() - start) * 1e3}
+    batch = np.stack(inputs)
+    works: list[Callable[[], Any]] = [partial(_detect, detector, batch, np.array(sizes))]
+    if hasattr(detector.runner, "run_network"):
+        works.append(partial(detector.runner.run_network, batch))
+    whole, *network = (float(np.median(row)) for row in _in_turn(works, rounds))
+    if network:
+        times.update({"network": network[0], "post-processing": max(0.0, whole - network[0])})
+    else:
+        times["network with post-processing"] = whole
+    return {part: milliseconds / len(inputs) for part, milliseconds in times.items()}
+
+
+def _detect(detector: Any, inputs: np.ndarray, sizes: np.ndarray) -> None:
+    """Detects on one batch, up to pixels: MXNet's results are only waited for where they are read."""
+    from .predict import to_pixels
+
+    list(to_pixels(detector.detect_batch(inputs), sizes))
 
 
 def _in_turn(works: Sequence[Callable[[], Any]], rounds: int, warm_up: int = 2) -> np.ndarray:

@@ -4,8 +4,8 @@ MXNet's Python files were written for NumPy below 1.24 and for versions of Pytho
 ``distutils``. `install` adds a finder to the import system, which loads the modules of MXNet and GluonCV, and
 no others, with an ``import`` statement of their own. Where they import ``numpy`` they get a `_NumPy`, which
 has everything that the real module has and, in addition, the names in `SUBSTITUTES`; where they import
-``distutils.version`` they get `_version_module`. The user's ``numpy`` is not changed, and other packages see
-nothing of this.
+``distutils.version`` they get `_version_module`; and ``scipy.stats`` is loaded only when they use it. The
+user's ``numpy`` is not changed, and other packages see nothing of this.
 
 When a new NumPy drops a name that MXNet uses, the test of this module fails and names it; one line in
 `SUBSTITUTES` mends that.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -137,11 +138,17 @@ def _rename_methods(code: CodeType) -> CodeType:
     return code.replace(co_names=names, co_consts=inner)
 
 
+# ``from scipy import stats`` and ``import scipy.stats as NAME``, as ``__import__`` sees them.
+_SCIPY_STATS = (("scipy", ("stats",)), ("scipy.stats", None))
+
+
 def _own_import() -> Callable[..., Any]:
     """Returns the function that MXNet's modules have as ``__import__``."""
     numpy = _NumPy()
     distutils = ModuleType("distutils")
     distutils.version = _version_module()  # type: ignore[attr-defined]
+    scipy = ModuleType("scipy")
+    scipy.stats = _Later("scipy.stats")  # type: ignore[attr-defined]
 
     def own_import(
         name: str,
@@ -154,6 +161,9 @@ def _own_import() -> Callable[..., Any]:
             return numpy
         if level == 0 and name == "distutils.version":
             return distutils.version if fromlist else distutils
+        # Loading it takes as long as MXNet, which needs it for one mode of quantisation and tests of its own.
+        if level == 0 and (name, fromlist) in _SCIPY_STATS and importlib.util.find_spec("scipy"):
+            return scipy
         module = builtins.__import__(name, globals, locals, fromlist or (), level)
         # `import numpy.random as x` asks for numpy and takes `random` from it.
         return numpy if level == 0 and name.startswith("numpy.") and not fromlist else module
@@ -178,6 +188,13 @@ class _NumPy(ModuleType):
         value = SUBSTITUTES[name](self._numpy)
         setattr(self, name, value)
         return value
+
+
+class _Later(ModuleType):
+    """A module that is loaded when something of it is first read."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 def _version_module() -> ModuleType:

@@ -50,28 +50,25 @@ class OtherPrograms:
 
     def share(self) -> float:
         """Returns their share of the cores' time so far, from 0 to 1; 0 where the system does not tell."""
-        total, busy, own, _ = self._passed()
-        return max(0.0, busy - own) / total if total > 0 else 0.0
+        return self.shares()[0]
 
-    def stolen(self) -> float:
-        """Returns the share of the cores' time that the host of a virtual machine took, from 0 to 1."""
-        total, _, _, stolen = self._passed()
-        return stolen / total if total > 0 else 0.0
+    def shares(self) -> tuple[float, float]:
+        """Returns their share, and how much of all time the host of a virtual machine took, from 0 to 1."""
+        total, busy, own, stolen = (now - then for now, then in zip(_core_times(), self._start))
+        return (max(0.0, busy - own) / total, stolen / total) if total > 0 else (0.0, 0.0)
 
     def warning(self) -> str | None:
         """Returns what a user should know about a machine that others use as well, None where they do not."""
-        share, stolen, queue = self.share(), self.stolen(), run_queue()
+        share, stolen = self.shares()
         if share <= _BUSY:
             return None
+        queue = run_queue()
         text = f"other programs took {share:.0%} of the cores' time"
         if stolen >= 0.01:
             text += f", {stolen:.0%} of all by the host of this virtual machine"
         if queue is not None:
             text += f"; {queue} threads run or wait for {cores()} cores"
         return text
-
-    def _passed(self) -> tuple[float, ...]:
-        return tuple(now - then for now, then in zip(_core_times(), self._start))
 
 
 def run_queue() -> int | None:

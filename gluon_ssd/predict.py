@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from numbers import Integral, Real
@@ -32,6 +31,7 @@ __all__ = ["Detection", "Detections", "Detector"]
 # By option: its type, how a message calls that, and the values that are allowed.
 _OPTIONS: dict[str, tuple[type, str, Bounds]] = {
     "score_threshold": (Real, "a number", Bounds(low=0, below=1)),
+    "fallback_threshold": (Real, "a number", Bounds(low=0, below=1)),
     "iou_threshold": (Real, "a number", Bounds(above=0, high=1)),
     "max_detections": (Integral, "an integer", Bounds(low=1)),
     "nms_candidates": (Integral, "an integer", Bounds(low=1)),
@@ -63,8 +63,8 @@ class Detector:
     processor has it.
 
     ``score_threshold="best"`` is the threshold of the best F1 in the last evaluation of the checkpoint's
-    training. Raises UserError for an option out of its range, where there is no such checkpoint, file or
-    runtime, and for ``"best"`` where the source knows none.
+    training, or ``fallback_threshold`` where the source knows none. Raises UserError for an option out of its
+    range, where there is no such checkpoint, file or runtime, and for ``"best"`` where neither is known.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Detector:
         runtime: str = "auto",
         precision: str = "fp32",
         device: str = "auto",
+        fallback_threshold: float | None = None,
     ) -> None:
         best = isinstance(score_threshold, str) and score_threshold == "best"
         asked = {
@@ -87,10 +88,13 @@ class Detector:
             "iou_threshold": iou_threshold,
             "max_detections": max_detections,
             "nms_candidates": nms_candidates,
+            "fallback_threshold": fallback_threshold,
         }
         given = {name: value for name, value in asked.items() if value is not None}
         _check_options(**given, batch_size=batch_size)
         check_choice(runtime, precision)
+        given.pop("fallback_threshold", None)
+        self._best = fallback_threshold
         if "nms_candidates" in given:
             given["candidates"] = given.pop("nms_candidates")
         settings = {name: float(v) if name.endswith("threshold") else int(v) for name, v in given.items()}
@@ -99,13 +103,15 @@ class Detector:
         self.runner: Any
         if is_model_file(source):
             if best:
-                raise UserError(f'{source}: score_threshold="best" needs a checkpoint; give a number')
+                settings["score_threshold"] = self.best_threshold
             self._open_file(Path(source).expanduser(), settings, runtime, device, precision)
             return
         net = _network(source, network_device(runtime, device))
         settings = {**DEFAULTS, **settings}
+        if net.best_threshold is not None:
+            self._best = net.best_threshold
         if best:
-            settings["score_threshold"] = _best_threshold(net)
+            settings["score_threshold"] = self.best_threshold
         self._open_network(net, settings, fuse, runtime, device, precision)
 
     def _open_file(
@@ -143,6 +149,16 @@ class Detector:
         self._transform = EvalTransform(source.preprocess)
 
     @property
+    def best_threshold(self) -> float:
+        """Returns what ``score_threshold="best"`` is here. Raises UserError where nothing tells."""
+        if self._best is None:
+            raise UserError(
+                'score_threshold="best": this is an exported file, or a network that comes from no '
+                "evaluation that has found anything; give a number, such as 0.3"
+            )
+        return float(self._best)
+
+    @property
     def preprocess(self) -> Any:
         """Returns how pictures become inputs, a `Preprocess`."""
         return self._transform.preprocess
@@ -171,7 +187,7 @@ class Detector:
         and for files that cannot be read as an image.
         """
         if _is_one(images):
-            return next(self._detect([(images, *self._input(images))]))
+            return next(self._detect([(images, *self.input_of(images))]))
         found: list[Detections] = []
         for outcome in self.stream(images):
             if isinstance(outcome, UserError):
@@ -194,7 +210,7 @@ class Detector:
 
     def _read(self, image: ImageLike) -> _Read | UserError:
         try:
-            return (image, *self._input(image))
+            return (image, *self.input_of(image))
         except UserError as error:
             return error
 
@@ -211,8 +227,11 @@ class Detector:
         for image, (boxes, scores, class_ids) in zip(images, to_pixels(outputs, np.array(sizes))):
             yield Detections(boxes, scores, class_ids, self.classes, image)
 
-    def _input(self, image: ImageLike) -> tuple[np.ndarray, tuple[int, int]]:
-        """Returns one image as the network takes it, and its height and width."""
+    def input_of(self, image: ImageLike) -> tuple[np.ndarray, tuple[int, int]]:
+        """Returns one image as the network takes it, and its height and width.
+
+        Raises UserError for an image that cannot be read.
+        """
         header = _header_of(image) if isinstance(image, (str, os.PathLike)) and not self._pixels else None
         if header is None:
             picture = rgb_pixels(image)
@@ -233,34 +252,6 @@ class Detector:
         if self._pixels:
             return np.stack([resize_image(picture, self.preprocess.size) for picture in pictures])
         return np.stack([self._transform(picture)[0] for picture in pictures])
-
-    def part_times(self, images: Sequence[ImageLike], rounds: int = 5) -> dict[str, float]:
-        """Returns the milliseconds that each of ``images`` takes, by part, one part after the other.
-
-        The parts are ``reading`` (decoding and resizing, in one thread), ``network`` and ``post-processing``;
-        outside of MXNet the last two are one, ``network with post-processing``. All images are one batch;
-        times are the median of ``rounds``. Raises UserError for an image that cannot be read.
-        """
-        start = time.perf_counter()
-        inputs, sizes = zip(*map(self._input, images))
-        times = {"reading": time.perf_counter() - start}
-        batch, whole, network = np.stack(inputs), [], []
-        bare = getattr(self.runner, "run_network", None)
-        # The first round gets everything ready and does not count.
-        for _ in range(rounds + 1):
-            start = time.perf_counter()
-            if bare is not None:
-                bare(batch)
-            between = time.perf_counter()
-            list(to_pixels(self.detect_batch(batch), np.array(sizes)))
-            whole.append(time.perf_counter() - between)
-            network.append(between - start)
-        both, alone = float(np.median(whole[1:])), float(np.median(network[1:]))
-        if bare is None:
-            times["network with post-processing"] = both
-        else:
-            times.update({"network": alone, "post-processing": max(0.0, both - alone)})
-        return {part: 1000 * seconds / len(inputs) for part, seconds in times.items()}
 
     def detect_batch(self, images: Any, layout: str = "NCHW") -> tuple[Any, Any, Any]:
         """Returns the padded ``class_ids``, ``scores`` and ``boxes`` of a batch of normalised images.
@@ -309,15 +300,6 @@ def _network(source: Any, device: str) -> Any:
         kind = type(net).__name__
         raise UserError(f"a Detector takes a network, a run folder or a checkpoint file, got {kind}")
     return net
-
-
-def _best_threshold(net: Any) -> float:
-    if net.best_threshold is None:
-        raise UserError(
-            'score_threshold="best": this network comes from no evaluation that has found anything; '
-            "give a number, such as 0.3"
-        )
-    return float(net.best_threshold)
 
 
 def _check_options(**options: Any) -> None:

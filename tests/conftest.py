@@ -59,6 +59,32 @@ def _memory() -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def white_plots() -> Iterator[Any]:
+    """Leaves plots white, whose drawing takes longer than the rest of a short training and its evaluation.
+
+    Returns what draws them, for `drawn_plots`.
+    """
+    from PIL import Image
+
+    from gluon_ssd.report.plots import Canvas
+
+    def white(self: Canvas, path: Path) -> None:
+        width, height = self.figure.get_size_inches()
+        Image.new("L", (int(width * 100), int(height * 100)), 255).save(path, format="png")
+
+    draw = Canvas._draw
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Canvas, "_draw", white)
+        yield draw
+
+
+@pytest.fixture
+def drawn_plots(white_plots, monkeypatch) -> None:
+    """Draws the plots that this test makes, so that it fails where one cannot be drawn."""
+    monkeypatch.setattr("gluon_ssd.report.plots.Canvas._draw", white_plots)
+
+
 @pytest.fixture(scope="session")
 def coco128() -> Path:
     """The folder of 128 images of COCO, for the tests that want real ones."""

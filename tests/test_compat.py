@@ -224,6 +224,30 @@ data = mx.nd.random.uniform(shape=(2, 3, 16, 16))
     assert python(opening + PARTS[part]).out == "True\n"
 
 
+def test_scipy_is_loaded_when_mxnet_uses_it(python):
+    pytest.importorskip("scipy")
+    if not compat._needed():
+        pytest.skip("MXNet is left alone beside this numpy")
+    code = """
+import sys, gluon_ssd
+from mxnet import test_utils
+from mxnet.contrib import quantization
+print("scipy.stats" in sys.modules)
+print(quantization.stats.entropy([0.5, 0.5], base=2), test_utils.ss.norm.cdf(0))
+"""
+    assert python(code).out == "False\n1.0 0.5\n"
+
+
+def test_mxnet_knows_that_scipy_is_missing(python):
+    code = """
+import sys, gluon_ssd
+sys.modules["scipy"] = None
+from mxnet.contrib import quantization
+print(quantization.stats)
+"""
+    assert python(code).out == "None\n"
+
+
 def test_mxnet_that_failed_without_us_imports_afterwards(python):
     """As when somebody tries MXNet alone first, in the same session."""
     code = """

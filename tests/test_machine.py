@@ -29,7 +29,7 @@ def test_other_programs(linux):
     others = machine.OtherPrograms()
     linux([250, 50, 100, 200, 0, 0, 0, 0], [100, 0, 50, 30, 70, 10, 20, 120], (2.0, 1.0, 0.25, 0.25, 9.0))
     assert others.share() == pytest.approx(3.5 / 8)
-    assert others.stolen() == pytest.approx(1.2 / 8)
+    assert others.shares() == pytest.approx((3.5 / 8, 1.2 / 8))
 
 
 def test_a_shared_machine_is_told_of(linux, monkeypatch):

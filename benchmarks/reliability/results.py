@@ -118,11 +118,11 @@ def page(rows: Sequence[Row]) -> str:
     return "\n".join(parts)
 
 
-_INTRODUCTION = """This page is made by `python benchmarks/reliability/run.py` from `benchmarks/results/reliability.csv`, which
-has a row for every case that was run, good or bad. The same command with another `--count` and `--seed` adds
-more. The last row of a case is that of the code as it is; a failure in an older row was repaired since, and has
-a test. A command that was killed by SIGTERM or SIGINT has ended with the status that the documentation says.
-"""  # noqa: E501 - a line of Markdown
+_INTRODUCTION = """This page is made by `python benchmarks/reliability/run.py` from
+`benchmarks/results/reliability.csv`, which has a row for every case that was run, good or bad. The same command
+with another `--count` and `--seed` adds more. The last run of a case is that of the code as it is; a line below
+the table says what became of a failure.
+"""
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
@@ -134,6 +134,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
         lines.append(f"| {case} | {sum(row.tried for row in own)} | {runs} | {own[-1].note} |")
     commands = dict.fromkeys((row.command, row.date, row.machine) for row in rows)
     lines.append("")
+    lines += [f"- failed, {row.case}, seed {row.seed}: {row.note}" for row in rows if row.failed]
     lines += [f"- `{command}`, {date}, {where}" for command, date, where in commands]
     return [*lines, ""]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError, unknown
 from ..files import make_folder
 from ..runs import make_run_dir
-from ..runtimes.choices import network_device
+from ..runtimes.choices import SHOWN_THRESHOLD, detector_options
 from .parsing import Parser, bounded, example
 from .sources import Sources, expand_sources, output_names, result_names
 from .val import add_detection_flags, add_runtime
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from ..predict import Detector
 
 
-# For checkpoints whose evaluation does not tell a better one.
-SCORE_THRESHOLD = 0.3
 # What `gluon_ssd.outputs` can write, which is not imported for the help alone.
 KINDS = ("images", "json", "csv", "crops", "yolo", "labelme")
 
@@ -46,6 +45,11 @@ def add_parser(subparsers: Any) -> Parser:
         nargs="+",
         metavar="SOURCE",
         help="image, video, folder, quoted glob, camera or camera:N; - takes a list from standard input",
+    )
+    parser.add_argument(
+        "--allow-url",
+        action="store_true",
+        help="also fetch sources that are http:// or https:// URLs, into downloads/ of the output folder",
     )
     parser.add_argument(
         "--weights", required=True, metavar="CKPT", help="checkpoint, run folder or exported file"
@@ -97,7 +101,7 @@ def add_parser(subparsers: Any) -> Parser:
         "--precision", choices=("fp32", "bf16"), default="fp32", help="compute in this (default: fp32)"
     )
     add_runtime(parser)
-    words = f"that of the best F1 in the checkpoint's last evaluation, else {SCORE_THRESHOLD:g}"
+    words = f"that of the best F1 in the checkpoint's last evaluation, else {SHOWN_THRESHOLD:g}"
     add_detection_flags(parser, words, otherwise="0.5 and 200, of an exported file its own")
     return parser
 
@@ -107,7 +111,14 @@ def run(args: argparse.Namespace) -> int:
 
     Unreadable images are reported and left out; they make the exit status 2.
     """
-    sources = expand_sources(args.sources)
+    with tempfile.TemporaryDirectory(prefix="gluon-ssd-") as folder:
+        sources = expand_sources(args.sources, Path(folder) if args.allow_url else None)
+        if not sources.paths and not sources.videos:
+            return 2
+        return _run(args, sources)
+
+
+def _run(args: argparse.Namespace, sources: Sources) -> int:
     if args.annotation and sources.videos:
         raise UserError("--annotation: has ids of images; predict on videos without it")
     if args.track:
@@ -130,6 +141,7 @@ def _predict(args: argparse.Namespace, sources: Sources, detector: Detector) -> 
     videos = [video if isinstance(video, Path) else Path(f"camera-{video}") for video in sources.videos]
     names = result_names([*sources.paths, *videos])
     _prepare(output, sources.paths, [output / "images" / name for name in pictures])
+    sources = sources.moved(output / "downloads")
     for line in sources.lines:
         print(line)
     window = _window(args, sources)
@@ -148,7 +160,7 @@ def _predict(args: argparse.Namespace, sources: Sources, detector: Detector) -> 
         print(f"{absent} images are not in {args.annotation}; detections.json has no detections of them")
     looked_at = "".join(f"{count} {what}, " for what, count in job.counts.items())
     print(f"{looked_at}{results.count} detections in {output}/")
-    return 2 if job.failed else 0
+    return 2 if job.failed or sources.failed else 0
 
 
 def _check_track(sources: Sources) -> None:
@@ -162,12 +174,13 @@ def _check_track(sources: Sources) -> None:
 
 def _timing(detector: Detector, sources: Sources, count: int) -> str:
     """Returns a line of what the parts take, on as many of the sources as go through the network together."""
+    from ..benchmark import part_times
     from ..prediction import first_images
 
     images = first_images(sources.paths, sources.videos, count)
     if not images:
         return "timing: no image to measure on"
-    parts = detector.part_times(images)
+    parts = part_times(detector, images)
     each = ", ".join(f"{part} {milliseconds:.1f} ms" for part, milliseconds in parts.items())
     return f"timing of an image, {len(images)} at a time: {each}"
 
@@ -187,30 +200,15 @@ def _open_detector(args: argparse.Namespace, lines: list[str]) -> Detector:
     """Returns the detector that was asked for. ``lines`` are told where its threshold comes from."""
     # After the sources are found, so that a misspelt path is reported before anything heavy is loaded.
     from ..predict import Detector
-    from ..runtimes.sessions import is_model_file
 
-    source, threshold = args.weights, args.score_threshold
-    if not is_model_file(source):
-        from ..weights.loading import load
-
-        source = load(args.weights, network_device(args.runtime, args.device))
-        if threshold is None and source.best_threshold is not None:
-            threshold = source.best_threshold
-            lines.append(
-                f"score threshold {threshold:.2f}, that of the best F1 in the checkpoint's last evaluation; "
-                "--score-threshold sets another"
-            )
-    return Detector(
-        source,
-        score_threshold=SCORE_THRESHOLD if threshold is None else threshold,
-        iou_threshold=args.iou_threshold,
-        max_detections=args.max_detections,
-        fuse=True,
-        batch_size=args.batch_size,
-        runtime=args.runtime,
-        precision=args.precision,
-        device=args.device,
-    )
+    asked = "best" if args.score_threshold is None else args.score_threshold
+    detector = Detector(args.weights, asked, **detector_options(args))
+    if asked == "best" and getattr(detector.net, "best_threshold", None) is not None:
+        lines.append(
+            f"score threshold {detector.score_threshold:.2f}, that of the best F1 in the checkpoint's last "
+            "evaluation; --score-threshold sets another"
+        )
+    return detector
 
 
 def _check_only(only: Sequence[str] | None, classes: Sequence[str]) -> None:
@@ -225,7 +223,8 @@ def _prepare(output: Path, sources: Sequence[Path], pictures: Sequence[Path]) ->
     for picture in pictures:
         if picture.resolve() in originals:
             raise UserError(f"{picture}: is one of the images to read; choose another --output")
-    for name in ("detections.json", "detections.csv", "images", "videos", "crops", "yolo", "labelme"):
+    files, folders = ("detections.json", "detections.csv"), ("images", "videos", "crops", "yolo", "labelme")
+    for name in (*files, *folders, "downloads"):
         old = output / name
         if old.is_file() or (old.is_dir() and any(old.iterdir())):
             raise UserError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,52 +12,115 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UserError
-from ..files import folded_name
+from ..files import folded_name, make_folder
 
 
 class Sources(NamedTuple):
-    """Image files, sentences about files that are left out of folders, and video files or camera numbers."""
+    """Image files, sentences about what is left out or fetched, and video files or camera numbers.
+
+    ``fetched`` are the files among them that come from a URL, and ``failed`` is the number of URLs of which
+    none came.
+    """
 
     paths: list[Path]
     lines: list[str]
     videos: list[Path | int]
+    fetched: frozenset[Path] = frozenset()
+    failed: int = 0
+
+    def moved(self, folder: Path) -> Sources:
+        """Moves the fetched files into ``folder``, and returns the sources with them there."""
+        places: dict[Path | int, Path] = {path: folder / path.name for path in self.fetched}
+        if places:
+            make_folder(folder)
+        for path, place in places.items():
+            shutil.move(str(path), str(place))
+        paths = [places.get(path, path) for path in self.paths]
+        videos = [places.get(video, video) for video in self.videos]
+        return self._replace(paths=paths, videos=videos, fetched=frozenset(places.values()))
 
 
-def expand_sources(sources: Sequence[str]) -> Sources:
-    """Returns what files, folders (searched through), globs and cameras name, each once, in order.
+def expand_sources(sources: Sequence[str], fetch_into: Path | None = None) -> Sources:
+    """Returns what files, folders (searched through), globs, cameras and URLs name, each once, in order.
 
     ``-`` stands for a list of them on standard input, one a line. A file that is named itself is taken for an
-    image unless it has the suffix of a video. Raises UserError when a source matches nothing.
+    image unless it has the suffix of a video. What URLs name is fetched into a folder, and what cannot be
+    had is reported. Raises UserError when another source matches nothing, and for URLs without a folder.
     """
-    from ..data.images import image_suffixes
+    from ..data.urls import is_url
     from ..data.video import is_video_name
 
+    listed = list(_listed(sources))
+    places = _places([source for source in listed if is_url(source)], fetch_into)
+    # A dict keeps the order and takes each file once, also where two sources name it.
     paths: dict[Path | int, None] = {}
-    lines = []
-    for source in _listed(sources):
+    lines: list[str] = []
+    for source in listed:
         camera = re.fullmatch(r"camera(?::(\d+))?", source)
-        if camera:
+        if source in places:
+            paths[places[source]] = None
+        elif camera:
             paths[int(camera[1] or 0)] = None
-            continue
-        path = Path(source).expanduser()
-        if path.is_dir():
-            inside = [file for file in path.rglob("*") if file.is_file()]
-            found: Iterable[Path] = _images(inside)
-            missing = f"no image or video in this folder ({', '.join(sorted(image_suffixes()))})"
-            lines += _left_out(source, [file for file in inside if not _images([file])])
-        elif path.exists():
-            # Before the name is taken for a glob: a file's own name may hold brackets.
-            found, missing = [path], ""
         else:
-            found = _images(Path(match) for match in glob.glob(str(path), recursive=True))
-            missing = "no image or video matches" if glob.has_magic(source) else "no such file or folder"
-        # A dict keeps the order and takes each file once, also where two sources name it.
-        matches: dict[Path | int, None] = dict.fromkeys(found)
-        if not matches:
-            raise UserError(f"{source}: {missing}")
-        paths.update(matches)
-    videos = [path for path in paths if isinstance(path, int) or is_video_name(path.name)]
-    return Sources([path for path in paths if isinstance(path, Path) and path not in videos], lines, videos)
+            paths.update(dict.fromkeys(_matches(source, lines)))
+    # Last, so that nothing is fetched where another source is a mistake.
+    absent = {path for url, path in places.items() if not _fetch(url, path, lines)}
+    there = [path for path in paths if path not in absent]
+    videos = [path for path in there if isinstance(path, int) or is_video_name(path.name)]
+    images = [path for path in there if isinstance(path, Path) and path not in videos]
+    return Sources(images, lines, videos, frozenset(places.values()) - absent, len(absent))
+
+
+def _matches(source: str, lines: list[str]) -> list[Path]:
+    """Returns the files that a path or glob names; ``lines`` are told what of a folder is left out."""
+    from ..data.images import image_suffixes
+
+    path = Path(source).expanduser()
+    if path.is_dir():
+        inside = [file for file in path.rglob("*") if file.is_file()]
+        found = _images(inside)
+        missing = f"no image or video in this folder ({', '.join(sorted(image_suffixes()))})"
+        lines += _left_out(source, [file for file in inside if not _images([file])])
+    elif path.exists():
+        # Before the name is taken for a glob: a file's own name may hold brackets.
+        found, missing = [path], ""
+    else:
+        found = _images(Path(match) for match in glob.glob(str(path), recursive=True))
+        missing = "no image or video matches" if glob.has_magic(source) else "no such file or folder"
+    if not found:
+        raise UserError(f"{source}: {missing}")
+    return found
+
+
+def _places(urls: Sequence[str], folder: Path | None) -> dict[str, Path]:
+    """Returns the file that each URL is to be fetched into.
+
+    Raises UserError without a folder, and for a URL that is never fetched.
+    """
+    from ..data.urls import check_url, file_name
+
+    taken: set[str] = set()
+    places = {}
+    for url in dict.fromkeys(urls):
+        if folder is None:
+            raise UserError(f"{url}: is a URL, which is fetched only with --allow-url")
+        check_url(url)
+        name = Path(file_name(url))
+        places[url] = folder / _free(name.stem, name.suffix, taken)
+    return places
+
+
+def _fetch(url: str, path: Path, lines: list[str]) -> bool:
+    """Fetches a file, and returns whether it came; a reason why not is printed."""
+    from ..data.urls import fetch_url
+
+    try:
+        fetch_url(url, path)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return False
+    lines.append(f"{url}: fetched as {path.name}")
+    return True
 
 
 def _listed(sources: Sequence[str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,15 @@ from ..files import atomic_write
 
 def render(template: str, **values: Any) -> str:
     """Returns a page of the templates beside this file. A value that a template wants has to be given."""
+    return _templates().get_template(template).render(**values)
+
+
+@functools.cache
+def _templates() -> Any:
+    """Returns Jinja2's environment, which is kept because it compiles each template only once."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=PackageLoader("gluon_ssd", "report"),
         # Names of files and classes may hold anything.
         autoescape=True,
@@ -25,7 +32,6 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(**values)
 
 
 def write_page(path: Path, text: str) -> None:

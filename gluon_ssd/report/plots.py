@@ -67,15 +67,18 @@ class Canvas:
             if kind is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 # Readers of a run folder may look at any time: they see the old picture or the new one.
-                with warnings.catch_warnings():
-                    # Class names in scripts that the font lacks are drawn as boxes.
-                    warnings.filterwarnings("ignore", "Glyph", UserWarning)
-                    self.figure.savefig(partial, format="png")
+                self._draw(partial)
                 partial.replace(self.path)
         finally:
             self.style.__exit__(kind, value, trace)
             with contextlib.suppress(OSError):
                 partial.unlink()
+
+    def _draw(self, path: Path) -> None:
+        with warnings.catch_warnings():
+            # Class names in scripts that the font lacks are drawn as boxes.
+            warnings.filterwarnings("ignore", "Glyph", UserWarning)
+            self.figure.savefig(path, format="png")
 
 
 def read_metrics(path: PathLike) -> dict[str, np.ndarray]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, Callable
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,12 +22,13 @@ from ..errors import UserError
 from ..machine import cores
 from ..predict import Detector
 from .batching import Batcher, Places, QueueFull
+from .inference_v2 import HEADER, SERVER, Inference, answer_inference, describe, read_inference
 from .metrics import Metrics
 from .middleware import Log, Token
 from .openapi import document
 from .page import page
 from .pictures import Reader, TooLarge, Upload, draw
-from .requests import ANSWERS, JSON, chosen_answer, read_threshold, read_uploads, unless_left
+from .requests import ANSWERS, JSON, chosen_answer, read_body, read_threshold, read_uploads, unless_left
 from .settings import Settings, read_token
 
 
@@ -69,16 +70,27 @@ class Service:
         answer = chosen_answer(request)
         threshold = read_threshold(request, self.detector.score_threshold, self.threshold)
         uploads = await read_uploads(request, self.settings)
-        request.scope["images"] = len(uploads)
         if ANSWERS[answer] and len(uploads) > 1:
             raise HTTPException(406, "several images are answered as JSON alone")
+        return await self.queued(request, uploads, partial(self._answer, uploads, threshold, answer))
+
+    async def queued(
+        self, request: Request, uploads: list[Upload], work: Callable[[], Awaitable[Response]]
+    ) -> Response:
+        """Returns the answer that ``work`` makes while the images have their places in the queue."""
+        request.scope["images"] = len(uploads)
         with self.places.take(len(uploads)), self.metrics.waiting(len(uploads)):
-            work = asyncio.ensure_future(self._answer(uploads, threshold, answer))
-            return await unless_left(request, work, self.settings.timeout)
+            return await unless_left(request, asyncio.ensure_future(work()), self.settings.timeout)
+
+    async def find_all(
+        self, uploads: list[Upload], threshold: float
+    ) -> list[tuple[Detections, tuple[int, int]]]:
+        """Returns what `find` does for each image, without what scores less than the threshold."""
+        every = await _all([self.find(upload) for upload in uploads])
+        return [(found[found.scores >= threshold], size) for found, size in every]
 
     async def _answer(self, uploads: list[Upload], threshold: float, answer: str) -> Response:
-        every = await _all([self.find(upload) for upload in uploads])
-        every = [(found[found.scores >= threshold], size) for found, size in every]
+        every = await self.find_all(uploads, threshold)
         if answer == JSON:
             images = [_as_json(found, size) for found, size in every]
             return JSONResponse(
@@ -87,6 +99,35 @@ class Service:
         drawing = partial(draw, uploads[0], every[0][0], str(ANSWERS[answer]))
         content = await asyncio.get_running_loop().run_in_executor(self.pool, drawing)
         return Response(content, media_type=answer)
+
+    async def infer(self, request: Request) -> Response:
+        """Answers a request of KServe's protocol with the detections as tensors."""
+        self.check_name(request)
+        body = await read_body(request, self.settings)
+        reading = partial(read_inference, body, request.headers.get(HEADER), self.detector.score_threshold)
+        # Base64 takes a while, in which other requests are served.
+        asked = await asyncio.get_running_loop().run_in_executor(self.pool, reading, self.settings)
+        return await self.queued(request, asked.uploads, partial(self._infer, asked))
+
+    async def _infer(self, asked: Inference) -> Response:
+        threshold = self.threshold if asked.threshold is None else asked.threshold
+        every = await self.find_all(asked.uploads, threshold)
+        return answer_inference(asked, self.settings.name, [found for found, _ in every])
+
+    def check_name(self, request: Request) -> None:
+        """Raises HTTPException 404 where the path of a request names another model."""
+        if request.path_params["name"] != self.settings.name:
+            raise HTTPException(404, f"the model is {self.settings.name!r}")
+
+    async def model_v2(self, request: Request) -> Response:
+        """Answers with the inputs and outputs of the model, in KServe's protocol."""
+        self.check_name(request)
+        return JSONResponse(describe(self.settings.name))
+
+    async def model_ready(self, request: Request) -> Response:
+        """Answers whether the model is ready, in KServe's protocol."""
+        self.check_name(request)
+        return await self.ready(request)
 
     async def models(self, request: Request) -> Response:
         """Answers with what is served and what is accepted."""
@@ -132,16 +173,25 @@ def create_app(detector: Detector, threshold: float, settings: Settings) -> Star
     async def index(request: Request) -> Response:
         return HTMLResponse(html.text, headers=html.headers)
 
+    async def server_v2(request: Request) -> Response:
+        return JSONResponse(SERVER)
+
     routes = [
         Route("/v1/detect", service.detect, methods=["POST"]),
         Route("/v1/models", service.models),
+        Route("/v2", server_v2),
+        Route("/v2/health/live", alive),
+        Route("/v2/health/ready", service.ready),
+        Route("/v2/models/{name}", service.model_v2),
+        Route("/v2/models/{name}/ready", service.model_ready),
+        Route("/v2/models/{name}/infer", service.infer, methods=["POST"]),
         Route("/healthz", alive),
         Route("/readyz", service.ready),
         Route("/metrics", numbers),
         Route("/openapi.json", openapi),
         Route("/", index),
     ]
-    paths = frozenset(route.path for route in routes)
+    paths = frozenset(route.path.replace("{name}", settings.name) for route in routes)
     around = [Middleware(Log, metrics=service.metrics, paths=paths, quiet=not settings.access_log)]
     if settings.cors:
         allowed = {"allow_methods": ["GET", "POST"], "allow_headers": ["Authorization", "Content-Type"]}

@@ -24,7 +24,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # What anyone may read: the page, what asks for the token, and what a load balancer asks.
-OPEN = ("/", "/openapi.json", "/healthz", "/readyz")
+OPEN = ("/", "/openapi.json", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 

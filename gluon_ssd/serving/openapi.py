@@ -12,6 +12,7 @@ JSON = dict[str, Any]
 REFUSALS = {
     400: "A wrong or unknown parameter, or a form that cannot be read",
     401: "The token is missing or wrong",
+    404: "No such model",
     406: "An answer in such a form does not exist",
     408: "The request did not arrive in time",
     413: "Too many bytes, pixels or images",
@@ -34,6 +35,7 @@ def document(settings: Settings, lowest: float) -> JSON:
         "paths": {
             "/v1/detect": {"post": _detect(settings, lowest)},
             "/v1/models": {"get": _get("What is served, and what is accepted", _ref("Models"), 401)},
+            **_protocol_v2(),
             "/healthz": {"get": _get("Whether the process runs", _ref("Status"), token=False)},
             "/readyz": {"get": _get("Whether the network works", _ref("Status"), 503, token=False)},
             "/metrics": {"get": _metrics()},
@@ -62,6 +64,7 @@ def _detect(settings: Settings, lowest: float) -> JSON:
         "image/jpeg": {"schema": image},
         "image/png": {"schema": image},
     }
+    refusals = _refusals(*(number for number in REFUSALS if number != 404))
     return {
         "summary": "Finds objects in one image or several",
         "description": "The body is an image, or a form with images as its files. Of one image the "
@@ -75,7 +78,41 @@ def _detect(settings: Settings, lowest: float) -> JSON:
                 "multipart/form-data": {"schema": {**form, "required": ["file"]}},
             },
         },
-        "responses": {"200": {"description": "What was found", "content": found}, **_refusals(*REFUSALS)},
+        "responses": {"200": {"description": "What was found", "content": found}, **refusals},
+    }
+
+
+def _protocol_v2() -> JSON:
+    """Returns the paths of KServe's inference protocol, version 2."""
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    infer = {
+        "summary": "Finds objects, in KServe's inference protocol, version 2",
+        "description": "The input is `images`, a tensor of encoded images, datatype BYTES: in base64, or as "
+        "binary data behind the JSON.",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("Inference")}}},
+        "responses": {
+            "200": {
+                "description": "What was found",
+                "content": {
+                    "application/json": {"schema": {"type": "object"}},
+                    "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+                },
+            },
+            **_refusals(*(number for number in REFUSALS if number not in (406, 415))),
+        },
+    }
+    there = {"type": "object"}
+    model = "/v2/models/{name}"
+    return {
+        "/v2": {"get": _get("The server, and the extensions that it knows", there, 401)},
+        "/v2/health/live": {"get": _get("Whether the process runs", _ref("Status"), token=False)},
+        "/v2/health/ready": {"get": _get("Whether the network works", _ref("Status"), 503, token=False)},
+        model: {"get": _get("Inputs and outputs of the model", there, 401, 404), "parameters": [name]},
+        f"{model}/ready": {
+            "get": _get("Whether the model works", _ref("Status"), 401, 404, 503),
+            "parameters": [name],
+        },
+        f"{model}/infer": {"post": infer, "parameters": [name]},
     }
 
 
@@ -113,6 +150,13 @@ def _schemas() -> JSON:
     share = {"type": "number", "minimum": 0, "maximum": 1}
     corners = _list(number, minItems=4, maxItems=4, description="left, top, right, bottom in pixels")
     return {
+        "Inference": _object(inputs=_list(_ref("Input"), minItems=1, maxItems=1)),
+        "Input": _object(
+            name={"const": "images"},
+            datatype={"const": "BYTES"},
+            shape=_list(integer, minItems=1, maxItems=2),
+            data=_list({**text, "contentEncoding": "base64"}),
+        ),
         "Found": _object(model=text, score_threshold=share, images=_list(_ref("Image"))),
         "Image": _object(name=text, width=integer, height=integer, detections=_list(_ref("Detection"))),
         "Detection": _object(name=text, class_id=integer, score=share, xyxy=corners),

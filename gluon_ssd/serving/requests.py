@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from python_multipart.exceptions import FormParserError
@@ -38,12 +39,25 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
     if kind.startswith(_REFUSED):
         raise HTTPException(415, "send an image as it is, or images as multipart/form-data")
     limited = Request(request.scope, _Limited(request, settings.max_bytes))
+    if kind.startswith("multipart/form-data"):
+        uploads = await _in_time(_read_form(limited, settings.max_images), settings)
+    else:
+        uploads = [Upload("image", await _in_time(limited.body(), settings))]
+    if not uploads or not all(upload.data for upload in uploads):
+        raise HTTPException(422, "no image: the body, or a file in it, is empty")
+    return uploads
+
+
+async def read_body(request: Request, settings: Settings) -> bytes:
+    """Returns the whole body of a request. Raises HTTPException 408 and 413 as `read_uploads` does."""
+    limited = Request(request.scope, _Limited(request, settings.max_bytes))
+    return await _in_time(limited.body(), settings)
+
+
+async def _in_time(reading: Awaitable[Result], settings: Settings) -> Result:
+    """Returns what is read of a request. Raises HTTPException where it does not come, or not in time."""
     try:
-        if kind.startswith("multipart/form-data"):
-            reading = _read_form(limited, settings.max_images)
-        else:
-            reading = _read_raw(limited)
-        uploads = await asyncio.wait_for(reading, settings.timeout)
+        return await asyncio.wait_for(reading, settings.timeout)
     except asyncio.TimeoutError:
         raise HTTPException(408, f"the request did not arrive within {settings.timeout:g} s") from None
     except (FormParserError, UnicodeDecodeError):
@@ -51,13 +65,6 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
         raise HTTPException(400, "the form cannot be read") from None
     except ClientDisconnect:
         raise HTTPException(CLIENT_LEFT, "the client has left") from None
-    if not uploads or not all(upload.data for upload in uploads):
-        raise HTTPException(422, "no image: the body, or a file in it, is empty")
-    return uploads
-
-
-async def _read_raw(request: Request) -> list[Upload]:
-    return [Upload("image", await request.body())]
 
 
 async def _read_form(request: Request, max_images: int) -> list[Upload]:
@@ -109,9 +116,12 @@ def read_threshold(request: Request, lowest: float, default: float) -> float:
     if unknown:
         raise HTTPException(400, f"unknown parameter {unknown[0]!r}; there is score_threshold")
     given = request.query_params.getlist("score_threshold")
-    if not given:
-        return default
-    value = convert_text(given[-1], "float", Bounds(low=lowest, below=1))
+    return check_threshold(given[-1], lowest) if given else default
+
+
+def check_threshold(given: Any, lowest: float) -> float:
+    """Returns a score threshold as a number. Raises HTTPException 400 unless it is from ``lowest`` to 1."""
+    value = convert_text(given, "float", Bounds(low=lowest, below=1))
     if isinstance(value, UserError):
         raise HTTPException(400, f"score_threshold: {value}")
     return float(value)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from ..runtimes.choices import detector_options
 
 if TYPE_CHECKING:
     from ..predict import Detector
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 TOKEN = "GLUON_SSD_SERVE_TOKEN"
 # The variable by which the settings reach the worker processes, which uvicorn starts.
 _SETTINGS = "GLUON_SSD_SERVE_SETTINGS"
-# What an answer holds unless the request says otherwise, where no evaluation tells a better threshold.
-SCORE_THRESHOLD = 0.3
 
 
 @dataclass(frozen=True)
@@ -110,26 +109,13 @@ def open_detector(settings: Settings) -> tuple[Detector, float]:
     """
     from ..predict import Detector
 
-    def opened(threshold: float | None) -> Detector:
-        return Detector(
-            settings.source,
-            score_threshold=threshold,
-            iou_threshold=settings.iou_threshold,
-            max_detections=settings.max_detections,
-            batch_size=settings.batch_size,
-            fuse=True,
-            runtime=settings.runtime,
-            precision=settings.precision,
-            device=settings.device,
-        )
-
-    detector, threshold = opened(None), settings.score_threshold
-    if threshold is None:
-        best = getattr(detector.net, "best_threshold", None)
-        return detector, max(detector.score_threshold, SCORE_THRESHOLD if best is None else float(best))
-    if threshold < detector.score_threshold:
-        detector = opened(threshold)
-    return detector, threshold
+    asked, options = settings.score_threshold, detector_options(settings)
+    detector = Detector(settings.source, **options)
+    if asked is None:
+        return detector, max(detector.score_threshold, detector.best_threshold)
+    if asked < detector.score_threshold:
+        detector = Detector(settings.source, asked, **options)
+    return detector, asked
 
 
 def limit_decoders(max_pixels: int) -> None:

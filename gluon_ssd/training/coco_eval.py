@@ -48,7 +48,8 @@ class Scores:
     """What an evaluation found. ``stats``: the 12 numbers by the names of `METRICS`, -1 where undefined.
 
     ``best``: the score threshold of the best F1 over all classes, None where no detection is right.
-    ``coco_eval`` and ``curves``, those of the classes, are None where another process has scored.
+    ``curves`` are those of the classes; only on ranks other than the first they may be None. ``coco_eval`` is
+    None where another process has scored.
     """
 
     stats: dict[str, float]

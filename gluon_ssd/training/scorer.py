@@ -111,7 +111,7 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
             if best is None or scores.map > best:
                 best = scores.map
                 write_evaluation(Evaluation(scores, found, seconds), dataset, folder)
-            reply = replace(scores, coco_eval=None, curves=None)
+            reply = replace(scores, coco_eval=None)
         except UserError as error:
             reply = error
         except Exception:

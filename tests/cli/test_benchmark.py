@@ -9,6 +9,7 @@ from small import refused
 from gluon_ssd.benchmark import COLUMNS, Speed, as_markdown
 
 
+@pytest.mark.usefixtures("drawn_plots")
 def test_a_run_is_timed(cli, small_run, shapes, tmp_path):
     given = ("--runtime", "mxnet", "--batch-size", 1, 3, "--rounds", 2, "--data", shapes)
     done = cli("benchmark", small_run, *given, "--output", "speed.csv", "speed.png")

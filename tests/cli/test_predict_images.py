@@ -13,6 +13,7 @@ from pycocotools.coco import COCO
 from small import picture, refused
 
 from gluon_ssd.data.shapes import SHAPES
+from gluon_ssd.errors import UserError
 
 LOW = ("--score-threshold", 0.01, "--max-detections", 10)
 
@@ -91,6 +92,32 @@ def test_one_file_and_the_default_folder(cli, small_run, photos, tmp_path):
     assert (tmp_path / "runs/predict-2/detections.json").is_file()
 
 
+def test_urls_are_fetched_only_where_they_are_allowed(cli, small_run, photos, tmp_path, monkeypatch):
+    from gluon_ssd.data import urls
+
+    def fetch(url, path):
+        if "gone" in url:
+            raise UserError(f"{url}: the server answers 404 Not Found")
+        shutil.copyfile(photos / "colour.jpg", path)
+
+    monkeypatch.setattr(urls, "fetch_url", fetch)
+    names = ("https://a.example/one.jpg", "https://b.example/one.jpg", "https://a.example/gone.jpg")
+    flags = ("--weights", small_run, "--output", "out", *LOW)
+    asked = cli("predict", *names, *flags)
+    refused(asked, f"error: {names[0]}: is a URL, which is fetched only with --allow-url")
+    result = cli("predict", names[0], photos / "grey.jpg", *names, *flags, "--allow-url")
+    assert (result.status, result.err) == (2, f"error: {names[2]}: the server answers 404 Not Found\n")
+    files = ["out/downloads/one.jpg", f"{photos}/grey.jpg", "out/downloads/one-2.jpg"]
+    lines = result.out.splitlines()
+    assert lines[1] == f"{names[1]}: fetched as one-2.jpg"
+    assert [line.split(": ")[0] for line in lines[2:-1] if "threshold" not in line] == files
+    assert sorted(path.name for path in (tmp_path / "out/downloads").iterdir()) == ["one-2.jpg", "one.jpg"]
+    refused(cli("predict", "http://10.0.0.1/x.jpg", *flags, "--allow-url"), "only public addresses")
+    # Where nothing came, nothing is written.
+    nothing = cli("predict", names[2], "--weights", small_run, "--output", "new", "--allow-url")
+    assert (nothing.status, (tmp_path / "new").exists()) == (2, False)
+
+
 def test_nothing_found(cli, small_run, photos, tmp_path):
     quiet = ("--score-threshold", 0.999, "--output", "out")
     result = cli("predict", photos / "grey.jpg", "--weights", small_run, *quiet)
@@ -135,6 +162,7 @@ def test_batch_size_makes_no_difference(cli, small_run, photos, tmp_path):
         np.testing.assert_allclose(one["bbox"], other["bbox"], atol=0.02)
 
 
+@pytest.mark.usefixtures("drawn_plots")
 def test_val_of_a_run_and_of_a_checkpoint(cli, small_run, tmp_path):
     run = shutil.copytree(small_run, tmp_path / "mine")
     shutil.rmtree(run / "val")

@@ -7,6 +7,7 @@ import pytest
 pytestmark = pytest.mark.once
 
 
+@pytest.mark.usefixtures("drawn_plots")
 def test_the_smoke_recipe_runs_on_real_images(cli, coco128, tmp_path):
     run = tmp_path / "run"
     done = cli(

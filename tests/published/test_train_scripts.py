@@ -20,6 +20,7 @@ TRAINING = [path for path in SCRIPTS if path.name != "ssd_resnet50_infer.sh"]
 RESNET34 = "/datasets/backbones/resnet34-333f7ec4.pickle"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "script",
     [*SCRIPTS, *CONFIGS, FOLDER / "run.sub", *(FOLDER / name for name in SHARED)],

@@ -15,6 +15,8 @@ from gluon_ssd.errors import UserError
 from gluon_ssd.report import confusion_matrix, plot_confusion, plot_metrics, plot_pr_curves
 from gluon_ssd.report.plots import read_metrics
 
+pytestmark = pytest.mark.usefixtures("drawn_plots")
+
 HEADER = "epoch,step,lr,loss,cls_loss,box_loss,images_per_second,seconds,map,ap50\n"
 A, B, FAR = [0, 0, 10, 10], [20, 0, 30, 10], [50, 50, 60, 60]
 

@@ -8,13 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from places import REPOSITORY
 
 from gluon_ssd.recipe import load_recipe
 from gluon_ssd.tensor_files.archive import read_archive
 from gluon_ssd.training import evaluator
-from gluon_ssd.training.callbacks import console
+from gluon_ssd.training.callbacks import Callback, console
 from gluon_ssd.training.coco_eval import Scores
 from gluon_ssd.training.scorer import Scorer
 from gluon_ssd.training.train import run_training
@@ -23,9 +24,19 @@ SETTINGS = {"batch_size": 4, "max_steps": None, "epochs": 3, "eval_every": 1, "l
 TIMES = {"images_per_second", "wait_share", "seconds"}
 
 
-def train(data, output, **changes):
+def train(data, output, callbacks=(), **changes):
     values = {**SETTINGS, "data": str(data), "output": str(output), **changes}
-    return run_training(load_recipe("ssd_tiny/smoke", values), quiet=True)
+    return run_training(load_recipe("ssd_tiny/smoke", values), quiet=True, callbacks=callbacks)
+
+
+class Curves(Callback):
+    """Keeps the curves of every evaluation, of which TensorBoard's log draws precision and recall."""
+
+    def __init__(self):
+        self.counts = []
+
+    def scored(self, epoch, scores):
+        self.counts.append((scores.curves.found, scores.curves.right))
 
 
 def children():
@@ -39,9 +50,14 @@ def metrics(run):
 
 def test_the_same_run_as_with_scoring_in_between(shapes, tmp_path):
     runs = [tmp_path / name for name in ("between", "aside")]
-    results = [train(shapes, run, async_val=aside) for run, aside in zip(runs, (False, True))]
+    curves = [Curves(), Curves()]
+    results = [
+        train(shapes, run, [kept], async_val=aside) for run, kept, aside in zip(runs, curves, (False, True))
+    ]
     assert results[0].best_map == results[1].best_map is not None
     assert metrics(runs[0]) == metrics(runs[1])
+    assert len(curves[1].counts) == 3
+    np.testing.assert_array_equal(curves[0].counts, curves[1].counts)
     assert [row["map"] != "" for row in metrics(runs[1])] == [True, True, True]
     for name in ("best", "last"):
         (arrays, state), (others, other) = (read_archive(run / f"checkpoints/{name}.ckpt") for run in runs)

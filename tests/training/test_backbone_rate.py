@@ -14,7 +14,8 @@ from gluon_ssd import load, train
 def test_one_step_moves_the_backbone_by_its_share(optimizer, tmp_path):
     data, arrays = str(sound(tmp_path / "data")), {}
     for factor in (1.0, 0.5, 0.25):
-        keys = {"max_steps": 1, "batch_size": 2, "optimizer": optimizer, "warmup_epochs": 0, "lr": 0.02}
+        keys = {"max_steps": 1, "eval_every": 0, "batch_size": 2}
+        keys.update(optimizer=optimizer, warmup_epochs=0, lr=0.02)
         run = train(
             "ssd_tiny/smoke",
             data=data,

@@ -90,6 +90,7 @@ def test_curves_of_many_classes_are_those_of_one_together():
     assert curves.together().found.tolist() == [[2] * 100]
 
 
+@pytest.mark.usefixtures("drawn_plots")
 @pytest.mark.parametrize("detections", [SOME, []])
 def test_the_plot(tmp_path, detections):
     plot_confidence(scores(*detections), tmp_path / "c.png")
@@ -131,8 +132,11 @@ def test_a_detector_in_python_takes_it_where_it_is_asked_to(small_run, tmp_path)
     assert Detector(checkpoint).score_threshold == 0.05
     assert Detector(checkpoint, score_threshold="best").score_threshold == 0.07
     assert Detector(checkpoint, score_threshold="best", fuse=True).score_threshold == 0.07
+    other = with_threshold(small_run, tmp_path / "b.ckpt", None)
     with pytest.raises(UserError, match="comes from no evaluation"):
-        Detector(with_threshold(small_run, tmp_path / "b.ckpt", None), score_threshold="best")
+        Detector(other, score_threshold="best")
+    found = [Detector(one, "best", fallback_threshold=0.6).score_threshold for one in (checkpoint, other)]
+    assert found == [0.07, 0.6]
 
 
 def test_training_keeps_the_threshold_of_its_evaluation(small_run):

@@ -150,7 +150,14 @@ def start(code, data, output, **options):
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, **options)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+def some_once(moments, everywhere):
+    """A case for each moment. Those not in ``everywhere`` run on one Python, because they are slow."""
+    return [pytest.param(key, marks=[] if key in everywhere else pytest.mark.once) for key in moments]
+
+
+@pytest.mark.parametrize(
+    "moment", some_once(MOMENTS, ("halfway through writing a checkpoint", "in evaluation"))
+)
 def test_killed_and_resumed(data, whole, cli, tmp_path, moment):
     run = tmp_path / "run"
     process = start(VICTIM.format(moment=MOMENTS[moment]), data, run)
@@ -160,7 +167,7 @@ def test_killed_and_resumed(data, whole, cli, tmp_path, moment):
 
 
 @pytest.mark.usefixtures("sigint")
-@pytest.mark.parametrize("moment", STOPS)
+@pytest.mark.parametrize("moment", some_once(STOPS, ("with half of a gradient gathered", "in evaluation")))
 def test_stopped_and_resumed(data, whole, cli, tmp_path, moment):
     run, (number, place, saved) = tmp_path / "run", STOPS[moment]
     code = VICTIM.format(moment=f"die_at({place}, by={int(number)})")
@@ -196,6 +203,7 @@ def test_epochs_can_be_added(data, whole, tmp_path):
     same_run(run, whole)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("steps", [3, 4])
 def test_steps_can_be_added(data, whole, tmp_path, steps):
     """Also when they ran out in the middle of an epoch, which is then finished, not skipped."""
@@ -238,6 +246,7 @@ def test_the_weights_a_run_started_from_may_be_gone(data, whole, cli, tmp_path):
     assert cli("train", "--resume", "--output", "run", "--max-steps", 2).status == 0
 
 
+@pytest.mark.once
 def test_adam_goes_on_where_it_was(data, tmp_path):
     """Its correction of the first steps depends on how many there were."""
     adam = {"optimizer": "adam", "lr": 1e-3, "eval_epochs": None, "eval_every": 0}

@@ -30,7 +30,7 @@ class ConsoleReport(Callback):
 
     def __init__(self, training: Training, console: Console) -> None:
         self._training, self._console = training, console
-        self._others, self._advised = OtherPrograms(), False
+        self._others, self._told = OtherPrograms(), False
 
     def started(self, info: RunInfo) -> None:
         self._first_step = info.progress.step
@@ -66,12 +66,13 @@ class ConsoleReport(Callback):
         self._tell_sharing(epoch)
 
     def _tell_sharing(self, epoch: int) -> None:
-        """Says that others use this machine, with the advice once. Other ranks' time is not the trouble."""
-        world = self._training.world
-        warning = self._others.warning() if world.first and world.size == 1 else None
+        """Says once in a run that others use this machine. Other ranks' time is not the trouble."""
+        if self._told or self._training.world.size > 1:
+            return
+        warning = self._others.warning()
         if warning is not None:
-            self._console.say(f"epoch {epoch}: {warning}" + ("" if self._advised else f"; {SHARED_ADVICE}"))
-            self._advised = True
+            self._console.say(f"epoch {epoch}: {warning}; {SHARED_ADVICE}")
+            self._told = True
 
     def scored(self, epoch: int, scores: Scores) -> None:
         training, progress = self._training, self._training.progress

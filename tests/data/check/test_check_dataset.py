@@ -14,6 +14,7 @@ from terminal import on_a_terminal, screen
 ERROR, WARNING, NOTE = "error", "warning", "note"
 
 
+@pytest.mark.usefixtures("drawn_plots")
 def test_a_sound_set_has_no_findings(whole_check, tmp_path):
     root = sound(tmp_path / "set")
     before = files(root)

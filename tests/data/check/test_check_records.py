@@ -28,6 +28,7 @@ def spoilt(tmp_path):
     return root
 
 
+@pytest.mark.usefixtures("drawn_plots")
 @pytest.mark.parametrize("decode", [(), ("--decode",)])
 def test_in_a_packed_set_the_same_is_found(whole_check, pack, tmp_path, decode):
     root = spoilt(tmp_path)

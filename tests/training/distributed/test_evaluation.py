@@ -13,10 +13,10 @@ def results(small_run, tmp_path_factory):
     """Per number of ranks: what it printed, the detections' file, the scores."""
     need_horovod()
     folder = tmp_path_factory.mktemp("evaluation")
-    data = make_shapes(folder / "data", train=1, val=7, size=(96, 128))
+    data = make_shapes(folder / "data", train=1, val=4, size=(96, 128))
     flags = ("--data", data, "--batch-size", 2, "--score-threshold", 0.01)
     found = {}
-    for size in (1, 2, 3, 8):
+    for size in (1, 3, 5):
         output = folder / str(size)
         printed = run(size, "-m", "gluon_ssd", "val", small_run, *flags, "--output", output)
         scores = json.loads((output / "scores.json").read_text())
@@ -59,9 +59,9 @@ def test_the_same_by_fewer_ranks_than_there_are(small_run, tmp_path):
     assert sorted(printed[2].splitlines()) == [f"rank {k}: {n}, {score}" for k, n in enumerate((4, 3))]
 
 
-@pytest.mark.parametrize("size", [2, 3, 8])
+@pytest.mark.parametrize("size", [3, 5])
 def test_the_same_json_and_map(results, size):
-    """Seven images divide neither by 2 nor by 3; of 8 ranks one has none."""
+    """Three ranks have two images, one and one; of five ranks one has none."""
     _, detections, scores = results[1]
     assert results[size][1] == detections
     assert results[size][2] == scores
@@ -70,10 +70,10 @@ def test_the_same_json_and_map(results, size):
 def test_there_was_something_to_compare(results):
     printed, detections, scores = results[1]
     assert len(json.loads(detections)) > 100
-    assert len({row["image_id"] for row in json.loads(detections)}) == 7
-    assert scores["images"] == 7 and scores["map"] >= 0
-    assert "7 images evaluated" in printed
+    assert len({row["image_id"] for row in json.loads(detections)}) == 4
+    assert scores["images"] == 4 and scores["map"] >= 0
+    assert "4 images evaluated" in printed
 
 
 def test_only_rank_0_speaks(results):
-    assert [text.count("results in") for text, _, _ in results.values()] == [1, 1, 1, 1]
+    assert [text.count("results in") for text, _, _ in results.values()] == [1, 1, 1]

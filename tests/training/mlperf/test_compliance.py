@@ -87,12 +87,8 @@ def test_a_run_that_is_scored_aside_too(data, train):
 
 @pytest.mark.parametrize(
     ("values", "rules", "least"),
-    [
-        ({**SSD, "limit_train": 2}, "1.1.0", "0.230"),
-        (RETINANET, "2.0.0", "0.340"),
-        (RETINANET, "5.1.0", "0.340"),
-    ],
-    ids=["ssd 1.1.0", "retinanet 2.0.0", "retinanet 5.1.0"],
+    [({**SSD, "limit_train": 2}, "1.1.0", "0.230"), (RETINANET, "5.1.0", "0.340")],
+    ids=["ssd 1.1.0", "retinanet 5.1.0"],
 )
 def test_a_run_on_real_images_too(coco128, train, values, rules, least):
     verdict = check_log(train(coco128, mlperf_rules=rules, **values))
