@@ -23,7 +23,7 @@ CASES: Mapping[str, tuple[str, tuple[int, ...]]] = {
     ),
     "val into one folder": ("val {run} --output {out}/val", (0,)),
     "export to one file": ("export {run} --format onnx --output {out}/m.onnx", (0,)),
-    "convert to one file": ("convert {run} {out}/m.pth", (0,)),
+    "export of two files to one place": ("export {run} --format symbol --output {out}/m", (0,)),
     "convert-data into one folder": ("convert-data {data} {out}/set --to yolo --images copy", (0, 1)),
     "prepare-records into one folder": ("prepare-records {data} {out}/set --shards 2", (0, 1)),
     "predict into one folder": ("predict {data}/val --weights {run} --output {out}/found", (0, 1)),

@@ -119,9 +119,9 @@ def page(rows: Sequence[Row]) -> str:
 
 
 _INTRODUCTION = """This page is made by `python benchmarks/reliability/run.py` from
-`benchmarks/results/reliability.csv`, which has a row for every case that was run, good or bad. The same command
-with another `--count` and `--seed` adds more. The last run of a case is that of the code as it is; a line below
-the table says what became of a failure.
+`benchmarks/results/reliability.csv`, which has a row for every case that was run, good or bad. The same
+command with another `--count` and `--seed` adds more. The last run of a case is that of the code as it is; a
+line below the table says what became of a failure.
 """
 
 
