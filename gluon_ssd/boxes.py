@@ -119,7 +119,34 @@ def decode_corners_in_graph(F: Any, deltas: Any, anchors: Any) -> tuple[Any, Any
     """
     low, high = (F.slice_axis(anchors, axis=2, begin=begin, end=begin + 2) for begin in (0, 2))
     size = high - low
-    centre = (low + high) / 2 + F.slice_axis(deltas, axis=2, begin=0, end=2) * size
+    shift, half = _of_unit_anchor(F, deltas)
+    centre = (low + high) / 2 + shift * size
+    return centre - half * size, centre + half * size
+
+
+def _of_unit_anchor(F: Any, deltas: Any) -> tuple[Any, Any]:
+    """Centres and half the sides, each (N, K, 2), of boxes whose anchor has the sides 1 around (0, 0)."""
     growth = F.minimum(F.slice_axis(deltas, axis=2, begin=2, end=4), LOG_SIZE_LIMIT)
-    half = F.exp(growth) * size / 2
-    return centre - half, centre + half
+    return F.slice_axis(deltas, axis=2, begin=0, end=2), F.exp(growth) / 2
+
+
+def generalised_iou_in_graph(F: Any, deltas: Any, others: Any) -> Any:
+    """Returns (N, K), the generalised IoU of the boxes of ``deltas`` and ``others``, as a part of a graph.
+
+    Both are (N, K, 4) deltas without variances, of the same anchors: which these are makes no difference,
+    because all areas are in proportion to that of the anchor. A side is at most 62.5 times that of its
+    anchor. Source: Rezatofighi et al., "Generalized Intersection over Union" (2019), algorithm 1.
+    """
+    (centre, half), (other, other_half) = (_of_unit_anchor(F, each) for each in (deltas, others))
+    low, high = centre - half, centre + half
+    other_low, other_high = other - other_half, other + other_half
+    common = _product(F, F.relu(F.minimum(high, other_high) - F.maximum(low, other_low)))
+    union = 4 * (_product(F, half) + _product(F, other_half)) - common
+    hull = _product(F, F.maximum(high, other_high) - F.minimum(low, other_low))
+    return common / union - (hull - union) / hull
+
+
+def _product(F: Any, sides: Any) -> Any:
+    # The gradient of MXNet's own product is NaN where a side is 0.
+    width, height = F.split(sides, 2, axis=2, squeeze_axis=True)
+    return width * height

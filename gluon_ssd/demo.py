@@ -19,6 +19,8 @@ from .report.gallery import spread
 from .runs import refuse_running
 
 PICTURES = 12
+# Fewer images than these do not fill a batch of the demo's recipe.
+FEW = 30
 # From this share of the processor's time on, other programs are worth a remark.
 _BUSY = 0.25
 
@@ -48,6 +50,8 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None, images: int
         shutil.rmtree(folder, ignore_errors=True)
     make_data(data, images, seed)
     changes = {} if epochs is None else {"epochs": epochs}
+    if images < FEW:
+        changes["batch_size"] = 2
     recipe = load_recipe("ssd_tiny/demo", {"data": str(data), "output": str(run), "seed": seed, **changes})
     result = run_training(recipe)
     paths = _draw(run, data, pictures)

@@ -6,6 +6,8 @@ from typing import Any
 
 from mxnet.gluon import HybridBlock
 
+from .boxes import generalised_iou_in_graph
+
 
 class MultiBoxLoss(HybridBlock):
     """The loss of SSD, with hard negative mining.
@@ -68,7 +70,7 @@ class MultiBoxLoss(HybridBlock):
 
 
 class RetinaLoss(HybridBlock):
-    """The loss of RetinaNet: focal loss and L1.
+    """The loss of RetinaNet: focal loss, and L1 or generalised IoU.
 
     It takes ``cls_preds`` (B, A, C), logits without a background; ``box_preds`` (B, A, 4), box deltas;
     ``cls_targets`` (B, A), class + 1 for foreground, 0 for background and -1 for anchors that are left out;
@@ -77,16 +79,17 @@ class RetinaLoss(HybridBlock):
 
     The loss of an image is the sigmoid focal loss, summed over classes and all anchors that are not left out,
     plus the absolute error, summed over the deltas of the foreground, each divided by the number of
-    foreground anchors (at least 1). The loss of the batch is the mean over its images. Source: Lin et al.,
-    "Focal Loss for Dense Object Detection" (2017), section 3; plain L1 as in torchvision and MLPerf's
-    reference.
+    foreground anchors (at least 1). The loss of the batch is the mean over its images. With ``giou`` the
+    boxes are compared instead of their deltas, by 1 less their generalised IoU. Source: Lin et al., "Focal
+    Loss for Dense Object Detection" (2017), section 3; plain L1 as in torchvision and MLPerf's reference,
+    generalised IoU (Rezatofighi et al. 2019) as in torchvision's second version.
     """
 
     part_names = ("cls_loss", "box_loss")
 
-    def __init__(self, alpha: float = 0.25, gamma: float = 2.0, **kwargs: Any) -> None:
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0, giou: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._alpha, self._gamma = alpha, gamma
+        self._alpha, self._gamma, self._giou = alpha, gamma, giou
 
     def hybrid_forward(
         self, F: Any, cls_preds: Any, box_preds: Any, cls_targets: Any, box_targets: Any
@@ -95,7 +98,10 @@ class RetinaLoss(HybridBlock):
         box_preds = F.amp_cast(box_preds, dtype="float32")
         foreground = cls_targets > 0
         share = 1 / F.maximum(F.sum(foreground, axis=1), 1)
-        distance = F.sum(F.abs(box_preds - box_targets), axis=2)
+        if self._giou:
+            distance = 1 - generalised_iou_in_graph(F, box_preds, box_targets)
+        else:
+            distance = F.sum(F.abs(box_preds - box_targets), axis=2)
         cls_loss = F.mean(F.sum(self.focal(F, cls_preds, cls_targets), axis=1) * share)
         box_loss = F.mean(F.sum(distance * foreground, axis=1) * share)
         return cls_loss + box_loss, cls_loss, box_loss

@@ -48,7 +48,7 @@ class Recipe:
     """
 
     model: str = _key("ssd_resnet34", "model", "model of the zoo (list: gluon-ssd models)")
-    plugin: tuple[str, ...] = _key((), "model", "a Python file or module that adds models; repeatable")
+    plugin: tuple[str, ...] = _key((), "plugin", "a Python file or module that adds models; repeatable")
     backbone: str | None = _key(None, "model", "another backbone for an SSD: gluoncv:NAME")
     pretrained_backbone: str | None = _key(
         None, "model", "backbone weights to start from: a file, or published"
@@ -57,18 +57,18 @@ class Recipe:
         None, "model", "start from a checkpoint, file or published weights; classes may differ"
     )
     precision: str = _key(
-        "fp32", "model", "fp16: half parameters; amp: bfloat16 on CPU", choices=("fp32", "amp", "fp16")
+        "fp32", "precision", "fp16: half parameters; amp: bfloat16 on CPU", choices=("fp32", "amp", "fp16")
     )
-    bn_fp16: bool = _key(False, "model", "with fp16: half scales and shifts of norms, too")
-    layout: str = _key("NCHW", "model", "NHWC is for tensor cores", choices=("NCHW", "NHWC"))
-    loss_scale: float = _key(128.0, "model", "what float16 gradients are scaled by", above=0)
+    bn_fp16: bool = _key(False, "precision", "with fp16: half scales and shifts of norms, too")
+    layout: str = _key("NCHW", "precision", "NHWC is for tensor cores", choices=("NCHW", "NHWC"))
+    loss_scale: float = _key(128.0, "precision", "what float16 gradients are scaled by", above=0)
     dynamic_loss_scale: bool = _key(
-        False, "model", "halve the scale on overflow, double it after 2,000 steps without"
+        False, "precision", "halve the scale on overflow, double it after 2,000 steps without"
     )
     freeze: tuple[int, ...] = _key((), "model", "stages of the backbone not to train; 0 is the stem", low=0)
     input_size: tuple[int, ...] | None = _key(None, "model", "RetinaNet: height and width", low=32)
     trainable_layers: int | None = _key(None, "model", "RetinaNet: stages that train", low=0, high=5)
-    device: str = _key("auto", "model", "auto: a GPU if MXNet sees one", choices=DEVICES)
+    device: str = _key("auto", "model", "where it trains; auto: a GPU if MXNet sees one", choices=DEVICES)
 
     data: str | None = _key(None, "data", "data set: a folder of any known format, or its YAML or JSON file")
     train_annotation: str | None = _key(None, "data", "training annotations, if not where COCO has them")
@@ -85,24 +85,29 @@ class Recipe:
     limit_train: int | None = _key(None, "data", "use only the first N training images", low=1)
     limit_val: int | None = _key(None, "data", "use only the first N validation images", low=1)
     augment: str | None = _key(
-        None, "data", "in training, if not the model's own", choices=("ssd", "flip", "none")
+        None, "input", "augmentation in training, if not the model's own", choices=("ssd", "flip", "none")
     )
     colour: str = _key(
-        "reference", "data", "dali: hue by 0.5 degrees, contrast about 128", choices=("reference", "dali")
+        "reference", "input", "dali: hue by 0.5 degrees, contrast about 128", choices=("reference", "dali")
     )
     data_pipeline: str = _key(
-        "native", "data", "synthetic: random images, for speed", choices=("native", "dali", "synthetic")
+        "native",
+        "input",
+        "native: threads; synthetic: random images, to measure speed",
+        choices=("native", "dali", "synthetic"),
     )
-    workers: int = _key(2, "data", "loader threads", low=1)
-    on_bad_image: str = _key("fail", "data", "an image that cannot be read", choices=("fail", "skip"))
+    workers: int = _key(2, "input", "loader threads", low=1)
+    on_bad_image: str = _key(
+        "fail", "data", "what to do about an image that cannot be read", choices=("fail", "skip")
+    )
     max_bad_share: float = _key(0.01, "data", "share of images that may be skipped", low=0, high=1)
-    dali_workers: int | None = _key(None, "data", "DALI's threads, if not as many as workers", low=1)
-    input_batch_multiplier: int = _key(1, "data", "batches that DALI makes at once", low=1)
+    dali_workers: int | None = _key(None, "input", "DALI's threads, if not as many as workers", low=1)
+    input_batch_multiplier: int = _key(1, "input", "batches that DALI makes at once", low=1)
     input_jpg_decode: str = _key(
-        "auto", "data", "where DALI decodes", choices=("auto", "cpu", "gpu", "cache", "hw")
+        "auto", "input", "where DALI decodes", choices=("auto", "cpu", "gpu", "cache", "hw")
     )
-    dali_cache_mb: int | None = _key(None, "data", "decoder cache (default: as published)", low=1)
-    hw_decoder_load: float = _key(0.65, "data", "with hw: the hardware decoder's share", low=0, high=1)
+    dali_cache_mb: int | None = _key(None, "input", "decoder cache (default: as published)", low=1)
+    hw_decoder_load: float = _key(0.65, "input", "with hw: the hardware decoder's share", low=0, high=1)
 
     epochs: int = _key(
         65, "schedule", "epochs to train; decays, warm-up and evaluations that are not given follow", low=1
@@ -111,29 +116,29 @@ class Recipe:
     max_steps: int | None = _key(None, "schedule", "stop after N optimizer steps, whatever the epoch", low=1)
     batch_size: int = _key(32, "schedule", "images per process and step", low=1)
     accumulate: int = _key(1, "schedule", "batches whose gradients make one optimizer step", low=1)
-    optimizer: str = _key("sgd", "schedule", "what makes the updates", choices=("sgd", "adam"))
-    lr: float = _key(0.0025, "schedule", "learning rate; for sgd per 32 images of the global batch", above=0)
+    optimizer: str = _key("sgd", "rate", "what makes the updates", choices=("sgd", "adam"))
+    lr: float = _key(0.0025, "rate", "learning rate; for sgd per 32 images of the global batch", above=0)
     backbone_lr_factor: float = _key(
-        1.0, "schedule", "what lr is multiplied by for the backbone; small: it keeps more", above=0, high=1
+        1.0, "rate", "what lr is multiplied by for the backbone; small: it keeps more", above=0, high=1
     )
-    momentum: float = _key(0.9, "schedule", "SGD momentum", low=0, below=1)
-    weight_decay: float = _key(5e-4, "schedule", "weight decay", low=0)
-    decay_on: str = _key("all", "schedule", "weights: not biases and norms", choices=("all", "weights"))
+    momentum: float = _key(0.9, "rate", "SGD momentum", low=0, below=1)
+    weight_decay: float = _key(5e-4, "rate", "weight decay", low=0)
+    decay_on: str = _key("all", "rate", "weights: not biases and norms", choices=("all", "weights"))
     lr_schedule: str = _key(
         "step",
-        "schedule",
+        "rate",
         "step: lr decays after decay_epochs; cosine: it goes down to 0 over all epochs",
         choices=("step", "cosine"),
     )
-    decay_epochs: tuple[int, ...] = _key((44, 55), "schedule", "epochs after which lr decays", low=1)
-    decay_factor: float = _key(0.1, "schedule", "what lr is multiplied by at a decay", above=0, high=1)
-    warmup_epochs: float = _key(0.65, "schedule", "length of the linear warm-up in epochs", low=0)
-    warmup_steps: int | None = _key(None, "schedule", "or in optimizer steps", low=0)
-    warmup_factor: float = _key(0.0, "schedule", "warm-up starts at lr * (1 - 2**-F)", low=0)
-    warmup_start: float | None = _key(None, "schedule", "or at this share of lr", low=0, high=1)
+    decay_epochs: tuple[int, ...] = _key((44, 55), "rate", "epochs after which lr decays", low=1)
+    decay_factor: float = _key(0.1, "rate", "what lr is multiplied by at a decay", above=0, high=1)
+    warmup_epochs: float = _key(0.65, "rate", "length of the linear warm-up in epochs", low=0)
+    warmup_steps: int | None = _key(None, "rate", "or in optimizer steps", low=0)
+    warmup_factor: float = _key(0.0, "rate", "warm-up starts at lr * (1 - 2**-F)", low=0)
+    warmup_start: float | None = _key(None, "rate", "or at this share of lr", low=0, high=1)
     ema: float | None = _key(
         None,
-        "schedule",
+        "rate",
         "decay of a moving average of the weights, which is then evaluated, saved and used by predict",
         above=0,
         below=1,
@@ -152,11 +157,11 @@ class Recipe:
     published_target: bool = _key(
         False, "evaluation", "target_map ends a training on the data set that it was published for alone"
     )
-    score_threshold: float = _key(0.05, "evaluation", "drop detections below this", low=0, below=1)
-    iou_threshold: float = _key(0.5, "evaluation", "IoU above which NMS drops a box", above=0, high=1)
-    max_detections: int = _key(200, "evaluation", "detections kept per image", low=1)
+    score_threshold: float = _key(0.05, "detections", "drop detections below this", low=0, below=1)
+    iou_threshold: float = _key(0.5, "detections", "IoU above which NMS drops a box", above=0, high=1)
+    max_detections: int = _key(200, "detections", "detections kept per image", low=1)
     nms_candidates: int | None = _key(
-        None, "evaluation", "best pairs of box and class that NMS sees, if not the model's own number", low=1
+        None, "detections", "best pairs of box and class that NMS sees, if not the model's own number", low=1
     )
 
     async_val: bool = _key(False, "evaluation", "compute scores in another process while training goes on")
@@ -187,8 +192,10 @@ class Recipe:
         None, "run", "also write losses, times and scores into this file, as DLLogger does"
     )
     tensorboard: bool = _key(False, "run", "write tensorboard/ in the run folder, for tensorboard --logdir")
-    mlperf_log: bool = _key(False, "run", "write mlperf.log, the log of an MLPerf submission")
-    mlperf_rules: str | None = _key(None, "run", "with mlperf_log: version of the rules, if not the latest")
+    mlperf_log: bool = _key(False, "mlperf", "write mlperf.log, the log of an MLPerf submission")
+    mlperf_rules: str | None = _key(
+        None, "mlperf", "with mlperf_log: version of the rules, if not the latest"
+    )
 
     def __post_init__(self) -> None:
         for item in fields(self):

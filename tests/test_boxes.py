@@ -1,5 +1,7 @@
+import mxnet as mx
 import numpy as np
 import pytest
+from mxnet import autograd
 
 from gluon_ssd import boxes
 
@@ -62,3 +64,28 @@ def test_dtype_is_kept():
     assert boxes.encode(single, single).dtype == np.float32
     assert boxes.decode(single, single).dtype == np.float32
     assert boxes.pairwise_iou(single, single).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ([0, 0, 10, 10], 1.0),
+        ([5, 0, 15, 10], 1 / 3),
+        ([0, 0, 5, 5], 0.25),
+        ([5, 5, 15, 15], 25 / 175 - 50 / 225),
+        ([20, 0, 30, 10], -1 / 3),
+        ([10, 10, 20, 20], -0.5),
+    ],
+)
+def test_generalised_iou_by_hand(other, expected):
+    """Of a box with the one at 0 to 10; the anchor is no part of it, and no gradient is NaN."""
+    pair = boxes.ltrb_to_xywh(np.array([[0, 0, 10, 10], other], np.float32))
+    anchor = np.array([[3, 4, 8, 16]], np.float32)
+    one, two = (mx.nd.array(boxes.encode(box, anchor, (1, 1, 1, 1))[None]) for box in pair)
+    one.attach_grad()
+    with autograd.record():
+        found = boxes.generalised_iou_in_graph(mx.nd, one, two)
+    found.backward()
+    assert found.shape == (1, 1)
+    assert float(found.asscalar()) == pytest.approx(expected, abs=1e-6)
+    assert np.isfinite(one.grad.asnumpy()).all()

@@ -22,6 +22,7 @@ def add_parser(subparsers: Any) -> Parser:
     """Add this verb to the command line."""
     parser = subparsers.add_parser(
         "benchmark",
+        usage="gluon-ssd benchmark SOURCE [SOURCE ...] [FLAG ...]",
         help="time detectors in every runtime that is installed",
         description="Time detectors in every runtime and precision that is installed, each in a process of "
         "its own, one after the other. Close what else computes on the machine.",
@@ -38,32 +39,37 @@ def add_parser(subparsers: Any) -> Parser:
         metavar="SOURCE",
         help="checkpoint, run folder, exported file or model of the zoo, also gluoncv:NAME",
     )
-    parser.add_argument(
+    parser.section("results").add_argument(
+        "--output", nargs="+", metavar="FILE", help="also write the table, .csv or .md, and its plot, .png"
+    )
+    group = parser.section("what is timed")
+    group.add_argument(
         "--precision", choices=("fp32", "bf16"), help="only this (default: all; with --loadgen fp32)"
     )
-    parser.add_argument(
+    group.add_argument(
         "--data", metavar="DATA", help="data set, whose validation images give the mAP of each row"
     )
-    parser.add_argument(
-        "--runtime", nargs="+", choices=tuple(PRECISIONS), help="only these (default: all that are installed)"
+    group.add_argument(
+        "--runtime",
+        nargs="+",
+        choices=tuple(PRECISIONS),
+        metavar="NAME",
+        help=f"only these of {', '.join(PRECISIONS)} (default: all that are installed)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--batch-size",
         nargs="+",
         type=bounded("int", low=1),
         metavar="N",
         help="images at a time (default: 1 8, with --loadgen 8)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--rounds",
         type=bounded("int", low=1),
         metavar="N",
         help="batches to time (default: 20, with --loadgen 100)",
     )
-    parser.add_argument(
-        "--output", nargs="+", metavar="FILE", help="also write the table, .csv or .md, and its plot, .png"
-    )
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
+    group.add_argument("--device", choices=DEVICES, default="auto", help="auto: a GPU if there is one")
     _add_loadgen(parser)
     return parser
 

@@ -14,8 +14,8 @@ def add_parser(subparsers: Any) -> Parser:
         "check",
         help="find what is wrong with a data set",
         description="Check a data set of any known format or in record files: images missing, corrupt, "
-        "doubled "
-        "or of another size, boxes, classes, sizes against a model's anchors. Writes a page with pictures. "
+        "doubled or "
+        "of another size, boxes, classes, sizes against a model's anchors. Writes a page with pictures. "
         "Exit code 1: a training would stop or be spoilt.",
         epilog=example(
             "gluon-ssd check /datasets/coco2017", "gluon-ssd check coco128 --model ssd_tiny --decode"
@@ -24,25 +24,29 @@ def add_parser(subparsers: Any) -> Parser:
     parser.add_argument(
         "data", metavar="DATA", help="folder of the data set, its YAML or JSON file, or record files"
     )
-    parser.add_argument(
+    parser.section("report").add_argument(
+        "--output", metavar="FOLDER", help="folder of the report (default: the next runs/check-<N>)"
+    )
+    how = parser.section("what is checked")
+    how.add_argument(
         "--model",
         default="ssd_resnet34",
         metavar="NAME",
-        help="whose anchors and input (default: ssd_resnet34)",
+        help="model whose anchors and input the boxes are held against (default: ssd_resnet34)",
     )
-    parser.add_argument("--output", metavar="FOLDER", help="report folder (default: the next runs/check-N)")
-    parser.add_argument(
+    how.add_argument(
         "--decode", action="store_true", help="decode every image whole, not just header and end (slow)"
     )
-    for split in ("train", "val"):
-        for what, metavar in (("annotation", "FILE"), ("images", "FOLDER")):
-            parser.add_argument(
-                f"--{split}-{what}", metavar=metavar, help=f"{split} {what}, if not where COCO has them"
-            )
-    add_orientation(parser)
-    parser.add_argument(
+    how.add_argument(
         "--workers", type=bounded("int", low=1), default=4, metavar="N", help="threads that read (default: 4)"
     )
+    data = parser.section("data set")
+    for split in ("train", "val"):
+        for what, metavar in (("annotation", "FILE"), ("images", "FOLDER")):
+            data.add_argument(
+                f"--{split}-{what}", metavar=metavar, help=f"{split} {what}, if not where COCO has them"
+            )
+    add_orientation(data)
     return parser
 
 

@@ -12,7 +12,7 @@ NVIDIA's backbone pickles (.pickle) and the checkpoints here; no PyTorch is need
 
 The source is known by its content, the kind of file to write by the name:
   .pth .safetensors   the network under the names of its PyTorch reference
-  .params             the network under NVIDIA's names, or a backbone under its short ones
+  .params             the network under NVIDIA's names, or a backbone
   .pickle             the backbone alone, as NVIDIA's training reads it
   .ckpt               a checkpoint to predict, evaluate and train with here"""
 
@@ -21,7 +21,7 @@ def add_parser(subparsers: Any) -> Parser:
     """Adds this verb to the command line."""
     parser = subparsers.add_parser(
         "convert",
-        help="convert weights from and to PyTorch, safetensors and MXNet files",
+        help="convert weights of PyTorch, safetensors and MXNet",
         description=DESCRIPTION,
         epilog=example(
             "gluon-ssd convert resnet34-333f7ec4.pth resnet34-333f7ec4.pickle",
@@ -32,9 +32,10 @@ def add_parser(subparsers: Any) -> Parser:
     )
     parser.add_argument("source", metavar="SRC", help="weight file, checkpoint or run folder")
     parser.add_argument("target", metavar="DST", help="file to write; its suffix says what")
-    parser.add_argument("--model", metavar="NAME", help="the model in SRC, where its names do not tell")
-    parser.add_argument("--classes", nargs="+", metavar="CLASS", help="class names of SRC, where not its own")
-    parser.add_argument(
+    group = parser.section("what the files hold")
+    group.add_argument("--model", metavar="NAME", help="the model in SRC, where its names do not tell")
+    group.add_argument("--classes", nargs="+", metavar="CLASS", help="class names of SRC, where not its own")
+    group.add_argument(
         "--stages",
         type=bounded("int", low=1, high=4),
         metavar="N",

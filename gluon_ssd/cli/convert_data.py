@@ -25,6 +25,7 @@ def add_parser(subparsers: Any) -> Parser:
     """Adds this verb to the command line."""
     parser = subparsers.add_parser(
         "convert-data",
+        usage="gluon-ssd convert-data SOURCE DESTINATION [FLAG ...]",
         help="convert data sets between formats",
         description=DESCRIPTION,
         epilog=example(
@@ -36,28 +37,30 @@ def add_parser(subparsers: Any) -> Parser:
     )
     parser.add_argument("source", metavar="SOURCE", help="folder of the data set, or its YAML or JSON file")
     parser.add_argument("destination", metavar="DESTINATION", help="folder to write, new or empty")
-    parser.add_argument(
+    formats = parser.section("formats")
+    formats.add_argument(
         "--from", dest="source_format", metavar="FORMAT", help="its format (default: as the files tell)"
     )
-    parser.add_argument(
+    formats.add_argument(
         "--to",
         dest="target_format",
         metavar="FORMAT",
         default="coco",
         help="coco, voc, yolo or openimages (default: coco)",
     )
-    parser.add_argument(
+    group = parser.section("what is taken over")
+    group.add_argument(
         "--classes",
         nargs="+",
         metavar="CLASS",
         help="the classes to convert, in this order (default: all); for YOLO without a class list, its names",
     )
-    parser.add_argument(
+    group.add_argument(
         "--images",
         choices=("none", "link", "copy"),
         help="leave the images where they are (default for coco), or link or copy them (default: link)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--val-share",
         type=bounded("float", above=0, below=1),
         metavar="X",
@@ -69,32 +72,33 @@ def add_parser(subparsers: Any) -> Parser:
 
 def _add_readings(parser: Parser) -> None:
     """Adds the options that say how the labels are to be read."""
-    parser.add_argument(
+    group = parser.section("how the labels are read")
+    group.add_argument(
         "--missing",
         choices=("fail", "skip"),
         default="fail",
         help="what to do about images that labels name but that are not there (default: fail)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--difficult",
         choices=("keep", "crowd", "drop"),
         default="keep",
         help="objects marked difficult: keep as others, as crowd regions, or drop (default: keep)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--origin",
         type=int,
         choices=(0, 1),
         help="number of the first pixel in SOURCE (default: as its format has it, 1 in VOC and 0 in others)",
     )
-    add_orientation(parser)
-    parser.add_argument(
+    add_orientation(group)
+    group.add_argument(
         "--boxes",
         choices=READINGS,
         help="what the four numbers of a box are, if not what the format says: x and y of left and top, "
         "right and bottom, or centre; width, height; n: as fractions of the image",
     )
-    parser.add_argument(
+    group.add_argument(
         "--other-size",
         choices=("keep", "scale"),
         default="keep",

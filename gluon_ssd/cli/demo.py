@@ -17,19 +17,28 @@ def add_parser(subparsers: Any) -> Parser:
         description="Make a data set of shapes, train a small SSD on it, score it and draw what it finds.",
         epilog=example("gluon-ssd demo", "gluon-ssd demo --data-only shapes --images 100"),
     )
-    parser.add_argument("--output", metavar="FOLDER", default="runs/demo", help="default: runs/demo")
-    parser.add_argument("--epochs", type=bounded("int", low=1), metavar="N", help="fewer for a quicker look")
-    parser.add_argument(
-        "--seed", type=bounded("int", low=0, high=2**31 - 1), default=0, metavar="N", help="default: 0"
+    group = parser.section("demo")
+    group.add_argument(
+        "--output", metavar="FOLDER", default="runs/demo", help="folder for all of it (default: runs/demo)"
     )
-    parser.add_argument(
+    group.add_argument(
+        "--epochs", type=bounded("int", low=1), metavar="N", help="epochs to train; fewer for a quicker look"
+    )
+    group.add_argument(
+        "--seed",
+        type=bounded("int", low=0, high=2**31 - 1),
+        default=0,
+        metavar="N",
+        help="seed of pictures, weights and order (default: 0)",
+    )
+    group.add_argument(
         "--images",
         type=bounded("int", low=5),
         default=500,
         metavar="N",
         help="pictures to make, one in five for validation (default: 500)",
     )
-    parser.add_argument("--data-only", metavar="FOLDER", help="only make the data set, in this folder")
+    group.add_argument("--data-only", metavar="FOLDER", help="only make the data set, in this folder")
     return parser
 
 

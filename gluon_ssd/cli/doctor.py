@@ -32,10 +32,11 @@ def add_parser(subparsers: Any) -> Parser:
             "gluon-ssd doctor", "gluon-ssd doctor --model retinanet_resnet50", "gluon-ssd doctor --gpu"
         ),
     )
-    parser.add_argument(
+    group = parser.section("what is checked")
+    group.add_argument(
         "--model", metavar="NAME", default="ssd_tiny", help="the network to check (default: ssd_tiny)"
     )
-    parser.add_argument(
+    group.add_argument(
         "--gpu",
         action="store_true",
         help="check the GPUs against the references instead, in at most ten minutes, and write what is found "

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import UserError
 from .parsing import Parser, bounded, example
-from .val import add_thresholds
+from .val import add_detection_flags
 
 FORMATS = {"onnx": "to_onnx", "openvino": "to_openvino", "torch": "to_torch", "symbol": "to_symbol"}
 
@@ -16,6 +16,7 @@ def add_parser(subparsers: Any) -> Parser:
     """Add this verb to the command line."""
     parser = subparsers.add_parser(
         "export",
+        usage="gluon-ssd export CHECKPOINT --format KIND --output PATH [FLAG ...]",
         help="write a checkpoint for another runtime",
         description="Write a checkpoint as ONNX, OpenVINO's IR, a PyTorch module or MXNet's symbol. The file "
         "is run and compared with the network before it is kept (docs/export.md).",
@@ -24,44 +25,52 @@ def add_parser(subparsers: Any) -> Parser:
             "gluon-ssd export runs/mine --format openvino --output model.xml --preprocess",
         ),
     )
-    parser.add_argument("checkpoint", help="checkpoint, or run folder (its best checkpoint)")
-    parser.add_argument("--format", choices=FORMATS, required=True, help="kind of file")
     parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="checkpoint, or run folder (its best checkpoint)"
+    )
+    file = parser.section("file")
+    file.add_argument("--format", choices=FORMATS, required=True, help="kind of file")
+    file.add_argument(
         "--output",
         required=True,
         metavar="PATH",
         help="file to write: .onnx, .xml, .py; of a symbol, what both names start with",
     )
-    parser.add_argument("--detections", action="store_true", help="boxes instead of raw outputs")
-    parser.add_argument(
+    file.add_argument("--detections", action="store_true", help="boxes instead of raw outputs")
+    file.add_argument(
         "--preprocess", action="store_true", help="takes uint8 pixels (N, H, W, 3) and normalises inside"
     )
-    parser.add_argument(
+    file.add_argument(
         "--batch", default="dynamic", metavar="N|dynamic", help="images at a time (default: dynamic)"
     )
-    parser.add_argument(
+    file.add_argument(
         "--input-size",
         nargs=2,
         type=bounded("int", low=32),
         metavar=("H", "W"),
         help="RetinaNet: height and width (default: its own)",
     )
-    parser.add_argument(
+    add_detection_flags(parser, "0.05", "0.5", "200")
+    parser.section("proof").add_argument(
         "--images", nargs="+", metavar="SOURCE", help="pictures to compare on (default: eight that are made)"
     )
-    parser.add_argument(
+    _add_int8(parser)
+    return parser
+
+
+def _add_int8(parser: Parser) -> None:
+    group = parser.section("8 bits")
+    group.add_argument(
         "--precision", choices=("fp32", "int8"), default="fp32", help="int8: ONNX, OpenVINO (default: fp32)"
     )
-    parser.add_argument(
+    group.add_argument(
         "--data",
         metavar="DATA",
         help="int8: data set; ranges are measured on training images, mAP on its validation images",
     )
-    parser.add_argument(
+    group.add_argument(
         "--no-score", action="store_true", help="int8: do not measure mAP; ranges may then come from --images"
     )
-    add_thresholds(parser, otherwise="0.05, 0.5 and 200")
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

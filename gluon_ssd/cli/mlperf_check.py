@@ -20,8 +20,9 @@ def add_parser(subparsers: Any) -> Parser:
         ),
     )
     parser.add_argument("log", metavar="LOG", help="log, or run folder (its mlperf.log)")
-    parser.add_argument("--rules", metavar="VERSION", help="version of the rules (default: the log's)")
-    parser.add_argument("--verbose", action="store_true", help="all that the checker says")
+    group = parser.section("check")
+    group.add_argument("--rules", metavar="VERSION", help="version of the rules (default: the log's)")
+    group.add_argument("--verbose", action="store_true", help="print all that the checker says")
     return parser
 
 

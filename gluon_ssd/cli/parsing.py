@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Callable, NoReturn
@@ -12,23 +13,63 @@ from ..errors import UserError, nearest
 from ..recipe import Recipe
 from ..values import Bounds, convert_text
 
+# The headings of a recipe's keys, in the order of the help.
 GROUPS = {
     "model": "model",
-    "data": "data",
-    "schedule": "schedule",
+    "precision": "precision and layout",
+    "data": "data set",
+    "input": "input pipeline (docs/data-pipelines.md)",
+    "schedule": "length of the training",
+    "rate": "optimizer and learning rate",
     "evaluation": "evaluation",
+    "detections": "detections",
     "processes": "several processes (docs/distributed.md)",
-    "run": "run folder and progress",
+    "run": "checkpoints and logs",
+    "mlperf": "MLPerf (docs/mlperf.md)",
+    "plugin": "models of your own (docs/own-models.md)",
+}
+# How a value is called where it is neither a number nor one of a few words.
+VALUES = {
+    "model": "NAME",
+    "backbone": "NAME",
+    "pretrained_backbone": "FILE",
+    "weights": "FILE",
+    "plugin": "FILE",
+    "data": "FOLDER",
+    "train_images": "FOLDER",
+    "val_images": "FOLDER",
+    "train_annotation": "FILE",
+    "val_annotation": "FILE",
+    "only": "CLASS",
+    "output": "FOLDER",
+    "json_summary": "FILE",
+    "mlperf_rules": "VERSION",
 }
 
 
+class Layout(argparse.RawDescriptionHelpFormatter):
+    """Fits paragraphs to the terminal, but keeps those with an indented line, such as examples."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fit = textwrap.TextWrapper(width, initial_indent=indent, subsequent_indent=indent)
+        paragraphs = (part if "\n  " in part else fit.fill(part) for part in text.split("\n\n"))
+        return "\n\n".join(paragraphs)
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, that knows no abbreviations and keeps the layout of its epilog."""
+    """A parser whose errors are one line, and that knows no abbreviations."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        kwargs.setdefault("formatter_class", Layout)
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)
+
+    def section(self, title: str, description: str | None = None) -> argparse._ArgumentGroup:
+        """Returns the group of flags with this heading, which is made where there is none yet."""
+        for group in self._action_groups:
+            if group.title == title:
+                return group
+        return self.add_argument_group(title, description)
 
     def error(self, message: str) -> NoReturn:
         # argparse itself would print the usage, many lines long, in front of the error.
@@ -64,27 +105,27 @@ def bounded(type_name: str, **bounds: Any) -> Callable[[str], Any]:
     return parse
 
 
-def add_orientation(parser: argparse.ArgumentParser, default: str | None = "auto") -> None:
+def add_orientation(parser: argparse._ActionsContainer, default: str | None = "auto") -> None:
     """Adds the flag that decides which way pictures are up; a default of None means as in the recipe."""
     parser.add_argument(
         "--orientation",
         choices=ORIENTATIONS,
         default=default,
-        help="boxes of pictures that EXIF turns, where their size does not tell: for the stored pixels "
-        "or the "
-        f"upright picture (default: {'auto, which is upright' if default else 'as in its recipe'})",
+        help="boxes of pictures that EXIF turns, where their size does not tell: for the stored pixels or "
+        f"the upright picture (default: {'auto, which is upright' if default else 'as in its recipe'})",
     )
 
 
-def add_recipe_flags(parser: argparse.ArgumentParser, names: Sequence[str] | None = None) -> None:
-    """Adds one flag per recipe key, or only for these ``names``.
+def add_recipe_flags(parser: Parser, names: Sequence[str], title: str | None = None) -> None:
+    """Adds a flag for each of these keys of a recipe, under this heading or under those of `GROUPS`.
 
     A flag that is not given leaves no trace in the parsed arguments.
     """
-    groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
-    for item in fields(Recipe):
-        if names is not None and item.name not in names:
-            continue
+    keys = {item.name: item for item in fields(Recipe)}
+    chosen = [keys[name] for name in names]
+    used = {item.metadata["group"] for item in chosen}
+    groups = {group: parser.section(title or words) for group, words in GROUPS.items() if group in used}
+    for item in chosen:
         # Without a default in the parser, a flag that is given can be told from one that is not, and the
         # recipe's value stays.
         options: dict[str, Any] = {"dest": item.name, "default": argparse.SUPPRESS, "help": _help(item)}
@@ -94,14 +135,14 @@ def add_recipe_flags(parser: argparse.ArgumentParser, names: Sequence[str] | Non
             options["action"] = "store_true"
         elif type_name == "tuple[str, ...]":
             # One value for each flag, because arguments without a flag may stand behind it.
-            options.update(action="append", metavar="TEXT", type=bounded("str", **vars(bounds)))
+            options.update(action="append", metavar=VALUES[item.name], type=bounded("str", **vars(bounds)))
         elif base == "tuple[int, ...]":
             options.update(nargs="*", metavar="N", type=bounded("int", **vars(bounds)))
         elif base == "tuple[str, ...]":
-            options.update(nargs="+", metavar="TEXT")
+            options.update(nargs="+", metavar=VALUES[item.name])
         else:
-            letter = {"int": "N", "float": "X"}.get(base, "TEXT")
-            options["metavar"] = "|".join(bounds.choices) if bounds.choices else letter
+            kind = {"int": "N", "float": "X"}.get(base) or VALUES.get(item.name)
+            options["metavar"] = "|".join(bounds.choices) if bounds.choices else kind
             options["type"] = bounded(type_name, **vars(bounds))
         groups[item.metadata["group"]].add_argument("--" + item.name.replace("_", "-"), **options)
 

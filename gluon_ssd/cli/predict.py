@@ -15,7 +15,7 @@ from ..runs import make_run_dir
 from ..runtimes.choices import SHOWN_THRESHOLD, detector_options
 from .parsing import Parser, bounded, example
 from .sources import Sources, expand_sources, output_names, result_names
-from .val import add_detection_flags, add_runtime
+from .val import COMPUTE, DETECTIONS, add_detection_flags, add_runtime
 
 if TYPE_CHECKING:
     from ..predict import Detector
@@ -29,6 +29,7 @@ def add_parser(subparsers: Any) -> Parser:
     """Adds this verb to the command line."""
     parser: Parser = subparsers.add_parser(
         "predict",
+        usage="gluon-ssd predict SOURCE [SOURCE ...] --weights CKPT [FLAG ...]",
         help="detect objects in images, videos and cameras",
         description="Detect objects: annotated images and videos, one detections.json (COCO), a line per "
         "image. Photos are turned upright as their EXIF orientation says.",
@@ -46,16 +47,44 @@ def add_parser(subparsers: Any) -> Parser:
         metavar="SOURCE",
         help="image, video, folder, quoted glob, camera or camera:N; - takes a list from standard input",
     )
-    parser.add_argument(
+    parser.section("sources").add_argument(
         "--allow-url",
         action="store_true",
         help="also fetch sources that are http:// or https:// URLs, into downloads/ of the output folder",
     )
-    parser.add_argument(
+    parser.section("detector").add_argument(
         "--weights", required=True, metavar="CKPT", help="checkpoint, run folder or exported file"
     )
-    parser.add_argument("--output", metavar="FOLDER", help="new folder (default: the next runs/predict-<N>)")
-    parser.add_argument(
+    _add_results(parser)
+    best = f"that of the best F1 in the checkpoint's last evaluation, else {SHOWN_THRESHOLD:g}"
+    add_detection_flags(parser, best, "0.5, or an exported file's own", "200, or an exported file's own")
+    parser.section(DETECTIONS).add_argument(
+        "--only", nargs="+", metavar="CLASS", help="find these classes alone"
+    )
+    _add_video(parser)
+    compute = parser.section(COMPUTE)
+    compute.add_argument(
+        "--batch-size",
+        type=bounded("int", low=1),
+        metavar="N",
+        help="images at a time (default: 8; of a camera 1)",
+    )
+    compute.add_argument(
+        "--precision", choices=("fp32", "bf16"), default="fp32", help="compute in this (default: fp32)"
+    )
+    compute.add_argument(
+        "--timing",
+        action="store_true",
+        help="also measure what reading, network and post-processing take, on the first images or frames",
+    )
+    add_runtime(parser)
+    return parser
+
+
+def _add_results(parser: Parser) -> None:
+    group = parser.section("results")
+    group.add_argument("--output", metavar="FOLDER", help="new folder (default: the next runs/predict-<N>)")
+    group.add_argument(
         "--save",
         nargs="+",
         choices=KINDS,
@@ -64,46 +93,31 @@ def add_parser(subparsers: Any) -> Parser:
         help="what to write: images (with boxes; of a video an MP4 file), json (COCO), csv, crops, yolo or "
         "labelme (a data set with these labels, to correct and train on) (default: images json)",
     )
-    parser.add_argument(
-        "--batch-size",
-        type=bounded("int", low=1),
-        metavar="N",
-        help="images at a time (default: 8; of a camera 1)",
+    group.add_argument(
+        "--annotation",
+        metavar="FILE",
+        help="COCO file that has the images: its image and category ids are written, as pycocotools "
+        "wants them",
     )
-    parser.add_argument("--only", nargs="+", metavar="CLASS", help="find these classes alone")
-    parser.add_argument(
+
+
+def _add_video(parser: Parser) -> None:
+    group = parser.section("videos and cameras (docs/how-to/video.md)")
+    group.add_argument(
         "--every",
         type=bounded("int", low=1),
         default=1,
         metavar="N",
         help="of a video, look at every N-th frame (default: 1)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--track",
         action="store_true",
         help="number the things in a video, the same from frame to frame (ByteTrack; extra tracking)",
     )
-    parser.add_argument(
-        "--timing",
-        action="store_true",
-        help="also measure what reading, network and post-processing take, on the first images or frames",
-    )
-    parser.add_argument(
+    group.add_argument(
         "--show", action="store_true", help="show a video in a window while it is read; q or Esc ends it"
     )
-    parser.add_argument(
-        "--annotation",
-        metavar="FILE",
-        help="COCO file that has the images: its image and category ids are written, as pycocotools "
-        "wants them",
-    )
-    parser.add_argument(
-        "--precision", choices=("fp32", "bf16"), default="fp32", help="compute in this (default: fp32)"
-    )
-    add_runtime(parser)
-    words = f"that of the best F1 in the checkpoint's last evaluation, else {SHOWN_THRESHOLD:g}"
-    add_detection_flags(parser, words, otherwise="0.5 and 200, of an exported file its own")
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

@@ -32,13 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that the verb and scripts/datasets/prepare_json.py have in common."""
     parser.add_argument("input_file", metavar="INPUT", help="annotation file, as instances_val2017.json")
     parser.add_argument("output_file", metavar="OUTPUT", help="annotation file to write")
-    parser.add_argument(
+    group = parser.add_argument_group("what is written")
+    group.add_argument(
         "--keep-keys",
         "-k",
         action="store_true",
         help="keep the keys that pycocotools asks for, with segmentation empty and area 1.0",
     )
-    parser.add_argument("--pretty-print", "-p", action="store_true", help="indent by four, for reading")
+    group.add_argument("--pretty-print", "-p", action="store_true", help="indent by four, for reading")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -30,25 +30,27 @@ def add_parser(subparsers: Any) -> Parser:
     )
     parser.add_argument("data", metavar="DATA", help="data set: folder, or its YAML or JSON file")
     parser.add_argument("output", metavar="OUTPUT", help="folder for the record files")
-    parser.add_argument(
+    group = parser.section("record files")
+    group.add_argument(
         "--format",
         default="recordio",
         choices=("recordio", "tfrecord"),
         help="MXNet's RecordIO, or TFRecord with DALI's index files (default: recordio)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--shards",
         type=bounded("int", low=1, high=99999),
         metavar="N",
         help="files per split (default: 8, or fewer for fewer images)",
     )
-    parser.add_argument(
+    group.add_argument("--overwrite", action="store_true", help="replace what was packed there before")
+    data = parser.section("data set")
+    data.add_argument(
         "--split", default="both", choices=("train", "val", "both"), help="which images (default: both)"
     )
-    parser.add_argument("--annotation", metavar="FILE", help="its annotations, if not where COCO has them")
-    parser.add_argument("--images", metavar="FOLDER", help="its images, if not where COCO has them")
-    add_orientation(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace what was packed there before")
+    data.add_argument("--annotation", metavar="FILE", help="its annotations, if not where COCO has them")
+    data.add_argument("--images", metavar="FOLDER", help="its images, if not where COCO has them")
+    add_orientation(data)
     return parser
 
 

@@ -21,7 +21,7 @@ def add_parser(subparsers: Any) -> Parser:
         ),
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run folder, or a folder that val has written")
-    parser.add_argument(
+    parser.section("comparison").add_argument(
         "--output",
         metavar="FOLDER",
         help="where the comparison goes (default: the next runs/compare-<N>)",

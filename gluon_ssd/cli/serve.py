@@ -8,13 +8,14 @@ from typing import Any
 from ..errors import import_problem
 from ..runtimes.choices import PRECISIONS
 from .parsing import Parser, bounded, example
-from .val import add_detection_flags, add_runtime
+from .val import COMPUTE, add_detection_flags, add_runtime
 
 
 def add_parser(subparsers: Any) -> Parser:
     """Adds this verb to the command line."""
     parser: Parser = subparsers.add_parser(
         "serve",
+        usage="gluon-ssd serve SOURCE [FLAG ...]",
         help="serve a detector over HTTP, with a page to try it",
         description="Serve a detector over HTTP: POST /v1/detect, a page at /, metrics and health checks "
         "(docs/serving.md). The token that requests have to bring is in --token-file, or in the environment "
@@ -25,40 +26,55 @@ def add_parser(subparsers: Any) -> Parser:
         ),
     )
     parser.add_argument("source", metavar="SOURCE", help="checkpoint, run folder or exported file")
-    parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, which is this machine alone")
+    _add_access(parser)
+    _add_limits(parser)
+    best = "of requests that give none: that of the best F1 in the last evaluation, else 0.3"
+    add_detection_flags(parser, best, "0.5, or an exported file's own", "200, or an exported file's own")
+    compute = parser.section(COMPUTE)
+    _add_count(compute, "--workers", 1, "processes, each with the detector")
+    _add_count(compute, "--batch-size", 8, "images that go through the network together at most")
+    precisions = sorted({name for names in PRECISIONS.values() for name in names}, reverse=True)
+    compute.add_argument(
+        "--precision", choices=precisions, default="fp32", help="compute in this (default: fp32)"
+    )
+    add_runtime(parser)
+    return parser
+
+
+def _add_access(parser: Parser) -> None:
+    group = parser.section("address and access")
+    group.add_argument(
+        "--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine alone)"
+    )
     port = bounded("int", low=0, high=65535)
-    parser.add_argument("--port", type=port, default=8000, metavar="N", help="default: 8000; 0: any free one")
-    _add_count(parser, "--workers", 1, "processes, each with the detector")
-    _add_count(parser, "--batch-size", 8, "images that go through the network together at most")
-    _add_count(parser, "--queue", 128, "images that are accepted and not yet answered, at most")
-    parser.add_argument(
+    group.add_argument(
+        "--port", type=port, default=8000, metavar="N", help="port; 0: any free one (default: 8000)"
+    )
+    group.add_argument("--token-file", metavar="FILE", help="holds the token that requests have to bring")
+    group.add_argument(
+        "--cors", nargs="+", default=(), metavar="ORIGIN", help="origins whose pages may use it: default none"
+    )
+    group.add_argument("--no-access-log", action="store_true", help="no line of JSON for each request")
+
+
+def _add_limits(parser: Parser) -> None:
+    group = parser.section("limits")
+    _add_count(group, "--queue", 128, "images that are accepted and not yet answered, at most")
+    group.add_argument(
         "--timeout",
         type=bounded("float", above=0),
         default=30.0,
         metavar="S",
         help="seconds for a request to arrive, and again to be answered (default: 30)",
     )
-    _add_count(parser, "--max-bytes", 20_000_000, "bytes of a request")
-    _add_count(parser, "--max-pixels", 50_000_000, "pixels of an image")
-    _add_count(parser, "--max-images", 16, "images of a request")
-    parser.add_argument("--token-file", metavar="FILE", help="holds the token that requests have to bring")
-    parser.add_argument(
-        "--cors", nargs="+", default=(), metavar="ORIGIN", help="origins whose pages may use it: default none"
-    )
-    parser.add_argument("--no-access-log", action="store_true", help="no line of JSON for each request")
-    precisions = sorted({name for names in PRECISIONS.values() for name in names}, reverse=True)
-    parser.add_argument(
-        "--precision", choices=precisions, default="fp32", help="compute in this (default: fp32)"
-    )
-    add_runtime(parser)
-    words = "of requests that give none: that of the best F1 in the last evaluation, else 0.3"
-    add_detection_flags(parser, words, otherwise="0.5 and 200, of an exported file its own")
-    return parser
+    _add_count(group, "--max-bytes", 20_000_000, "bytes of a request")
+    _add_count(group, "--max-pixels", 50_000_000, "pixels of an image")
+    _add_count(group, "--max-images", 16, "images of a request")
 
 
-def _add_count(parser: Parser, name: str, default: int, words: str) -> None:
+def _add_count(group: argparse._ActionsContainer, name: str, default: int, words: str) -> None:
     kind = bounded("int", low=1)
-    parser.add_argument(name, type=kind, default=default, metavar="N", help=f"{words} (default: {default:,})")
+    group.add_argument(name, type=kind, default=default, metavar="N", help=f"{words} (default: {default:,})")
 
 
 def run(args: argparse.Namespace) -> int:

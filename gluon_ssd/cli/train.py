@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from ..launch import detect
+from ..recipe import Recipe
 from ..runs import resolve_recipe
 from .parsing import Parser, add_recipe_flags, example, recipe_values
 
@@ -15,6 +16,19 @@ EPILOG = example(
     "gluon-ssd train --recipe ssd_resnet34/smoke --data coco128 --epochs 2",
     "gluon-ssd train --resume --output runs/ssd_resnet34-1",
 )
+# What comes first in the help, since a first training needs no other.
+FIRST = "for a first training (docs/own-data.md)"
+FIRST_KEYS = (
+    "data",
+    "output",
+    "resume",
+    "epochs",
+    "batch_size",
+    "model",
+    "weights",
+    "pretrained_backbone",
+    "device",
+)
 
 
 def add_parser(subparsers: Any) -> Parser:
@@ -22,12 +36,16 @@ def add_parser(subparsers: Any) -> Parser:
     parser = subparsers.add_parser(
         "train",
         help="train a model",
-        description="Train a model. Every key of a recipe is a flag; flags win over the recipe.",
+        description="Train a model by a recipe, which is a list of settings. Each setting is a flag, too, "
+        "and a flag that is given wins over the recipe.",
         epilog=EPILOG,
         usage="gluon-ssd train [--recipe NAME] [--data FOLDER] [--KEY VALUE ...]",
     )
-    parser.add_argument("--recipe", metavar="NAME", help="recipe of the zoo (model/name) or a .yaml file")
-    add_recipe_flags(parser)
+    parser.section(FIRST).add_argument(
+        "--recipe", metavar="NAME", help="recipe of the zoo (model/name) or a .yaml file"
+    )
+    add_recipe_flags(parser, FIRST_KEYS, FIRST)
+    add_recipe_flags(parser, [key for key in Recipe().to_dict() if key not in FIRST_KEYS])
     return parser
 
 

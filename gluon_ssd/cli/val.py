@@ -19,91 +19,98 @@ INPUT_KEYS = (
     "dali_cache_mb",
     "hw_decoder_load",
 )
+# Headings that several verbs have.
+COMPUTE, DETECTIONS = "what computes", "detections"
+IN_RECIPE = "as in its recipe"
 
 
 def add_parser(subparsers: Any) -> Parser:
     """Adds this verb to the command line."""
     parser = subparsers.add_parser(
         "val",
+        usage="gluon-ssd val CHECKPOINT [--data DATA] [FLAG ...]",
         help="score a checkpoint",
         description="Score a checkpoint on a data set: the 12 COCO numbers and a table per class.",
         epilog=example("gluon-ssd val runs/ssd_resnet34-1 --data /datasets/coco2017"),
     )
-    parser.add_argument("checkpoint", help="checkpoint, run folder (its best checkpoint), or exported file")
     parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="checkpoint, run folder (its best checkpoint), or exported file",
+    )
+    data = parser.section("data set")
+    data.add_argument(
         "--data", metavar="DATA", help="data set of any known format (default: the one of its recipe)"
     )
-    parser.add_argument(
+    data.add_argument(
         "--split", default="val", choices=("train", "val", "test"), help="which images (default: val)"
     )
-    parser.add_argument("--annotation", metavar="FILE", help="annotations, if not where COCO has them")
-    parser.add_argument("--images", metavar="FOLDER", help="images, if not where COCO has them")
-    add_orientation(parser, default=None)
-    parser.add_argument(
-        "--output", metavar="FOLDER", help="where the results go (default: beside the checkpoint)"
+    data.add_argument("--annotation", metavar="FILE", help="annotations, if not where COCO has them")
+    data.add_argument("--images", metavar="FOLDER", help="images, if not where COCO has them")
+    add_orientation(data, default=None)
+    data.add_argument("--limit", type=bounded("int", low=1), metavar="N", help="only the first N images")
+    parser.section("results").add_argument(
+        "--output", metavar="FOLDER", help="where they go (default: beside the checkpoint)"
     )
-    parser.add_argument("--batch-size", type=bounded("int", low=1), default=8, metavar="N", help="default: 8")
-    parser.add_argument("--limit", type=bounded("int", low=1), metavar="N", help="only the first N images")
-    parser.add_argument(
+    add_detection_flags(parser)
+    parser.section(DETECTIONS).add_argument(
         "--nms-candidates",
         type=bounded("int", low=1),
         metavar="N",
         help="best pairs of box and class that NMS sees (default: as in its recipe)",
     )
-    parser.add_argument(
+    compute = parser.section(COMPUTE)
+    compute.add_argument(
+        "--batch-size",
+        type=bounded("int", low=1),
+        default=8,
+        metavar="N",
+        help="images at a time (default: 8)",
+    )
+    compute.add_argument(
         "--precision",
         choices=("fp32", "bf16", "fp16"),
         help="compute in this; fp16 in MXNet alone (default: what it was trained in)",
     )
     add_runtime(parser)
-    add_detection_flags(parser)
     add_recipe_flags(parser, INPUT_KEYS)
     return parser
 
 
-def add_runtime(parser: argparse.ArgumentParser) -> None:
-    """Adds the flag that says what computes."""
-    parser.add_argument(
+def add_runtime(parser: Parser) -> None:
+    """Adds the flags that say what computes, and where."""
+    group = parser.section(COMPUTE)
+    group.add_argument(
         "--runtime",
         choices=RUNTIMES,
         default="auto",
         help="what computes; auto: MXNet, for an exported file the fastest that is installed",
     )
+    group.add_argument("--device", choices=DEVICES, default="auto", help="auto: a GPU if there is one")
 
 
 def add_detection_flags(
-    parser: argparse.ArgumentParser, score_threshold: str = "", otherwise: str = "as in its recipe"
+    parser: Parser, score: str = IN_RECIPE, iou: str = IN_RECIPE, most: str = IN_RECIPE
 ) -> None:
-    """Adds the flags on turning raw outputs into detections, and the device they are made on.
-
-    ``score_threshold`` says in words what holds where its flag is not given, ``otherwise`` what holds for the
-    others, and for it too where it is empty.
-    """
-    add_thresholds(parser, score_threshold, otherwise)
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
-
-
-def add_thresholds(
-    parser: argparse.ArgumentParser, score_threshold: str = "", otherwise: str = "as in its recipe"
-) -> None:
-    """Adds the flags on turning raw outputs into detections; see `add_detection_flags`."""
-    parser.add_argument(
+    """Adds the flags on turning raw outputs into detections, with words on what holds without each."""
+    group = parser.section(DETECTIONS)
+    group.add_argument(
         "--score-threshold",
         type=bounded("float", low=0, below=1),
         metavar="X",
-        help=f"drop what scores less (default: {score_threshold or otherwise})",
+        help=f"drop what scores less (default: {score})",
     )
-    parser.add_argument(
+    group.add_argument(
         "--iou-threshold",
         type=bounded("float", above=0, high=1),
         metavar="X",
-        help=f"IoU above which NMS drops a box (default: {otherwise})",
+        help=f"IoU above which NMS drops a box (default: {iou})",
     )
-    parser.add_argument(
+    group.add_argument(
         "--max-detections",
         type=bounded("int", low=1),
         metavar="N",
-        help=f"per image (default: {otherwise})",
+        help=f"detections per image (default: {most})",
     )
 
 

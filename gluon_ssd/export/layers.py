@@ -76,6 +76,16 @@ def instance_norm(call: Call) -> str:
     return call.add("InstanceNormalization", *call.inputs, epsilon=float(call.get("eps", 1e-3)))
 
 
+@operator("GroupNorm")
+def group_norm(call: Call) -> str:
+    """An instance norm whose channels are the groups: ONNX has a group norm only in later versions."""
+    x, *scale_and_shift = call.inputs
+    rows = call.add("Reshape", x, ints(0, call.get("num_groups", 1), -1))
+    epsilon = float(call.get("eps", 1e-5))
+    rows = call.add("InstanceNormalization", rows, *scale_and_shift, epsilon=epsilon)
+    return call.add("Reshape", rows, ints(0, *call.shapes[0][1:]))
+
+
 @operator("Activation")
 def activation(call: Call) -> str:
     kind = call.get("act_type")

@@ -120,6 +120,10 @@ class Source:
         x, gamma, beta, mean, variance = map(self._operand, inputs)
         return f"F.batch_norm({x}, {mean}, {variance}, {gamma}, {beta}, eps={attributes['epsilon']!r})"
 
+    def _instancenormalization(self, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
+        x, gamma, beta = map(self._operand, inputs)
+        return f"F.instance_norm({x}, weight={gamma}, bias={beta}, eps={attributes['epsilon']!r})"
+
     def _maxpool(self, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
         x, padding = self._padded(self._operand(inputs[0]), attributes, '-float("inf")')
         return f"F.max_pool2d({x}, {attributes['kernel_shape']}, {attributes['strides']}, {padding})"

@@ -46,8 +46,14 @@ def conv_entries(conv: Any, source: str) -> Iterator[Entry]:
 
 def norm_entries(norm: Any, source: str) -> Iterator[Entry]:
     """Yields the entries of a batch norm, which the reference calls ``source``."""
-    leaves = {"gamma": "weight", "beta": "bias", "running_mean": "running_mean", "running_var": "running_var"}
-    for ours, theirs in leaves.items():
+    yield from affine_entries(norm, source)
+    for name in ("running_mean", "running_var"):
+        yield Entry(getattr(norm, name).name, (f"{source}.{name}",))
+
+
+def affine_entries(norm: Any, source: str) -> Iterator[Entry]:
+    """Yields the entries of a norm's scale and shift, which the reference calls ``source``."""
+    for ours, theirs in (("gamma", "weight"), ("beta", "bias")):
         yield Entry(getattr(norm, ours).name, (f"{source}.{theirs}",))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Callable
 
 import numpy as np
@@ -18,7 +19,7 @@ from ..nn import FeaturePyramid, PyramidHead
 from ..postprocess import RetinaPostprocess
 from ..targets import RetinaTargetEncoder
 from .base import DetectionNetwork, HeadRows
-from .reference_names import Entry, conv_entries, under
+from .reference_names import Entry, affine_entries, conv_entries, under
 from .specs import MLPERF_STYLE, TORCHVISION_STYLE, ReferenceStyle
 
 PRIOR_PROBABILITY = 0.01
@@ -33,9 +34,10 @@ class RetinaNet(DetectionNetwork):
 
     ``class_names`` are those without background. ``trainable_layers`` says how many parts of the backbone are
     trained, counted from the last stage; the stem is the fifth. ``channels`` is the width of the pyramid.
-    ``reference`` says how the network with which it exchanges weights names its layers. Raises ValueError
-    where the parts do not fit together, and UserError for ``trainable_layers`` out of range. Source: Lin et
-    al., "Focal Loss for Dense Object Detection" (2017).
+    ``reference`` says how the network with which it exchanges weights names its layers. With ``improved`` it
+    is torchvision's second version: group norms in the heads, P6 from the backbone, and boxes that learn by
+    generalised IoU. Raises ValueError where the parts do not fit together, and UserError for
+    ``trainable_layers`` out of range. Source: Lin et al., "Focal Loss for Dense Object Detection" (2017).
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class RetinaNet(DetectionNetwork):
         trainable_layers: int = 3,
         channels: int = 256,
         reference: ReferenceStyle = TORCHVISION_STYLE,
+        improved: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(name, class_names, preprocess, **kwargs)
@@ -57,16 +60,15 @@ class RetinaNet(DetectionNetwork):
             raise ValueError(
                 f"anchors start at P{anchor_generator.first_level}, but the backbone has strides {strides}"
             )
-        self.anchor_generator, self._reference = anchor_generator, reference
+        self.anchor_generator, self._reference, self._improved = anchor_generator, reference, improved
         per_cell = anchor_generator.per_cell
         with self.name_scope():
             self.backbone = backbone
-            self.pyramid = FeaturePyramid(
-                [width for width, _ in backbone.feature_info], channels, prefix="pyramid0_"
-            )
-            counts = (per_cell, len(self.classes))
-            self.class_head = PyramidHead(channels, *counts, PRIOR_PROBABILITY, prefix="classhead0_")
-            self.box_head = PyramidHead(channels, per_cell, 4, prefix="boxhead0_")
+            widths = [width for width, _ in backbone.feature_info]
+            self.pyramid = FeaturePyramid(widths, channels, p6_from_backbone=improved, prefix="pyramid0_")
+            head = partial(PyramidHead, channels, per_cell, group_norm=improved)
+            self.class_head = head(len(self.classes), PRIOR_PROBABILITY, prefix="classhead0_")
+            self.box_head = head(4, prefix="boxhead0_")
         parts = len(backbone.parts)
         if not isinstance(trainable_layers, int) or not 0 <= trainable_layers <= parts:
             raise UserError(f"trainable_layers is {trainable_layers!r}; {name} takes 0 to {parts}")
@@ -84,7 +86,7 @@ class RetinaNet(DetectionNetwork):
         return RetinaTargetEncoder(self.anchors(*size), size)
 
     def loss(self) -> RetinaLoss:
-        return RetinaLoss()
+        return RetinaLoss(giou=self._improved)
 
     def postprocess(self, input_size: tuple[int, int] | None = None, **settings: Any) -> RetinaPostprocess:
         """Returns the block from outputs to detections; ``settings`` are those of `RetinaPostprocess`."""
@@ -117,7 +119,10 @@ class RetinaNet(DetectionNetwork):
         return list(self._entries(self._reference))
 
     def reference_aliases(self) -> dict[str, str]:
-        # Files of both styles fit, because the weights that torchvision has published have its old names.
+        # Files of both styles fit, because the weights that torchvision has published have its old names. Its
+        # second version is younger than these.
+        if self._improved:
+            return {}
         wanted = [source for entry in self.reference_names() for source in entry.sources]
         styles = [list(self._entries(style)) for style in (MLPERF_STYLE, TORCHVISION_STYLE)]
         names = [[source for entry in style for source in entry.sources] for style in styles]
@@ -140,8 +145,11 @@ class RetinaNet(DetectionNetwork):
             (self.class_head, "classification", "cls_logits"),
             (self.box_head, "regression", "bbox_reg"),
         ):
-            for conv, name in zip(list(head.convs)[::2], style.convs):  # every second one is a ReLU
+            for index, name in enumerate(style.convs):
+                conv, after = list(head.convs)[2 * index : 2 * index + 2]
                 yield from conv_entries(conv, f"head.{kind}_head.conv.{name}")
+                if self._improved:  # otherwise it is a ReLU
+                    yield from affine_entries(after, f"head.{kind}_head.conv.{index}.1")
             entries = conv_entries(head.output, f"head.{kind}_head.{output}")
             yield from (_class_rows(self, entry) for entry in entries) if head is self.class_head else entries
 

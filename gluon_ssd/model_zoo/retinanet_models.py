@@ -25,16 +25,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RetinaNetConfig:
-    """The parts of a RetinaNet that `build_retinanet` puts together."""
+    """The parts of a RetinaNet that `build_retinanet` puts together.
+
+    With ``improved`` it is torchvision's second version, whose backbone trains its norms.
+    """
 
     backbone: ResNetSpec
     reference: ReferenceStyle
     anchors: RetinaAnchors = RetinaAnchors()
+    improved: bool = False
 
 
 CONFIGS = {
     "retinanet_resnext50_32x4d": RetinaNetConfig(RESNETS["resnext50_32x4d"], MLPERF_STYLE),
     "retinanet_resnet50": RetinaNetConfig(RESNETS["resnet50"], TORCHVISION_STYLE),
+    "retinanet_resnet50_v2": RetinaNetConfig(RESNETS["resnet50"], TORCHVISION_STYLE, improved=True),
 }
 
 
@@ -49,10 +54,11 @@ def build_retinanet(
     """Builds the RetinaNet of ``row``; its parameter names do not depend on what was built before.
 
     ``trainable_layers`` is explained in `RetinaNet`. ``norm_epsilon`` is that of the frozen batch norms, 0
-    for the weights that torchvision has published. ``input_size`` is the (height, width) in pixels to which
-    images are resized; None stands for that of the row. Raises UserError for values that cannot be used.
+    for the weights that torchvision has published; its second version has none of these. ``input_size`` is
+    the (height, width) in pixels to which images are resized; None stands for that of the row. Raises
+    UserError for values that cannot be used.
     """
-    from ..nn import FrozenBatchNorm
+    from ..nn import FrozenBatchNorm, norm
     from .resnet import ResNet
     from .retinanet import RetinaNet
 
@@ -61,14 +67,16 @@ def build_retinanet(
     config = CONFIGS[row.name]
     # The pyramid reads the last three stages, of strides 8, 16 and 32.
     spec = replace(config.backbone, outputs=(2, 3, 4))
+    frozen = partial(FrozenBatchNorm, epsilon=norm_epsilon)
     return RetinaNet(
         row.name,
-        ResNet(spec, partial(FrozenBatchNorm, epsilon=norm_epsilon), prefix="retinanet0_resnet0_"),
+        ResNet(spec, norm if config.improved else frozen, prefix="retinanet0_resnet0_"),
         config.anchors,
         classes,
         Preprocess(size=row.input_size if input_size is None else _checked(input_size)),
         trainable_layers=trainable_layers,
         reference=config.reference,
+        improved=config.improved,
         prefix="retinanet0_",
     )
 
@@ -130,5 +138,22 @@ register_model(
         options=("trainable_layers", "norm_epsilon", "input_size"),
         mlperf=RETINANET_BENCHMARK,
         anchors=CONFIGS["retinanet_resnet50"].anchors.ltrb,
+    )
+)(build_retinanet)
+register_model(
+    ModelRow(
+        name="retinanet_resnet50_v2",
+        family="retinanet",
+        backbone="resnet50",
+        input_size=(800, 800),
+        default_classes=COCO_CLASSES,
+        recipe="retinanet_resnet50_v2/finetune",
+        weights="retinanet_resnet50_v2",
+        backbone_weights="resnet50",
+        summary="torchvision's second RetinaNet, which reads its published COCO weights",
+        source="Lin et al. 2017; torchvision retinanet_resnet50_fpn_v2",
+        options=("trainable_layers", "input_size"),
+        mlperf=RETINANET_BENCHMARK,
+        anchors=CONFIGS["retinanet_resnet50_v2"].anchors.ltrb,
     )
 )(build_retinanet)

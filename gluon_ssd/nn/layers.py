@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 from mxnet import init
-from mxnet.gluon import Block, nn
+from mxnet.gluon import Block, HybridBlock, nn
 
+from ..ops import activate
 from .config import current
 from .initializers import InLayout
 
@@ -213,6 +214,48 @@ class FrozenBatchNorm(BatchNorm):
         return {**super()._attributes(), "cudnn_off": self.epsilon < 1e-5}
 
 
+class GroupNorm(HybridBlock):
+    """Group norm, then ``act``: every image's channels are normalised in ``groups`` of neighbours.
+
+    It computes and returns float32, and its two arrays, one number for each channel, are float32 whatever the
+    type of the network is. Training and inference compute the same. Raises ValueError where the channels make
+    no whole groups. Source: Wu and He, "Group Normalization" (2018). ``clips_by_convolution``: see
+    `clip_by_convolution`.
+    """
+
+    clips_by_convolution = False
+
+    def __init__(
+        self, channels: int, act: str | None = None, *, groups: int = 32, epsilon: float = 1e-5, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if channels % groups:
+            raise ValueError(f"{channels} channels cannot be normalised in {groups} groups")
+        self._channels, self._groups, self._epsilon, self._act = channels, groups, epsilon, act
+        self._layout = current().layout
+        with self.name_scope():
+            self.gamma = self.params.get("gamma", shape=(channels,), init="ones")
+            self.beta = self.params.get("beta", shape=(channels,), init="zeros")
+
+    def cast(self, dtype: Any) -> None:
+        super().cast("float32")
+
+    def hybrid_forward(self, F: Any, x: Any, gamma: Any, beta: Any) -> Any:
+        x = F.amp_cast(x, dtype="float32")
+        # MXNet's operator knows NCHW only.
+        x = x if self._layout == "NCHW" else F.transpose(x, (0, 3, 1, 2))
+        # In MXNet 1.9.1 the operator's own scale and shift have one number for each group.
+        one = F.ones_like(F.slice_axis(gamma, axis=0, begin=0, end=self._groups))
+        x = F.GroupNorm(x, one, F.zeros_like(one), num_groups=self._groups, eps=self._epsilon)
+        if self.clips_by_convolution:
+            x = _each_channel(F, x, gamma, beta, self._channels)
+        else:
+            gamma, beta = (F.reshape(array, (1, -1, 1, 1)) for array in (gamma, beta))
+            x = F.broadcast_add(F.broadcast_mul(x, gamma), beta)
+        x = activate(F, x, self._act)
+        return x if self._layout == "NCHW" else F.transpose(x, (0, 2, 3, 1))
+
+
 class Activation(nn.Activation):
     """An activation, ReLU unless another is named."""
 
@@ -263,14 +306,15 @@ def _each_channel(F: Any, x: Any, scale: Any, shift: Any, channels: int) -> Any:
 def clip_by_convolution(net: Block) -> None:
     """Has the ReLU6 of ``net``, a float32 NCHW network on CPU, computed by depthwise convolutions.
 
-    Norms before a ReLU6 that are constants are computed so, too. MXNet's clip is slow there, the more as it
-    takes its maps out of oneDNN's layout and back. The same numbers come out, but for rounding, in a third of
-    the time forward and backward. It is for training: what is made for inference fuses a clip, and other
-    tools know one. Graphs that were cached are dropped.
+    Norms before a ReLU6 that are constants are computed so, too, and the scale and shift of group norms,
+    which otherwise take longer than the rest of such a norm. MXNet's clip is slow there, the more as it takes
+    its maps out of oneDNN's layout and back. The same numbers come out, but for rounding, in a third of the
+    time forward and backward. It is for training: what is made for inference fuses a clip, and other tools
+    know one. Graphs that were cached are dropped.
     """
 
     def visit(block: Block) -> None:
-        if isinstance(block, BatchNorm):
+        if isinstance(block, (BatchNorm, GroupNorm)):
             block.clips_by_convolution = True
 
     net.apply(visit)

@@ -10,7 +10,7 @@ from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
 from .config import current
-from .layers import Activation, Conv2D
+from .layers import Activation, Conv2D, GroupNorm
 from .predictor import channels_last
 
 # Uniform in +-sqrt(3 / fan_in), as in torchvision's pyramid.
@@ -21,12 +21,21 @@ class FeaturePyramid(HybridBlock):
     """Makes maps of equal width on five levels, P3 to P7, from three maps of the backbone.
 
     It takes the maps from fine to coarse and returns a list of five, from fine to coarse, of ``channels``
-    channels each. P6 is computed from P5, and P7 from P6. Source: Lin et al., "Feature Pyramid Networks for
-    Object Detection" (2017), with the extra levels of RetinaNet.
+    channels each. P6 is computed from P5, or with ``p6_from_backbone`` from the last map of the backbone, and
+    P7 from P6. Source: Lin et al., "Feature Pyramid Networks for Object Detection" (2017), with the extra
+    levels of RetinaNet.
     """
 
-    def __init__(self, in_channels: Sequence[int], channels: int = 256, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        channels: int = 256,
+        *,
+        p6_from_backbone: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self._p6_from_backbone = p6_from_backbone
         config = current()
         self._ops, self._layout = config.ops, config.layout
         self._space = tuple(axis for axis in (1, 2, 3) if axis != config.channel_axis)
@@ -36,7 +45,8 @@ class FeaturePyramid(HybridBlock):
             for index, width in enumerate(in_channels):
                 self.laterals.add(self._conv(channels, 1, width, prefix=f"lateral{index}_"))
                 self.outputs.add(self._conv(channels, 3, channels, prefix=f"output{index}_"))
-            self.p6 = self._conv(channels, 3, channels, strides=2, prefix="p6_")
+            below_p6 = in_channels[-1] if p6_from_backbone else channels
+            self.p6 = self._conv(channels, 3, below_p6, strides=2, prefix="p6_")
             self.p7 = self._conv(channels, 3, channels, strides=2, prefix="p7_")
             self.relu = Activation()
 
@@ -62,7 +72,7 @@ class FeaturePyramid(HybridBlock):
             # Halving rounds up, so the doubled map may have one row or column more than the finer one.
             merged[level] = merged[level] + F.slice_like(upper, merged[level], axes=self._space)
         levels = [output(level) for output, level in zip(self.outputs, merged)]
-        levels.append(self.p6(levels[-1]))
+        levels.append(self.p6(features[-1] if self._p6_from_backbone else levels[-1]))
         levels.append(self.p7(self.relu(levels[-1])))
         return levels
 
@@ -72,11 +82,19 @@ class PyramidHead(HybridBlock):
 
     It turns a map (B, in_channels, H, W) into (B, H * W * anchors, channels), in the order of row, column and
     anchor. ``prior`` is the probability that an untrained output stands for; None where the output is no
-    probability. Source: Lin et al., "Focal Loss for Dense Object Detection" (2017), section 4.
+    probability. With ``group_norm`` each of the four is followed by a `GroupNorm` in place of its bias.
+    Source: Lin et al., "Focal Loss for Dense Object Detection" (2017), section 4.
     """
 
     def __init__(
-        self, in_channels: int, anchors: int, channels: int, prior: float | None = None, **kwargs: Any
+        self,
+        in_channels: int,
+        anchors: int,
+        channels: int,
+        prior: float | None = None,
+        *,
+        group_norm: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._channels, self._used, self._layout = channels, anchors * channels, current().layout
@@ -86,7 +104,8 @@ class PyramidHead(HybridBlock):
         with self.name_scope():
             self.convs = nn.HybridSequential(prefix="")
             for _ in range(4):
-                self.convs.add(self._conv(in_channels, in_channels), Activation())
+                self.convs.add(self._conv(in_channels, in_channels, use_bias=not group_norm))
+                self.convs.add(GroupNorm(in_channels, act="relu") if group_norm else Activation())
             self.output = self._conv(
                 self._used,
                 in_channels,
@@ -96,13 +115,13 @@ class PyramidHead(HybridBlock):
             )
 
     @staticmethod
-    def _conv(channels: int, in_channels: int, **kwargs: Any) -> Conv2D:
+    def _conv(channels: int, in_channels: int, use_bias: bool = True, **kwargs: Any) -> Conv2D:
         return Conv2D(
             channels,
             3,
             padding=1,
             in_channels=in_channels,
-            use_bias=True,
+            use_bias=use_bias,
             weight_initializer=init.Normal(0.01),
             **kwargs,
         )

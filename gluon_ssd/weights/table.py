@@ -66,6 +66,12 @@ WEIGHTS: dict[str, WeightFile] = {
         _torchvision("resnet152", "resnet152-394f9c45.pth", 230),
         _torchvision("resnext50_32x4d", "resnext50_32x4d-7cdf4587.pth", 96),
         _torchvision("retinanet_resnet50", "retinanet_resnet50_fpn_coco-eeacb38b.pth", 130, "COCO"),
+        _torchvision(
+            "retinanet_resnet50_v2",
+            "retinanet_resnet50_fpn_v2_coco-5905b1c5.pth",
+            146,
+            "COCO, mAP 41.5",
+        ),
         _torchvision("ssd300_vgg16", "ssd300_vgg16_coco-b556d3b4.pth", 136, "COCO, mAP 25.1"),
         _torchvision(
             "ssdlite320_mobilenet_v3_large",

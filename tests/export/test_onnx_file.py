@@ -66,7 +66,7 @@ def test_it_computes_what_the_network_does(name, options, examples, tmp_path):
 
 def test_retinanet_of_another_size(tmp_path):
     """Its heads are shared by five levels, whose nodes have the same names."""
-    net = network("retinanet_resnet50")
+    net = network("retinanet_resnet50_v2")
     path = to_onnx(net, tmp_path / "a.onnx", input_size=(128, 160), images=PICTURES).path
     images = np.random.RandomState(0).randn(3, 3, 128, 160).astype(np.float32)
     found = run(path, images)

@@ -12,6 +12,7 @@ from gluon_ssd.data.shapes import make_picture
 from gluon_ssd.errors import UserError
 from gluon_ssd.export import proof, to_openvino
 
+PICTURES = [make_picture(np.random.default_rng(seed))[0] for seed in range(2)]
 SETTINGS = {"score_threshold": 0.01, "max_detections": 20}
 
 
@@ -26,6 +27,12 @@ def test_a_detector_takes_them(tmp_path):
     ours, theirs = Detector(net, **SETTINGS)(picture), Detector(tmp_path / "a.xml")(picture)
     np.testing.assert_allclose(ours.scores, theirs.scores, rtol=0, atol=1e-5)
     assert ours.names == theirs.names
+
+
+def test_group_norms(tmp_path):
+    net = network("retinanet_resnet50_v2")
+    made = to_openvino(net, tmp_path / "a.xml", input_size=(128, 160), batch=1, images=PICTURES)
+    assert made.lines[1].startswith("openvino, 2 images, largest difference")
 
 
 def test_what_differs_is_not_written(tmp_path, monkeypatch):

@@ -54,7 +54,7 @@ def test_raw_outputs_of_traced_and_exported_modules(tmp_path):
         np.testing.assert_allclose(value, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize("name", ["ssd_tiny", "retinanet_resnet50"])
+@pytest.mark.parametrize("name", ["ssd_tiny", "retinanet_resnet50_v2"])
 def test_detections(tmp_path, name):
     """A tracing at one batch holds for others: how much is suppressed depends on the images."""
     net = network(name)

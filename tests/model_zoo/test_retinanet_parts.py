@@ -141,6 +141,15 @@ def test_nan_reaches_the_loss(targets):
     assert np.isnan(cls_loss)
 
 
+@pytest.mark.parametrize("giou", [False, True])
+def test_nan_of_a_background_box_reaches_the_loss(targets, giou):
+    cls_preds, box_preds = seeded.retina_loss_preds(1, 1, 12276, 3)
+    place = np.flatnonzero(targets[0][0] == 0)[0]
+    box_preds[0, place, 2] = np.nan
+    parts = [np.minimum(array[:1], 3) for array in targets]
+    assert np.isnan(RetinaLoss(giou=giou)(*map(mx.nd.array, (cls_preds, box_preds, *parts)))[2].asscalar())
+
+
 @pytest.mark.parametrize(("prefix", "candidates"), [("", 1000), ("topk50_", 50)])
 @pytest.mark.parametrize("hybridize", [False, True])
 def test_detections_are_the_references(prefix, candidates, hybridize):

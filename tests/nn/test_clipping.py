@@ -6,7 +6,7 @@ import pytest
 from mxnet import autograd
 from mxnet.gluon import nn
 
-from gluon_ssd.nn import BatchNorm, Conv2D, FrozenBatchNorm, clip_by_convolution
+from gluon_ssd.nn import BatchNorm, Conv2D, FrozenBatchNorm, GroupNorm, clip_by_convolution
 
 
 def layers(norm=BatchNorm):
@@ -52,3 +52,19 @@ def test_a_graph_that_was_cached_follows():
     graph = net(mx.sym.var("data")).tojson()
     assert '"clip"' not in graph and graph.count('"Convolution"') == 4
     np.testing.assert_allclose(net(mx.nd.ones((1, 4, 3, 3))).asnumpy(), before, atol=1e-5)
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_a_group_norm_is_scaled_alike(hybrid):
+    x, results = mx.nd.random.normal(3, 2, shape=(2, 8, 5, 4)), []
+    for by_convolution in (False, True):
+        net = GroupNorm(8, act="relu", groups=4)
+        net.initialize()
+        net.gamma.set_data(mx.nd.arange(1, 9))
+        net.beta.set_data(mx.nd.arange(-4, 4))
+        if by_convolution:
+            clip_by_convolution(net)
+        net.hybridize(hybrid)
+        results.append(run(net, x))
+    for found, wanted in zip(*results):
+        np.testing.assert_allclose(found, wanted, atol=1e-5 * abs(wanted).max())

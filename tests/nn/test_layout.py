@@ -111,9 +111,9 @@ def test_every_model_can_be_built_half_and_nhwc(name, monkeypatch):
     assert list(half) == list(plain)
     count = sum(np.prod(parameter.shape) for parameter in half.values())
     assert count == sum(np.prod(shape) for shape in plain.values())
-    kinds = {np.dtype(p.dtype).name for key, p in half.items() if "batchnorm" not in key}
+    kinds = {np.dtype(p.dtype).name for key, p in half.items() if "norm" not in key}
     assert kinds == {"float16"}
-    assert {np.dtype(p.dtype).name for key, p in half.items() if "batchnorm" in key} <= {"float32"}
+    assert {np.dtype(p.dtype).name for key, p in half.items() if "norm" in key} <= {"float32"}
 
 
 @pytest.mark.parametrize(("layout", "dtype"), [("NHWC", "float32"), ("NHWC", "float16")])

@@ -72,7 +72,8 @@ def test_every_row_names_published_files(model):
     for name, of in ((row.weights, row.name), (row.backbone_weights, row.backbone)):
         assert not name or WEIGHTS[name].model == of
     alone = ("ssd300_vgg16", "ssdlite320_mobilenet_v3_large")
-    whole = ("ssd_resnet34_1200", "ssd_resnet50", "retinanet_resnet50", "retinanet_resnext50_32x4d", *alone)
+    retinanets = ("retinanet_resnet50", "retinanet_resnet50_v2", "retinanet_resnext50_32x4d")
+    whole = ("ssd_resnet34_1200", "ssd_resnet50", *retinanets, *alone)
     assert bool(row.backbone_weights) != (row.kind == "backbone" or model in ("ssd_tiny", *alone))
     assert bool(row.weights) == (row.kind == "backbone" or model in whole)
 
@@ -109,6 +110,24 @@ def test_layout_and_dtype_are_the_networks(publish, layout, dtype):
     weight = net.backbone.stages[0][0].convolutions[0][0].weight.data().asnumpy()
     assert weight.dtype == dtype
     assert np.array_equal(weight.transpose(0, 3, 1, 2), state["layer1.0.conv1.weight"].astype(dtype))
+
+
+def test_the_published_second_retinanet(publish):
+    """With 91 channels, of which the 80 names take theirs; the first version refuses its file by name."""
+    names = load_golden("torchvision_retinanet_resnet50_v2")["names"]
+    shapes = {name: value.shape for name, value in to_torch_state(get_model("retinanet_resnet50_v2")).items()}
+    state = seeded.retina_v2_state(shapes, 9)
+    assert {name for name in names if not name.endswith("num_batches_tracked")} == set(state)
+    assert state["head.classification_head.cls_logits.bias"].shape == (9 * 91,)
+    path = publish("retinanet_resnet50_v2", state)
+    other = get_model("retinanet_resnet50_v2", classes=["robot", "person"], pretrained=True)
+    whole = get_model("retinanet_resnet50_v2", pretrained=True)
+    assert whole.options == {}
+    image = mx.nd.array(seeded.image_input(7, (1, 3, 96, 64)))
+    logits, wanted = other(image)[0].asnumpy(), whole(image)[0].asnumpy()
+    np.testing.assert_allclose(logits[..., 1], wanted[..., COCO_CLASSES.index("person")], atol=1e-4)
+    with pytest.raises(UserError, match="published weights of retinanet_resnet50_v2, not of ret"):
+        get_model("retinanet_resnet50", pretrained=path)
 
 
 def test_the_published_retinanet(publish):

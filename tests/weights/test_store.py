@@ -89,6 +89,7 @@ def test_the_published_hashes_are_those_of_the_file_names():
         "resnet152": "394f9c45",
         "resnext50_32x4d": "7cdf4587",
         "retinanet_resnet50": "eeacb38b",
+        "retinanet_resnet50_v2": "5905b1c5",
         "ssd300_vgg16": "b556d3b4",
         "ssdlite320_mobilenet_v3_large": "a79551df",
         "ssd_resnet34_1200": "",
