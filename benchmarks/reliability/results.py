@@ -25,8 +25,8 @@ TITLES = {
     ),
     "disk": (
         "A disk that is full, read-only or takes no more files",
-        "Each command runs on a disk of chosen size, which grows from run to run until the command succeeds. "
-        "Every run before ends with status 2 and one line, and leaves what was there before.",
+        "Each command runs on disks of random sizes, on one that takes few more files, and on one that is "
+        "read-only. It has room enough, or ends with status 2 and one line and leaves what was there before.",
     ),
     "inputs": (
         "Damaged and hostile files",
