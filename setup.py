@@ -40,7 +40,8 @@ EXTRAS = {
     "supervision": ["supervision>=0.18"],
     # Later versions have no ByteTrack.
     "tracking": ["supervision>=0.20,<0.28"],
-    "serve": ["starlette>=0.40", "uvicorn>=0.37", "python-multipart>=0.0.18", "prometheus-client>=0.20"],
+    # Starlette before takes a time that grows with the square of a header's length (CVE-2025-62727).
+    "serve": ["starlette>=0.49.1", "uvicorn>=0.37", "python-multipart>=0.0.18", "prometheus-client>=0.20"],
     # Scores that equal pycocotools' to the last digit; pinned to the versions of which the tests know that.
     "fast-coco": ["hotcoco>=1.3,<1.4; python_version >= '3.10'"],
     # ImageNet weights of small backbones, in packages of their own: they come without another network.

@@ -33,6 +33,15 @@ class Interrupted(KeyboardInterrupt):
         self.number, self.status, self.together = number, 128 + number, together
 
 
+def one_line(problem: object) -> str:
+    """Returns the text of an error as one line of at most 2,000 characters, without its middle if need be.
+
+    It may name a file or a value of any length, and line breaks may be in it.
+    """
+    text = " ".join(str(problem).splitlines())
+    return text if len(text) <= 2000 else f"{text[:1500]} ... {text[-490:]}"
+
+
 def quoted(name: str) -> str:
     """Returns a name as it is, or in quotes where it holds what cannot be seen, as a blank at its end."""
     return repr(name) if name != name.strip() or not name.isprintable() else name

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import shutil
+import stat
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from .errors import UserError
+from .locks import abandoned, held
 
+_UNTOUCHED = "what was there before is untouched"
 # The suffixes that count as an image where a folder is searched. `image_suffixes` adds those that not every
 # machine can decode.
 IMAGE_SUFFIXES = frozenset(
@@ -44,18 +48,26 @@ def atomic_write(path: Path) -> Iterator[Path]:
     # In the same folder, because only within one file system a renaming is atomic. The number of the process
     # keeps two writers apart.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _remove_abandoned(path, "tmp")
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:  # Windows puts only what is open for writing on disk
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with held(temporary):
+            yield temporary
+            _sync_file(temporary)
+            os.replace(temporary, path)
         # Without this a crash of the machine could undo the renaming.
         _sync_folder(path.parent)
     except OSError as error:
-        raise unwritable(path, error, "what was there before is untouched") from None
+        raise unwritable(path, error, _UNTOUCHED) from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def refuse_device(path: Path | str | os.PathLike[str]) -> None:
+    """Raises OSError for a pipe or device, also behind a link, whose content may never come or never end."""
+    kind = os.stat(path).st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise OSError(errno.EINVAL, "is a pipe or device, not a file")
 
 
 def absolute(path: str | Path) -> Path:
@@ -78,10 +90,40 @@ def make_folder(folder: Path) -> None:
 @contextlib.contextmanager
 def new_text_file(path: Path) -> Iterator[IO[str]]:
     """Opens a text file (UTF-8, Unix line ends) for `atomic_write`, and makes its folder if need be."""
-    with atomic_write(path) as temporary:
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8", newline="\n") as stream:
-            yield stream
+    except OSError as error:
+        raise unwritable(path, error, _UNTOUCHED) from None
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def files_together(paths: Sequence[Path]) -> Iterator[Path]:
+    """Yields a temporary folder; its files become ``paths``, whose names they have, when the block ends well.
+
+    The last of ``paths`` is the one that is opened first and needs the others. The old one goes before the
+    others are replaced, so that a crash in between leaves none, and never one beside the wrong others. Raises
+    UserError when they cannot be written.
+    """
+    last = paths[-1]
+    partial = last.with_name(f".{last.name}.{os.getpid()}.partial")
+    _remove_abandoned(last, "partial")
+    try:
+        partial.mkdir()
+        with held(partial):
+            yield partial
+            for path in paths:
+                _sync_file(partial / path.name)
+            with contextlib.suppress(FileNotFoundError):
+                last.unlink()
+            for path in paths:
+                os.replace(partial / path.name, path)
+        _sync_folder(last.parent)
+    except OSError as error:
+        raise unwritable(last, error) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -97,12 +139,14 @@ def new_folder(path: Path) -> Iterator[Path]:
     if path.exists() and path.samefile(os.curdir):
         raise UserError(f"{path}: is the current folder, which cannot be replaced; name a new one in it")
     partial = path.parent / f".{path.name}.{os.getpid()}.partial"
+    _remove_abandoned(path, "partial")
     try:
         partial.mkdir(parents=True)
-        yield partial
-        if path.is_dir():  # empty, as above; Windows replaces no folder, not even such a one
-            path.rmdir()
-        os.replace(partial, path)
+        with held(partial):
+            yield partial
+            if path.is_dir():  # empty, as above; Windows replaces no folder, not even such a one
+                path.rmdir()
+            os.replace(partial, path)
     except OSError as error:
         # The file may be one that was to be copied, and then its name helps. It is not to blame for a full
         # disk, though Python names it then, and the temporary folder means nothing to the user.
@@ -115,11 +159,25 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Deletes what interrupted writes left in ``folder``, which need not exist."""
-    for pattern in (".*.tmp", ".*.partial"):
-        for path in folder.glob(pattern):
-            with contextlib.suppress(OSError):
-                path.unlink()
+    """Deletes what interrupted writes of files left in ``folder``, which need not exist."""
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _remove_abandoned(path: Path, suffix: str) -> None:
+    """Deletes the temporary files or folders that processes which were killed have left of ``path``."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.{suffix}"):
+        if abandoned(left):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+def _sync_file(path: Path) -> None:
+    with open(path, "rb+") as file:  # Windows puts only what is open for writing on disk
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -43,3 +43,35 @@ def only_writer(folder: Path) -> Iterator[None]:
             stack.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Locks a file or folder inside the block, so that `abandoned` knows that a process still works on it.
+
+    A file that is not there is made. Where the system or the disk has no such locks, nothing is locked.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(ImportError):
+            import fcntl
+
+            descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+            stack.callback(os.close, descriptor)
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def abandoned(path: Path) -> bool:
+    """Returns whether no process has `held` a file or folder that exists; False where that cannot be told."""
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        # Network disks lock only what is open for writing, and folders cannot be opened so.
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        finally:
+            os.close(descriptor)
+    return False

@@ -18,7 +18,7 @@ import yaml
 from . import resources
 from .data.choices import ORIENTATIONS
 from .errors import UserError, nearest, unknown
-from .values import Bounds, convert
+from .values import Bounds, convert, refuse_expansion
 
 DEVICES = ("auto", "cpu", "gpu")
 # A key that is given later puts the one that would otherwise decide in its place back to its default.
@@ -331,7 +331,8 @@ def _unknown_key(key: str) -> str:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        values = refuse_expansion(yaml.safe_load(text), text)
     except FileNotFoundError:
         raise UserError(f"{path}: no such recipe file") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -47,6 +47,30 @@ class Bounds:
         return None
 
 
+def refuse_expansion(value: Any, text: str) -> Any:
+    """Returns ``value``, which YAML has made of ``text``.
+
+    Raises ValueError where names of lists (``*name``) stand for so much that whoever looks at all of it does
+    not come to an end, and where a list holds itself.
+    """
+    sizes: dict[int, int] = {}
+    # Without such names, a text holds fewer values than characters.
+    most = max(100_000, len(text))
+
+    def size(part: Any) -> int:
+        if not isinstance(part, (dict, list)):
+            return 1
+        if id(part) not in sizes:
+            sizes[id(part)] = most  # for what holds itself
+            inner = [*part.keys(), *part.values()] if isinstance(part, dict) else part
+            sizes[id(part)] = 1 + sum(map(size, inner))
+        return sizes[id(part)]
+
+    if size(value) > most:
+        raise ValueError("names of lists (*name) stand for more values than can be read")
+    return value
+
+
 def convert(value: Any, type_name: str, bounds: Bounds) -> Any:
     """Turns ``value`` into the type that the annotation ``type_name`` spells, within ``bounds``.
 

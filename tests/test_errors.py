@@ -1,6 +1,6 @@
 import pytest
 
-from gluon_ssd.errors import UserError, import_problem, nearest, unknown
+from gluon_ssd.errors import UserError, import_problem, nearest, one_line, unknown
 from gluon_ssd.platforms import mxnet_advice
 
 MODELS = ["ssd_resnet34", "ssd_resnet34_bn", "ssd_resnet18", "ssd_tiny", "retinanet_resnet50"]
@@ -69,3 +69,10 @@ def test_other_errors_are_left_alone(error):
 
 def test_a_notebook_shows_one_line_instead_of_a_traceback():
     assert UserError("a.jpg: the file is empty")._render_traceback_() == ["error: a.jpg: the file is empty"]
+
+
+def test_a_line_of_error_has_an_end(cli, tmp_path):
+    """A damaged list of images can make a name of any length."""
+    text = cli("check", "x" * 5000).err
+    assert text.startswith("error: xxx") and text.count("\n") == 1 and len(text) < 2100
+    assert one_line("a\nb") == "a b"

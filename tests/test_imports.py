@@ -29,9 +29,9 @@ LEVELS = [
     "runs",
     "recipe console",
     "data anchors losses postprocess targets nn environment",
-    "ops tensor_files boxes machine values locks resources",
+    "ops tensor_files boxes machine values resources",
     "files launch lazy",
-    "errors",
+    "errors locks",
     "platforms version compat",
 ]
 LEVEL = {name: row for row, names in enumerate(LEVELS) for name in names.split()}

@@ -1,10 +1,12 @@
 """An installation works from every folder, also from the one that holds a clone called gluon_ssd."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,14 @@ def test_a_source_distribution_holds_what_a_wheel_is_made_of(wheel):
         assert (source / name).read_bytes() == (REPOSITORY / name).read_bytes()
     recipes = {path.relative_to(REPOSITORY) for path in (REPOSITORY / "model_zoo").glob("*/*.*")}
     assert {path.relative_to(source) for path in (source / "model_zoo").glob("*/*.*")} == recipes
+
+
+def test_a_wheel_holds_nothing_but_the_package(wheel):
+    _, clone = wheel
+    (built,) = clone.parent.glob("gluon_ssd-*.whl")
+    with zipfile.ZipFile(built) as archive:
+        names = archive.namelist()
+    inside = [name for name in names if not re.match(r"gluon_ssd-[^/]*\.dist-info/", name)]
+    assert {name.split("/")[0] for name in inside} == {"gluon_ssd"}
+    kinds = {Path(name).suffix for name in inside if not name.endswith("/py.typed")}
+    assert kinds <= {".py", ".html", ".css", ".js", ".txt", ".md", ".yaml"}, kinds

@@ -1,6 +1,7 @@
 """setup.py says what it must, and what it packs holds the code, the cards and the recipes."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -120,3 +121,17 @@ def test_the_configuration_file_holds_settings_only():
     ]
     kept = ("build-system", "tool.ruff", "tool.mypy", "tool.pytest")
     assert all(header.strip("[]").startswith(kept) for header in headers)
+
+
+def test_an_upper_bound_has_a_comment_that_says_why():
+    lines = (REPOSITORY / "setup.py").read_text(encoding="utf-8").splitlines()
+    begin = next(number for number, line in enumerate(lines) if line.startswith("EXTRAS"))
+    end = next(number for number, line in enumerate(lines) if line.startswith("class "))
+    # MXNet's version is explained at the top; markers of Python are no bounds of a package.
+    bounds = re.compile(r'"(?!mxnet)[a-z][\w\[\]-]*(==|[^";]*<)')
+    bare = [
+        lines[number]
+        for number in range(begin, end)
+        if bounds.search(lines[number]) and not any("#" in lines[number - back] for back in (1, 2))
+    ]
+    assert bare == []

@@ -58,6 +58,12 @@ def test_home_folder(monkeypatch):
     assert Recipe(data="~/coco").data == "/home/someone/coco"
 
 
+def multiplied_lists(levels):
+    """The lists of the "billion laughs": each holds the one before nine times."""
+    rest = [f"&a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)]
+    return ", ".join(["&a0 [x, x, x, x, x, x, x, x, x]", *rest])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -88,6 +94,9 @@ def test_home_folder(monkeypatch):
         ("data: 0x" + "f" * 5000, "key 'data': expected a text or null, got one of thousands of digits"),
         ("data: 2026-99-99", "holds a value that YAML cannot read: month must be in 1..12"),
         ("data: " + "[" * 5000, "holds a value that YAML cannot read: maximum recursion depth exceeded"),
+        (f"epochs: [{multiplied_lists(7)}]", "names of lists (*name) stand for more values than can be"),
+        ("epochs: &a [*a]", "names of lists (*name) stand for more values than can be read"),
+        ("epochs: [&a [1, 2], *a]", "key 'epochs': expected an integer, got [[1, 2], [1, 2]]"),
     ],
 )
 def test_what_does_not_fit_names_file_and_key(tmp_path, text, message):

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ..errors import Interrupted, UserError, import_problem, nearest
+from ..errors import Interrupted, UserError, import_problem, nearest, one_line
 from ..launch import detect
 from ..plugins import import_plugins, plugins_of_environment
 from ..version import __version__
@@ -34,8 +34,8 @@ from . import (
 )
 from .parsing import Parser, add_recipe_flags, example
 
-# A place that cannot be written is for the user to change, wherever in the program it shows.
-DISK_PROBLEMS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+# A place that cannot be written or have its name is for the user to change, wherever in the program it shows.
+DISK_PROBLEMS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
 # What a first detector takes comes first, in the order in which it is needed.
 VERBS = {
     "convert-data": convert_data,
@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         # The name of a file may hold a line break, but an error is one line all the same. It is written in
         # one piece, because where several processes train, Horovod's thread may write at the same moment.
-        print(f"error: {' '.join(str(problem).splitlines())}\n", end="", file=sys.stderr)
+        print(f"error: {one_line(problem)}\n", end="", file=sys.stderr)
         return 2
 
 

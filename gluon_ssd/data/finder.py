@@ -103,7 +103,14 @@ class Finder:
 def walk_images(folder: Path) -> list[str]:
     """Returns the images below ``folder``, with ``/``, in the order of the walk. Links are followed."""
     found = []
+    above: dict[str, frozenset[tuple[int, int]]] = {}
     for root, folders, files in os.walk(folder, followlinks=True):
+        about, over = os.stat(root), above.get(os.path.dirname(root), frozenset())
+        if (about.st_dev, about.st_ino) in over:
+            # A link back to a folder around it would be walked for ever.
+            folders.clear()
+            continue
+        above[root] = over | {(about.st_dev, about.st_ino)}
         folders.sort()
         prefix = Path(root).relative_to(folder).as_posix()
         names = filter(is_image_name, files)

@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError
-from ..files import IMAGE_SUFFIXES
+from ..files import IMAGE_SUFFIXES, refuse_device
 from .header import JPEG, PNG, TIFF, Header, jpeg_segments, read_header
 from .orientation import is_ambiguous, say_assumed, turn_for, turned, turned_back
 
@@ -104,8 +104,9 @@ def read_image(path: PathLike, apply_exif: bool = False) -> np.ndarray:
 
 
 def read_bytes(path: PathLike) -> bytes:
-    """Returns the content of a file. Raises UserError when it is missing, unreadable or empty."""
+    """Returns the content of a file. Raises UserError when it is missing, unreadable, endless or empty."""
     try:
+        refuse_device(path)
         with open(path, "rb", buffering=0) as stream:
             data = stream.read()
     except OSError as error:
@@ -118,6 +119,7 @@ def read_bytes(path: PathLike) -> bytes:
 def file_header(path: PathLike) -> Header:
     """Returns size and orientation of an image file. Raises UserError where it is missing or no image."""
     try:
+        refuse_device(path)
         with open(path, "rb") as stream:
             header = read_header(stream)
     except FileNotFoundError:

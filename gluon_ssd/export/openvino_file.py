@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..files import unwritable
+from ..files import files_together, unwritable
 from .onnx_file import checked, checked_model, summary
 from .sources import Exported, Options, header_of, network_of
 
@@ -35,14 +33,10 @@ def to_openvino(source: Any, path: str | Path, **options: Any) -> Exported:
 
 
 def _save(openvino: Any, model: Any, path: Path) -> None:
-    """Both files under their names, or neither: the one with the weights first."""
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as folder:
-            made = Path(folder, path.name)
-            openvino.save_model(model, str(made), compress_to_fp16=False)
-            for suffix in (".bin", ".xml"):
-                os.replace(made.with_suffix(suffix), path.with_suffix(suffix))
-    except (OSError, RuntimeError) as error:
-        raise unwritable(path, error) from None
+    with files_together([path.with_suffix(".bin"), path]) as folder:
+        try:
+            openvino.save_model(model, str(folder / path.name), compress_to_fp16=False)
+        except RuntimeError as error:
+            raise unwritable(path, error) from None
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,8 @@ from typing import Any
 import mxnet as mx
 
 from ..errors import UserError
-from ..files import unwritable
+from ..files import files_together
+from ..tensor_files.params_file import dump_params
 from .proof import Proof, Reference, difference, pictures_of, require
 from .sources import DETECTIONS, INPUT, Exported, Options, network_of
 
@@ -32,16 +31,13 @@ def to_symbol(source: Any, path: str | Path, **options: Any) -> Exported:
     net = network_of(source, asked.input_size)
     symbol, arrays = _symbol(net, asked)
     names = [prefix.with_name(prefix.name + ending) for ending in ("-0000.params", "-symbol.json")]
-    try:
-        with tempfile.TemporaryDirectory(dir=prefix.parent, prefix=f".{prefix.name}.") as folder:
-            made = [Path(folder, name.name) for name in names]
-            mx.nd.save(str(made[0]), arrays)
-            made[1].write_text(symbol.tojson(), encoding="utf-8")
-            line = _prove(net, made, asked)
-            for temporary, name in zip(made, names):
-                os.replace(temporary, name)
-    except OSError as error:
-        raise unwritable(names[0], error) from None
+    with files_together(names) as folder:
+        made = [folder / name.name for name in names]
+        # MXNet's own writer has no error of its own for a full disk, and overlooks one at the very end.
+        with open(made[0], "wb") as file:
+            dump_params({name: array.asnumpy() for name, array in arrays.items()}, file)
+        made[1].write_text(symbol.tojson(), encoding="utf-8")
+        line = _prove(net, made, asked)
     size = sum(name.stat().st_size for name in names) / 1e6
     return Exported(names[1], (f"{names[1]} and {names[0].name}: {size:.1f} MB, MXNet's symbol", line))
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files import unwritable
+from ..files import files_together
 from ..tensor_files.torch_writer import write_torch
 from .network import build_model
 from .onnx_file import checked, installed, prove, summary, unproven
@@ -44,13 +42,7 @@ def to_torch(source: Any, path: str | Path, **options: Any) -> Exported:
 
 
 def _write(text: str, tensors: dict[str, Any], path: Path) -> None:
-    """Both files under their names, or neither: the one with the weights first."""
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as folder:
-            made = Path(folder, path.name)
-            made.write_text(text, encoding="utf-8")
-            write_torch(tensors, made.with_suffix(".pth"))
-            for suffix in (".pth", ".py"):
-                os.replace(made.with_suffix(suffix), path.with_suffix(suffix))
-    except OSError as error:
-        raise unwritable(path, error) from None
+    with files_together([path.with_suffix(".pth"), path]) as folder:
+        made = folder / path.name
+        made.write_text(text, encoding="utf-8")
+        write_torch(tensors, made.with_suffix(".pth"))

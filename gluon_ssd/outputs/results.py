@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..files import make_folder
+from ..files import make_folder, new_text_file
 from .coco import CocoRows, Numbering
 from .files import WRITERS, finish_yolo
 from .shown import Shown
@@ -54,11 +55,14 @@ class Results:
 
 
 class _Table:
-    """A CSV file with a row for each detection, which appears under its name when it is closed."""
+    """A CSV file with a row for each detection, which appears when it is closed.
+
+    The rows wait in a temporary file, of which nothing stays where the run fails.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._partial = path, path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        self._file = open(self._partial, "w", encoding="utf-8", newline="")  # noqa: SIM115 - see `close`
+        self._path = path
+        self._file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="")  # noqa: SIM115 - see `close`
         self._rows = csv.writer(self._file)
         self._rows.writerow(_COLUMNS)
 
@@ -70,5 +74,6 @@ class _Table:
             self._rows.writerow([shown.path, *place, found.name, f"{found.score:.5f}", *box, track or ""])
 
     def close(self) -> None:
-        self._file.close()
-        os.replace(self._partial, self._path)
+        self._file.seek(0)
+        with self._file, new_text_file(self._path) as file:
+            shutil.copyfileobj(self._file, file)

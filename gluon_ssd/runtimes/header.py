@@ -71,5 +71,5 @@ class Header:
                 detections=dict(values["detections"]),
                 notes={k: v for k, v in found.items() if k not in (*known, "model", "gluon_ssd_format")},
             )
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{path}: its metadata are damaged ({error}); export it again") from None

@@ -40,6 +40,7 @@ def read_archive(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            _refuse_bomb(archive, path.stat().st_size)
             state = json.loads(archive.read(STATE))
             arrays = {}
             for name in archive.namelist():
@@ -58,3 +59,12 @@ def read_archive(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if not isinstance(state, dict):
         raise UserError(f"{path}: not a checkpoint of this library; its {STATE} is not an object")
     return arrays, state
+
+
+def _refuse_bomb(archive: zipfile.ZipFile, length: int) -> None:
+    """Raises ValueError for members that are compressed or share bytes, which could fill the memory."""
+    members = archive.infolist()
+    if any(info.compress_type != zipfile.ZIP_STORED for info in members):
+        raise ValueError("compressed")
+    if sum(info.file_size for info in members) > length:
+        raise ValueError("holds more than the file is long")

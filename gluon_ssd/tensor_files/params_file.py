@@ -6,7 +6,7 @@ import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -94,15 +94,20 @@ def write_params(arrays: Mapping[str, np.ndarray], path: str | Path) -> None:
     The file appears whole or not at all. Raises UserError for a type or a scalar that the format cannot hold,
     and when the file cannot be written.
     """
-    names = [name.encode("utf-8") for name in arrays]
     with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
-        file.write(struct.pack("<QQQ", FILE_MAGIC, 0, len(arrays)))
-        for name, array in arrays.items():
-            file.write(_head(name, array))
-            file.write(np.asarray(array, array.dtype.newbyteorder("<"), order="C").tobytes())
-        file.write(struct.pack("<Q", len(names)))
-        for text in names:
-            file.write(struct.pack("<Q", len(text)) + text)
+        dump_params(arrays, file)
+
+
+def dump_params(arrays: Mapping[str, np.ndarray], file: IO[bytes]) -> None:
+    """Writes as `write_params` does, into an open file. Raises OSError where the disk does not take it."""
+    names = [name.encode("utf-8") for name in arrays]
+    file.write(struct.pack("<QQQ", FILE_MAGIC, 0, len(arrays)))
+    for name, array in arrays.items():
+        file.write(_head(name, array))
+        file.write(np.asarray(array, array.dtype.newbyteorder("<"), order="C").tobytes())
+    file.write(struct.pack("<Q", len(names)))
+    for text in names:
+        file.write(struct.pack("<Q", len(text)) + text)
 
 
 def _head(name: str, array: Any) -> bytes:

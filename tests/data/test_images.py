@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from gluon_ssd.data.images import choose_reduction, decode_image, read_image, resize_image
+from gluon_ssd.data.images import choose_reduction, decode_image, file_header, read_image, resize_image
 from gluon_ssd.errors import UserError
 
 from .conftest import picture
@@ -106,6 +107,15 @@ def test_bad_files_are_named(tmp_path):
     png = tmp_path / "a.png"
     png.write_bytes(encode(Image.fromarray(picture(64, 64)), "PNG")[:-30])
     fails(png, "truncated")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="no such device")
+def test_a_link_to_a_device_is_not_read(tmp_path):
+    """Others than this one never end."""
+    (tmp_path / "a.jpg").symlink_to("/dev/null")
+    fails(tmp_path / "a.jpg", "cannot be read (is a pipe or device, not a file)")
+    with pytest.raises(UserError, match="is a pipe or device"):
+        file_header(tmp_path / "a.jpg")
 
 
 def test_truncation_behind_a_thumbnail_that_is_whole():

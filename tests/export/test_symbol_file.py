@@ -46,3 +46,19 @@ def test_what_a_symbol_has_not(tmp_path, options):
     with pytest.raises(UserError, match="a symbol is float32 and takes normalised batches of any size"):
         to_symbol(network("ssd_tiny"), tmp_path / "a", **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line_and_the_old_files_stay(tmp_path):
+    import resource
+
+    names = ["a-0000.params", "a-symbol.json"]
+    for name in names:
+        (tmp_path / name).write_text("old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))  # as a full disk, the write itself fails
+    try:
+        with pytest.raises(UserError, match="a-symbol.json: cannot be written: File too large"):
+            to_symbol(network("ssd_tiny"), tmp_path / "a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(names, "old")

@@ -12,6 +12,7 @@ from small import picture
 
 from gluon_ssd.data.formats.conversion import read_dataset
 from gluon_ssd.detections import Detections
+from gluon_ssd.errors import UserError
 from gluon_ssd.outputs.coco import Numbering
 from gluon_ssd.outputs.results import KINDS, Results
 from gluon_ssd.outputs.shown import Shown
@@ -127,3 +128,10 @@ def test_the_command_offers_all_kinds():
     from gluon_ssd.cli import predict
 
     assert set(predict.KINDS) == set(KINDS)
+
+
+def test_nothing_stays_of_a_table_where_another_file_cannot_be_written(photo, tmp_path):
+    (tmp_path / "detections.json").mkdir()
+    with pytest.raises(UserError, match="detections.json: cannot be written: Is a directory"):
+        write(tmp_path, ["json", "csv"], shown(photo))
+    assert [path.name for path in tmp_path.iterdir() if path != photo] == ["detections.json"]

@@ -13,6 +13,7 @@ from gluon_ssd.data import open_dataset
 from gluon_ssd.export.proof import same_detections
 from gluon_ssd.runtimes import onnxruntime_session
 from gluon_ssd.runtimes.choices import PRECISIONS, SUFFIXES
+from gluon_ssd.runtimes.header import Header
 from gluon_ssd.training.evaluate import evaluate
 
 pytest.importorskip("onnx", reason='onnx is not installed: pip install "gluon_ssd[onnx]"')
@@ -257,3 +258,9 @@ def test_all_agree_on_photos(coco128):
     for runtime in PRECISIONS:
         pytest.importorskip(runtime)
         agree(plain, Detector(net, **OPTIONS, runtime=runtime)(images))
+
+
+def test_metadata_of_endless_depth_are_damaged():
+    text = dict.fromkeys(("category_ids", "size", "mean", "std", "pixels", "batch", "detections"), "1")
+    with pytest.raises(UserError, match="m.onnx: its metadata are damaged"):
+        Header.from_text({"gluon_ssd_format": "1", "model": "m", **text, "classes": "[" * 100_000}, "m.onnx")

@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -216,3 +217,12 @@ def test_a_disk_that_is_full_for_the_log(cli, run, tmp_path):
     with full_disk(size + 10):
         result = cli("train", "--resume", "--output", run, "--epochs", 2, "--max-steps", 3)
     refused(result, "cannot be written: File too large")
+
+
+def test_a_compressed_archive_which_could_fill_the_memory_is_not_read(small_run, tmp_path):
+    path, last = tmp_path / "bomb.ckpt", small_run / "checkpoints" / "last.ckpt"
+    with zipfile.ZipFile(last) as whole, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
+        for name in whole.namelist():
+            bomb.writestr(name, whole.read(name))
+    with pytest.raises(UserError, match="not a checkpoint of this library, or damaged"):
+        read_checkpoint(path)

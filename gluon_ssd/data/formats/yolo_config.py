@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...values import refuse_expansion
 from ..finder import Finder
 from ..splits import OF_NO_SPLIT, SPLITS, folder_called, split_of
 from .model import Options
@@ -49,7 +50,8 @@ def load_config(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(read_text(path))
+        text = read_text(path)
+        content = refuse_expansion(yaml.safe_load(text), text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""

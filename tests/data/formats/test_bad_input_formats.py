@@ -110,6 +110,7 @@ def test_an_unsound_yolo_line(cli, yolo, tmp_path, line, part):
         ("names: [a, b, c]\ntrain: [1]\n", "'train' is [1]; it must be a folder of images, a list file"),
         ("names: [a", "not YAML (line 1"),
         ("!!python/object/apply:os.system [id]", "not YAML (line 1"),
+        ("names: &a [*a]\ntrain: images/train\n", "names of lists (*name) stand for more values than can be"),
     ],
 )
 def test_an_unsound_data_yaml(cli, yolo, text, part):
@@ -246,3 +247,10 @@ def rename(root, old, new):
     for row in content["images"]:
         row["file_name"] = new if row["file_name"] == old else row["file_name"]
     path.write_text(json.dumps(content))
+
+
+def test_links_in_circles_are_walked_once(cli, yolo):
+    before = cli("convert-data", "yolo", "before")
+    (yolo / "images" / "train" / "again").symlink_to(".")
+    outcome = cli("convert-data", "yolo", "after")
+    assert outcome.status == 0 and outcome.out.replace("after", "before") == before.out

@@ -1,0 +1,144 @@
+"""What the harnesses found, one row for each case, and the page that is made from the rows."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RESULTS = REPOSITORY / "benchmarks" / "results" / "reliability.csv"
+PAGE = REPOSITORY / "docs" / "reliability.md"
+
+TITLES = {
+    "kills": (
+        "Killed at any moment",
+        "A command is killed at a random moment. A training is resumed until it ends, and then its "
+        "checkpoints (parameters, optimizer, progress), metrics and detections equal, bit for bit, those of "
+        "the training that was left alone; no temporary file, lock or process stays. Of every other command "
+        "either all of its output is there or what was there before, and the same command then runs to its "
+        "end.",
+    ),
+    "disk": (
+        "A disk that is full, read-only or takes no more files",
+        "Each command runs on disks of random sizes, on one that takes few more files, and on one that is "
+        "read-only. It has room enough, or ends with status 2 and one line and leaves what was there before.",
+    ),
+    "inputs": (
+        "Damaged and hostile files",
+        "Each reader is given files that were changed at random, in a process that has 10 seconds for a file "
+        "and a limit on its memory. It reads them or raises `UserError`, nothing else, and runs nothing that "
+        "a file holds.",
+    ),
+    "numbers": (
+        "Extreme numbers",
+        "The losses stay finite, or the training ends with one line that says what to do.",
+    ),
+    "concurrency": (
+        "Two processes in one place",
+        "Both do the same at the same moment. One is refused with one line, or both end well and what is "
+        "there is whole.",
+    ),
+    "supply": (
+        "What an installation brings",
+        "Every package that gluon_ssd and its usual extras need, as installed where this was run, and its "
+        "licence. Whether a fault is known of one of them, `pip-audit` tells where there is a network.",
+    ),
+    "determinism": ("The same bits again", "The same seed gives the same checkpoint, bit for bit."),
+}
+
+
+@dataclass
+class Row:
+    """One case of a harness: how often it was tried and how often it went wrong.
+
+    ``note`` says what else was counted; ``faults`` describes each failure and is printed, not stored.
+    """
+
+    harness: str
+    case: str
+    tried: int
+    failed: int
+    note: str = ""
+    seed: int = 0
+    seconds: int = 0
+    command: str = ""
+    date: str = ""
+    machine: str = ""
+    faults: list[str] = field(default_factory=list, compare=False)
+
+
+COLUMNS = tuple(item.name for item in fields(Row) if item.name != "faults")
+
+
+def machine() -> str:
+    """Returns the processor, its cores and the Python, as the page names them."""
+    model = platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+
+
+def append(row: Row) -> None:
+    """Adds a row to the results, with the date and the machine."""
+    row.date, row.machine = datetime.date.today().isoformat(), machine()
+    new = not RESULTS.exists()
+    with open(RESULTS, "a", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        if new:
+            writer.writerow(COLUMNS)
+        writer.writerow([getattr(row, name) for name in COLUMNS])
+
+
+def read() -> list[Row]:
+    """Returns every row of the results, the oldest first."""
+    if not RESULTS.exists():
+        return []
+    with open(RESULTS, newline="", encoding="utf-8") as stream:
+        numbers = ("tried", "failed", "seed", "seconds")
+        return [
+            Row(**{name: int(text) if name in numbers else text for name, text in row.items()})
+            for row in csv.DictReader(stream)
+        ]
+
+
+def page(rows: Sequence[Row]) -> str:
+    """Returns the page that ``rows`` make, Markdown."""
+    parts = ["# Reliability, measured\n", _INTRODUCTION]
+    for name, (title, text) in TITLES.items():
+        chosen = [row for row in rows if row.harness == name]
+        if chosen:
+            parts += [f"## {title}\n", f"{text}\n", *_table(chosen)]
+    return "\n".join(parts)
+
+
+_INTRODUCTION = """This page is made by `python benchmarks/reliability/run.py` from
+`benchmarks/results/reliability.csv`, which has a row for every case that was run, good or bad. The same
+command with another `--count` and `--seed` adds more. The last run of a case is that of the code as it is; a
+line below the table says what became of a failure.
+"""
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    cases = list(dict.fromkeys(row.case for row in rows))
+    lines = ["| case | tried in all | runs (tried, failed, seed) | the last run |", "|---|---|---|---|"]
+    for case in cases:
+        own = [row for row in rows if row.case == case]
+        runs = "; ".join(f"{row.tried}, {row.failed}, {row.seed}" for row in own)
+        lines.append(f"| {case} | {sum(row.tried for row in own)} | {runs} | {own[-1].note} |")
+    commands = dict.fromkeys((row.command, row.date, row.machine) for row in rows)
+    lines.append("")
+    lines += [f"- failed, {row.case}, seed {row.seed}: {row.note}" for row in rows if row.failed]
+    lines += [f"- `{command}`, {date}, {where}" for command, date, where in commands]
+    return [*lines, ""]
+
+
+def write_page() -> None:
+    """Writes the page from the results."""
+    PAGE.write_text(page(read()), encoding="utf-8")

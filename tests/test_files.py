@@ -1,0 +1,95 @@
+"""What a killed process leaves of a file goes with the next write; files that belong together stay so."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from places import REPOSITORY
+
+from gluon_ssd.errors import UserError
+from gluon_ssd.files import atomic_write, files_together, new_folder
+
+# Each dies in the middle of writing "out".
+WRITERS = {
+    "a file": (atomic_write, "atomic_write(Path('out'))"),
+    "a folder": (new_folder, "new_folder(Path('out'))"),
+    "several files": (lambda path: files_together([path]), "files_together([Path('out')])"),
+}
+
+
+def run_writer(call, cwd, last):
+    imports = "import os; from pathlib import Path; from gluon_ssd.files import *"
+    code = f"{imports}\nwith {call} as place:\n {last}"
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def write(function, path):
+    with function(path) as place:
+        if place.is_dir():
+            place = place / "out"
+        place.write_text("new")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
+@pytest.mark.parametrize("kind", WRITERS)
+def test_what_a_killed_writer_left_goes_with_the_next_write(kind, tmp_path):
+    function, call = WRITERS[kind]
+    killed = run_writer(call, tmp_path, f"os.kill(os.getpid(), {int(signal.SIGKILL)})")
+    assert killed.wait(60) == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1
+    write(function, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_what_another_process_is_writing_stays(kind, tmp_path):
+    function, call = WRITERS[kind]
+    other = run_writer(call, tmp_path, "print(place, flush=True); input()")
+    theirs = tmp_path / other.stdout.readline().strip()
+    write(function, tmp_path / "out")
+    assert theirs.exists() or sys.platform == "win32"
+    other.communicate("\n")
+
+
+@pytest.mark.parametrize("moment", range(3))
+def test_a_crash_leaves_no_main_file_beside_the_wrong_others(moment, tmp_path, monkeypatch):
+    paths = [tmp_path / "m.bin", tmp_path / "m.xml"]
+    for path in paths:
+        path.write_text("old")
+    original, calls = os.replace, []
+
+    def replace(old, new):
+        calls.append(new)
+        if len(calls) > moment:
+            raise OSError("the machine has crashed")
+        original(old, new)
+
+    monkeypatch.setattr(os, "replace", replace)
+    try:
+        with files_together(paths) as folder:
+            for path in paths:
+                (folder / path.name).write_text("new")
+    except UserError:
+        assert not paths[1].exists()
+    else:
+        assert [path.read_text() for path in paths] == ["new", "new"]
+    assert sorted(tmp_path.iterdir()) == [path for path in paths if path.exists()]
+
+
+def test_files_together_stay_as_they_were_when_one_is_missing(tmp_path):
+    paths = [tmp_path / "m.bin", tmp_path / "m.xml"]
+    for path in paths:
+        path.write_text("old")
+    missing = "m.xml: cannot be written: No such file"
+    with pytest.raises(UserError, match=missing), files_together(paths) as folder:
+        (folder / "m.bin").write_text("new")
+    assert [path.read_text() for path in paths] == ["old", "old"]
