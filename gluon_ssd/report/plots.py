@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import os
 import warnings
 from collections.abc import Sequence
 from itertools import cycle
@@ -62,7 +63,7 @@ class Canvas:
         return self.figure
 
     def __exit__(self, kind: type | None, value: BaseException | None, trace: Any) -> None:
-        partial = self.path.with_name(f".{self.path.name}.partial")
+        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         try:
             if kind is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -158,7 +158,7 @@ def test_values_that_are_not_finite_do_not_replace_good_ones(tmp_path):
 
 
 def test_leftovers_of_a_killed_process_go(tmp_path):
-    for name in (".last.ckpt.77.tmp", ".metrics.png.partial", "last.ckpt", ".hidden"):
+    for name in (".last.ckpt.77.tmp", ".metrics.png.77.tmp", "last.ckpt", ".hidden"):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "last.ckpt"]
