@@ -49,7 +49,8 @@ def check_url(url: str) -> None:
 def file_name(url: str) -> str:
     """Returns the last part of a URL's path as a file name that is harmless on every system."""
     name = unquote(urlsplit(url).path).rpartition("/")[2]
-    return re.sub(r"[^\w.-]", "_", name)[-100:].lstrip(".") or "image"
+    # A character may take four bytes, and systems allow 255 of them with what is put around the name.
+    return re.sub(r"[^\w.-]", "_", name)[-50:].lstrip(".") or "image"
 
 
 def fetch_url(url: str, path: Path) -> None:
@@ -101,7 +102,9 @@ def _asked(url: str, deadline: float) -> Iterator[http.client.HTTPResponse]:
     """Holds the answer of one server, whose connection is cut at the ``deadline``."""
     parts, host = _split(url)
     tls = parts.scheme == "https"
-    connection = (http.client.HTTPSConnection if tls else http.client.HTTPConnection)(host, parts.port)
+    kind = http.client.HTTPSConnection if tls else http.client.HTTPConnection
+    # Without a port, http.client would take one from the end of an address of IPv6.
+    connection = kind(host, parts.port or kind.default_port)
     sock = _connect(host, connection.port, deadline)
     if tls:
         sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
@@ -127,6 +130,8 @@ def _split(url: str) -> tuple[SplitResult, str]:
         raise ValueError(f"{parts.scheme}: only http:// and https:// are fetched, with the name of a host")
     if parts.port == 0:
         raise ValueError("there is no port 0")
+    if "@" in parts.netloc:
+        raise ValueError("user names and passwords are not sent; fetch it by other means and name the file")
     if re.fullmatch(r"\d+\.\d+\.\d+\.\d+|.*:.*", host):
         _refuse_private(host, host)
     return parts, host

@@ -130,6 +130,20 @@ def test_a_name_is_looked_up_once_and_all_its_addresses_count(server, tmp_path, 
     refused(url, tmp_path / "x", "rebound.example has the address 10.0.0.1")
 
 
+@pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("https", 443)])
+def test_an_address_of_ipv6_without_a_port(scheme, port, tmp_path, monkeypatch):
+    """Its last part is no port."""
+    asked = []
+
+    def look_up(host, port, **options):
+        asked.append((host, port))
+        return []
+
+    monkeypatch.setattr(urls.socket, "getaddrinfo", look_up)
+    refused(f"{scheme}://[2606:4700:4700::1111]/x", tmp_path / "x", "has no address")
+    assert asked == [("2606:4700:4700::1111", port)]
+
+
 @pytest.mark.parametrize(
     "addresses", [dict.fromkeys(PUBLIC, True), dict.fromkeys(PRIVATE, False)], ids=["public", "private"]
 )
@@ -145,7 +159,8 @@ def test_which_addresses_are_public(addresses):
         ("http://a.example:99999/x", "out of range"),
         ("http://[::1/x", "Invalid IPv6 URL"),
         ("http://169.254.169.254/latest", "only public addresses"),
-        ("http://user@[::1]:80/x", "only public addresses"),
+        ("http://[::1]:80/x", "only public addresses"),
+        ("https://user:word@a.example/x", "user names and passwords are not sent"),
     ],
 )
 def test_what_is_refused_without_asking_anyone(url, words):
@@ -161,6 +176,7 @@ def test_what_is_refused_without_asking_anyone(url, words):
         ("https://a.example/..%2F..%2Fetc%2Fpasswd", "passwd"),
         ("https://a.example", "image"),
         ("https://a.example/.%2e", "image"),
+        (f"https://a.example/{'图' * 90}.jpg", f"{'图' * 46}.jpg"),
     ],
 )
 def test_names_of_files(url, name):
