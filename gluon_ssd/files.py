@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from .errors import UserError
-from .locks import abandoned, held
+from .locks import held, remove_abandoned
 
 _UNTOUCHED = "what was there before is untouched"
 # The suffixes that count as an image where a folder is searched. `image_suffixes` adds those that not every
@@ -110,8 +110,7 @@ def files_together(paths: Sequence[Path]) -> Iterator[Path]:
     partial = last.with_name(f".{last.name}.{os.getpid()}.partial")
     _remove_abandoned(last, "partial")
     try:
-        partial.mkdir()
-        with held(partial):
+        with held(partial, folder=True):
             yield partial
             for path in paths:
                 _sync_file(partial / path.name)
@@ -141,8 +140,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     partial = path.parent / f".{path.name}.{os.getpid()}.partial"
     _remove_abandoned(path, "partial")
     try:
-        partial.mkdir(parents=True)
-        with held(partial):
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        with held(partial, folder=True):
             yield partial
             if path.is_dir():  # empty, as above; Windows replaces no folder, not even such a one
                 path.rmdir()
@@ -168,11 +167,9 @@ def remove_leftovers(folder: Path) -> None:
 def _remove_abandoned(path: Path, suffix: str) -> None:
     """Deletes the temporary files or folders that processes which were killed have left of ``path``."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.{suffix}"):
-        if abandoned(left):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
+        # Only what has the number of a process there is surely from here.
+        if left.name.split(".")[-2].isdecimal():
+            remove_abandoned(left)
 
 
 def _sync_file(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -46,32 +47,59 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Locks a file or folder inside the block, so that `abandoned` knows that a process still works on it.
+def held(path: Path, folder: bool = False) -> Iterator[None]:
+    """Makes a file or a folder and locks it inside the block, so that `remove_abandoned` leaves it alone.
 
-    A file that is not there is made. Where the system or the disk has no such locks, nothing is locked.
+    A file may be there already. Where the system or the disk has no such locks, nothing is locked.
     """
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(ImportError):
-            import fcntl
-
-            descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
-            stack.callback(os.close, descriptor)
-            with contextlib.suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Another process may remove it after it is made and before it is locked. Then it is made again.
+        while not _hold(path, folder, stack):
+            pass
         yield
 
 
-def abandoned(path: Path) -> bool:
-    """Returns whether no process has `held` a file or folder that exists; False where that cannot be told."""
-    with contextlib.suppress(ImportError, OSError):
+def _hold(path: Path, folder: bool, stack: contextlib.ExitStack) -> bool:
+    """Makes and locks it until ``stack`` ends; returns whether it is still there."""
+    if folder:
+        path.mkdir()
+    try:
+        import fcntl
+
+        descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT, 0o666)
+    except ImportError:
+        return True
+    except FileNotFoundError:
+        if folder:
+            return False
+        raise
+    stack.callback(os.close, descriptor)
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return _is_open(descriptor, path)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Deletes a file or folder that no process has `held`. Where that cannot be told, it stays."""
+    with contextlib.suppress(ImportError, OSError), contextlib.ExitStack() as stack:
         import fcntl
 
         # Network disks lock only what is open for writing, and folders cannot be opened so.
         descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        finally:
-            os.close(descriptor)
-    return False
+        stack.callback(os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # While it is locked, so that a process that waits for the lock sees then that it is gone.
+        if not _is_open(descriptor, path):
+            return
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+
+
+def _is_open(descriptor: int, path: Path) -> bool:
+    """Returns whether what is open as ``descriptor`` is what ``path`` names now."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False

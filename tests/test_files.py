@@ -10,6 +10,7 @@ from places import REPOSITORY
 
 from gluon_ssd.errors import UserError
 from gluon_ssd.files import atomic_write, files_together, new_folder
+from gluon_ssd.locks import remove_abandoned
 
 # Each dies in the middle of writing "out".
 WRITERS = {
@@ -58,6 +59,34 @@ def test_what_another_process_is_writing_stays(kind, tmp_path):
     write(function, tmp_path / "out")
     assert theirs.exists() or sys.platform == "win32"
     other.communicate("\n")
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_what_another_process_removes_before_it_is_locked_is_made_again(kind, tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl", reason="Windows has no such locks")
+    original = fcntl.flock
+
+    def flock(descriptor, operation):
+        monkeypatch.setattr(fcntl, "flock", original)
+        for path in tmp_path.iterdir():
+            remove_abandoned(path)
+        assert not list(tmp_path.iterdir())
+        original(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with WRITERS[kind][0](tmp_path / "out") as place:
+        remove_abandoned(place)
+        (place / "out" if place.is_dir() else place).write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_hidden_files_of_others_stay(tmp_path):
+    names = {".out.old.tmp", ".out.old.partial", "out"}
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    write(atomic_write, tmp_path / "out")
+    write(lambda path: files_together([path]), tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == names
 
 
 @pytest.mark.parametrize("moment", range(3))
