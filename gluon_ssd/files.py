@@ -158,10 +158,9 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Deletes what interrupted writes of files left in ``folder``, which need not exist."""
+    """Deletes what killed writers of files left in ``folder``, which need not exist."""
     for path in folder.glob(".*.tmp"):
-        with contextlib.suppress(OSError):
-            path.unlink()
+        remove_abandoned(path)
 
 
 def _remove_abandoned(path: Path, suffix: str) -> None:

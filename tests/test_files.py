@@ -9,7 +9,7 @@ import pytest
 from places import REPOSITORY
 
 from gluon_ssd.errors import UserError
-from gluon_ssd.files import atomic_write, files_together, new_folder
+from gluon_ssd.files import atomic_write, files_together, new_folder, remove_leftovers
 from gluon_ssd.locks import remove_abandoned
 
 # Each dies in the middle of writing "out".
@@ -78,6 +78,17 @@ def test_what_another_process_removes_before_it_is_locked_is_made_again(kind, tm
         remove_abandoned(place)
         (place / "out" if place.is_dir() else place).write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
+def test_leftovers_of_a_folder_go_and_what_is_being_written_stays(tmp_path):
+    for name in (".last.ckpt.77.tmp", ".metrics.png.77.tmp", "last.ckpt", ".hidden"):
+        (tmp_path / name).touch()
+    with atomic_write(tmp_path / "report.html") as written:
+        remove_leftovers(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {".hidden", "last.ckpt", written.name}
+        written.write_text("new")
+    remove_leftovers(tmp_path / "gone")
 
 
 def test_hidden_files_of_others_stay(tmp_path):

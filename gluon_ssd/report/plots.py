@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import os
 import warnings
 from collections.abc import Sequence
 from itertools import cycle
@@ -14,6 +12,7 @@ from typing import Any, Union
 import numpy as np
 
 from ..errors import UserError
+from ..files import atomic_write
 
 PathLike = Union[str, Path]
 INK, MUTED, _GRID = "#222222", "#666666", "#e4e4e4"
@@ -63,17 +62,14 @@ class Canvas:
         return self.figure
 
     def __exit__(self, kind: type | None, value: BaseException | None, trace: Any) -> None:
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         try:
             if kind is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 # Readers of a run folder may look at any time: they see the old picture or the new one.
-                self._draw(partial)
-                partial.replace(self.path)
+                with atomic_write(self.path) as temporary:
+                    self._draw(temporary)
         finally:
             self.style.__exit__(kind, value, trace)
-            with contextlib.suppress(OSError):
-                partial.unlink()
 
     def _draw(self, path: Path) -> None:
         with warnings.catch_warnings():

@@ -16,7 +16,6 @@ from typing import IO, Any
 from ..data.coco import named_path
 from ..errors import UserError
 from ..files import absolute, atomic_write, make_folder, remove_leftovers
-from ..locks import only_writer
 from ..recipe import Recipe
 from ..runs import RECIPE_FILE, checkpoint_path, lock_run, make_run_dir
 from ..weights.pretrained import is_published
@@ -68,11 +67,8 @@ def claim_folder(recipe: Recipe, world: World, resumed: bool) -> RunFolder:
 def _prepare(run_dir: Path, recipe: Recipe) -> None:
     """Puts the recipe in and removes what a killed process left."""
     make_folder(run_dir / "checkpoints")
-    for folder in (run_dir, run_dir / "checkpoints"):
+    for folder in (run_dir, run_dir / "checkpoints", run_dir / "val"):
         remove_leftovers(folder)
-    if (run_dir / "val").is_dir():
-        with only_writer(run_dir / "val"):
-            remove_leftovers(run_dir / "val")
     with atomic_write(run_dir / RECIPE_FILE) as temporary:
         # Resuming is a matter of one call, not of the run: whoever copies the recipe wants a new one.
         kept = replace(absolute_paths(recipe), resume=False)

@@ -264,6 +264,6 @@ def test_a_plot_that_cannot_be_finished_leaves_the_old_one_and_nothing_else(tmp_
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Figure, "savefig", disk_full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(UserError, match=r"c.png: cannot be written: No space left"):
         plot_confusion(np.eye(3, dtype=int), ["a", "b"], target)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"c.png": before}

@@ -12,7 +12,6 @@ from gluon_ssd import load
 from gluon_ssd.data.preprocess import Preprocess
 from gluon_ssd.data.shapes import SHAPES
 from gluon_ssd.errors import UserError
-from gluon_ssd.files import remove_leftovers
 from gluon_ssd.model_zoo import get_model
 from gluon_ssd.tensor_files.archive import read_archive
 from gluon_ssd.training.step import TrainStep
@@ -155,11 +154,3 @@ def test_values_that_are_not_finite_do_not_replace_good_ones(tmp_path):
     with pytest.raises(UserError, match=f"a.ckpt: not written, because parameters/{bias.name} is not finite"):
         save_checkpoint(tmp_path / "a.ckpt", net)
     assert (tmp_path / "a.ckpt").read_bytes() == before
-
-
-def test_leftovers_of_a_killed_process_go(tmp_path):
-    for name in (".last.ckpt.77.tmp", ".metrics.png.77.tmp", "last.ckpt", ".hidden"):
-        (tmp_path / name).touch()
-    remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "last.ckpt"]
-    remove_leftovers(tmp_path / "gone")
