@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from processes import PATIENCE, finish, start
+from processes import PATIENCE, start, trained
 from results import Row
 from verbs import visible
-
-from gluon_ssd.data.shapes import make_shapes
 
 # The command, and how many of two may be refused with one line.
 CASES: Mapping[str, tuple[str, tuple[int, ...]]] = {
@@ -32,11 +30,7 @@ CASES: Mapping[str, tuple[str, tuple[int, ...]]] = {
 
 def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
     """Runs each of `CASES` its share of ``count`` times, twice at a time, and yields one row."""
-    data, run = make_shapes(folder / "data", train=6, val=2, size=(96, 128)), folder / "run"
-    train = f"train --recipe ssd_tiny/smoke --max-steps 2 --batch-size 2 --data {data} --output {run}"
-    status, text = finish(["-m", "gluon_ssd", *train.split()], folder / "train.log")
-    if status:
-        raise RuntimeError(text)
+    data, run = trained(folder)
     faults, tried = [], 0
     for place, (name, (command, refusals)) in enumerate(CASES.items()):
         for turn in range(max(1, count // len(CASES))):

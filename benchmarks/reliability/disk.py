@@ -9,12 +9,11 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from processes import call
+from processes import call, trained
 from results import Row
 from verbs import CASES, visible
 
 from gluon_ssd import get_model
-from gluon_ssd.data.shapes import make_shapes
 from gluon_ssd.tensor_files.archive import read_archive
 from gluon_ssd.weights.checkpoint import save_checkpoint
 
@@ -34,11 +33,7 @@ IN_PARTS = ("predict", "val", "check", "train", "prepare-records, recordio", "pr
 
 def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
     """Runs each command on its share of ``count`` disks, and yields a row for each command."""
-    data, run = make_shapes(folder / "data", train=6, val=2, size=(96, 128)), folder / "run"
-    train = f"train --recipe ssd_tiny/smoke --max-steps 2 --batch-size 2 --data {data} --output {run}"
-    status, text = call(train)
-    if status:
-        raise RuntimeError(text)
+    data, run = trained(folder)
     net = folder / "net.ckpt"
     save_checkpoint(net, get_model("ssdlite320_mobilenet_v3_large", ["a", "b"]))
     cases = {**CASES, **MORE}

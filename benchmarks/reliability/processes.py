@@ -17,6 +17,8 @@ from pathlib import Path
 
 from results import REPOSITORY
 
+from gluon_ssd.data.shapes import make_shapes
+
 # Longer than any of the commands here takes, also on a busy machine.
 PATIENCE = 300.0
 # How long a process that nobody waits for may outlive the one that started it.
@@ -98,6 +100,16 @@ def finish(arguments: list[object], log: Path, variables: Mapping[str, str] | No
         running.process.wait()
         return -1, f"did not end within {PATIENCE:.0f} s\n{running.text()}"
     return running.process.returncode, running.text()
+
+
+def trained(folder: Path) -> tuple[Path, Path]:
+    """Returns a small data set and the run folder of a short training on it, both made in ``folder``."""
+    data, run = make_shapes(folder / "data", train=6, val=2, size=(96, 128)), folder / "run"
+    flags = f"train --recipe ssd_tiny/smoke --max-steps 2 --batch-size 2 --data {data} --output {run}"
+    status, text = finish(["-m", "gluon_ssd", *flags.split()], folder / "train.log")
+    if status:
+        raise RuntimeError(text)
+    return data, run
 
 
 def call(command: str) -> tuple[int, str]:

@@ -41,14 +41,15 @@ def main() -> int:
     parser.add_argument("what", nargs="?", choices=HARNESSES, help="default: all")
     parser.add_argument("--count", type=int, default=60, help="kills, files or tries in all (default: 60)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="only the module of this name")
+    modules = [module for group in HARNESSES.values() for module in group]
+    parser.add_argument("--only", choices=modules, help="only this module")
     parser.add_argument("--page", action="store_true", help="only write the page from the results")
     parser.add_argument("--trial", action="store_true", help="store nothing")
     args = parser.parse_args()
     failed = 0
     for what in [] if args.page else [args.what] if args.what else HARNESSES:
         for module in HARNESSES[what]:
-            if args.only in ("", module):
+            if args.only in (None, module):
                 failed += _measure(what, module, args)
     results.write_page()
     return int(failed > 0)

@@ -11,10 +11,8 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from processes import finish, start, stop
+from processes import finish, start, stop, trained
 from results import REPOSITORY, Row
-
-from gluon_ssd.data.shapes import make_shapes
 
 HOOKS = REPOSITORY / "benchmarks" / "reliability" / "hooks"
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -45,14 +43,9 @@ save_checkpoint(sys.argv[1], get_model("ssdlite320_mobilenet_v3_large", ["a", "b
 
 def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
     """Kills each command its share of ``count`` times, besides every moment before a file operation."""
-    data = make_shapes(folder / "data", train=6, val=2, size=(96, 128))
-    run, log = folder / "run", folder / "train.log"
-    flags = f"train --recipe ssd_tiny/smoke --max-steps 2 --batch-size 2 --data {data} --output {run}".split()
-    status, text = finish(["-m", "gluon_ssd", *flags], log)
-    if status:
-        raise RuntimeError(text)
+    data, run = trained(folder)
     net = folder / "net.ckpt"
-    status, text = finish(["-c", NET, net], log)
+    status, text = finish(["-c", NET, net], folder / "net.log")
     if status:
         raise RuntimeError(text)
     share = max(1, count // (len(CASES) + 1))
