@@ -50,11 +50,11 @@ class Bounds:
 def refuse_expansion(value: Any, text: str) -> Any:
     """Returns ``value``, which YAML has made of ``text``.
 
-    Raises ValueError where names of lists (``*name``) stand for so much that whoever looks at all of it does
+    Raises ValueError where aliases (``*name``) stand for so much that whoever looks at all of it does
     not come to an end, and where a list holds itself.
     """
     sizes: dict[int, int] = {}
-    # Without such names, a text holds fewer values than characters.
+    # Without aliases, a text holds fewer values than characters.
     most = max(100_000, len(text))
 
     def size(part: Any) -> int:
@@ -67,7 +67,7 @@ def refuse_expansion(value: Any, text: str) -> Any:
         return sizes[id(part)]
 
     if size(value) > most:
-        raise ValueError("names of lists (*name) stand for more values than can be read")
+        raise ValueError("aliases (*name) stand for more values than can be read")
     return value
 
 

@@ -94,8 +94,8 @@ def multiplied_lists(levels):
         ("data: 0x" + "f" * 5000, "key 'data': expected a text or null, got one of thousands of digits"),
         ("data: 2026-99-99", "holds a value that YAML cannot read: month must be in 1..12"),
         ("data: " + "[" * 5000, "holds a value that YAML cannot read: maximum recursion depth exceeded"),
-        (f"epochs: [{multiplied_lists(7)}]", "names of lists (*name) stand for more values than can be"),
-        ("epochs: &a [*a]", "names of lists (*name) stand for more values than can be read"),
+        (f"epochs: [{multiplied_lists(7)}]", "aliases (*name) stand for more values than can be"),
+        ("epochs: &a [*a]", "aliases (*name) stand for more values than can be read"),
         ("epochs: [&a [1, 2], *a]", "key 'epochs': expected an integer, got [[1, 2], [1, 2]]"),
     ],
 )

@@ -106,14 +106,19 @@ def run(args: argparse.Namespace) -> int:
     for path in outputs:
         if path.suffix.lower() not in (".csv", ".md", ".png"):
             raise UserError(f"{path}: the name of such a file ends in .csv, .md or .png")
-    speeds = []
     how: dict[str, Any] = {"batches": args.batch_size or (1, 8), "rounds": args.rounds or 20}
     how.update(data=args.data, plugins=getattr(args, "plugin", ()), device=args.device)
-    for source in args.sources:
-        for runtime, precision in settings_for(source, args.runtime, args.precision):
-            for speed in measure(Question(source, runtime, precision, **how)):
-                speeds.append(speed)
-                print(f"{_label(speed)}: {speed.images_per_s:.1f} images/s", flush=True)
+    # All of them first, so that a mistake is told before anything is measured.
+    questions = [
+        Question(source, *setting, **how)
+        for source in args.sources
+        for setting in settings_for(source, args.runtime, args.precision)
+    ]
+    speeds = []
+    for question in questions:
+        for speed in measure(question):
+            speeds.append(speed)
+            print(f"{_label(speed)}: {speed.images_per_s:.1f} images/s", flush=True)
     print(as_markdown(speeds), end="")
     for path in outputs:
         _write(path, speeds)

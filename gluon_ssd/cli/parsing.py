@@ -64,12 +64,12 @@ class Parser(argparse.ArgumentParser):
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)
 
-    def section(self, title: str, description: str | None = None) -> argparse._ArgumentGroup:
+    def section(self, title: str) -> argparse._ArgumentGroup:
         """Returns the group of flags with this heading, which is made where there is none yet."""
         for group in self._action_groups:
             if group.title == title:
                 return group
-        return self.add_argument_group(title, description)
+        return self.add_argument_group(title)
 
     def error(self, message: str) -> NoReturn:
         # argparse itself would print the usage, many lines long, in front of the error.

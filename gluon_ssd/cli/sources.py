@@ -103,7 +103,7 @@ def _places(urls: Sequence[str], folder: Path | None) -> dict[str, Path]:
     places = {}
     for url in dict.fromkeys(urls):
         if folder is None:
-            raise UserError(f"{url}: is a URL, which is fetched only with --allow-url")
+            raise UserError(f"{url}: is a URL, which only predict --allow-url fetches")
         check_url(url)
         name = Path(file_name(url))
         places[url] = folder / _free(name.stem, name.suffix, taken)
@@ -145,18 +145,17 @@ def _images(paths: Iterable[Path]) -> list[Path]:
 
 
 def _left_out(source: str, files: Sequence[Path]) -> list[str]:
-    """How many files of a folder are not looked at, by the reason."""
+    """Returns the sentence on how many files of a folder are not looked at, by the reason, if any."""
     if not files:
         return []
-    hidden = sum(file.name.startswith(".") for file in files)
-    counts = Counter(file.suffix.lower() or "no suffix" for file in files if not file.name.startswith("."))
-    parts = [f"{count} {suffix}" for suffix, count in counts.most_common()] + [f"{hidden} hidden"] * bool(
-        hidden
-    )
+    kinds = ("hidden" if file.name.startswith(".") else file.suffix.lower() or "no suffix" for file in files)
+    counts = Counter(kinds)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    parts = ", ".join(f"{count} {kind}" for kind, count in ordered)
     heic = "; .heic needs: pip install pillow-heif" if {".heic", ".heif"} & set(counts) else ""
     return [
         f"{source}: {len(files)} files left out, which are no images that can be decoded "
-        f"({', '.join(parts)}{heic})"
+        f"({parts}{heic})"
     ]
 
 

@@ -34,7 +34,7 @@ class TorchSession:
             raise UserError("device gpu: PyTorch sees no GPU here; use device cpu")
         on_gpu = device != "cpu" and torch.cuda.is_available()
         self._device, self._torch = "cuda" if on_gpu else "cpu", torch
-        self._low = precision == "bf16"
+        self._bf16 = precision == "bf16"
         names: dict[str, Any] = {}
         exec(compile(module, "<exported module>", "exec"), names)
         model = names["Model"]()
@@ -44,8 +44,8 @@ class TorchSession:
 
     def run(self, images: np.ndarray) -> list[np.ndarray]:
         # NumPy has no bfloat16.
-        low = self._torch.bfloat16
-        found = (output.float() if output.dtype == low else output for output in self._outputs(images))
+        bfloat16 = self._torch.bfloat16
+        found = (output.float() if output.dtype == bfloat16 else output for output in self._outputs(images))
         return [output.cpu().numpy() for output in found]
 
     def run_network(self, images: np.ndarray) -> None:
@@ -56,6 +56,7 @@ class TorchSession:
 
     def _outputs(self, images: np.ndarray) -> Any:
         torch = self._torch
-        low = torch.autocast(self._device, torch.bfloat16, enabled=self._low)
-        with torch.inference_mode(), low, torch.backends.cudnn.flags(enabled=True, allow_tf32=self._low):
+        autocast = torch.autocast(self._device, torch.bfloat16, enabled=self._bf16)
+        cudnn = torch.backends.cudnn.flags(enabled=True, allow_tf32=self._bf16)
+        with torch.inference_mode(), autocast, cudnn:
             return self._model(torch.from_numpy(images).to(self._device))

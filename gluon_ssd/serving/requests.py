@@ -119,7 +119,7 @@ def read_threshold(request: Request, lowest: float, default: float) -> float:
     return check_threshold(given[-1], lowest) if given else default
 
 
-def check_threshold(given: Any, lowest: float) -> float:
+def check_threshold(given: str, lowest: float) -> float:
     """Returns a score threshold as a number. Raises HTTPException 400 unless it is from ``lowest`` to 1."""
     value = convert_text(given, "float", Bounds(low=lowest, below=1))
     if isinstance(value, UserError):

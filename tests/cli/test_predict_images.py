@@ -104,7 +104,7 @@ def test_urls_are_fetched_only_where_they_are_allowed(cli, small_run, photos, tm
     names = ("https://a.example/one.jpg", "https://b.example/one.jpg", "https://a.example/gone.jpg")
     flags = ("--weights", small_run, "--output", "out", *LOW)
     asked = cli("predict", *names, *flags)
-    refused(asked, f"error: {names[0]}: is a URL, which is fetched only with --allow-url")
+    refused(asked, f"error: {names[0]}: is a URL, which only predict --allow-url fetches")
     result = cli("predict", names[0], photos / "grey.jpg", *names, *flags, "--allow-url")
     assert (result.status, result.err) == (2, f"error: {names[2]}: the server answers 404 Not Found\n")
     files = ["out/downloads/one.jpg", f"{photos}/grey.jpg", "out/downloads/one-2.jpg"]

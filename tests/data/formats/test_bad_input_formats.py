@@ -110,7 +110,7 @@ def test_an_unsound_yolo_line(cli, yolo, tmp_path, line, part):
         ("names: [a, b, c]\ntrain: [1]\n", "'train' is [1]; it must be a folder of images, a list file"),
         ("names: [a", "not YAML (line 1"),
         ("!!python/object/apply:os.system [id]", "not YAML (line 1"),
-        ("names: &a [*a]\ntrain: images/train\n", "names of lists (*name) stand for more values than can be"),
+        ("names: &a [*a]\ntrain: images/train\n", "aliases (*name) stand for more values than can be"),
     ],
 )
 def test_an_unsound_data_yaml(cli, yolo, text, part):
