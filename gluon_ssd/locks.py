@@ -76,11 +76,14 @@ def _hold(path: Path, folder: bool, stack: contextlib.ExitStack) -> bool:
     stack.callback(os.close, descriptor)
     with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return _is_open(descriptor, path)
+    return path.exists()
 
 
 def remove_abandoned(path: Path) -> None:
-    """Deletes a file or folder that no process has `held`. Where that cannot be told, it stays."""
+    """Deletes a file or folder that no process has `held`. Where that cannot be told, it stays.
+
+    It is locked meanwhile, so that a process that is about to hold it sees afterwards that it is gone.
+    """
     with contextlib.suppress(ImportError, OSError), contextlib.ExitStack() as stack:
         import fcntl
 
@@ -88,18 +91,10 @@ def remove_abandoned(path: Path) -> None:
         descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
         stack.callback(os.close, descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # While it is locked, so that a process that waits for the lock sees then that it is gone.
-        if not _is_open(descriptor, path):
+        # Its writer may have finished it since it was opened, and may write the next under the same name.
+        if not os.path.samestat(os.fstat(descriptor), os.stat(path)):
             return
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink()
-
-
-def _is_open(descriptor: int, path: Path) -> bool:
-    """Returns whether what is open as ``descriptor`` is what ``path`` names now."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
-        return False
