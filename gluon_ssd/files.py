@@ -99,6 +99,18 @@ def new_text_file(path: Path) -> Iterator[IO[str]]:
 
 
 @contextlib.contextmanager
+def partial_folder(path: Path) -> Iterator[Path]:
+    """Yields a hidden folder beside ``path``, in which that can be made; it is deleted in the end."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    _remove_abandoned(path, "partial")
+    try:
+        with held(partial, folder=True):
+            yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def files_together(paths: Sequence[Path]) -> Iterator[Path]:
     """Yields a temporary folder; its files become ``paths``, whose names they have, when the block ends well.
 
@@ -107,10 +119,8 @@ def files_together(paths: Sequence[Path]) -> Iterator[Path]:
     UserError when they cannot be written.
     """
     last = paths[-1]
-    partial = last.with_name(f".{last.name}.{os.getpid()}.partial")
-    _remove_abandoned(last, "partial")
     try:
-        with held(partial, folder=True):
+        with partial_folder(last) as partial:
             yield partial
             for path in paths:
                 _sync_file(partial / path.name)
@@ -121,8 +131,6 @@ def files_together(paths: Sequence[Path]) -> Iterator[Path]:
         _sync_folder(last.parent)
     except OSError as error:
         raise unwritable(last, error) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -137,11 +145,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise UserError(f"{path}: is a file; a folder is to be written here")
     if path.exists() and path.samefile(os.curdir):
         raise UserError(f"{path}: is the current folder, which cannot be replaced; name a new one in it")
-    partial = path.parent / f".{path.name}.{os.getpid()}.partial"
-    _remove_abandoned(path, "partial")
     try:
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        with held(partial, folder=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial_folder(path) as partial:
             yield partial
             if path.is_dir():  # empty, as above; Windows replaces no folder, not even such a one
                 path.rmdir()
@@ -149,12 +155,10 @@ def new_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         # The file may be one that was to be copied, and then its name helps. It is not to blame for a full
         # disk, though Python names it then, and the temporary folder means nothing to the user.
-        where = error.filename or path
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) or str(where).startswith(str(partial)):
+        where, hidden = error.filename or path, path.with_name(f".{path.name}.")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or str(where).startswith(str(hidden)):
             where = path
         raise UserError(f"{where}: {error.strerror or error}; nothing was written to {path}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:

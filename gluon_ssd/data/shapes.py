@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 
 from ..errors import UserError
+from ..files import partial_folder
 from . import shape_art as art
 
 SHAPES = tuple(art.OUTLINES)
@@ -53,20 +54,18 @@ def make_shapes(
     parameters = _checked(train, val, size, seed)
     if _reusable(root, parameters):
         return root
-    partial = root.parent / f".{root.name}.{os.getpid()}.partial"
     try:
         _refuse_foreign(root)
-        shutil.rmtree(partial, ignore_errors=True)
-        (partial / "annotations").mkdir(parents=True)
-        # A seed of its own for each split: more training images do not change the validation set.
-        for index, split in enumerate(_SPLITS):
-            _write_split(partial, split, parameters[split], size, np.random.SeedSequence([seed, index]))
-        (partial / "shapes.json").write_text(json.dumps(parameters, indent=1) + "\n", encoding="utf-8")
-        _publish(partial, root, parameters)
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with partial_folder(root) as partial:
+            (partial / "annotations").mkdir()
+            # A seed of its own for each split: more training images do not change the validation set.
+            for index, split in enumerate(_SPLITS):
+                _write_split(partial, split, parameters[split], size, np.random.SeedSequence([seed, index]))
+            (partial / "shapes.json").write_text(json.dumps(parameters, indent=1) + "\n", encoding="utf-8")
+            _publish(partial, root, parameters)
     except OSError as error:
         raise UserError(f"cannot write the shapes data set to {root}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return root
 
 

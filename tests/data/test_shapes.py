@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 
 import cv2
 import numpy as np
@@ -207,6 +208,13 @@ def test_interruption_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         make_shapes(tmp_path / "a", train=5, val=1, size=(64, 64))
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no locks that tell")
+def test_what_a_killed_process_left_goes(tmp_path):
+    (tmp_path / ".data.77.partial" / "train").mkdir(parents=True)
+    make_shapes(tmp_path / "data", 1, 1, (64, 64))
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_interruption_keeps_the_earlier_set(tmp_path, monkeypatch):
