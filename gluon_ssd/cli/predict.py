@@ -149,6 +149,8 @@ def _predict(args: argparse.Namespace, sources: Sources, detector: Detector) -> 
     from ..outputs.results import Results
     from ..prediction import Prediction
 
+    # Before the output folder, which a user whose flag is wrong would have to remove.
+    window = _window(args, sources)
     numbering = Numbering(sources.paths, detector, args.annotation)
     output = Path(args.output).expanduser() if args.output else make_run_dir("predict")
     pictures = output_names(sources.paths)
@@ -158,7 +160,6 @@ def _predict(args: argparse.Namespace, sources: Sources, detector: Detector) -> 
     sources = sources.moved(output / "downloads")
     for line in sources.lines:
         print(line)
-    window = _window(args, sources)
     with closing(Results(output, args.save, numbering)) as results:
         job = Prediction(detector, results, only=args.only, every=args.every, track=args.track, window=window)
         job.images(sources.paths, list(zip(names, pictures)), numbering.images)

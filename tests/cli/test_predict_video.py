@@ -94,6 +94,8 @@ def test_what_cannot_be(cli, small_run, clip, tmp_path, monkeypatch, flags, mess
     result = cli("predict", *flags, "--weights", small_run)
     assert result.status == 2
     assert result.err.startswith(f"error: {message}") and result.err.count("\n") == 1
+    # Whether there is such a camera is only seen once it is opened.
+    assert not list(tmp_path.glob("runs/predict*")) or flags == ["camera:98"]
 
 
 class Finder:
