@@ -29,6 +29,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", name[3:])
             self.end_headers()
+        elif name == "odd":
+            self.wfile.write(b"\x1b[31m" + b"!" * 9000 + b"\r\n")
         elif name == "slow":
             self.wfile.write(b"HTTP/1.1 200 OK\r\n")
             for _ in range(200):
@@ -64,6 +66,7 @@ def refused(url, path, words):
     with pytest.raises(UserError) as caught:
         urls.fetch_url(url, path)
     assert str(caught.value).startswith(f"{url}: ") and words in str(caught.value)
+    assert len(str(caught.value)) < 2200
     assert list(path.parent.iterdir()) == []
 
 
@@ -78,6 +81,7 @@ def test_a_file_is_fetched_also_behind_redirections(server, tmp_path):
     ("path", "words"),
     [
         ("gone", "the server answers 404 Not Found"),
+        ("odd", "cannot be fetched: '\\x1b[31m!!!"),
         ("short", "cannot be fetched: the connection broke off after 5 bytes"),
         ("to=/to=/to=/to=/to=/to=/to=/x", "redirected more than 5 times"),
         ("to=file:///etc/passwd", "file: only http:// and https:// are fetched"),
