@@ -22,7 +22,8 @@ DOC = Path(__file__).resolve().parents[1] / "docs" / "scaling.md"
 BEGIN, END = "<!-- scaling -->", "<!-- /scaling -->"
 BACKWARD = 2  # a backward pass computes two products for each of the forward pass: by inputs and by weights
 TENSOR_PEAK = 312e12  # operations/s of an A100 in float16 without sparsity: NVIDIA's data sheet
-# Images/s that one core prepares for SSD: README, 610 on two cores. For RetinaNet not measured.
+# Images/s that one core prepares for SSD: half of what two measured (610; docs/data-pipelines.md has
+# newer numbers). For RetinaNet not measured.
 CORE_IMAGES = {"ssd_resnet34": 305.0}
 
 

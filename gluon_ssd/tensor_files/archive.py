@@ -18,6 +18,8 @@ from ..errors import UserError
 from ..files import atomic_write
 
 STATE = "state.json"
+# Files of weights alone, which some take for checkpoints.
+_WEIGHTS = (".params", ".pickle", ".pt", ".pth", ".safetensors")
 
 
 def write_archive(path: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
@@ -53,9 +55,10 @@ def read_archive(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
     except Exception:
         # For damaged files zipfile and NumPy raise nearly anything, from struct.error to MemoryError.
-        raise UserError(
-            f"{path}: not a checkpoint of this library, or damaged; use another checkpoint of the run"
-        ) from None
+        advice = "use another checkpoint of the run"
+        if path.suffix.lower() in _WEIGHTS:
+            advice = f"make one of weights: gluon-ssd convert {path} {path.with_suffix('.ckpt')}"
+        raise UserError(f"{path}: not a checkpoint of this library, or damaged; {advice}") from None
     if not isinstance(state, dict):
         raise UserError(f"{path}: not a checkpoint of this library; its {STATE} is not an object")
     return arrays, state

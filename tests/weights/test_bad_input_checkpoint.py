@@ -95,11 +95,13 @@ def test_an_archive_of_something_else(cli, small_run, image, tmp_path):
     write_archive(tmp_path / "other.ckpt", {}, {"format": 1})
     write_archive(tmp_path / "newer.ckpt", {}, {"format": 2})
     write_archive(tmp_path / "list.ckpt", {}, [])
+    (tmp_path / "net.params").write_bytes(b"weights")
     for name, part in (
         ("numbers.npz", "not a checkpoint of this library"),
         ("other.ckpt", "not a checkpoint of this library; it lacks 'model'"),
         ("newer.ckpt", "written by a newer version"),
         ("list.ckpt", "is not an object"),
+        ("net.params", f"net.params {tmp_path / 'net.ckpt'}"),
     ):
         refused(cli("predict", image, "--weights", tmp_path / name), name, part)
 
