@@ -87,5 +87,5 @@ def test_generalised_iou_by_hand(other, expected):
         found = boxes.generalised_iou_in_graph(mx.nd, one, two)
     found.backward()
     assert found.shape == (1, 1)
-    assert float(found.asscalar()) == pytest.approx(expected, abs=1e-6)
+    assert found.asnumpy().item() == pytest.approx(expected, abs=1e-6)
     assert np.isfinite(one.grad.asnumpy()).all()
