@@ -60,7 +60,7 @@ def test_an_image_that_cannot_be_read_ends_it(cli, small_run, shapes, tmp_path):
     ("flags", "message"),
     [
         ("--loadgen Offline", "--loadgen needs the images of a data set; give --data"),
-        ("--loadgen Offline --batch-size 1 8", "drives one runtime at one batch size"),
+        ("--loadgen Offline --batch-size 1 8", "drives one detector"),
         ("--seconds 3", "--seconds is for --loadgen"),
     ],
 )
