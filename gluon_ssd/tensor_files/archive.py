@@ -37,11 +37,12 @@ def write_archive(path: Path, arrays: Mapping[str, np.ndarray], state: Mapping[s
                 np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
 
 
-def read_archive(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read_archive(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Returns the ``arrays`` and the ``state`` that `write_archive` wrote.
 
     Raises UserError for a file that is missing, damaged, or something else.
     """
+    path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
             _refuse_bomb(archive, path.stat().st_size)
