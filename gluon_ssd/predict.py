@@ -94,7 +94,9 @@ class Detector:
         _check_options(**given, batch_size=batch_size)
         check_choice(runtime, precision)
         given.pop("fallback_threshold", None)
-        self._best = fallback_threshold
+        self._fallback = fallback_threshold
+        # That of the source, None where it knows none.
+        self.last_best: float | None = None
         if "nms_candidates" in given:
             given["candidates"] = given.pop("nms_candidates")
         settings = {name: float(v) if name.endswith("threshold") else int(v) for name, v in given.items()}
@@ -102,24 +104,25 @@ class Detector:
         self.net: Any = None
         self.runner: Any
         if is_model_file(source):
-            if best:
-                settings["score_threshold"] = self.best_threshold
-            self._open_file(Path(source).expanduser(), settings, runtime, device, precision)
+            self._open_file(Path(source).expanduser(), settings, best, runtime, device, precision)
             return
         net = _network(source, network_device(runtime, device))
         settings = {**DEFAULTS, **settings}
-        if net.best_threshold is not None:
-            self._best = net.best_threshold
+        self.last_best = net.best_threshold
         if best:
             settings["score_threshold"] = self.best_threshold
         self._open_network(net, settings, fuse, runtime, device, precision)
 
     def _open_file(
-        self, path: Path, settings: dict[str, Any], runtime: str, device: str, precision: str
+        self, path: Path, settings: dict[str, Any], best: bool, runtime: str, device: str, precision: str
     ) -> None:
         session = open_session(choose(runtime, path), path, device, precision)
+        made_with = float(session.header.detections.get("score_threshold", 0))
+        self.last_best = session.header.best_threshold
+        if best:
+            # Below what the file was made with it has nothing.
+            settings["score_threshold"] = max(made_with, self.best_threshold)
         self.runner = SessionRunner(session, str(path), settings)
-        made_with = session.header.detections["score_threshold"]
         self.score_threshold: float = max(made_with, settings.get("score_threshold", 0.0))
         self._describe(session.header)
         self._pixels = session.header.pixels
@@ -151,12 +154,13 @@ class Detector:
     @property
     def best_threshold(self) -> float:
         """Returns what ``score_threshold="best"`` is here. Raises UserError where nothing tells."""
-        if self._best is None:
+        known = self._fallback if self.last_best is None else self.last_best
+        if known is None:
             raise UserError(
-                'score_threshold="best": this is an exported file, or a network that comes from no '
-                "evaluation that has found anything; give a number, such as 0.3"
+                'score_threshold="best": this comes from no evaluation that has found anything; give a '
+                "number, such as 0.3"
             )
-        return float(self._best)
+        return float(known)
 
     @property
     def preprocess(self) -> Any:

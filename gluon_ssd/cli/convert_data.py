@@ -140,6 +140,8 @@ def _report(data: DataSet, target: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from ..data.coco import HOLD_OUT
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("split", "images", "without objects", "boxes", "crowd"):
         table.add_column(title, justify="left" if title == "split" else "right")
@@ -153,4 +155,6 @@ def _report(data: DataSet, target: Path) -> None:
     print(f"classes: {len(data.classes)} ({first})")
     for line in data.report():
         print(line)
+    if list(data.splits) == ["train"]:
+        print(f"no validation images: {HOLD_OUT}")
     print(target)

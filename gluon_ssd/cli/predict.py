@@ -218,10 +218,10 @@ def _open_detector(args: argparse.Namespace, lines: list[str]) -> Detector:
 
     asked = "best" if args.score_threshold is None else args.score_threshold
     detector = Detector(args.weights, asked, **detector_options(args))
-    if asked == "best" and getattr(detector.net, "best_threshold", None) is not None:
+    if asked == "best" and detector.last_best is not None:
         lines.append(
-            f"score threshold {detector.score_threshold:.2f}, that of the best F1 in the checkpoint's last "
-            "evaluation; --score-threshold sets another"
+            f"score threshold {detector.score_threshold:.2f}, that of the best F1 in the training's last "
+            "evaluation; --score-threshold sets another, a lower one to see more"
         )
     return detector
 

@@ -28,18 +28,21 @@ OUTSIDE = "outside the image"
 OTHER_CLASS = "class not chosen"
 
 
+# What to do where there are no validation images.
+HOLD_OUT = (
+    "hold some out by converting the labels into a new folder, gluon-ssd convert-data LABELS FOLDER "
+    "--val-share 0.2, or train with --eval-every 0"
+)
+
+
 class NoSplit(UserError):
     """A data set lacks a split."""
 
 
 def no_split(root: Path, split: str, known: Iterable[str]) -> NoSplit:
     """Returns the error for a data set that lacks a split; the caller raises it."""
-    advice = (
-        "; hold some images out with gluon-ssd convert-data --val-share 0.2, or train with --eval-every 0"
-    )
-    return NoSplit(
-        f"{root}: has no split '{split}', only {', '.join(known)}{advice if split == 'val' else ''}"
-    )
+    advice = f"; {HOLD_OUT}" if split == "val" else ""
+    return NoSplit(f"{root}: has no split '{split}', only {', '.join(known)}{advice}")
 
 
 def locate_annotation(root: PathLike, split: str, annotation: PathLike | None = None) -> Path:

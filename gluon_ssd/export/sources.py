@@ -99,6 +99,7 @@ def _twin(net: Any) -> Any:
     except UserError as error:
         raise UserError(f"{net.model_name}: cannot be built anew for an export: {error}") from None
     twin.preprocess, twin.category_ids = net.preprocess, net.category_ids
+    twin.best_threshold = net.best_threshold
     set_parameters(twin, parameter_arrays(net), net.model_name)
     return twin
 
@@ -112,6 +113,7 @@ def header_of(net: Any, options: Options = Options()) -> Header:  # noqa: B008 -
         preprocess=net.preprocess,
         pixels=options.preprocess,
         batch=options.batch,
+        best_threshold=net.best_threshold,
         detections={**DETECTIONS, **options.settings} if options.detections else {},
         notes={"versions": f"gluon_ssd {__version__}, mxnet {mx.__version__}", "licence": _LICENCE},
     )

@@ -15,6 +15,7 @@ from ..data.check.anchors import grids_of
 from ..data.check.dataset import DatasetCheck, ModelGrids, SplitCheck, check_dataset
 from ..data.check.findings import ERROR, NOTE, Finding, printable
 from ..data.check.sources import find_sources
+from ..data.coco import HOLD_OUT
 from ..data.images import as_path
 from ..data.preprocess import Preprocess
 from ..data.transforms import training_transform
@@ -61,7 +62,7 @@ def run_check(
     for line in summary(check, folder):
         console.say(line)
     if "val" not in sources:
-        console.say("no validation annotations found: train with --eval-every 0, or add them")
+        console.say(f"no validation annotations found: {HOLD_OUT}")
     return check
 
 

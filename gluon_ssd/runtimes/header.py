@@ -11,6 +11,7 @@ from ..data.preprocess import Preprocess
 from ..errors import UserError
 
 _FORMAT = "1"
+_ASIDE = ("model", "best_threshold", "gluon_ssd_format")
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Header:
 
     ``pixels``: it takes uint8 (N, H, W, 3) RGB of the input size and normalises inside, not float32 (N, 3, H,
     W). ``batch``: images that go through together, None is any number. ``detections``: the settings that its
-    detections are made with, empty where it gives raw outputs.
+    detections are made with, empty where it gives raw outputs. ``best_threshold``: the score threshold of the
+    best F1 in the training's last evaluation, None where there was none.
     ``notes``: versions, licence, and what the proof at export has measured, as text.
     """
 
@@ -30,6 +32,7 @@ class Header:
     pixels: bool = False
     batch: int | None = None
     detections: Mapping[str, Any] = field(default_factory=dict)
+    best_threshold: float | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -49,6 +52,7 @@ class Header:
             "pixels": self.pixels,
             "batch": self.batch,
             "detections": dict(self.detections),
+            "best_threshold": self.best_threshold,
         }
         text = {name: json.dumps(value) for name, value in values.items()}
         return {"gluon_ssd_format": _FORMAT, "model": self.model, **text, **self.notes}
@@ -61,6 +65,8 @@ class Header:
         known = ("classes", "category_ids", "size", "mean", "std", "pixels", "batch", "detections")
         try:
             values = {name: json.loads(found[name]) for name in known}
+            # Files of earlier versions lack it.
+            best = json.loads(found.get("best_threshold", "null"))
             return cls(
                 model=found["model"],
                 classes=tuple(values["classes"]),
@@ -69,7 +75,8 @@ class Header:
                 pixels=bool(values["pixels"]),
                 batch=values["batch"],
                 detections=dict(values["detections"]),
-                notes={k: v for k, v in found.items() if k not in (*known, "model", "gluon_ssd_format")},
+                best_threshold=None if best is None else float(best),
+                notes={k: v for k, v in found.items() if k not in (*known, *_ASIDE)},
             )
         except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{path}: its metadata are damaged ({error}); export it again") from None

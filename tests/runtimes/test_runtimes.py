@@ -41,6 +41,20 @@ def exported(small_run, tmp_path_factory):
     return folder
 
 
+def test_a_file_knows_the_best_threshold_of_its_training(tmp_path, runtime):
+    """Where the file was made with a higher one, it has nothing below that."""
+    from gluon_ssd.export import to_onnx
+
+    net = network("ssd_tiny")
+    for best, made_with, wanted in ((0.42, 0.1, 0.42), (0.42, 0.5, 0.5), (None, 0.1, 0.3)):
+        net.best_threshold, path = best, tmp_path / f"{best}-{made_with}.onnx"
+        to_onnx(net, path, prove=False, detections=True, settings={"score_threshold": made_with})
+        found = Detector(path, "best", fallback_threshold=0.3, runtime=runtime)
+        assert (found.score_threshold, found.last_best) == (wanted, best)
+    with pytest.raises(UserError, match='score_threshold="best": .* give a number'):
+        Detector(path, "best")
+
+
 def agree(first, second):
     """Whether two detectors have found the same on every image."""
     for one, other in zip(first, second):

@@ -110,7 +110,7 @@ def test_predict_takes_the_threshold_of_the_checkpoint_and_says_so(cli, small_ru
     checkpoint = with_threshold(small_run, tmp_path / "a.ckpt", 0.07)
     flags = ("predict", shapes / "val", "--weights", checkpoint)
     outcome = cli(*flags, "--output", "own")
-    assert "score threshold 0.07, that of the best F1 in the checkpoint's last evaluation" in outcome.out
+    assert "score threshold 0.07, that of the best F1 in the training's last evaluation" in outcome.out
     asked = cli(*flags, "--score-threshold", 0.07, "--output", "asked")
     assert "best F1" not in asked.out
     assert (tmp_path / "own/detections.json").read_text() == (tmp_path / "asked/detections.json").read_text()
