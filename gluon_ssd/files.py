@@ -147,6 +147,11 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise UserError(f"{path}: is the current folder, which cannot be replaced; name a new one in it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        # A file where a folder should be is what Python calls existing.
+        reason = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
+        raise UserError(f"{path}: {reason}; nothing was written to {path}") from None
+    try:
         with partial_folder(path) as partial:
             yield partial
             if path.is_dir():  # empty, as above; Windows replaces no folder, not even such a one
