@@ -17,7 +17,7 @@ import numpy as np
 
 from .errors import UserError
 from .runtimes.choices import PRECISIONS, SUFFIXES, network_device
-from .runtimes.sessions import is_model_file
+from .runtimes.sessions import check_precision, is_model_file
 
 _CHILD = "from gluon_ssd.benchmark import child; child()"
 
@@ -66,8 +66,8 @@ def settings_for(
             raise UserError(f"{source}: {name} does not run it; use {', '.join(fitting)}")
         if importlib.util.find_spec(name) is None:
             raise UserError(f'{name} is not installed; pip install "gluon_ssd[{name}]"')
-        if precision is not None and precision not in PRECISIONS[name]:
-            raise UserError(f"runtime {name} computes in {' or '.join(PRECISIONS[name])}, not in {precision}")
+        if precision is not None:
+            check_precision(name, precision)
     chosen = runtimes or [name for name in fitting if importlib.util.find_spec(name) is not None]
     return [(name, one) for name in chosen for one in PRECISIONS[name] if precision in (None, one)]
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UserError, import_problem
-from ..runtimes.choices import PRECISIONS
+from ..errors import import_problem
 from ..runtimes.header import Header
-from ..runtimes.sessions import open_session
+from ..runtimes.sessions import check_precision, open_session
 from ..runtimes.source import Session
 from .network import build_model
 from .sources import Options, header_of, network_of
@@ -37,9 +36,7 @@ def open_model(
     """An ONNX model of this library in a runtime; torch runs the module that is made of it."""
     if runtime != "torch":
         return open_session(runtime, model.SerializeToString(), device, precision)
-    if precision not in PRECISIONS[runtime]:
-        known = " or ".join(PRECISIONS[runtime])
-        raise UserError(f"runtime {runtime} computes in {known}, not in {precision}")
+    check_precision(runtime, precision)
     from ..runtimes.torch_session import TorchSession
 
     names = [value.name for value in model.graph.output]

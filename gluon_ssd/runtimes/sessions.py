@@ -44,15 +44,20 @@ def check_choice(runtime: str, precision: str) -> None:
         raise unknown("precision", str(precision), known)
 
 
+def check_precision(runtime: str, precision: str) -> None:
+    """Raises UserError where ``runtime``, which is not auto, does not compute in this precision."""
+    if precision not in PRECISIONS[runtime]:
+        known = " or ".join(PRECISIONS[runtime])
+        raise UserError(f"runtime {runtime} computes in {known}, not in {precision}")
+
+
 def open_session(runtime: str, source: Source, device: str = "auto", precision: str = "fp32") -> Session:
     """Opens a file, or the bytes of an ONNX file, in ``runtime``.
 
     ``device``: auto, cpu or gpu. Raises UserError where the runtime is not installed, has no such device or
     precision, or cannot read the file.
     """
-    if precision not in PRECISIONS[runtime]:
-        known = " or ".join(PRECISIONS[runtime])
-        raise UserError(f"runtime {runtime} computes in {known}, not in {precision}")
+    check_precision(runtime, precision)
     if isinstance(source, Path) and not source.is_file():
         raise UserError(f"{source}: no such file")
     try:
