@@ -126,7 +126,8 @@ class Case:
             return None
         # Old files may go before the new ones come, but the one that names the others comes last.
         wrong = [name for name, content in found.items() if content != after.get(name)]
-        if not wrong and not any(_leads(name) for name in found):
+        needed = {name for lead in found if _leads(lead) for name in after if _belongs(name, lead)}
+        if not wrong and found.keys() >= needed:
             return None
         return f"a mixture of before and after: {sorted(found)}"
 
@@ -162,5 +163,11 @@ def _hidden(place: Path) -> list[str]:
 
 
 def _leads(name: str) -> bool:
-    """Whether a file is the one that a reader opens first, which tells where the others are."""
+    """Returns whether a file is the one that a reader opens first, which tells where the others are."""
     return name.endswith(("-symbol.json", ".onnx")) or "records_" in name
+
+
+def _belongs(name: str, lead: str) -> bool:
+    """Returns whether a file is read together with ``lead``. Each split of record files has its own."""
+    split = Path(lead).stem.partition("records_")[2]
+    return Path(name).name.startswith(f"{split}-") if split else True
