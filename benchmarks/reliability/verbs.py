@@ -125,9 +125,11 @@ class Case:
         if found in (dict(self._before), after):
             return None
         # Old files may go before the new ones come, but the one that names the others comes last.
-        wrong = [name for name, content in found.items() if content != after.get(name)]
-        needed = {name for lead in found if _leads(lead) for name in after if _belongs(name, lead)}
-        if not wrong and found.keys() >= needed:
+        leads = [name for name in found if _leads(name)]
+        needed = {name for lead in leads for name in after if _belongs(name, lead)}
+        states = (after,) if leads else (after, self._before)
+        known = all(any(content == state.get(name) for state in states) for name, content in found.items())
+        if known and found.keys() >= needed:
             return None
         return f"a mixture of before and after: {sorted(found)}"
 
