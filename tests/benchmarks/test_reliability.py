@@ -38,7 +38,7 @@ def test_rows_come_back_as_they_were_written(module, monkeypatch, tmp_path):
         results.Row("kills", "a, b", 5, 0, "now", 8),
     ]
     for row in rows:
-        results.append(row)
+        results.append(row, tmp_path / "rows.csv")
     assert results.read() == rows
     assert "| a, b | 8 | 3, 1, 7; 5, 0, 8 | now |" in results.page(rows)
 
