@@ -22,7 +22,7 @@ from gluon_ssd.data.shapes import make_shapes
 # Longer than any of the commands here takes, also on a busy machine.
 PATIENCE = 300.0
 # How long a process that nobody waits for may outlive the one that started it.
-GRACE = 20.0
+GRACE = 60.0
 # The environment variable by which a process and all that it starts are found.
 MARK = "RELIABILITY_MARK"
 

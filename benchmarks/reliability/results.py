@@ -86,8 +86,8 @@ def machine() -> str:
 
 
 def append(row: Row, table: Path) -> None:
-    """Adds a row to a table of results, with the date and the machine."""
-    row.date, row.machine = datetime.date.today().isoformat(), machine()
+    """Adds a row to a table of results, with the date and the machine where it has none."""
+    row.date, row.machine = row.date or datetime.date.today().isoformat(), row.machine or machine()
     new = not table.exists()
     with open(table, "a", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
@@ -96,11 +96,11 @@ def append(row: Row, table: Path) -> None:
         writer.writerow([getattr(row, name) for name in COLUMNS])
 
 
-def read() -> list[Row]:
-    """Returns every row of the results, the oldest first."""
-    if not RESULTS.exists():
+def read(table: Path) -> list[Row]:
+    """Returns every row of a table of results, the oldest first."""
+    if not table.exists():
         return []
-    with open(RESULTS, newline="", encoding="utf-8") as stream:
+    with open(table, newline="", encoding="utf-8") as stream:
         numbers = ("tried", "failed", "seed", "seconds")
         return [
             Row(**{name: int(text) if name in numbers else text for name, text in row.items()})
@@ -141,4 +141,4 @@ def _table(rows: Sequence[Row]) -> list[str]:
 
 def write_page() -> None:
     """Writes the page from the results."""
-    PAGE.write_text(page(read()), encoding="utf-8")
+    PAGE.write_text(page(read(RESULTS)), encoding="utf-8")

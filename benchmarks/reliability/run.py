@@ -4,8 +4,9 @@ What is measured is named by the first argument; without one, all is. Adds a row
 benchmarks/results/reliability.csv, writes docs/reliability.md from all rows, and prints every fault that was
 found. Ends with status 1 where there was one. Needs Linux, and root for the full disks.
 
-`--results other.csv` puts the rows elsewhere and leaves the page alone; the rows of such a table may be added
-to those of the repository, and `--page` then makes the page anew.
+`--results other.csv` puts the rows elsewhere and leaves the page alone, so that another machine can do the
+work; `--add other.csv` adds them to those of the repository afterwards. `kills --jobs 16` keeps 16 cores
+busy.
 """
 
 from __future__ import annotations
@@ -52,11 +53,14 @@ def main() -> int:
     kills.add_argument("--case", default="", metavar="TEXT", help="only cases with that in their name")
     kills.add_argument("--signals", nargs="+", choices=signals.SIGNALS, default=signals.DECK)
     parser.add_argument("--results", type=Path, default=results.RESULTS, help="table that rows are added to")
+    parser.add_argument("--add", nargs="+", type=Path, metavar="TABLE", help="only add the rows of these")
     parser.add_argument("--page", action="store_true", help="only write the page from the results")
     parser.add_argument("--trial", action="store_true", help="store nothing")
     args = parser.parse_args()
     failed = 0
-    for what in [] if args.page else [args.what] if args.what else HARNESSES:
+    for row in [row for table in args.add or () for row in results.read(table)]:
+        results.append(row, args.results)
+    for what in [] if args.page or args.add else [args.what] if args.what else HARNESSES:
         for module in HARNESSES[what]:
             if args.only in (None, module):
                 failed += _measure(what, module, args)
