@@ -17,9 +17,14 @@ import numpy as np
 from ..errors import Interrupted, UserError
 from ..launch import Launch, detect
 from .heartbeat import Heartbeat
-from .rendezvous import meeting_point, wait_for_rank_0
+from .rendezvous import PATIENCE, meeting_point, wait_for_rank_0
 
 OLDEST_HOROVOD = "0.25.0"
+# For how long gloo waits for a rank, while they join and later. Its own 30 seconds are too few for a machine
+# that is suspended or moved; a rank that has ended is noticed at once, by the heartbeat.
+_TIMEOUT = "HOROVOD_GLOO_TIMEOUT_SECONDS"
+# How Horovod's operations fail when it has given up on a rank.
+_SHUT_DOWN = "Horovod has been shut down"
 # The last of NVIDIA's MXNet containers; those of before 2022 bring an older Horovod.
 CONTAINER = "nvcr.io/nvidia/mxnet:24.06-py3"
 
@@ -167,12 +172,22 @@ class HorovodWorld(World):
             # Where another rank has ended, what Horovod's operations raise here only follows from it.
             if isinstance(error, mx.base.MXNetError):
                 self._heartbeat.await_cause()
+                if _SHUT_DOWN in str(error):
+                    self._heartbeat.end(_silent_rank())
             self._heartbeat.fail(_reason(error), getattr(error, "status", 1))
             atexit.register(_drop_operations)
             raise
 
     def advise(self, advice: Callable[[], str], tell: Callable[[str], None]) -> None:
         self._heartbeat.advice, self._heartbeat.tell = advice, tell
+
+
+def _silent_rank() -> str:
+    """Returns why Horovod has given up, where no rank has ended."""
+    return (
+        f"a rank did not answer for {os.environ[_TIMEOUT]} seconds ({_TIMEOUT}), though none has ended: "
+        "it hangs, or a connection between two ranks is cut"
+    )
 
 
 class _RankGroup:
@@ -245,6 +260,7 @@ def _join(launch: Launch, bn_group: int, fusion_mb: int | None) -> World:
     if 1 < bn_group < launch.size:
         firsts = range(0, launch.size, bn_group)
         sets = [hvd.ProcessSet(list(range(first, first + bn_group))) for first in firsts]
+    os.environ.setdefault(_TIMEOUT, f"{PATIENCE:.0f}")
     try:
         hvd.init(process_sets=sets)
     except (ValueError, RuntimeError) as error:
