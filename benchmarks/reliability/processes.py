@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,7 @@ class Running:
     def survivors(self) -> list[int]:
         """Returns the processes of the session that are still there after `GRACE`, and ends them."""
         deadline = time.monotonic() + GRACE
-        while (left := _session(self.process.pid)) and time.monotonic() < deadline:
+        while (left := session(self.process.pid)) and time.monotonic() < deadline:
             time.sleep(0.02)
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
@@ -75,19 +75,29 @@ class Running:
         return left
 
 
-def start(arguments: list[object], log: Path, variables: Mapping[str, str] | None = None) -> Running:
-    """Starts ``python arguments`` in a session of its own, in the folder of ``log``."""
+def start(
+    arguments: list[object],
+    log: Path,
+    variables: Mapping[str, str] | None = None,
+    before: Sequence[str] = (),
+) -> Running:
+    """Starts ``python arguments`` in a session of its own, in the folder of ``log``.
+
+    ``before``: words in front of it, of a program that starts it elsewhere.
+    """
     usual = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
     environment = {**os.environ, **usual, **(variables or {})}
     with open(log, "wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, *map(str, arguments)],
+            [*before, sys.executable, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
             cwd=log.parent,
             env=environment,
             start_new_session=True,
+            # A shell has what it starts in the background ignore Ctrl-C, and so would all that comes of it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     return Running(process, log)
 
@@ -163,7 +173,7 @@ def stop(running: Running, number: int, rng: random.Random) -> str | None:
     return None
 
 
-def _session(leader: int) -> list[int]:
+def session(leader: int) -> list[int]:
     """Returns the living processes of the session of ``leader``."""
     found = []
     for entry in Path("/proc").iterdir():

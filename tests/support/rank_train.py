@@ -4,7 +4,8 @@ First argument: ``slow:RANK``, ``dies:RANK:N`` (SIGKILL at its Nth step, when it
 ``breaks:RANK:N`` (an exception at its Nth step),
 ``stops:RANK:N`` (an interrupt once its Nth step is queued, for which it waits for the others forever),
 ``gets:RANK:N`` (SIGTERM at its Nth step), ``leaves:RANK:N`` (SIGTERM at its Nth batch of evaluation),
-``hangs:RANK:N`` (SIGSTOP at its Nth step), ``lags:RANK:N`` (a gradient of its Nth step is there some seconds late, and nothing else waits for it).
+``hangs:RANK:N`` (SIGSTOP at its Nth step),
+``lags:RANK:N`` (a gradient of its Nth step is there some seconds late, and nothing else waits for it).
 """
 
 from __future__ import annotations
