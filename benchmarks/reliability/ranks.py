@@ -41,7 +41,7 @@ class Hit(NamedTuple):
 
 GONE = "it was killed, or its machine is gone"
 CASES: Mapping[str, Hit] = {
-    "rank 1 killed before it joins": Hit("joining", 1, 1, KILL, "Horovod cannot join the 2 processes", 330),
+    "rank 1 killed before it joins": Hit("joining", 1, 1, KILL, "rank 1 of 2 did not start", 330),
     "rank 0 killed before it joins": Hit("joining", 1, 0, KILL, "rank 0 cannot be reached", 330),
     "rank 1 killed in a gather": Hit("gather", 2, 1, KILL, GONE),
     "rank 0 killed in a gather": Hit("gather", 2, 0, KILL, GONE),
