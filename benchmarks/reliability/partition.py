@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from processes import PATIENCE, Running
-from ranks import GONE, Pair, last_line, launched, wait_for
+from ranks import GONE, Pair, error_line, launched, wait_for
 from results import Row
 
 HOSTS = ("reliability-one", "reliability-two")
@@ -94,4 +94,4 @@ class Apart(Pair):
 
 
 def _named(running: Sequence[Running]) -> list[str]:
-    return [f"says {last_line(each)!r}" for each in running if GONE not in last_line(each)]
+    return [f"says {error_line(each)!r}" for each in running if GONE not in error_line(each)]

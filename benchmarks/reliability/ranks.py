@@ -132,8 +132,8 @@ class Pair:
             yield fault
         if fault := self.end([victim], GRACE, -KILL if case.number == KILL else 0):
             yield f"the rank that was hit: {fault}"
-        if case.says and case.says not in last_line(other):
-            yield f"says {last_line(other)!r}"
+        if case.says and case.says not in error_line(other):
+            yield f"says {error_line(other)!r}"
 
     def goes_on(self, run: Path, ended: bool = False) -> Iterator[str]:
         """Resumes a training unless it has ``ended``; yields what differs from the one left alone."""
@@ -162,7 +162,8 @@ def wait_for(condition: Callable[[], bool], running: Sequence[Running]) -> bool:
     return True
 
 
-def last_line(running: Running) -> str:
-    """Returns the line of error that a rank has ended with, or the last that it has printed."""
-    lines = running.text().strip().splitlines() or [""]
-    return next((line for line in lines if re.match("error: ", line)), lines[-1])
+def error_line(running: Running) -> str:
+    """Returns the line of error that a rank has ended with, or the end of what it has printed."""
+    # Horovod's thread complains at the same moment, and may have begun a line.
+    found = re.search(r"error: (rank|a rank|Horovod) .*", running.text())
+    return found[0] if found else running.text()[-800:]
