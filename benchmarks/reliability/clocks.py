@@ -1,36 +1,42 @@
-"""Two ranks whose clocks are wrong (by libfaketime), or whose files are of the future."""
+"""Two ranks whose clocks are wrong, or whose files are of the future."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import random
+import shutil
 import signal
+import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from processes import PATIENCE
 from ranks import Pair, wait_for
-from results import Row
+from results import REPOSITORY, Row
 
-LIBRARIES = ("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/faketime/libfaketimeMT.so.1")
-JUMPS = ("+0", "+10y", "-10y", "+3d", "-1h", "+90y")
-# How far the clocks of both ranks are ahead; None for clocks that jump to another of `JUMPS` every second.
-CASES: Mapping[str, tuple[str | None, str | None]] = {
+PROGRAM = REPOSITORY / "benchmarks" / "reliability" / "wrong_clock.c"
+YEAR = 366 * 86400
+JUMPS = (0, 10 * YEAR, -10 * YEAR, 3 * 86400, -3600, 90 * YEAR)
+NEVER_SET = -int(time.time()) + 3600
+# By how many seconds the clocks of both ranks are ahead; None for clocks that jump to one of `JUMPS`.
+CASES: Mapping[str, tuple[int | None, int | None]] = {
     "both clocks jump by years every second": (None, None),
-    "the clock of rank 1 is ten years ahead": ("+0", "+10y"),
-    "the clock of rank 0 is ten years ahead": ("+10y", "+0"),
-    "both clocks were never set and begin in 1970": ("@1970-01-01 00:00:00", "@1970-01-01 00:00:00"),
+    "the clock of rank 1 is ten years ahead": (0, 10 * YEAR),
+    "the clock of rank 0 is ten years ahead": (10 * YEAR, 0),
+    "both clocks were never set and begin in 1970": (NEVER_SET, NEVER_SET),
 }
 FUTURE = 4e9
 
 
 def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
-    """Tries each of `CASES` once, and files of the future; without Horovod or libfaketime there is no row."""
-    library = next((path for path in LIBRARIES if Path(path).exists()), None)
-    if importlib.util.find_spec("horovod") is None or library is None:
+    """Tries each of `CASES` once, and files of the future; without Horovod or a compiler there is no row."""
+    if importlib.util.find_spec("horovod") is None or shutil.which("cc") is None:
         return
+    library = folder / "wrong_clock.so"
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, PROGRAM, "-ldl"], check=True)
     pair = WrongClocks(folder, library, random.Random(seed))
     for number, (name, clocks) in enumerate(CASES.items()):
         faults = pair.trains(folder / f"run{number}", clocks)
@@ -45,31 +51,24 @@ def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
 class WrongClocks(Pair):
     """A `Pair` whose clocks are what their files say."""
 
-    def __init__(self, folder: Path, library: str, rng: random.Random) -> None:
+    def __init__(self, folder: Path, library: Path, rng: random.Random) -> None:
         self._files = [folder / f"clock{rank}" for rank in range(2)]
         self._library, self._rng = library, rng
-        self._set(("+0", "+0"))
+        self._set((0, 0))
         super().__init__(folder)
 
     def place(self, rank: int, port: int) -> tuple[Sequence[str], dict[str, str]]:
         before, variables = super().place(rank, port)
-        # The time of day alone: no program may count on it, but all may on the clock that only runs on.
-        faked = {
-            "LD_PRELOAD": self._library,
-            "FAKETIME_TIMESTAMP_FILE": str(self._files[rank]),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "NO_FAKE_STAT": "1",
-        }
-        return before, {**variables, **faked}
+        wrong = {"LD_PRELOAD": str(self._library), "WRONG_CLOCK": str(self._files[rank])}
+        return before, {**variables, **wrong}
 
-    def _set(self, clocks: Sequence[str | None]) -> None:
+    def _set(self, clocks: Sequence[int | None]) -> None:
         for file, clock in zip(self._files, clocks):
             new = file.with_suffix(".new")
-            new.write_text(f"{clock or self._rng.choice(JUMPS)}\n")
+            new.write_text(f"{self._rng.choice(JUMPS) if clock is None else clock}\n")
             new.replace(file)
 
-    def trains(self, run: Path, clocks: Sequence[str | None]) -> list[str]:
+    def trains(self, run: Path, clocks: Sequence[int | None]) -> list[str]:
         """Trains with such clocks, interrupted once; returns what went wrong."""
         over = threading.Event()
 
@@ -85,7 +84,7 @@ class WrongClocks(Pair):
         finally:
             over.set()
             jumping.join()
-            self._set(("+0", "+0"))
+            self._set((0, 0))
 
     def _interrupted(self, run: Path) -> list[str]:
         sign = run.with_suffix(".sign")
