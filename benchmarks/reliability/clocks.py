@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from processes import PATIENCE
-from ranks import Pair, wait_for
+from ranks import Pair, row, wait_for
 from results import REPOSITORY, Row
 
 PROGRAM = REPOSITORY / "benchmarks" / "reliability" / "wrong_clock.c"
@@ -40,12 +40,9 @@ def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
     pair = WrongClocks(folder, library, random.Random(seed))
     for number, (name, clocks) in enumerate(CASES.items()):
         faults = pair.trains(folder / f"run{number}", clocks)
-        yield Row(
-            "ranks", name, 1, len(faults), "both went on", faults=[f"{name}: {fault}" for fault in faults]
-        )
-    name = "every file is of the year 2096"
+        yield row(name, faults, "interrupted, resumed and ended")
     faults = pair.trains_on_future(folder / "future")
-    yield Row("ranks", name, 1, len(faults), "resumed", faults=[f"{name}: {fault}" for fault in faults])
+    yield row("every file is of the year 2096", faults, "killed, resumed and ended")
 
 
 class WrongClocks(Pair):

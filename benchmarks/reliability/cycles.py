@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import random
-import signal
 import socket
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from processes import PATIENCE, Running, start, stop, trained
+from processes import PATIENCE, Running, start, trained
 from results import Row
+from signals import stop
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = ("SIGTERM", "SIGINT")
 CASES: Mapping[str, str] = {
     "train --async-val": "train --recipe ssd_tiny/smoke --epochs 100 --max-steps none --batch-size 2 "
     "--eval-every 1 --async-val --data {data} --output {home}/run",

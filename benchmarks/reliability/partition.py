@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from processes import PATIENCE, Running
-from ranks import GONE, Pair, error_line, launched, wait_for
+from ranks import GONE, Pair, error_line, launched, row, wait_for
 from results import Row
 
 HOSTS = ("reliability-one", "reliability-two")
@@ -29,8 +29,7 @@ def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
     with two_hosts():
         pair = Apart(folder)
         for number, (name, (seconds, on)) in enumerate(CASES.items()):
-            faults, note = pair.cut_off(folder / f"run{number}", seconds, on)
-            yield Row("ranks", name, 1, len(faults), note, faults=[f"{name}: {fault}" for fault in faults])
+            yield row(name, *pair.cut_off(folder / f"run{number}", seconds, on))
 
 
 @contextlib.contextmanager

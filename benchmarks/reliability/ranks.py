@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-from kills import FLAGS, damaged, differences
+from compare import damaged, differences
+from kills import FLAGS
 from processes import GRACE, PATIENCE, Running, start
 from results import REPOSITORY, Row
 
@@ -63,8 +64,12 @@ def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
         return
     pair = Pair(folder)
     for place, (name, case) in enumerate(CASES.items()):
-        faults, note = pair.hit(case, folder / f"run{place}")
-        yield Row("ranks", name, 1, len(faults), note, faults=[f"{name}: {fault}" for fault in faults])
+        yield row(name, *pair.hit(case, folder / f"run{place}"))
+
+
+def row(name: str, faults: Sequence[str], note: str) -> Row:
+    """Returns the row of a case that was tried once."""
+    return Row("ranks", name, 1, len(faults), note, faults=[f"{name}: {fault}" for fault in faults])
 
 
 class Pair:
@@ -100,8 +105,7 @@ class Pair:
         for each in running:
             if not each.wait(max(0, deadline - time.monotonic())):
                 faults.append(f"goes on after {seconds:.0f} s")
-                each.send(signal.SIGKILL, group=True)
-                each.process.wait()
+                each.kill()
             if each.survivors():
                 faults.append("a process outlives its rank")
             code = each.process.returncode

@@ -108,22 +108,22 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
-def append(row: Row) -> None:
-    """Adds a row to the results, with the date and the machine."""
-    row.date, row.machine = datetime.date.today().isoformat(), machine()
-    new = not RESULTS.exists()
-    with open(RESULTS, "a", newline="", encoding="utf-8") as stream:
+def append(row: Row, table: Path) -> None:
+    """Adds a row to a table of results, with the date and the machine where it has none."""
+    row.date, row.machine = row.date or datetime.date.today().isoformat(), row.machine or machine()
+    new = not table.exists()
+    with open(table, "a", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         if new:
             writer.writerow(COLUMNS)
         writer.writerow([getattr(row, name) for name in COLUMNS])
 
 
-def read() -> list[Row]:
-    """Returns every row of the results, the oldest first."""
-    if not RESULTS.exists():
+def read(table: Path) -> list[Row]:
+    """Returns every row of a table of results, the oldest first."""
+    if not table.exists():
         return []
-    with open(RESULTS, newline="", encoding="utf-8") as stream:
+    with open(table, newline="", encoding="utf-8") as stream:
         numbers = ("tried", "failed", "seed", "seconds")
         return [
             Row(**{name: int(text) if name in numbers else text for name, text in row.items()})
@@ -157,11 +157,16 @@ def _table(rows: Sequence[Row]) -> list[str]:
         lines.append(f"| {case} | {sum(row.tried for row in own)} | {runs} | {own[-1].note} |")
     commands = dict.fromkeys((row.command, row.date, row.machine) for row in rows)
     lines.append("")
-    lines += [f"- failed, {row.case}, seed {row.seed}: {row.note}" for row in rows if row.failed]
+    last = {row.case: row.failed for row in rows}
+    lines += [
+        f"- failed, {row.case}, seed {row.seed}: {row.note}" + ("" if last[row.case] else "; not in the last run")
+        for row in rows
+        if row.failed
+    ]
     lines += [f"- `{command}`, {date}, {where}" for command, date, where in commands]
     return [*lines, ""]
 
 
 def write_page() -> None:
     """Writes the page from the results."""
-    PAGE.write_text(page(read()), encoding="utf-8")
+    PAGE.write_text(page(read(RESULTS)), encoding="utf-8")

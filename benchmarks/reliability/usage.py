@@ -1,4 +1,4 @@
-"""What the processes of a session take of the machine over time, and whether it grows. Linux only."""
+"""What the processes of a command take of the machine over time, and whether it grows. Linux only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from processes import Running, session
+from processes import Running
 
 # What may be added in an hour, by the slope of the samples. A quarter of an hour cannot tell less from noise.
 LIMITS = {"memory": 12.0, "shared": 2.0, "descriptors": 4.0, "threads": 4.0, "files": 4.0}
@@ -22,7 +22,7 @@ PERIOD, SAMPLES = 2.0, 1000
 
 @dataclass
 class Usage:
-    """What all processes of a session take at one moment, ``seconds`` after the watch began.
+    """What all processes of a command take at one moment, ``seconds`` after the watch began.
 
     ``memory``: MB, where a page that several share counts in parts (PSS). ``shared``: MB of it that are
     shared memory. ``files``: entries of their folder for temporary files.
@@ -40,11 +40,11 @@ NAMES = tuple(field.name for field in fields(Usage) if field.name != "seconds")
 
 
 def watch(running: Running, temporary: Path, minutes: float) -> Iterator[Usage]:
-    """Yields the usage of a command's session again and again, until ``minutes`` are over or it has ended."""
+    """Yields the usage of a command again and again, until ``minutes`` are over or it has ended."""
     began, period = time.monotonic(), max(PERIOD, minutes * 60 / SAMPLES)
     while (now := time.monotonic() - began) < minutes * 60:
         with contextlib.suppress(OSError):
-            yield _usage(now, session(running.process.pid), temporary)
+            yield _usage(now, running.processes(), temporary)
         if running.wait(period):
             return
 
