@@ -11,7 +11,7 @@ import tempfile
 import time
 import traceback
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -107,20 +107,29 @@ class Running:
 
 
 def start(
-    arguments: list[object], log: Path, variables: Mapping[str, str] | None = None, clock: str = "cpu"
+    arguments: list[object],
+    log: Path,
+    variables: Mapping[str, str] | None = None,
+    clock: str = "cpu",
+    before: Sequence[str] = (),
 ) -> Running:
-    """Starts ``python arguments`` in a session of its own, in the folder of ``log``."""
+    """Starts ``python arguments`` in a session of its own, in the folder of ``log``.
+
+    ``before``: words in front of it, of a program that starts it elsewhere.
+    """
     mark = uuid.uuid4().hex
     usual = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1", MARK: mark}
     with open(log, "wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, *map(str, arguments)],
+            [*before, sys.executable, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
             cwd=log.parent,
             env={**os.environ, **usual, **(variables or {})},
             start_new_session=True,
+            # A shell has what it starts in the background ignore Ctrl-C, and so would all that comes of it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     return Running(process, log, mark, clock)
 

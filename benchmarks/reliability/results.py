@@ -49,6 +49,29 @@ TITLES = {
         "licence. Whether a fault is known of one of them, `pip-audit` tells where there is a network.",
     ),
     "determinism": ("The same bits again", "The same seed gives the same checkpoint, bit for bit."),
+    "ranks": (
+        "Two ranks, of which one is lost",
+        "Two processes train together over gloo, and one is killed or stopped, the network between them is "
+        "cut, or a clock is wrong. Both go on, or the other ends with one line within the time that "
+        "[Several processes](distributed.md#a-process-ends) states: a minute, and 300 s for a rank that does "
+        "not join. No process stays, and what is resumed ends as the training that was left alone, bit for "
+        "bit.",
+    ),
+    "cycles": (
+        "Started and stopped over and over",
+        "Every command is interrupted at a random moment. It leaves no process, no used port, no shared "
+        "memory or semaphore and no temporary file.",
+    ),
+    "long": (
+        "Left alone for long",
+        "A training (with an evaluation and several checkpoints in every epoch), the prediction of a video "
+        "and a server under requests go on for some minutes each, and all that their processes take is "
+        "counted every other second. It is flat where the slope of the samples after the first third stays "
+        "below 12 MB of memory, 2 MB of shared memory, and 4 open files, threads and temporary files an "
+        "hour. The numbers in brackets are these slopes. `--minutes 180` does the same for three hours "
+        "each.\n\n"
+        "![what the three take over time](images/long-runs.png)",
+    ),
 }
 
 
@@ -134,7 +157,12 @@ def _table(rows: Sequence[Row]) -> list[str]:
         lines.append(f"| {case} | {sum(row.tried for row in own)} | {runs} | {own[-1].note} |")
     commands = dict.fromkeys((row.command, row.date, row.machine) for row in rows)
     lines.append("")
-    lines += [f"- failed, {row.case}, seed {row.seed}: {row.note}" for row in rows if row.failed]
+    last = {row.case: row.failed for row in rows}
+    lines += [
+        f"- failed, {row.case}, seed {row.seed}: {row.note}" + ("" if last[row.case] else "; not in the last run")
+        for row in rows
+        if row.failed
+    ]
     lines += [f"- `{command}`, {date}, {where}" for command, date, where in commands]
     return [*lines, ""]
 

@@ -35,6 +35,9 @@ HARNESSES = {
     "numbers": ("numeric",),
     "concurrency": ("concurrency",),
     "determinism": ("determinism",),
+    "ranks": ("ranks", "partition", "clocks"),
+    "cycles": ("cycles",),
+    "long": ("long_runs",),
     "supply": ("supply",),
 }
 
@@ -45,6 +48,7 @@ def main() -> int:
     )
     parser.add_argument("what", nargs="?", choices=HARNESSES, help="default: all")
     parser.add_argument("--count", type=int, default=60, help="kills, files or tries in all (default: 60)")
+    parser.add_argument("--minutes", type=int, default=15, help="of each long run (default: 15)")
     parser.add_argument("--seed", type=int, default=0)
     modules = [module for group in HARNESSES.values() for module in group]
     parser.add_argument("--only", choices=modules, help="only this module")
@@ -73,13 +77,14 @@ def _measure(what: str, module: str, args: argparse.Namespace) -> int:
     """Runs one module of a harness, stores its rows, and returns how much failed."""
     failed, began = 0, time.monotonic()
     options = {name: getattr(args, name) for name in ("jobs", "case", "signals")} if what == "kills" else {}
-    harness = importlib.import_module(module)
+    flag = "minutes" if what == "long" else "count"
+    amount, harness = getattr(args, flag), importlib.import_module(module)
     with tempfile.TemporaryDirectory(prefix="reliability-") as folder:
-        for row in harness.measure(args.count, args.seed, Path(folder).resolve(), **options):
+        for row in harness.measure(amount, args.seed, Path(folder).resolve(), **options):
             now = time.monotonic()
             row.seed, row.seconds, began = args.seed, round(now - began), now
             row.command = (
-                f"python benchmarks/reliability/run.py {what} --count {args.count} --seed {args.seed}"
+                f"python benchmarks/reliability/run.py {what} --{flag} {amount} --seed {args.seed}"
             )
             print(f"{row.case}: {row.tried} tried, {row.failed} failed; {row.note}", flush=True)
             for fault in row.faults:

@@ -1,6 +1,7 @@
 """The harnesses of reliability see what differs, repeat themselves, and their rows make the page."""
 
 import importlib
+import os
 import random
 import shutil
 import sys
@@ -111,3 +112,17 @@ def test_the_same_seed_changes_files_in_the_same_way(module):
 
     assert some(1) == some(1) != some(2)
     assert sum(changed != data for changed in some(1)) > 35
+
+
+def test_a_rank_is_hit_when_its_moment_has_come_so_often(module, monkeypatch, tmp_path):
+    moments = module("rank_moments")
+    # `hit` replaces it for the rest of the process, which is a rank elsewhere.
+    monkeypatch.setattr(os, "replace", os.replace)
+    sign, seen = tmp_path / "sign", []
+    moments.hit("checkpoint", 2, 0, sign)
+    for name in ("last.ckpt", "best.ckpt", "last.ckpt", "last.ckpt"):
+        (tmp_path / "new").touch()
+        os.replace(tmp_path / "new", tmp_path / name)
+        seen.append(sign.exists())
+        sign.unlink(missing_ok=True)
+    assert seen == [False, False, True, False]
