@@ -25,7 +25,7 @@ import gluon_ssd  # noqa: E402, F401
 # What is measured: the modules that do so.
 HARNESSES = {
     "kills": ("kills", "verbs"),
-    "disk": ("disk",),
+    "disk": ("disk", "writes", "vanish"),
     "inputs": ("inputs", "hostile"),
     "numbers": ("numeric",),
     "concurrency": ("concurrency",),

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from ..errors import UserError
-from ..files import partial_folder
+from ..folders import partial_folder
 from . import shape_art as art
 
 SHAPES = tuple(art.OUTLINES)

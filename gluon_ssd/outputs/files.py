@@ -12,8 +12,8 @@ from typing import Any, Callable
 import yaml
 
 from ..boxes import ltrb_to_xywh
-from ..detections import write_picture
 from ..files import atomic_write, new_text_file
+from ..report.picture_file import write_picture
 from .shown import Shown
 
 
