@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
-import glob
+import functools
 import io
 import os
 import re
@@ -43,20 +43,22 @@ def unwritable(path: Path | str, error: BaseException | None, advice: str = "") 
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path that becomes ``path`` when the block ends well, and is deleted otherwise.
 
-    Raises UserError when the disk is full or the folder cannot be written; what was at ``path`` stays.
+    ``durable``: waits until the file is on the disk, so that a crash of the machine does not undo it; of many
+    files that can be made again, that takes too long. Raises UserError when the disk is full or the folder
+    cannot be written; what was at ``path`` stays.
     """
     temporary = beside(path, "tmp")
-    remove_abandoned_of(path, "tmp")
     try:
         with held(temporary):
             yield temporary
-            sync_file(temporary)
+            if durable:
+                sync_file(temporary)
             os.replace(temporary, path)
-        # Without this a crash of the machine could undo the renaming.
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
     except OSError as error:
         raise unwritable(path, error, UNTOUCHED) from None
     finally:
@@ -106,24 +108,27 @@ def new_text_file(path: Path) -> Iterator[IO[str]]:
         yield stream
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Deletes what killed writers of files left in ``folder``, which need not exist."""
-    for path in folder.glob(".*.tmp"):
-        remove_abandoned(path)
-
-
 def beside(path: Path, suffix: str) -> Path:
-    """Returns a hidden name in the folder of ``path``, since only there a renaming is atomic."""
-    # Not only the number of the process: in two containers it may be the same.
-    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.{suffix}")
+    """Returns a new hidden name in the folder of ``path``, since only there a renaming is atomic.
+
+    What killed writers left in that folder is deleted before the first.
+    """
+    _tidied(absolute(path.parent))
+    # Not the number of the process: in two containers it may be the same.
+    return path.with_name(f".{path.name}.{secrets.token_hex(5)}.{suffix}")
 
 
-def remove_abandoned_of(path: Path, suffix: str) -> None:
-    """Deletes the temporary files or folders that processes which were killed have left of ``path``."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.{suffix}"):
-        # Only what has the number of a process there is surely from here; older versions wrote it alone.
-        if re.fullmatch(r"\d+(-[0-9a-f]{8})?", left.name.split(".")[-2]):
-            remove_abandoned(left)
+# Once in a process, because a folder may hold a million files.
+@functools.lru_cache(maxsize=1024)
+def _tidied(folder: Path) -> None:
+    remove_leftovers(folder)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Deletes what killed writers of files and folders left in ``folder``, which need not exist."""
+    for path in folder.glob(".*.*"):
+        if re.fullmatch(r"\..+\.[0-9a-f]{10}\.(tmp|partial)", path.name):
+            remove_abandoned(path)
 
 
 def sync_file(path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .errors import UserError
-from .files import UNTOUCHED, beside, remove_abandoned_of, sync_file, sync_folder, unwritable
+from .files import UNTOUCHED, beside, sync_file, sync_folder, unwritable
 from .locks import held, only_writer
 
 
@@ -18,7 +18,6 @@ from .locks import held, only_writer
 def partial_folder(path: Path) -> Iterator[Path]:
     """Yields a hidden folder beside ``path``, in which that can be made; it is deleted in the end."""
     partial = beside(path, "partial")
-    remove_abandoned_of(path, "partial")
     try:
         with held(partial, folder=True):
             yield partial

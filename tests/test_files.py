@@ -83,7 +83,7 @@ def test_what_another_process_removes_before_it_is_locked_is_made_again(kind, tm
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
 def test_leftovers_of_a_folder_go_and_what_is_being_written_stays(tmp_path):
-    for name in (".last.ckpt.77.tmp", ".metrics.png.77.tmp", "last.ckpt", ".hidden"):
+    for name in (".last.ckpt.0123456789.tmp", ".m.0123456789.partial", "last.ckpt", ".hidden"):
         (tmp_path / name).touch()
     with atomic_write(tmp_path / "report.html") as written:
         remove_leftovers(tmp_path)

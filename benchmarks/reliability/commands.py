@@ -49,25 +49,44 @@ OTHERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "demo --data-only": ("demo --data-only {out}/shapes --images 5", ()),
     "train with all logs": (f"{TRAIN} --mlperf-log --tensorboard --async-val --ema 0.9", ()),
 }
+FILES = {
+    "data": "data",
+    "run": "run",
+    "records": "records",
+    "net": "net.ckpt",
+    "weights": "net.pth",
+    "video": "film.mp4",
+}
 # What these write is not all or nothing: pictures, pages and splits come one after the other, each whole.
 IN_PARTS = ("predict", "val", "check", "train", "prepare-records", "report", "benchmark")
 
 
 @dataclass(frozen=True)
 class Materials:
-    """What the commands read: a data set, a run on it, a network that was not trained, and a video."""
+    """What the commands read, in one folder.
 
-    data: Path
-    run: Path
-    net: Path
-    video: Path
+    It has a data set and its record files, a run on it, a network that was not trained and its weights in a
+    file of PyTorch, and a video.
+    """
+
+    folder: Path
 
     def words(self, command: str, out: Path) -> str:
         """Returns the command that writes into ``out``."""
-        pictures = self.data / "val"
-        return command.format(
-            run=self.run, net=self.net, data=self.data, pictures=pictures, video=self.video, out=out
-        )
+        places = {name: self.folder / file for name, file in FILES.items()}
+        return command.format(**places, pictures=places["data"] / "val", out=out)
+
+    def copied(self, folder: Path, but: str = "") -> Materials:
+        """Returns fresh copies in ``folder`` of all, ``but`` one that stays as it is there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in FILES.values():
+            source, target = self.folder / file, folder / file
+            if source.is_dir() and file != but:
+                shutil.rmtree(target, ignore_errors=True)
+                shutil.copytree(source, target)
+            elif source.is_file():
+                shutil.copyfile(source, target)
+        return Materials(folder)
 
     def prepare(self, command: str, before: tuple[str, ...], out: Path) -> None:
         """Makes an empty ``out`` and puts there what the command finds there."""
@@ -76,7 +95,7 @@ class Materials:
         for file in before:
             (out / file).write_bytes(b"before")
         if command.startswith("report {out}"):
-            shutil.copytree(self.run, out / "run")
+            shutil.copytree(self.folder / "run", out / "run")
 
 
 def materials(folder: Path) -> Materials:
@@ -84,16 +103,19 @@ def materials(folder: Path) -> Materials:
     from gluon_ssd.data.images import read_image
     from gluon_ssd.data.video import VideoWriter
 
-    data, run = trained(folder)
-    net, video = folder / "net.ckpt", folder / "film.mp4"
-    status, text = finish(["-c", NET, net], folder / "net.log")
-    if status:
-        raise RuntimeError(text)
-    with VideoWriter(video, 10) as writer:
+    made = Materials(folder)
+    data, _ = trained(folder)
+    with VideoWriter(folder / FILES["video"], 10) as writer:
         pixels = read_image(sorted((data / "val").iterdir())[0])
         for _ in range(4):
             writer.write(pixels)
-    return Materials(data, run, net, video)
+    commands = ("convert {net} {weights}", "prepare-records {data} {records} --shards 2")
+    verbs = [["-m", "gluon_ssd", *made.words(command, folder).split()] for command in commands]
+    for arguments in [["-c", NET, folder / FILES["net"]], *verbs]:
+        status, text = finish(arguments, folder / "made.log")
+        if status:
+            raise RuntimeError(text)
+    return made
 
 
 def all_cases() -> dict[str, tuple[str, tuple[str, ...]]]:

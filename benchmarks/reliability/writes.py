@@ -1,7 +1,7 @@
 """Every writing command, with one of its file operations failing, or all from one on. Linux, as root.
 
 A moment is an operation on a file below the folder of the output: opening to write, writing, fsync, renaming,
-making a folder or a link. First comes one of each kind on each file, then others at random.
+making a folder or a link. One of each kind on each file comes first, in a random order, then the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WITHOUT_SPACE = ("rename", "fsync", "fdatasync")
 
 
 def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
-    """Lets each command fail at its share of ``count`` moments, each kind at least once; yields its row."""
+    """Lets each command fail at its share of ``count`` moments, and yields its row."""
     made = materials(folder)
     cases = all_cases()
     for place, (name, (command, before)) in enumerate(cases.items()):
@@ -91,13 +91,15 @@ class Failing:
 
 
 def chosen(calls: Sequence[Call], count: int, rng: random.Random) -> list[int]:
-    """Returns moments, from 1: the first of each kind of operation on each file, and others up to ``count``.
+    """Returns ``count`` moments, from 1: the first of each kind of operation on each file, then others.
 
     Files whose names differ in their numbers alone are of a kind.
     """
     kinds: dict[tuple[str, str], int] = {}
     for number, call in enumerate(calls, 1):
-        kinds.setdefault((call.name, re.sub(r"\d+", "#", call.path)), number)
-    others = sorted(set(range(1, len(calls) + 1)) - set(kinds.values()))
+        kinds.setdefault((call.name, re.sub(r"\.[0-9a-f]{10}\.|\d+", "#", call.path)), number)
+    first = list(kinds.values())
+    others = sorted(set(range(1, len(calls) + 1)) - set(first))
+    rng.shuffle(first)
     rng.shuffle(others)
-    return sorted([*kinds.values(), *others[: max(0, count - len(kinds))]])
+    return sorted([*first, *others][:count])

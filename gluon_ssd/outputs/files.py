@@ -86,7 +86,7 @@ def _copy(shown: Shown, folder: Path) -> str:
     if shown.frame is not None:
         write_picture(shown.pixels, folder / name)
     else:
-        with atomic_write(folder / name) as temporary:
+        with atomic_write(folder / name, durable=False) as temporary:
             shutil.copyfile(shown.path, temporary)
     return name
 

@@ -20,7 +20,7 @@ def write_picture(pixels: np.ndarray, path: str | Path) -> None:
     try:
         # By the suffix, which the temporary file does not have.
         kind = Image.registered_extensions()[target.suffix.lower()]
-        with atomic_write(target) as temporary:
+        with atomic_write(target, durable=False) as temporary:
             # Formats that have no quality ignore it.
             Image.fromarray(pixels).save(temporary, kind, quality=92)
     except (KeyError, ValueError) as error:

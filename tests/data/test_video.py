@@ -85,7 +85,7 @@ def test_a_video_that_the_disk_has_no_room_for_is_told_of(tmp_path):
 
 
 def test_what_a_killed_writer_left_goes_with_the_next_video(tmp_path):
-    left = tmp_path / ".clip.mp4.77-0123abcd.partial"
+    left = tmp_path / ".clip.mp4.0123456789.partial"
     left.mkdir()
     (left / "clip.mp4").write_bytes(b"half")
     clip(tmp_path / "clip.mp4")
