@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,13 +75,21 @@ class Running:
         return left
 
 
-def start(arguments: list[object], log: Path, variables: Mapping[str, str] | None = None) -> Running:
-    """Starts ``python arguments`` in a session of its own, in the folder of ``log``."""
+def start(
+    arguments: Sequence[object],
+    log: Path,
+    variables: Mapping[str, str] | None = None,
+    before: Sequence[object] = (),
+) -> Running:
+    """Starts ``python arguments`` in a session of its own, in the folder of ``log``.
+
+    ``before``: the words of a command that turns into the one that follows them.
+    """
     usual = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
     environment = {**os.environ, **usual, **(variables or {})}
     with open(log, "wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, *map(str, arguments)],
+            [*map(str, before), sys.executable, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,

@@ -29,6 +29,7 @@ HARNESSES = {
     "inputs": ("inputs", "hostile"),
     "numbers": ("numeric",),
     "concurrency": ("concurrency",),
+    "cycles": ("cycles",),
     "determinism": ("determinism",),
     "supply": ("supply",),
 }

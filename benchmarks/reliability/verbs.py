@@ -152,13 +152,12 @@ def _leads(name: str) -> bool:
 def _serve(run: Path, folder: Path, count: int, rng: random.Random) -> Row:
     """Kills servers of two processes; the port is free again and no process stays."""
     faults, log = [], folder / "serve.log"
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     for _ in range(count):
         arguments = ["-m", "gluon_ssd", "serve", run, "--port", port, "--workers", 2]
         running, ready, began = start(arguments, log), rng.random() < 0.7, time.monotonic()
         while (
-            ready and running.process.poll() is None and time.monotonic() - began < 120 and not _answers(port)
+            ready and running.process.poll() is None and time.monotonic() - began < 120 and not answers(port)
         ):
             time.sleep(0.1)
         if running.wait(rng.uniform(0, 2)):
@@ -166,14 +165,21 @@ def _serve(run: Path, folder: Path, count: int, rng: random.Random) -> Row:
             continue
         fault = stop(running, rng.choice(SIGNALS), rng)
         faults += [f"serve: {fault}"] if fault else []
-        if _answers(port):
+        if answers(port):
             faults.append("serve: the port is still served")
     return Row(
         "kills", "serve, two workers", count, len(faults), "the port was free each time", faults=faults
     )
 
 
-def _answers(port: int) -> bool:
+def free_port() -> int:
+    """Returns a port of this machine that nobody uses."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def answers(port: int) -> bool:
+    """Returns whether a server at this port is ready."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as answer:
             return answer.status == 200
