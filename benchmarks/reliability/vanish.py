@@ -30,7 +30,7 @@ CASES: Mapping[str, str] = {
     "check": "check {data} --decode --output {out}/checked",
     "export": "export {run} --format symbol --output {out}/m",
     "convert from .ckpt": "convert {net} {out}/m.safetensors",
-    "convert from .pth": "convert {weights} {out}/m.ckpt",
+    "convert from .pth": "convert {weights} {out}/m.ckpt --classes a b",
     "report": "report {run}",
 }
 WAYS = ("deleted", "cut short", "broken")
