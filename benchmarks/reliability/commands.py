@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ OTHERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "--output {out}/speed.csv {out}/speed.md {out}/speed.png",
         ("speed.csv", "speed.md", "speed.png"),
     ),
+    "models pull": ("models pull ssd_resnet34_1200", ()),
     "demo --data-only": ("demo --data-only {out}/shapes --images 5", ()),
     "train with all logs": (f"{TRAIN} --mlperf-log --tensorboard --async-val --ema 0.9", ()),
 }
@@ -58,7 +60,7 @@ FILES = {
     "video": "film.mp4",
 }
 # What these write is not all or nothing: pictures, pages and splits come one after the other, each whole.
-IN_PARTS = ("predict", "val", "check", "train", "prepare-records", "report", "benchmark")
+IN_PARTS = ("predict", "val", "check", "train", "prepare-records", "report", "benchmark", "models")
 
 
 @dataclass(frozen=True)
@@ -109,12 +111,16 @@ def materials(folder: Path) -> Materials:
         pixels = read_image(sorted((data / "val").iterdir())[0])
         for _ in range(4):
             writer.write(pixels)
+    # A mirror for `models pull`; of that file no digest is published, so that any weights will do.
+    os.environ["GLUON_SSD_MIRROR"] = str(folder / "mirror")
     commands = ("convert {net} {weights}", "prepare-records {data} {records} --shards 2")
     verbs = [["-m", "gluon_ssd", *made.words(command, folder).split()] for command in commands]
     for arguments in [["-c", NET, folder / FILES["net"]], *verbs]:
         status, text = finish(arguments, folder / "made.log")
         if status:
             raise RuntimeError(text)
+    (folder / "mirror").mkdir()
+    shutil.copyfile(folder / FILES["weights"], folder / "mirror" / "resnet34-ssd1200.pytorch")
     return made
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,7 +14,6 @@ from verbs import visible
 MORE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "train into the next free run folder": (TRAIN.partition(" --output")[0], ()),
     "predict into the next free folder": ("predict {pictures} --weights {run}", ()),
-    "models pull into one store": ("models pull ssd_resnet34_1200", ()),
     "prepare-records --overwrite": ("prepare-records {data} {out}/set --shards 2 --overwrite", ()),
 }
 # How many of two may be refused with one line, where it is not none: what is there by then is not replaced.
@@ -27,10 +24,6 @@ REFUSED = "train"
 def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
     """Runs each command its share of ``count`` times, twice at a time, and yields a row for each."""
     made = materials(folder)
-    # A mirror and a store; of this file no digest is published, so that any weights will do.
-    (folder / "mirror").mkdir()
-    shutil.copyfile(folder / "net.pth", folder / "mirror" / "resnet34-ssd1200.pytorch")
-    os.environ["GLUON_SSD_MIRROR"] = str(folder / "mirror")
     cases = {**all_cases(), **MORE}
     for place, (name, (command, before)) in enumerate(cases.items()):
         times = max(1, count // len(cases))
@@ -79,7 +72,7 @@ class Pair:
             yield f"not all was written: {sorted(found)}"
 
     def _allowed(self) -> tuple[int, ...]:
-        if self._name in MORE and not self._name.startswith("models"):
+        if self._name in MORE:
             return (0,)
         if self._name.startswith(REFUSED):
             return (1,)

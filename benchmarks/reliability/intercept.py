@@ -84,7 +84,8 @@ def attempt(command: str, folder: Path, decide: Decide) -> tuple[int, str]:
     """
     ours, theirs = socket.socketpair()
     (folder / "tmp").mkdir(exist_ok=True)
-    variables = {"TMPDIR": str(folder / "tmp"), "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    variables = {"TMPDIR": str(folder / "tmp"), "GLUON_SSD_HOME": str(folder)}
+    variables.update(PYTHONPATH=str(REPOSITORY), OMP_NUM_THREADS="1")
     with tempfile.TemporaryFile() as printed, ours:
         with theirs:
             process = subprocess.Popen(
