@@ -116,7 +116,7 @@ setup(
         "requests",
     ],
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["gluon-ssd = gluon_ssd.cli:main"]},
+    entry_points={"console_scripts": ["gluon-ssd = gluon_ssd.__main__:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",

@@ -21,10 +21,13 @@ ONE = ("convert-data", "prepare-records", "predict", "models pull")
 REFUSED = "train"
 
 
-def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
-    """Runs each command its share of ``count`` times, twice at a time, and yields a row for each."""
+def measure(count: int, seed: int, folder: Path, case: str = "") -> Iterator[Row]:
+    """Runs each command its share of ``count`` times, twice at a time, and yields a row for each.
+
+    ``case``: only commands with that in their name, which then share the count.
+    """
     made = materials(folder)
-    cases = {**all_cases(), **MORE}
+    cases = {name: row for name, row in {**all_cases(), **MORE}.items() if case in name}
     for place, (name, (command, before)) in enumerate(cases.items()):
         times = max(1, count // len(cases))
         faults: list[str] = []

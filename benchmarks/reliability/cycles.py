@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kills import FLAGS
-from processes import PATIENCE, Running, start, stop, trained
+from processes import PATIENCE, Running, start, trained
 from results import Row
-from verbs import free_port
+from servers import free_port
+from signals import stop
 
 # Each has a folder of its own for shared memory, since other programs use the common one.
 PRIVATE = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /dev/shm && exec "$@"')
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = ("SIGTERM", "SIGINT", "SIGINT twice")
 # What each prints when it has started up.
 READY = {"serve": "serving ", "train": "run folder "}
 

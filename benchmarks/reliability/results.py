@@ -100,11 +100,11 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
-def append(row: Row) -> None:
-    """Adds a row to the results, with the date and the machine."""
+def append(row: Row, table: Path) -> None:
+    """Adds a row to a table of results, with the date and the machine."""
     row.date, row.machine = datetime.date.today().isoformat(), machine()
-    new = not RESULTS.exists()
-    with open(RESULTS, "a", newline="", encoding="utf-8") as stream:
+    new = not table.exists()
+    with open(table, "a", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         if new:
             writer.writerow(COLUMNS)

@@ -3,12 +3,16 @@
 What is measured is named by the first argument; without one, all is. Adds a row for each case to
 benchmarks/results/reliability.csv, writes docs/reliability.md from all rows, and prints every fault that was
 found. Ends with status 1 where there was one. Needs Linux, and root for the full disks.
+
+`--results other.csv` puts the rows elsewhere and leaves the page alone; the rows of such a table may be added
+to those of the repository, and `--page` then makes the page anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import sys
 import tempfile
 import time
@@ -19,6 +23,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 # Before what imports MXNet, see the package.
 import results  # noqa: E402
+import signals  # noqa: E402
 
 import gluon_ssd  # noqa: E402, F401
 
@@ -44,6 +49,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     modules = [module for group in HARNESSES.values() for module in group]
     parser.add_argument("--only", choices=modules, help="only this module")
+    parser.add_argument(
+        "--case", default="", metavar="TEXT", help="of kills, disk and concurrency: with that in their name"
+    )
+    kills = parser.add_argument_group("of kills alone")
+    kills.add_argument("--jobs", type=int, default=1, help="commands that run at a time (default: 1)")
+    kills.add_argument("--signals", nargs="+", choices=signals.SIGNALS, default=signals.DECK)
+    parser.add_argument("--results", type=Path, default=results.RESULTS, help="table that rows are added to")
     parser.add_argument("--page", action="store_true", help="only write the page from the results")
     parser.add_argument("--trial", action="store_true", help="store nothing")
     args = parser.parse_args()
@@ -52,15 +64,19 @@ def main() -> int:
         for module in HARNESSES[what]:
             if args.only in (None, module):
                 failed += _measure(what, module, args)
-    results.write_page()
+    if args.results == results.RESULTS:
+        results.write_page()
     return int(failed > 0)
 
 
 def _measure(what: str, module: str, args: argparse.Namespace) -> int:
     """Runs one module of a harness, stores its rows, and returns how much failed."""
     failed, began = 0, time.monotonic()
+    harness = importlib.import_module(module)
+    known = inspect.signature(harness.measure).parameters
+    options = {name: getattr(args, name) for name in ("jobs", "case", "signals") if name in known}
     with tempfile.TemporaryDirectory(prefix="reliability-") as folder:
-        for row in importlib.import_module(module).measure(args.count, args.seed, Path(folder).resolve()):
+        for row in harness.measure(args.count, args.seed, Path(folder).resolve(), **options):
             now = time.monotonic()
             row.seed, row.seconds, began = args.seed, round(now - began), now
             row.command = (
@@ -70,7 +86,7 @@ def _measure(what: str, module: str, args: argparse.Namespace) -> int:
             for fault in row.faults:
                 print(f"  {fault}", flush=True)
             if not args.trial:
-                results.append(row)
+                results.append(row, args.results)
             failed += row.failed
     return failed
 

@@ -38,12 +38,16 @@ WAYS = ("deleted", "cut short", "broken")
 STATUSES: Mapping[str, tuple[int, ...]] = {"check": (0, 1, 2)}
 
 
-def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
-    """Takes files from each command at its share of ``count`` moments, and yields its row."""
+def measure(count: int, seed: int, folder: Path, case: str = "") -> Iterator[Row]:
+    """Takes files from each command at its share of ``count`` moments, and yields its row.
+
+    ``case``: only commands with that in their name, which then share the count.
+    """
     made = materials(folder)
-    for place, (name, command) in enumerate(CASES.items()):
-        case = Case(name, command, folder / f"vanish{place}", made)
-        yield case.row(count // len(CASES), random.Random(f"{seed} {name}"))
+    cases = {name: command for name, command in CASES.items() if case in name}
+    for place, (name, command) in enumerate(cases.items()):
+        one = Case(name, command, folder / f"vanish{place}", made)
+        yield one.row(count // len(cases), random.Random(f"{seed} {name}"))
 
 
 class Case:

@@ -21,10 +21,13 @@ from verbs import visible
 _WITHOUT_SPACE = ("rename", "fsync", "fdatasync")
 
 
-def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
-    """Lets each command fail at its share of ``count`` moments, and yields its row."""
+def measure(count: int, seed: int, folder: Path, case: str = "") -> Iterator[Row]:
+    """Lets each command fail at its share of ``count`` moments, and yields its row.
+
+    ``case``: only commands with that in their name, which then share the count.
+    """
     made = materials(folder)
-    cases = all_cases()
+    cases = {name: row for name, row in all_cases().items() if case in name}
     for place, (name, (command, before)) in enumerate(cases.items()):
         out = folder / f"case{place}"
         rng = random.Random(f"{seed} {name}")

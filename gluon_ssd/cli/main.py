@@ -7,8 +7,11 @@ import contextlib
 import errno
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ..errors import Interrupted, UserError, import_problem, nearest, one_line
 from ..launch import detect
@@ -109,9 +112,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Names of files and classes may be anything; one that the terminal cannot show is no reason to stop.
         with contextlib.suppress(OSError):
             sys.stdout.reconfigure(errors="backslashreplace")
+    interrupts: list[int] = []
     try:
         try:
-            status = _dispatch(arguments)
+            with _noted(interrupts):
+                status = _dispatch(arguments)
         except SystemExit as done:  # argparse has printed help or version
             status = int(done.code or 0)
         sys.stdout.flush()
@@ -132,12 +137,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:
         problem = error if isinstance(error, UserError) else import_problem(error) or _disk_problem(error)
+        if interrupts and not debug:
+            print("interrupted", file=sys.stderr)
+            return 130
         if debug or problem is None:
             raise
         # The name of a file may hold a line break, but an error is one line all the same. It is written in
         # one piece, because where several processes train, Horovod's thread may write at the same moment.
         print(f"error: {one_line(problem)}\n", end="", file=sys.stderr)
         return 2
+
+
+@contextlib.contextmanager
+def _noted(interrupts: list[int]) -> Iterator[None]:
+    """Adds to ``interrupts`` the signals that raise KeyboardInterrupt.
+
+    OpenCV and others make errors of their own of that.
+    """
+
+    def interrupt(number: int, frame: Any) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    here = threading.current_thread() is threading.main_thread()
+    # Where it is another, somebody else decides or the signal is ignored.
+    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _disk_problem(error: Exception) -> UserError | None:

@@ -98,13 +98,10 @@ class Scorer:
 
 
 def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
-    """Answers one request after the other until there are no more."""
+    """Answers one request after the other. Raises EOFError or UnpicklingError where there are no more."""
     dataset, folder, best, reference = pickle.load(source)
     while True:
-        try:
-            found, seconds = pickle.load(source)
-        except EOFError:
-            return
+        found, seconds = pickle.load(source)
         reply: Any
         try:
             scores = score_detections(found, dataset, reference)
@@ -126,7 +123,8 @@ def main() -> None:
         os.nice(5)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    with contextlib.suppress(BrokenPipeError):
+    # The training may end at any moment, also in the middle of a request.
+    with contextlib.suppress(BrokenPipeError, EOFError, pickle.UnpicklingError):
         _serve(sys.stdin.buffer, answers)
 
 

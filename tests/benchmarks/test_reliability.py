@@ -42,7 +42,7 @@ def test_rows_come_back_as_they_were_written(module, monkeypatch, tmp_path):
         results.Row("kills", "a, b", 5, 0, "now", 8),
     ]
     for row in rows:
-        results.append(row)
+        results.append(row, tmp_path / "rows.csv")
     assert results.read() == rows
     assert "| a, b | 8 | 3, 1, 7; 5, 0, 8 | now |" in results.page(rows)
 
@@ -65,7 +65,7 @@ def test_a_difference_between_runs_is_seen(module, small_run, tmp_path):
 
 def test_a_mixture_of_old_and_new_files_is_seen(module, tmp_path):
     verbs = module("verbs")
-    case = verbs.Case("export", [], ("m.bin", "m-symbol.json"), tmp_path / "case", random.Random(0))
+    case = verbs.Case("export", [], ("m.bin", "m-symbol.json"), tmp_path / "case", random.Random(0), ())
     before, after = {"m.bin", "m-symbol.json"}, {"m.bin": b"new", "m-symbol.json": b"new"}
     for new, seen in (((), False), (("m.bin",), True), (("m.bin", "m-symbol.json"), False)):
         place = tmp_path / "place"

@@ -130,8 +130,8 @@ REFUSED = {
     "low threshold": (("/v1/detect?score_threshold=0.01", b"x"), 400, "must be at least 0.05"),
     "no number": (("/v1/detect?score_threshold=nan", b"x"), 400, "expected a number"),
     "unknown parameter": (("/v1/detect?url=http://127.0.0.1/", b"x"), 400, "unknown parameter 'url'"),
-    "unknown place": (("/v1/detects", b"x"), 404, "Not Found"),
-    "method": (("/v1/detect", None), 405, "Method Not Allowed"),
+    "unknown place": (("/v1/detects", b"x"), 404, "images go to /v1/detect"),
+    "method": (("/v1/detect", None), 405, "this address takes POST"),
 }
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from http_server import in_process
+from http_server import in_process, wait_until
 from places import REPOSITORY
 from small import refused
 
@@ -103,6 +103,19 @@ def test_several_workers_share_a_port_and_their_metrics(bench_photo, small_run):
         assert popen.wait(60) == 0
     assert sum('"path": "/v1/detect"' in line for line in lines) == 6
     assert not [line for line in lines if not line.startswith("{")]
+
+
+@pytest.mark.once
+def test_workers_do_not_outlive_the_process_that_started_them(small_run):
+    with in_process(small_run, "--workers", 2, "--timeout", 5, OMP_NUM_THREADS="1") as (popen, client, _):
+        popen.kill()
+        popen.wait(60)
+        wait_until(lambda: not is_open(client.port))
+
+
+def is_open(port):
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")

@@ -170,3 +170,11 @@ def test_nothing_outlives_a_killed_training(shapes, tmp_path):
         time.sleep(0.05)
     else:
         assert not Path(f"/proc/{scorer}").exists()
+
+
+def test_a_training_that_is_killed_before_it_asks_leaves_no_trace():
+    begun = [sys.executable, "-m", "gluon_ssd.training.scorer"]
+    # An empty request, and one of which half was sent.
+    for sent in (b"", b"\x80\x04\x95\x10"):
+        done = subprocess.run(begun, input=sent, cwd=REPOSITORY, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
