@@ -36,10 +36,14 @@ def folded_name(name: str) -> str:
     return unicodedata.normalize("NFC", name.casefold())
 
 
-def unwritable(path: Path | str, error: BaseException | None, advice: str = "") -> UserError:
+class Unwritable(UserError):
+    """A place that cannot be written, so that going on makes no sense."""
+
+
+def unwritable(path: Path | str, error: BaseException | None, advice: str = "") -> Unwritable:
     """Returns the error that says why ``path`` cannot be written, and what to do."""
     reason = getattr(error, "strerror", None) or error
-    return UserError(f"{path}: cannot be written: {reason}" + (f"; {advice}" if advice else ""))
+    return Unwritable(f"{path}: cannot be written: {reason}" + (f"; {advice}" if advice else ""))
 
 
 @contextlib.contextmanager

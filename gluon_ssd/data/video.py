@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import UserError
-from ..files import make_folder
+from ..files import Unwritable, make_folder
 from ..folders import files_together
 
 # For FFmpeg inside OpenCV, which reads it with the first video: silence, since errors are told in one line.
@@ -119,7 +119,7 @@ class VideoWriter:
                 self._writer = None
                 with self._made:
                     reason = "OpenCV has no encoder for MP4 here, or the disk is full"
-                    raise UserError(f"{self.path}: cannot be written; {reason}")
+                    raise Unwritable(f"{self.path}: cannot be written; {reason}")
         self._writer.write(np.ascontiguousarray(pixels[:, :, ::-1]))
         self._count += 1
 
@@ -136,7 +136,7 @@ class VideoWriter:
         with contextlib.suppress(UserError), contextlib.closing(Video(self._partial)) as video:
             if video.count == self._count:
                 return
-        raise UserError(f"{self.path}: cannot be written; is the disk full?")
+        raise Unwritable(f"{self.path}: cannot be written; is the disk full?")
 
     def __enter__(self) -> VideoWriter:
         return self
