@@ -37,13 +37,17 @@ def folded_name(name: str) -> str:
 
 
 class Unwritable(UserError):
-    """A place that cannot be written, so that going on makes no sense."""
+    """A place that cannot be written, and the ``reason``."""
+
+    reason: object = None
 
 
 def unwritable(path: Path | str, error: BaseException | None, advice: str = "") -> Unwritable:
     """Returns the error that says why ``path`` cannot be written, and what to do."""
-    reason = getattr(error, "strerror", None) or error
-    return Unwritable(f"{path}: cannot be written: {reason}" + (f"; {advice}" if advice else ""))
+    reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+    problem = Unwritable(f"{path}: cannot be written: {reason}" + (f"; {advice}" if advice else ""))
+    problem.reason = reason
+    return problem
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .errors import UserError
-from .files import UNTOUCHED, beside, sync_file, sync_folder, unwritable
+from .files import UNTOUCHED, Unwritable, beside, sync_file, sync_folder, unwritable
 from .locks import held, only_writer
 
 
@@ -44,7 +44,8 @@ def files_together(paths: Sequence[Path]) -> Iterator[Path]:
                 others = [path for path in reversed(paths) if path.is_file() and len(paths) > 1]
                 exchange(others, partial, paths)
         sync_folder(last.parent)
-    except OSError as error:
+    except (OSError, Unwritable) as error:
+        # The temporary folder, which it may name, means nothing to the user.
         raise unwritable(last, error, UNTOUCHED) from None
 
 
@@ -95,6 +96,8 @@ def new_folder(path: Path) -> Iterator[Path]:
             if path.is_dir():  # empty, as above; Windows replaces no folder, not even such a one
                 path.rmdir()
             os.replace(partial, path)
+    except Unwritable as error:
+        raise UserError(f"{path}: {error.reason}; nothing was written to {path}") from None
     except OSError as error:
         # The file may be one that was to be copied, and then its name helps. It is not to blame for a full
         # disk, though Python names it then, and the temporary folder means nothing to the user.

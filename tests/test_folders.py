@@ -6,7 +6,8 @@ import os
 import pytest
 
 from gluon_ssd.errors import UserError
-from gluon_ssd.folders import files_together
+from gluon_ssd.files import atomic_write
+from gluon_ssd.folders import files_together, new_folder
 
 
 class Crash(BaseException):
@@ -57,3 +58,13 @@ def test_files_together_stay_as_they_were_when_one_is_missing(tmp_path):
     with pytest.raises(UserError, match=missing), files_together(paths) as folder:
         (folder / "m.bin").write_text("new")
     assert [path.read_text() for path in paths] == ["old", "old"]
+
+
+@pytest.mark.parametrize("write", [lambda path: files_together([path]), new_folder])
+def test_what_cannot_be_written_inside_is_told_without_the_hidden_folder(write, tmp_path):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(UserError) as raised, write(tmp_path / "out") as folder, atomic_write(folder / "m"):
+        raise full
+    assert str(raised.value).startswith(str(tmp_path / "out") + ": ")
+    assert "No space left on device" in str(raised.value) and "partial" not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []

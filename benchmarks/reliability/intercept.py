@@ -18,44 +18,16 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
+
+from calls import CALLS, Call, understood
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Seconds without a call after which a command is taken to hang.
 PATIENCE = 120
 
-_OPEN, _OPENAT = 2, 257
-# By number: the call, the argument that is a descriptor of the file or its folder, and that with the path.
-_CALLS: Mapping[int, tuple[str, int | None, int | None]] = {
-    0: ("read", 0, None),
-    1: ("write", 0, None),
-    _OPEN: ("open", None, 0),
-    9: ("mmap", 4, None),
-    17: ("pread", 0, None),
-    18: ("pwrite", 0, None),
-    19: ("readv", 0, None),
-    20: ("writev", 0, None),
-    40: ("sendfile", 0, None),
-    74: ("fsync", 0, None),
-    75: ("fdatasync", 0, None),
-    77: ("ftruncate", 0, None),
-    82: ("rename", None, 1),
-    83: ("mkdir", None, 0),
-    86: ("link", None, 1),
-    88: ("symlink", None, 1),
-    _OPENAT: ("open", 0, 1),
-    258: ("mkdir", 0, 1),
-    264: ("rename", 2, 3),
-    265: ("link", 2, 3),
-    266: ("symlink", 1, 2),
-    285: ("fallocate", 0, None),
-    316: ("rename", 2, 3),
-    326: ("copy_file_range", 2, None),
-}
-READING = ("open to read", "read", "pread", "readv", "mmap")
 # struct seccomp_notif and seccomp_notif_resp of the kernel, and the numbers of the calls that pass them on.
 _QUESTION, _ANSWER = struct.Struct("=QIIiIQ6Q"), struct.Struct("=QqiI")
 _RECEIVE, _SEND, _GO_ON = 0xC0502100, 0xC0182101, 1
@@ -63,14 +35,6 @@ _SECCOMP, _NO_NEW_PRIVILEGES = 317, 38
 # For all threads of the process (1), with a listener (8), and an error where that cannot be (16).
 _FLAGS = 25
 _ASK, _ALLOW = 0x7FC00000, 0x7FFF0000
-
-
-@dataclass(frozen=True)
-class Call:
-    """A system call on a file: its name, in which an `open` tells what for, and the path."""
-
-    name: str
-    path: str
 
 
 # Returns 0 to let the call go on, or the error that it gets.
@@ -119,10 +83,10 @@ def _command(channel: int, words: list[str]) -> int:
 
 
 def _listener() -> int:
-    """Has the kernel ask about the calls of `_CALLS`; returns the descriptor that it asks at."""
+    """Has the kernel ask about the calls of `CALLS`; returns the descriptor that it asks at."""
     # Loads the number of the call, compares it with each of ours, and asks where it is one of them.
     rows = [(0x20, 0, 0, 0)]
-    numbers = sorted(_CALLS)
+    numbers = sorted(CALLS)
     rows += [(0x15, len(numbers) - place, 0, number) for place, number in enumerate(numbers)]
     rows += [(0x06, 0, 0, _ALLOW), (0x06, 0, 0, _ASK)]
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *row) for row in rows))
@@ -158,41 +122,11 @@ def _answer(listener: int, prefix: str, decide: Decide) -> bool:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             fcntl.ioctl(listener, _RECEIVE, question)
             number, pid, _, call, _, _, *arguments = _QUESTION.unpack(question)
-            found = _understood(pid, call, arguments)
+            found = understood(pid, call, arguments)
             error = decide(found) if found is not None and found.path.startswith(prefix) else 0
             answer = _ANSWER.pack(number, 0, -error, 0 if error else _GO_ON)
             fcntl.ioctl(listener, _SEND, bytearray(answer))
     return False
-
-
-def _understood(pid: int, number: int, arguments: list[int]) -> Call | None:
-    name, descriptor, path = _CALLS[number]
-    try:
-        if path is None:
-            return Call(name, os.readlink(f"/proc/{pid}/fd/{arguments[descriptor] & 0xFFFFFFFF}"))
-        # The descriptor -100 stands for the current folder.
-        given = -100 if descriptor is None else ctypes.c_int32(arguments[descriptor] & 0xFFFFFFFF).value
-        base = f"/proc/{pid}/cwd" if given == -100 else f"/proc/{pid}/fd/{given}"
-        whole = os.path.normpath(os.path.join(os.readlink(base), _text(pid, arguments[path])))
-    except OSError:
-        return None
-    if name == "open":
-        flags = arguments[path + 1]
-        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        return Call("open to write" if writes else "open to read", whole)
-    return Call(name, whole)
-
-
-def _text(pid: int, address: int) -> str:
-    """Returns the text that another process has at an address, up to its zero byte."""
-    found = b""
-    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        while b"\0" not in found:
-            memory.seek(address + len(found))
-            # A page at a time, since the next may not be there.
-            found += memory.read(4096 - (address + len(found)) % 4096)
-    return os.fsdecode(found.partition(b"\0")[0])
-
 
 if __name__ == "__main__":
     sys.exit(_command(int(sys.argv[1]), sys.argv[2:]))

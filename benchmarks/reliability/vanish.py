@@ -14,8 +14,9 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from calls import READING, Call
 from commands import TRAIN, Materials, materials, torn, wrong
-from intercept import READING, Call, attempt
+from intercept import attempt
 from results import Row
 from writes import chosen
 

@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from calls import READING, Call
 from commands import TRAIN, Materials, all_cases, materials, wrong
-from intercept import READING, Call, attempt
+from intercept import attempt
 from results import Row
 from verbs import visible
 

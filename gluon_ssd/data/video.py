@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import UserError
-from ..files import Unwritable, make_folder
+from ..files import make_folder
 from ..folders import files_together
 
 # For FFmpeg inside OpenCV, which reads it with the first video: silence, since errors are told in one line.
@@ -118,8 +118,7 @@ class VideoWriter:
             if not self._writer.isOpened():
                 self._writer = None
                 with self._made:
-                    reason = "OpenCV has no encoder for MP4 here, or the disk is full"
-                    raise Unwritable(f"{self.path}: cannot be written; {reason}")
+                    raise OSError("OpenCV has no encoder for MP4 here, or the disk is full")
         self._writer.write(np.ascontiguousarray(pixels[:, :, ::-1]))
         self._count += 1
 
@@ -132,11 +131,11 @@ class VideoWriter:
                 self._check()
 
     def _check(self) -> None:
-        """Raises UserError unless the file has all frames: OpenCV does not tell of a full disk."""
+        """Raises OSError unless the file has all frames: OpenCV does not tell of a full disk."""
         with contextlib.suppress(UserError), contextlib.closing(Video(self._partial)) as video:
             if video.count == self._count:
                 return
-        raise Unwritable(f"{self.path}: cannot be written; is the disk full?")
+        raise OSError("OpenCV could not complete it, as on a full disk")
 
     def __enter__(self) -> VideoWriter:
         return self

@@ -88,7 +88,7 @@ def test_the_same_seed_changes_files_in_the_same_way(module):
 
 
 def test_one_moment_of_each_kind_comes_first(module):
-    writes, call = module("writes"), module("intercept").Call
+    writes, call = module("writes"), module("calls").Call
     names = ("write", "write", "fsync", "write", "rename")
     paths = ("a1.bin", "a2.bin", "a1.bin", "b.bin", "b.bin")
     calls = [call(name, path) for name, path in zip(names, paths)]

@@ -54,6 +54,7 @@ def test_a_video_is_there_when_it_is_complete_and_without_frames_never(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
+_AS_BEFORE = "as on a full disk; what was there before is untouched"
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
@@ -80,7 +81,8 @@ def test_a_video_that_the_disk_has_no_room_for_is_told_of(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True, env=environment
     )
-    assert done.stdout == f"{path}: cannot be written; is the disk full?\n", done.stderr
+    reason = f"OpenCV could not complete it, {_AS_BEFORE}"
+    assert done.stdout == f"{path}: cannot be written: {reason}\n", done.stderr
     assert [(each, each.read_bytes()) for each in tmp_path.iterdir()] == [(path, before)]
 
 
