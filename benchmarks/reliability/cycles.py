@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import socket
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from processes import PATIENCE, Running, start, trained
 from results import Row
+from servers import answers, free_port
 from signals import stop
 
 SIGNALS = ("SIGTERM", "SIGINT")
@@ -65,21 +65,6 @@ def _cycle(running: Running, given: Mapping[str, object], rng: random.Random) ->
         socket.create_server(("127.0.0.1", int(str(given["port"])))).close()
     except OSError as error:
         yield f"the port is still used: {error}"
-
-
-def free_port() -> int:
-    """Returns a port that nobody uses."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def answers(port: object) -> bool:
-    """Returns whether a server at ``port`` is ready."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def shared_memory() -> set[str]:
