@@ -169,7 +169,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
     lines.append("")
     last = {row.case: row.failed for row in rows}
     lines += [
-        f"- failed, {row.case}, seed {row.seed}: {row.note}{'' if last[row.case] else '; not in the last run'}"
+        f"- failed, {row.case}, seed {row.seed}: {row.note}" + "; not in the last run" * (not last[row.case])
         for row in rows
         if row.failed
     ]
