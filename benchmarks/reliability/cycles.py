@@ -1,86 +1,76 @@
-"""Programs that are started and stopped over and over: nothing of them stays. Linux, as root."""
+"""Commands that are started and interrupted over and over, and what they leave on the machine."""
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from kills import FLAGS
 from processes import PATIENCE, Running, start, trained
 from results import Row
-from servers import free_port
+from servers import answers, free_port
 from signals import stop
 
-# Each has a folder of its own for shared memory, since other programs use the common one.
-PRIVATE = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /dev/shm && exec "$@"')
-SIGNALS = ("SIGTERM", "SIGINT", "SIGINT twice")
-# What each prints when it has started up.
-READY = {"serve": "serving ", "train": "run folder "}
+SIGNALS = ("SIGTERM", "SIGINT")
+CASES: Mapping[str, str] = {
+    "train --async-val": "train --recipe ssd_tiny/smoke --epochs 100 --max-steps none --batch-size 2 "
+    "--eval-every 1 --async-val --data {data} --output {home}/run",
+    "predict": "predict {data}/train --weights {run} --output {home}/out --save images json csv crops",
+    "export": "export {run} --format onnx --output {home}/m.onnx",
+    "serve, two workers": "serve {run} --port {port} --workers 2 --no-access-log",
+}
 
 
 def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
-    """Starts and stops a server and a training ``count`` times each, and yields a row for each."""
+    """Starts and interrupts each of `CASES` its share of ``count`` times, and yields a row for each."""
     data, run = trained(folder)
-    port = free_port()
-    serve = ["serve", run, "--port", port, "--workers", 2]
-    train = [*FLAGS, "--async-val", "--data", data, "--output", folder / "again"]
-    for name, words in {"serve, two workers": serve, "train, scores aside": train}.items():
-        cycles = Cycles(words, folder / words[0], random.Random(f"{seed} {name}"))
-        faults, ended = [], 0
-        for number in range(count):
-            faults += [f"{name}, start {number}: {fault}" for fault in cycles.turn()]
-            ended += cycles.ended
-        faults += [f"{name}: the port is taken"] * (not _is_free(port))
-        note = f"{count - ended} stopped by SIGTERM or SIGINT, {ended} ran to their end"
-        yield Row("cycles", name, count, len(faults), note, faults=faults)
+    rng = random.Random(seed)
+    for name, words in CASES.items():
+        share, faults, before = max(1, count // len(CASES)), [], shared_memory()
+        for turn in range(share):
+            home = folder / f"{name.split()[0].strip(',')}{turn}"
+            (home / "tmp").mkdir(parents=True)
+            given = {"data": data, "run": run, "home": home, "port": free_port()}
+            running = start(
+                ["-m", "gluon_ssd", *words.format(**given).split()],
+                home / "log",
+                {"TMPDIR": str(home / "tmp")},
+            )
+            faults += [f"{name}, turn {turn}: {fault}" for fault in _cycle(running, given, rng)]
+        # Other programs of the machine have theirs, too, but seldom for as long as all turns take.
+        if left := shared_memory() - before:
+            faults.append(f"{name}: shared memory or semaphores are left: {sorted(left)}")
+        yield Row("cycles", name, share, len(faults), "nothing was left", faults=faults)
 
 
-class Cycles:
-    """One command, and the places where something of it could stay."""
-
-    def __init__(self, words: Sequence[object], folder: Path, rng: random.Random) -> None:
-        self._words, self._folder, self._rng, self.ended = words, folder, rng, False
-        for name in ("tmp", "shm"):
-            (folder / name).mkdir(parents=True)
-
-    def turn(self) -> list[str]:
-        """Starts the command, stops it some time after it has started up, and returns what is wrong then."""
-        before = (*PRIVATE, self._folder / "shm")
-        variables = {"TMPDIR": str(self._folder / "tmp")}
-        running = start(["-m", "gluon_ssd", *self._words], self._folder / "log", variables, before)
-        deadline = time.monotonic() + PATIENCE
-        ready = READY[str(self._words[0])]
-        while running.process.poll() is None and ready not in running.text() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        # One training in ten may run to its end.
-        whole = ready != "serving " and self._rng.random() < 0.1
-        self.ended = running.wait(PATIENCE if whole else self._rng.uniform(0, 2))
-        fault = self._end(running) if self.ended else stop(running, self._rng.choice(SIGNALS), self._rng)
-        return [fault] * bool(fault) + self._left()
-
-    def _end(self, running: Running) -> str | None:
-        if running.process.returncode:
-            return f"ends with status {running.process.returncode}: {running.text()[-800:]}"
-        return "a process outlives it" if running.survivors() else None
-
-    def _left(self) -> list[str]:
-        """Returns what has stayed, and takes it away."""
-        hidden = [path for path in self._folder.parent.rglob(".*") if path.is_file()]
-        places = [path for name in ("tmp", "shm") for path in (self._folder / name).iterdir()]
-        for path in [*hidden, *places]:
-            (shutil.rmtree if path.is_dir() else os.unlink)(path)
-        shutil.rmtree(self._folder.parent / "again", ignore_errors=True)
-        return [f"left behind: {path}" for path in [*hidden, *places]]
-
-
-def _is_free(port: int) -> bool:
+def _cycle(running: Running, given: Mapping[str, object], rng: random.Random) -> Iterator[str]:
+    """Interrupts a command once, a server when it answers; yields what it leaves."""
+    home, serving = Path(str(given["home"])), "serve" in str(running.process.args)
+    latest = time.monotonic() + PATIENCE
+    while (
+        serving
+        and running.process.poll() is None
+        and time.monotonic() < latest
+        and not answers(given["port"])
+    ):
+        time.sleep(0.1)
+    running.works(running.seconds() + rng.uniform(0, 1 if serving else 8))
+    if fault := stop(running, rng.choice(SIGNALS), rng):
+        yield fault
+    if left := [str(path.relative_to(home)) for path in (*home.glob("tmp/*"), *home.rglob(".*"))]:
+        yield f"files are left: {left}"
     try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
+        socket.create_server(("127.0.0.1", int(str(given["port"])))).close()
+    except OSError as error:
+        yield f"the port is still used: {error}"
+
+
+def shared_memory() -> set[str]:
+    """Returns the shared memory and the semaphores of the machine that have names or numbers."""
+    found = {str(path) for path in Path("/dev/shm").iterdir()}
+    for kind in ("shm", "sem", "msg"):
+        table = Path("/proc/sysvipc", kind)
+        found |= {f"{kind} {line.split()[1]}" for line in table.read_text().splitlines()[1:]}
+    return found

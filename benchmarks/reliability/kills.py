@@ -65,14 +65,15 @@ def measure(
     """
     data = make_shapes(folder / "data", train=24, val=4, size=(96, 128))
     chosen = [name for name in VARIANTS if case in f"train: {name}" and _installed(VARIANTS[name].needs)]
-    parts = max(1, jobs // max(1, len(chosen)))
+    parts = -(-jobs // max(1, len(chosen)))
     shares = dict.fromkeys(itertools.product(chosen, range(parts)), 0)
     for unit in itertools.islice(itertools.cycle(shares), count):
         shares[unit] += 1
     with ThreadPoolExecutor(jobs) as pool:
         chains = {
             unit: pool.submit(Chain(*unit, data, folder, seed, signals).run, share)
-            for unit, share in shares.items()
+            # Those that take longest come first.
+            for unit, share in sorted(shares.items(), key=lambda item: -VARIANTS[item[0][0]].ranks)
             if share
         }
         for name in chosen:
@@ -145,15 +146,17 @@ class Chain:
             outcome.resumed += attempt > 0
             running = self._trainings.start(run, resume=attempt > 0)
             name = self._signals[(self._first + outcome.count) % len(self._signals)]
-            if outcome.count < count:
-                fault = self._trainings.kill(running, run, name, self._rng)
-            else:
+            last = outcome.count == count
+            if last:
                 fault = self._trainings.end(running)
+            else:
+                fault = self._trainings.kill(running, run, name, self._rng)
+            ended = not any(each.process.returncode for each in running)
+            outcome.kills[name] += not (last or ended)
             if fault:
                 yield f"start {attempt}, {name}: {fault}"
                 return
-            if not any(each.process.returncode for each in running):
+            if ended:
                 break
-            outcome.kills[name] += 1
             yield from damaged(run)
         yield from differences(run, whole)

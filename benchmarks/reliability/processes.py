@@ -22,7 +22,7 @@ from gluon_ssd.data.shapes import make_shapes
 # Longer than any of the commands here takes, also on a busy machine.
 PATIENCE = 300.0
 # How long a process that nobody waits for may outlive the one that started it.
-GRACE = 20.0
+GRACE = 60.0
 # The environment variable by which a process and all that it starts are found.
 MARK = "RELIABILITY_MARK"
 
@@ -128,6 +128,8 @@ def start(
             cwd=log.parent,
             env={**os.environ, **usual, **(variables or {})},
             start_new_session=True,
+            # A shell has what it starts in the background ignore Ctrl-C, and so would all that comes of it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     return Running(process, log, mark, clock)
 

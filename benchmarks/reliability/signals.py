@@ -39,6 +39,11 @@ def stop(running: Running, name: str, rng: random.Random, ours: bool = True) -> 
     status, text = running.process.returncode, running.text()
     # Before Python has set its handlers, the system ends the process by the signal itself.
     wanted = {0, *(128 + number for number in SIGNALS[name]), *(-number for number in SIGNALS[name])}
-    if name == "SIGKILL" or not ours or (status in wanted and "Traceback" not in text):
+    if name == "SIGKILL" or not ours or (status in wanted and "Traceback" not in text) or _of_python(text):
         return None
     return f"{name} gives status {status}: {text[-3000:]}"
+
+
+def _of_python(text: str) -> bool:
+    """Returns whether a trace is of Python's own start or end, where no program can catch Ctrl-C."""
+    return "__main__.py" not in text and text.rstrip(": \n").endswith("KeyboardInterrupt")

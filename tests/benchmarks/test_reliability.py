@@ -31,19 +31,19 @@ def module(monkeypatch):
 
 def test_the_page_is_what_the_script_makes_of_the_results(module):
     results = module("results")
-    assert results.PAGE.read_text(encoding="utf-8") == results.page(results.read())
+    assert results.PAGE.read_text(encoding="utf-8") == results.page(results.read(results.RESULTS))
 
 
-def test_rows_come_back_as_they_were_written(module, monkeypatch, tmp_path):
+def test_rows_come_back_as_they_were_written(module, tmp_path):
     results = module("results")
-    monkeypatch.setattr(results, "RESULTS", tmp_path / "rows.csv")
+    table = tmp_path / "rows.csv"
     rows = [
         results.Row("kills", "a, b", 3, 1, 'a "note"', 7, 9, "command"),
         results.Row("kills", "a, b", 5, 0, "now", 8),
     ]
     for row in rows:
-        results.append(row, tmp_path / "rows.csv")
-    assert results.read() == rows
+        results.append(row, table)
+    assert results.read(table) == rows
     assert "| a, b | 8 | 3, 1, 7; 5, 0, 8 | now |" in results.page(rows)
 
 
@@ -65,15 +65,45 @@ def test_a_difference_between_runs_is_seen(module, small_run, tmp_path):
 
 def test_a_mixture_of_old_and_new_files_is_seen(module, tmp_path):
     verbs = module("verbs")
-    case = verbs.Case("export", [], ("m.bin", "m-symbol.json"), tmp_path / "case", random.Random(0), ())
-    before, after = {"m.bin", "m-symbol.json"}, {"m.bin": b"new", "m-symbol.json": b"new"}
-    for new, seen in (((), False), (("m.bin",), True), (("m.bin", "m-symbol.json"), False)):
-        place = tmp_path / "place"
+    names = ("m.bin", "m-symbol.json")
+    case = verbs.Case("export", [], names, tmp_path / "case", random.Random(0), ["SIGKILL"])
+    old, new, place = b"what was there before", b"new", tmp_path / "place"
+    after = {"m.bin": new, "m-symbol.json": new}
+    # The symbol names the other file: without it nobody opens that, and with it that has to be its own.
+    for found, seen in (
+        ({"m.bin": old, "m-symbol.json": old}, False),
+        ({"m.bin": old}, False),
+        ({"m.bin": new}, False),
+        ({"m.bin": new, "m-symbol.json": old}, True),
+        ({"m-symbol.json": new}, True),
+        (after, False),
+    ):
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
-        for name in before:
-            (place / name).write_bytes(b"new" if name in new else b"what was there before")
-        assert bool(case._mixed(place, after)) == seen, new
+        for name, content in found.items():
+            (place / name).write_bytes(content)
+        assert bool(case._mixed(place, after)) == seen, found
+
+
+def test_each_split_of_record_files_is_whole_by_itself(module):
+    belongs = module("verbs")._belongs
+    assert belongs("set/train-0.rec", "set/records_train.json")
+    assert not belongs("set/val-0.rec", "set/records_train.json")
+
+
+def test_a_process_that_outlives_a_kill_is_found_in_another_session(module, monkeypatch, tmp_path):
+    processes, signals = module("processes"), module("signals")
+    monkeypatch.setattr(processes, "GRACE", 0.1)
+    lines = (
+        "import subprocess, time",
+        "subprocess.Popen(['sleep', '60'], start_new_session=True)",
+        "print('ready', flush=True)",
+        "time.sleep(60)",
+    )
+    running = processes.start(["-c", "; ".join(lines)], tmp_path / "log")
+    while "ready" not in running.text():
+        assert running.process.poll() is None
+    assert signals.stop(running, "SIGKILL", random.Random(0)) == "1 processes outlive SIGKILL"
 
 
 def test_the_same_seed_changes_files_in_the_same_way(module):
@@ -85,6 +115,20 @@ def test_the_same_seed_changes_files_in_the_same_way(module):
 
     assert some(1) == some(1) != some(2)
     assert sum(changed != data for changed in some(1)) > 35
+
+
+def test_a_rank_is_hit_when_its_moment_has_come_so_often(module, monkeypatch, tmp_path):
+    moments = module("rank_moments")
+    # `hit` replaces it for the rest of the process, which is a rank elsewhere.
+    monkeypatch.setattr(os, "replace", os.replace)
+    sign, seen = tmp_path / "sign", []
+    moments.hit("checkpoint", 2, 0, sign)
+    for name in ("last.ckpt", "best.ckpt", "last.ckpt", "last.ckpt"):
+        (tmp_path / "new").touch()
+        os.replace(tmp_path / "new", tmp_path / name)
+        seen.append(sign.exists())
+        sign.unlink(missing_ok=True)
+    assert seen == [False, False, True, False]
 
 
 def test_one_moment_of_each_kind_comes_first(module):
