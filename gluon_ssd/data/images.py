@@ -28,7 +28,9 @@ from ..errors import UserError
 from ..files import IMAGE_SUFFIXES, refuse_device
 from .header import JPEG, PNG, TIFF, Header, jpeg_segments, read_header
 from .orientation import is_ambiguous, say_assumed, turn_for, turned, turned_back
+from .pixel_limit import check_pixels, set_limit
 
+set_limit()
 _PILLOW = threading.Lock()
 _JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _GIF = (b"GIF87a", b"GIF89a")
@@ -159,6 +161,8 @@ def decode_image(
         # pixels.
         height, width = header.size[::-1]
         check_size((width, height) if turn > 4 else (height, width), stored, 1, name)
+    if header is not None:
+        check_pixels(header, data, name)
     image = _decode(data, reduction)
     if image is None:
         if data[4:12] in _HEIC and not _know_heic():
