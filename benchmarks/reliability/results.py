@@ -88,6 +88,18 @@ def machine() -> str:
 def append(row: Row) -> None:
     """Adds a row to the results, with the date and the machine."""
     row.date, row.machine = datetime.date.today().isoformat(), machine()
+    _store(row)
+
+
+def merge(path: Path) -> None:
+    """Adds the rows of another file of results, such as that of another machine, which are not here yet."""
+    known = read()
+    for row in read(path):
+        if row not in known:
+            _store(row)
+
+
+def _store(row: Row) -> None:
     new = not RESULTS.exists()
     with open(RESULTS, "a", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
@@ -96,11 +108,11 @@ def append(row: Row) -> None:
         writer.writerow([getattr(row, name) for name in COLUMNS])
 
 
-def read() -> list[Row]:
-    """Returns every row of the results, the oldest first."""
-    if not RESULTS.exists():
+def read(path: Path | None = None) -> list[Row]:
+    """Returns every row of the results, the oldest first, or of another file of them."""
+    if path is None and not RESULTS.exists():
         return []
-    with open(RESULTS, newline="", encoding="utf-8") as stream:
+    with open(path or RESULTS, newline="", encoding="utf-8") as stream:
         numbers = ("tried", "failed", "seed", "seconds")
         return [
             Row(**{name: int(text) if name in numbers else text for name, text in row.items()})

@@ -22,6 +22,9 @@ import results  # noqa: E402
 
 import gluon_ssd  # noqa: E402, F401
 
+# What leads to a fault stays here, for whoever repairs it.
+FINDS = Path("/tmp/reliability-finds")
+MEMORY = Path("/dev/shm")
 # What is measured: the modules that do so.
 HARNESSES = {
     "kills": ("kills", "verbs"),
@@ -43,11 +46,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     modules = [module for group in HARNESSES.values() for module in group]
     parser.add_argument("--only", choices=modules, help="only this module")
+    parser.add_argument("--jobs", type=int, default=1, help="inputs: processes at a time (default: 1)")
+    parser.add_argument("--readers", nargs="+", default=[], help="inputs: those whose names hold a text")
+    parser.add_argument("--finds", type=Path, default=FINDS, help=f"inputs: folder (default: {FINDS})")
+    parser.add_argument("--merge", type=Path, help="only add the rows of another reliability.csv")
     parser.add_argument("--page", action="store_true", help="only write the page from the results")
     parser.add_argument("--trial", action="store_true", help="store nothing")
     args = parser.parse_args()
     failed = 0
-    for what in [] if args.page else [args.what] if args.what else HARNESSES:
+    if args.merge:
+        results.merge(args.merge)
+    for what in [] if args.page or args.merge else [args.what] if args.what else HARNESSES:
         for module in HARNESSES[what]:
             if args.only in (None, module):
                 failed += _measure(what, module, args)
@@ -58,10 +67,15 @@ def main() -> int:
 def _measure(what: str, module: str, args: argparse.Namespace) -> int:
     """Runs one module of a harness, stores its rows, and returns how much failed."""
     failed, began = 0, time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="reliability-") as folder:
-        for row in importlib.import_module(module).measure(args.count, args.seed, Path(folder).resolve()):
+    more = {"jobs": args.jobs, "only": args.readers, "finds": args.finds} if module == "inputs" else {}
+    # In memory, because damaged files are written and read faster there than anything happens to them.
+    place = MEMORY if module == "inputs" and MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="reliability-", dir=place) as folder:
+        rows = importlib.import_module(module).measure(args.count, args.seed, Path(folder).resolve(), **more)
+        for row in rows:
             now = time.monotonic()
-            row.seed, row.seconds, began = args.seed, round(now - began), now
+            # Several readers at a time measure their seconds themselves.
+            row.seed, row.seconds, began = args.seed, row.seconds or round(now - began), now
             row.command = (
                 f"python benchmarks/reliability/run.py {what} --count {args.count} --seed {args.seed}"
             )

@@ -106,3 +106,12 @@ def test_the_environment_sets_the_limit():
     assert told("200000000").stdout.strip() == "200000000"
     last = told("many").stderr.strip().splitlines()[-1]
     assert last.endswith("GLUON_SSD_MAX_PIXELS is 'many'; it must be a number of pixels, such as 200000000")
+
+
+def test_a_chunk_of_a_png_that_is_longer_than_the_file_is_refused_before_decoding(monkeypatch):
+    """OpenCV made room for the length that the chunk tells."""
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    data = encoded("PNG")
+    place = data.index(b"IDAT") - 4
+    with pytest.raises(UserError, match="^x: the picture is truncated"):
+        decode_image(data[:place] + b"\x40\0\0\0" + data[place + 4 :], "x")
