@@ -46,7 +46,8 @@ class Part:
             status, errors = self._process(first)
             if status == 0:
                 break
-            if not (self.home / "now").is_file():
+            # Nothing is in the file until the first damaged one is read.
+            if not (self.home / "now").is_file() or not (self.home / "now").stat().st_size:
                 self.faults["does not start"] = errors
                 break
             first = self._blame(status) + 1

@@ -165,11 +165,14 @@ def video(folder: Path) -> list[Path]:
 
 
 def inference(folder: Path) -> list[Path]:
-    """The body of a request in the protocol of KServe."""
+    """Bodies of requests in the protocol of KServe, as JSON, and with the images behind it."""
     tensor = {"name": "images", "shape": [2], "datatype": "BYTES", "data": ["aGVsbG8=", "YQ=="]}
     outputs = [{"name": "boxes", "parameters": {"binary_data": True}}]
     content = {"id": "7", "inputs": [tensor], "outputs": outputs, "parameters": {"score_threshold": 0.5}}
-    return [_written(folder / "body.json", content)]
+    packed = {"name": "images", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 9}}
+    head = json.dumps({**content, "inputs": [packed]})
+    behind = f"{len(head)}LENGTH{head}\x05\0\0\0hello"
+    return [_written(folder / "body.json", content), _written(folder / "behind.json", behind)]
 
 
 def form(folder: Path) -> list[Path]:

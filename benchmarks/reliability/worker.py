@@ -71,7 +71,10 @@ class Fuzzer:
         return outcome.fault, self._kept(path, inner, outcome.fault, number)
 
     def _learn(self, path: Path, inner: bytes, outcome: Outcome) -> None:
-        new = bool(self.watch.lines - self.lines) or outcome.place not in self.places
+        new = outcome.place not in self.places
+        if new and not self.watch.lines:
+            self._read(path, traced=True)
+        new = new or not self.watch.lines <= self.lines
         self.lines |= self.watch.lines
         self.places.add(outcome.place)
         if new and len(inner) <= max(LARGEST, 2 * len(self.sound[path])):

@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 
 from ..errors import UserError
+from ..files import refuse_device
 from ..recipe import Recipe
 from ..runs import RECIPE_FILE, RUN_FILE
 from ..values import refuse_expansion
@@ -89,6 +90,7 @@ def read_run(where: str | Path) -> RunFiles:
 def _recipe(path: Path) -> dict[str, Any]:
     """Returns the keys that a stored recipe gives. It may be of an older version, whose keys were others."""
     try:
+        refuse_device(path)
         text = path.read_text(encoding="utf-8")
         values = refuse_expansion(yaml.safe_load(text), text) or {}
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:

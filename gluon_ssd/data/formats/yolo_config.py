@@ -16,7 +16,7 @@ from ...values import refuse_expansion
 from ..finder import Finder
 from ..splits import OF_NO_SPLIT, SPLITS, folder_called, split_of
 from .model import Options
-from .reading import Images, check_names, missing, read_text, unneeded, visible
+from .reading import Images, check_names, inner_name, missing, read_text, unneeded, visible
 from .yolo_labels import Named
 
 _CONFIGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -209,8 +209,7 @@ def read_list(
             missing(f"{file} line {number}: its image {name} is not there", options.skip_missing, notes)
             continue
         path, respelt = found
-        inner = path.relative_to(root).as_posix() if root in path.parents else path.name
-        images.append(Named(path, _without_images(inner), respelt))
+        images.append(Named(path, _without_images(inner_name(path, root)), respelt))
     return images
 
 
