@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import importlib.util
 import io
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
+import serving_bodies
 import sound_files as sound
 
 from gluon_ssd.data.formats.conversion import read_dataset
@@ -143,29 +143,6 @@ def _read_video(folder: Path, path: Path) -> None:
         list(itertools.islice(video.frames(), 20))
 
 
-def _read_inference(folder: Path, path: Path) -> None:
-    from gluon_ssd.serving.inference_v2 import read_inference
-    from gluon_ssd.serving.settings import Settings
-
-    # Where binary data are behind the JSON, a header tells its length, which is the first line here.
-    length, _, body = path.read_bytes().rpartition(b"LENGTH")
-    read_inference(body, length.decode("latin-1") if length else None, 0.1, Settings("m"))
-
-
-def _read_form(folder: Path, path: Path) -> None:
-    from starlette.requests import Request
-
-    from gluon_ssd.serving.requests import read_uploads
-    from gluon_ssd.serving.settings import Settings
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": path.read_bytes(), "more_body": False}
-
-    headers = [(b"content-type", b"multipart/form-data; boundary=BOUNDARY")]
-    request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
-    asyncio.run(read_uploads(request, Settings("m")))
-
-
 READERS: Mapping[str, Reader] = {
     "torch pickle (.pth)": _weights(write_torch, "a.pth"),
     "pickle in a .pth": _weights(write_torch, "a.pth", **_member("data.pkl")),
@@ -190,6 +167,6 @@ READERS: Mapping[str, Reader] = {
     "ONNX metadata": Reader(sound.metadata, _read_metadata),
     "images": Reader(sound.images, _read_image, memory=PIXELS),
     "videos": Reader(sound.video, _read_video, memory=PIXELS),
-    "KServe request": Reader(sound.inference, _read_inference, needs="starlette"),
-    "multipart form": Reader(sound.form, _read_form, needs="python_multipart"),
+    "KServe request": Reader(serving_bodies.inference, serving_bodies.read_inference, needs="starlette"),
+    "multipart form": Reader(serving_bodies.form, serving_bodies.read_form, needs="python_multipart"),
 }

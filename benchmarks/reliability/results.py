@@ -146,7 +146,10 @@ def _table(rows: Sequence[Row]) -> list[str]:
         lines.append(f"| {case} | {sum(row.tried for row in own)} | {runs} | {own[-1].note} |")
     commands = dict.fromkeys((row.command, row.date, row.machine) for row in rows)
     lines.append("")
-    lines += [f"- failed, {row.case}, seed {row.seed}: {row.note}" for row in rows if row.failed]
+    last = {row.case: row for row in rows}
+    for row in filter(lambda row: row.failed, rows):
+        later = "" if last[row.case].failed else " (the last run had no failure)"
+        lines.append(f"- failed, {row.case}, seed {row.seed}: {row.note}{later}")
     lines += [f"- `{command}`, {date}, {where}" for command, date, where in commands]
     return [*lines, ""]
 

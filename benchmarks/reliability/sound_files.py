@@ -44,7 +44,7 @@ def checkpoint(folder: Path) -> list[Path]:
     return [folder / "last.ckpt"]
 
 
-def _written(path: Path, content: Any) -> Path:
+def written(path: Path, content: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
@@ -79,7 +79,7 @@ def labelme(folder: Path) -> list[Path]:
         {"label": "dog", "points": [[3, 4], [30, 40], [9, 30]], "shape_type": "polygon", "group_id": None},
     ]
     content = {"version": "5", "shapes": shapes, "imagePath": "a.png", "imageHeight": 48, "imageWidth": 64}
-    return [_written(_pictured(folder) / "a.json", content)]
+    return [written(_pictured(folder) / "a.json", content)]
 
 
 def via(folder: Path) -> list[Path]:
@@ -90,22 +90,22 @@ def via(folder: Path) -> list[Path]:
     ]
     regions = [{"shape_attributes": shape, "region_attributes": {"type": "cat"}} for shape in shapes]
     row = {"filename": "a.png", "size": 1, "regions": regions, "file_attributes": {}}
-    return [_written(_pictured(folder) / "via.json", {"a.png1": row})]
+    return [written(_pictured(folder) / "via.json", {"a.png1": row})]
 
 
 def darknet(folder: Path) -> list[Path]:
     home = _pictured(folder)
     return [
-        _written(home / "obj.data", "classes = 2\ntrain = train.txt\nnames = obj.names\nbackup = backup/\n"),
-        _written(home / "obj.names", "cat\ndog\n"),
-        _written(home / "train.txt", "a.png\n"),
-        _written(home / "a.txt", "0 0.5 0.5 0.2 0.2\n1 0.25 0.25 0.1 0.3\n"),
+        written(home / "obj.data", "classes = 2\ntrain = train.txt\nnames = obj.names\nbackup = backup/\n"),
+        written(home / "obj.names", "cat\ndog\n"),
+        written(home / "train.txt", "a.png\n"),
+        written(home / "a.txt", "0 0.5 0.5 0.2 0.2\n1 0.25 0.25 0.1 0.3\n"),
     ]
 
 
 def table(folder: Path) -> list[Path]:
     text = "filename,width,height,class,xmin,ymin,xmax,ymax\na.png,64,48,cat,3,4,30,40\n"
-    return [_written(_pictured(folder) / "labels.csv", text)]
+    return [written(_pictured(folder) / "labels.csv", text)]
 
 
 def recipe(folder: Path) -> list[Path]:
@@ -113,7 +113,7 @@ def recipe(folder: Path) -> list[Path]:
         "# a recipe\nmodel: ssd_tiny\nplugin: [a.py]\nepochs: 50\nlr: 3e-3\ndecay_epochs: [38, 46]\n"
         "eval_epochs: &a [1, 2]\nonly: ['x', y]\nwarmup_epochs: 1.5\nasync_val: true\ndata: ~/x\nema: null\n"
     )
-    return [_written(folder / "recipe.yaml", text)]
+    return [written(folder / "recipe.yaml", text)]
 
 
 def run_folder(folder: Path) -> list[Path]:
@@ -122,8 +122,8 @@ def run_folder(folder: Path) -> list[Path]:
     session.update(started="2026-01-02 03:04:05", versions={"gluon_ssd": "0.1.0"}, seconds={"train": 20.5})
     return [
         *recipe(folder),
-        _written(folder / "run.json", {"sessions": [session]}),
-        _written(folder / "metrics.csv", "epoch,step,loss,val_map\n1,10,2.5,\n2,20,1.5,0.25\n"),
+        written(folder / "run.json", {"sessions": [session]}),
+        written(folder / "metrics.csv", "epoch,step,loss,val_map\n1,10,2.5,\n2,20,1.5,0.25\n"),
     ]
 
 
@@ -144,7 +144,7 @@ def metadata(folder: Path) -> list[Path]:
     values.update({"pixels": True, "batch": None, "detections": {"score_threshold": 0.5}})
     text = {name: json.dumps(value) for name, value in values.items()}
     content = {"gluon_ssd_format": "1", "model": "ssd_tiny", **text, "licence": "x"}
-    return [_written(folder / "metadata.json", content)]
+    return [written(folder / "metadata.json", content)]
 
 
 def images(folder: Path) -> list[Path]:
@@ -162,21 +162,3 @@ def video(folder: Path) -> list[Path]:
         for level in range(6):
             writer.write(np.full((48, 64, 3), 40 * level, np.uint8))
     return [folder / "a.mp4"]
-
-
-def inference(folder: Path) -> list[Path]:
-    """Bodies of requests in the protocol of KServe, as JSON, and with the images behind it."""
-    tensor = {"name": "images", "shape": [2], "datatype": "BYTES", "data": ["aGVsbG8=", "YQ=="]}
-    outputs = [{"name": "boxes", "parameters": {"binary_data": True}}]
-    content = {"id": "7", "inputs": [tensor], "outputs": outputs, "parameters": {"score_threshold": 0.5}}
-    packed = {"name": "images", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 9}}
-    head = json.dumps({**content, "inputs": [packed]})
-    behind = f"{len(head)}LENGTH{head}\x05\0\0\0hello"
-    return [_written(folder / "body.json", content), _written(folder / "behind.json", behind)]
-
-
-def form(folder: Path) -> list[Path]:
-    """The body of a request with two images, as browsers send them."""
-    part = 'Content-Disposition: form-data; name="image"; filename="a.png"\r\nContent-Type: image/png\r\n'
-    body = "".join(f"--BOUNDARY\r\n{part}\r\npicture {number}\r\n" for number in range(2))
-    return [_written(folder / "body.form", f"{body}--BOUNDARY--\r\n")]

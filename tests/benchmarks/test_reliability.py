@@ -81,3 +81,40 @@ def test_the_same_seed_changes_files_in_the_same_way(module):
 
     assert some(1) == some(1) != some(2)
     assert sum(changed != data for changed in some(1)) > 35
+
+
+def test_a_fault_is_made_as_small_as_it_still_is_one(module):
+    shrink = module("mutate").shrink
+    assert shrink(b"some text " * 50 + b"[x]" + b" and more" * 50, lambda data: b"[" in data) == b"["
+
+
+def test_rows_of_another_machine_are_added_once(module, monkeypatch, tmp_path):
+    results = module("results")
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "theirs.csv")
+    results.append(results.Row("inputs", "YOLO", 9, 1, "then", 7))
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "ours.csv")
+    results.append(results.Row("inputs", "YOLO", 5, 0, "now", 8))
+    for _ in range(2):
+        results.merge(tmp_path / "theirs.csv")
+    assert [row.seed for row in results.read()] == [8, 7]
+    page = results.page(results.read()[::-1])
+    assert "- failed, YOLO, seed 7: then (the last run had no failure)" in page
+
+
+@pytest.mark.parametrize("reader", ["recipe YAML", "LabelMe"])
+def test_a_worker_tells_of_a_fault_and_keeps_the_smallest_file(module, monkeypatch, tmp_path, reader, capsys):
+    worker = module("worker")
+
+    def read(folder, path):
+        if b"9" in path.read_bytes():
+            raise ValueError("a nine")
+
+    row = worker.READERS[reader]
+    monkeypatch.setitem(worker.READERS, reader, type(row)(row.make, lambda *places: None))
+    fuzzer = worker.Fuzzer(worker.READERS[reader], tmp_path / "files")
+    fuzzer.reader.read = read
+    for number in range(400):
+        found = fuzzer.give(random.Random(number), number)
+        if found:
+            break
+    assert found[0] == "ValueError at outside: a nine" and found[1].read_bytes() == b"9"
