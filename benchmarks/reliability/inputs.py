@@ -89,14 +89,14 @@ class Part:
 
 
 def measure(
-    count: int, seed: int, folder: Path, jobs: int = 1, only: Sequence[str] = (), finds: Path | None = None
+    count: int, seed: int, folder: Path, jobs: int = 1, case: str = "", finds: Path | None = None
 ) -> Iterator[Row]:
     """Gives each reader ``count`` damaged files, and yields a row for each.
 
-    ``jobs`` processes read at a time. ``only``: readers whose names hold one of these texts. What leads to a
-    fault is kept in ``finds``.
+    ``jobs`` processes read at a time. ``case``: only readers with that in their name. What leads to a fault
+    is kept in ``finds``.
     """
-    chosen = [name for name in available() if not only or any(text in name for text in only)]
+    chosen = [name for name in available() if case in name]
     with ThreadPoolExecutor(jobs) as pool:
         running: dict[str, list[Future[Part]]] = {name: [] for name in chosen}
         for place, name in enumerate(chosen):

@@ -4,14 +4,16 @@ What is measured is named by the first argument; without one, all is. Adds a row
 benchmarks/results/reliability.csv, writes docs/reliability.md from all rows, and prints every fault that was
 found. Ends with status 1 where there was one. Needs Linux, and root for the full disks.
 
-Damaged files for all readers on 16 cores: `run.py inputs --count 20000 --seed 7 --jobs 16 --finds finds`.
-On another machine the rows are added there; `run.py --merge THEIR/reliability.csv` adds them here.
+`--results other.csv` puts the rows elsewhere and leaves the page alone, so that another machine can do the
+work; `--add other.csv` adds them to those of the repository afterwards. `kills --jobs 16` keeps 16 cores
+busy, and so does `inputs --count 20000 --jobs 16`, for which files that lead to a fault stay in `--finds`.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import sys
 import tempfile
 import time
@@ -22,6 +24,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 # Before what imports MXNet, see the package.
 import results  # noqa: E402
+import signals  # noqa: E402
 
 import gluon_ssd  # noqa: E402, F401
 
@@ -31,11 +34,14 @@ MEMORY = Path("/dev/shm")
 # What is measured: the modules that do so.
 HARNESSES = {
     "kills": ("kills", "verbs"),
-    "disk": ("disk",),
+    "disk": ("disk", "writes", "vanish"),
     "inputs": ("inputs", "hostile"),
     "numbers": ("numeric",),
     "concurrency": ("concurrency",),
     "determinism": ("determinism",),
+    "ranks": ("ranks", "partition", "clocks"),
+    "cycles": ("cycles",),
+    "long": ("long_runs",),
     "supply": ("supply",),
 }
 
@@ -46,47 +52,55 @@ def main() -> int:
     )
     parser.add_argument("what", nargs="?", choices=HARNESSES, help="default: all")
     parser.add_argument("--count", type=int, default=60, help="kills, files or tries in all (default: 60)")
+    parser.add_argument("--minutes", type=int, default=15, help="of each long run (default: 15)")
     parser.add_argument("--seed", type=int, default=0)
     modules = [module for group in HARNESSES.values() for module in group]
     parser.add_argument("--only", choices=modules, help="only this module")
-    parser.add_argument("--jobs", type=int, default=1, help="inputs: processes at a time (default: 1)")
-    parser.add_argument("--readers", nargs="+", default=[], help="inputs: those whose names hold a text")
-    parser.add_argument("--finds", type=Path, default=FINDS, help=f"inputs: folder (default: {FINDS})")
-    parser.add_argument("--merge", type=Path, help="only add the rows of another reliability.csv")
+    about = "of kills, disk, concurrency and inputs: with that in their name"
+    parser.add_argument("--case", default="", metavar="TEXT", help=about)
+    parser.add_argument("--jobs", type=int, default=1, help="of kills and inputs: at a time (default: 1)")
+    parser.add_argument("--finds", type=Path, default=FINDS, help=f"of inputs: folder (default: {FINDS})")
+    kills = parser.add_argument_group("of kills alone")
+    kills.add_argument("--signals", nargs="+", choices=signals.SIGNALS, default=signals.DECK)
+    parser.add_argument("--results", type=Path, default=results.RESULTS, help="table that rows are added to")
+    parser.add_argument("--add", nargs="+", type=Path, metavar="TABLE", help="only add the rows of these")
     parser.add_argument("--page", action="store_true", help="only write the page from the results")
     parser.add_argument("--trial", action="store_true", help="store nothing")
     args = parser.parse_args()
     failed = 0
-    if args.merge:
-        results.merge(args.merge)
-    for what in [] if args.page or args.merge else [args.what] if args.what else HARNESSES:
+    for row in [row for table in args.add or () for row in results.read(table)]:
+        results.append(row, args.results)
+    for what in [] if args.page or args.add else [args.what] if args.what else HARNESSES:
         for module in HARNESSES[what]:
             if args.only in (None, module):
                 failed += _measure(what, module, args)
-    results.write_page()
+    if args.results == results.RESULTS:
+        results.write_page()
     return int(failed > 0)
 
 
 def _measure(what: str, module: str, args: argparse.Namespace) -> int:
     """Runs one module of a harness, stores its rows, and returns how much failed."""
     failed, began = 0, time.monotonic()
-    more = {"jobs": args.jobs, "only": args.readers, "finds": args.finds} if module == "inputs" else {}
+    flag = "minutes" if what == "long" else "count"
+    amount, harness = getattr(args, flag), importlib.import_module(module)
+    known = inspect.signature(harness.measure).parameters
+    options = {name: getattr(args, name) for name in ("jobs", "case", "finds", "signals") if name in known}
     # In memory, because damaged files are written and read faster there than anything happens to them.
-    place = MEMORY if module == "inputs" and MEMORY.is_dir() else None
+    place = MEMORY if "finds" in known and MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="reliability-", dir=place) as folder:
-        rows = importlib.import_module(module).measure(args.count, args.seed, Path(folder).resolve(), **more)
-        for row in rows:
+        for row in harness.measure(amount, args.seed, Path(folder).resolve(), **options):
             now = time.monotonic()
-            # Several readers at a time measure their seconds themselves.
+            # Where several work at a time, they have measured their seconds themselves.
             row.seed, row.seconds, began = args.seed, row.seconds or round(now - began), now
             row.command = (
-                f"python benchmarks/reliability/run.py {what} --count {args.count} --seed {args.seed}"
+                f"python benchmarks/reliability/run.py {what} --{flag} {amount} --seed {args.seed}"
             )
             print(f"{row.case}: {row.tried} tried, {row.failed} failed; {row.note}", flush=True)
             for fault in row.faults:
                 print(f"  {fault}", flush=True)
             if not args.trial:
-                results.append(row)
+                results.append(row, args.results)
             failed += row.failed
     return failed
 
