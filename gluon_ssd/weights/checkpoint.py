@@ -163,7 +163,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         )
     except KeyError as error:
         raise UserError(f"{path}: not a checkpoint of this library; it lacks {error}") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path}: not a checkpoint of this library; {error}") from None
 
 
