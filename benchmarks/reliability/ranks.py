@@ -91,8 +91,8 @@ class Pair:
         running = []
         for rank in range(2):
             before, variables = self.place(rank, port)
-            arguments = [PROGRAM, *(hits or {}).get(rank, ("-", 0, 0, "-")), *words]
-            running.append(start(arguments, run.with_name(f"{run.name}.{rank}.log"), variables, before))
+            hit, log = (hits or {}).get(rank, ("-", 0, 0, "-")), run.with_name(f"{run.name}.{rank}.log")
+            running.append(start([PROGRAM, *hit, *words], log, variables, before=before))
         return running
 
     def place(self, rank: int, port: int) -> tuple[Sequence[str], dict[str, str]]:
