@@ -6,8 +6,6 @@ import shutil
 import time
 from pathlib import Path
 
-from PIL import Image
-
 from .console import duration
 from .data.images import read_image
 from .data.shapes import make_shapes
@@ -16,6 +14,7 @@ from .machine import OtherPrograms
 from .recipe import load_recipe
 from .report.draw import contact_sheet
 from .report.gallery import spread
+from .report.picture_file import write_picture
 from .runs import refuse_running
 
 PICTURES = 12
@@ -84,5 +83,5 @@ def _draw(run: Path, data: Path, pictures: Path) -> list[Path]:
         detections.save(pictures / path.name)
     sheet = pictures / "detections.jpg"
     drawn = [detections.plot(scale=2) for detections in found]
-    Image.fromarray(contact_sheet(drawn, columns=4, cell=(270, 360))).save(sheet, quality=90)
+    write_picture(contact_sheet(drawn, columns=4, cell=(270, 360)), sheet)
     return [sheet]

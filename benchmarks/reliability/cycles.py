@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import socket
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from processes import PATIENCE, start, trained
 from results import Row
+from servers import answers, free_port
 from signals import stop
 
 SIGNALS = ("SIGTERM", "SIGINT")
@@ -56,21 +56,6 @@ def _cycle(words: str, given: Mapping[str, object], home: Path, rng: random.Rand
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
         yield f"the port is still used: {error}"
-
-
-def free_port() -> int:
-    """Returns a port that nobody uses."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def answers(port: int) -> bool:
-    """Returns whether a server at ``port`` is ready."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def shared_memory() -> set[str]:

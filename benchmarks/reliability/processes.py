@@ -107,21 +107,21 @@ class Running:
 
 
 def start(
-    arguments: list[object],
+    arguments: Sequence[object],
     log: Path,
     variables: Mapping[str, str] | None = None,
     clock: str = "cpu",
-    before: Sequence[str] = (),
+    before: Sequence[object] = (),
 ) -> Running:
     """Starts ``python arguments`` in a session of its own, in the folder of ``log``.
 
-    ``before``: words in front of it, of a program that starts it elsewhere.
+    ``before``: the words of a command that turns into the one that follows them.
     """
     mark = uuid.uuid4().hex
     usual = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1", MARK: mark}
     with open(log, "wb") as stream:
         process = subprocess.Popen(
-            [*before, sys.executable, *map(str, arguments)],
+            [*map(str, before), sys.executable, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,

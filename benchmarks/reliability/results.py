@@ -26,7 +26,14 @@ TITLES = {
     "disk": (
         "A disk that is full, read-only or takes no more files",
         "Each command runs on disks of random sizes, on one that takes few more files, and on one that is "
-        "read-only. It has room enough, or ends with status 2 and one line and leaves what was there before.",
+        "read-only. It has room enough, or ends with status 2 and one line and leaves what was there before. "
+        "*A write fails*: the kernel is made to fail one file operation of the command (opening to write, "
+        "writing, fsync, renaming, making a folder or a link, also in MXNet's and FFmpeg's own code) with "
+        "an I/O error, or with a full disk from then on. *A file goes while it is read*: at a moment when "
+        "the command opens, reads or maps one of its files, that is deleted, cut to half, or has an I/O "
+        "error. "
+        "The command ends with status 2 and one line, or goes on without harm; every file that shows is "
+        "whole, and a training is resumed.",
     ),
     "inputs": (
         "Damaged and hostile files",
@@ -45,8 +52,11 @@ TITLES = {
     ),
     "supply": (
         "What an installation brings",
-        "Every package that gluon_ssd and its usual extras need, as installed where this was run, and its "
-        "licence. Whether a fault is known of one of them, `pip-audit` tells where there is a network.",
+        "Every package that gluon_ssd and its usual extras need, as installed where this was run, with its "
+        "licence; those that may not be of any later version, with the test that tells why; the digests by "
+        "which downloads are checked; and what the wheel holds. Not run: `pip install pip-audit && "
+        "pip-audit`, which tells whether a fault is known of one of the packages that are installed, those "
+        "of `serve` too; it asks a service that could not be reached here.",
     ),
     "determinism": ("The same bits again", "The same seed gives the same checkpoint, bit for bit."),
     "ranks": (
@@ -159,8 +169,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
     lines.append("")
     last = {row.case: row.failed for row in rows}
     lines += [
-        f"- failed{'' if last[row.case] else ', but not in the last run'}, {row.case}, "
-        f"seed {row.seed}: {row.note}"
+        f"- failed, {row.case}, seed {row.seed}: {row.note}" + "; not in the last run" * (not last[row.case])
         for row in rows
         if row.failed
     ]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import sys
 import tempfile
 import time
@@ -30,7 +31,7 @@ import gluon_ssd  # noqa: E402, F401
 # What is measured: the modules that do so.
 HARNESSES = {
     "kills": ("kills", "verbs"),
-    "disk": ("disk",),
+    "disk": ("disk", "writes", "vanish"),
     "inputs": ("inputs", "hostile"),
     "numbers": ("numeric",),
     "concurrency": ("concurrency",),
@@ -52,9 +53,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     modules = [module for group in HARNESSES.values() for module in group]
     parser.add_argument("--only", choices=modules, help="only this module")
+    parser.add_argument(
+        "--case", default="", metavar="TEXT", help="only cases with that in their name, where a harness has several"
+    )
     kills = parser.add_argument_group("of kills alone")
     kills.add_argument("--jobs", type=int, default=1, help="commands that run at a time (default: 1)")
-    kills.add_argument("--case", default="", metavar="TEXT", help="only cases with that in their name")
     kills.add_argument("--signals", nargs="+", choices=signals.SIGNALS, default=signals.DECK)
     parser.add_argument("--results", type=Path, default=results.RESULTS, help="table that rows are added to")
     parser.add_argument("--add", nargs="+", type=Path, metavar="TABLE", help="only add the rows of these")
@@ -76,9 +79,10 @@ def main() -> int:
 def _measure(what: str, module: str, args: argparse.Namespace) -> int:
     """Runs one module of a harness, stores its rows, and returns how much failed."""
     failed, began = 0, time.monotonic()
-    options = {name: getattr(args, name) for name in ("jobs", "case", "signals")} if what == "kills" else {}
     flag = "minutes" if what == "long" else "count"
     amount, harness = getattr(args, flag), importlib.import_module(module)
+    known = inspect.signature(harness.measure).parameters
+    options = {name: getattr(args, name) for name in ("jobs", "case", "signals") if name in known}
     with tempfile.TemporaryDirectory(prefix="reliability-") as folder:
         for row in harness.measure(amount, args.seed, Path(folder).resolve(), **options):
             now = time.monotonic()

@@ -37,8 +37,11 @@ from . import (
 )
 from .parsing import Parser, add_recipe_flags, example
 
-# A place that cannot be written or have its name is for the user to change, wherever in the program it shows.
+# A place that cannot be written or have its name is for the user to change, wherever in the program it shows,
+# and so is a disk that is broken or gone.
+BROKEN = {errno.EIO, errno.ESTALE}
 DISK_PROBLEMS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
+DISK_PROBLEMS |= BROKEN
 # What a first detector takes comes first, in the order in which it is needed.
 VERBS = {
     "convert-data": convert_data,
@@ -170,7 +173,8 @@ def _noted(interrupts: list[int]) -> Iterator[None]:
 
 def _disk_problem(error: Exception) -> UserError | None:
     if isinstance(error, OSError) and error.errno in DISK_PROBLEMS:
-        return UserError(f"{error.filename or 'cannot write'}: {error.strerror}")
+        what = "cannot read or write" if error.errno in BROKEN else "cannot write"
+        return UserError(f"{error.filename or what}: {error.strerror}")
     return None
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..files import files_together, unwritable
+from ..files import unwritable
+from ..folders import files_together
 from ..runtimes.openvino_session import the_core
 from .onnx_file import checked, checked_model, summary
 from .sources import Exported, Options, header_of, network_of

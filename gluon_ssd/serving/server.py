@@ -90,10 +90,20 @@ def _run_here(app: Any, settings: Settings, listener: socket.socket) -> None:
 
 def _run_workers(settings: Settings, workers: int, listener: socket.socket) -> None:
     to_environment(settings)
+    # Until uvicorn handles them: what the system does by itself would leave the folder behind.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stopped_early)
     with tempfile.TemporaryDirectory(prefix="gluon-ssd-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         config = _config(f"{__name__}:worker_app", settings, factory=True, workers=workers)
         Multiprocess(config, sockets=[listener], **_target(config)).run()
+
+
+def _stopped_early(number: int, frame: Any) -> None:
+    # Another signal must not break off what is tidied up now.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def _target(config: uvicorn.Config) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class StopSignals:
         self._world = world
         self._previous: dict[int, Any] = {}
         self._received, self._when = 0, 0.0
-        self._held = False
+        self._held = self._raised = False
         self._exchanged: mx.nd.NDArray | None = None
 
     def __enter__(self) -> StopSignals:
@@ -52,9 +52,12 @@ class StopSignals:
                     self._previous[number] = signal.signal(number, self._receive)
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        # Some libraries make an error of their own of whatever is raised within them.
+        if self._raised and isinstance(error, Exception):
+            raise Interrupted(self._received) from None
 
     def asked(self) -> bool:
         """Returns whether to stop before the next step; all ranks get the same answer. Collective.
@@ -93,6 +96,7 @@ class StopSignals:
         if first:
             self._received, self._when = number, time.monotonic()
             if not self._held:
+                self._raised = True
                 raise Interrupted(number)
             if number == signal.SIGINT and os.isatty(2):
                 # Written directly, because the signal may have come in the middle of a print.

@@ -1,7 +1,10 @@
 """The harnesses of reliability see what differs, repeat themselves, and their rows make the page."""
 
+import errno
 import importlib
+import json
 import os
+import platform
 import random
 import shutil
 import sys
@@ -126,3 +129,57 @@ def test_a_rank_is_hit_when_its_moment_has_come_so_often(module, monkeypatch, tm
         seen.append(sign.exists())
         sign.unlink(missing_ok=True)
     assert seen == [False, False, True, False]
+
+
+def test_one_moment_of_each_kind_comes_first(module):
+    writes, call = module("writes"), module("calls").Call
+    names = ("write", "write", "fsync", "write", "rename")
+    paths = ("a1.bin", "a2.bin", "a1.bin", "b.bin", "b.bin")
+    calls = [call(name, path) for name, path in zip(names, paths)]
+    assert writes.chosen(calls, 4, random.Random(0)) == [1, 3, 4, 5]
+    assert writes.chosen(calls, 9, random.Random(0)) == [1, 2, 3, 4, 5]
+
+
+def test_files_that_are_not_whole_are_seen(module, tmp_path):
+    commands = module("commands")
+    (tmp_path / "a.json").write_text("[1, 2")
+    (tmp_path / "b.html").write_text("<html></html>\n")
+    (tmp_path / "c.html").write_text("<html>")
+    (tmp_path / "m.json").write_text("before")
+    found = [text.partition(" is not whole")[0] for text in commands.torn(tmp_path, before=("m.json",))]
+    assert found == ["a.json", "c.html"]
+
+
+def test_every_upper_bound_has_its_reason(module, monkeypatch):
+    setuptools = pytest.importorskip("setuptools")
+    supply, caught = module("supply"), {}
+    monkeypatch.setattr(setuptools, "setup", lambda **arguments: caught.update(arguments))
+    source = REPOSITORY / "setup.py"
+    exec(compile(source.read_text(), str(source), "exec"), {"__file__": str(source)})
+    groups = [caught["install_requires"], *caught["extras_require"].values()]
+    row = supply.bounds([supply.Requirement(line) for group in groups for line in group])
+    assert row.tried >= 8 and row.faults == []
+    assert supply.bounds([supply.Requirement("rich<15")]).faults == ["rich<15: has no reason"]
+
+
+@pytest.mark.once
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64" or os.geteuid() != 0,
+    reason="the kernel's filter of calls is used on Linux, x86-64, as root",
+)
+def test_a_write_is_made_to_fail_and_the_command_says_so(module, tmp_path):
+    writes, intercept = module("writes"), module("intercept")
+    box = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "id": 1}
+    images, categories = [{"id": 1, "file_name": "a", "width": 9, "height": 9}], [{"id": 1, "name": "a"}]
+    content = {"images": images, "annotations": [box], "categories": categories}
+    (tmp_path / "in.json").write_text(json.dumps(content))
+    (tmp_path / "out.json").write_text("before")
+    command = f"prepare-json {tmp_path}/in.json {tmp_path}/out.json"
+    failing = writes.Failing(3, errno.EIO)
+    status, text = intercept.attempt(command, tmp_path, failing)
+    assert (status, (tmp_path / "out.json").read_text()) == (2, "before")
+    assert text.startswith(f"error: {tmp_path}/out.json: cannot be written: Input/output error")
+    whole = writes.Failing(0, 0)
+    assert intercept.attempt(command, tmp_path, whole)[0] == 0
+    names = [call.name for call in whole.calls]
+    assert names[2:] == ["write", "open to write", "fsync", "rename"]

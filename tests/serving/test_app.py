@@ -11,6 +11,7 @@ import sys
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -284,6 +285,16 @@ def test_the_access_log_is_a_line_of_json_per_request(opened, settings, capsys):
     )
     assert first["bytes"] == len(answer.body) and first["client"] == "127.0.0.1" and first["ms"] > 0
     assert second["path"] == '/x"\n' and second["id"] == other.headers["x-request-id"] != "two\twords"
+
+
+def test_a_line_of_the_access_log_is_written_in_one_piece(opened, settings, monkeypatch):
+    pieces = []
+    stream = SimpleNamespace(write=pieces.append, flush=lambda: None)
+    monkeypatch.setattr("gluon_ssd.serving.middleware.sys", SimpleNamespace(stdout=stream))
+    with in_thread(create_app(*opened, replace(settings, access_log=True))) as client:
+        client("/none")
+    assert [json.loads(piece)["status"] for piece in pieces if piece.endswith("}\n")][-1] == 404
+    assert "\n" not in pieces
 
 
 def test_a_token_is_asked_for(opened, settings, tmp_path):

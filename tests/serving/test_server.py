@@ -113,6 +113,32 @@ def test_workers_do_not_outlive_the_process_that_started_them(small_run):
         wait_until(lambda: not is_open(client.port))
 
 
+EARLY = """
+import os, signal, socket, sys
+from gluon_ssd.serving import server, settings
+
+def stopped(*arguments, **options):
+    assert len(os.listdir(os.environ["TMPDIR"])) == 1
+    for _ in range(2):
+        os.kill(os.getpid(), int(sys.argv[1]))
+
+server.Multiprocess = stopped
+try:
+    server._run_workers(settings.Settings("model"), 2, socket.socket())
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_workers_have_started_leaves_no_folder(number, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", EARLY, str(int(number))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 128 + number, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def is_open(port):
     with socket.socket() as connection:
         return connection.connect_ex(("127.0.0.1", port)) == 0

@@ -75,6 +75,16 @@ def test_an_error_is_not_hidden_by_a_signal_that_waits():
         raise ValueError
 
 
+def test_a_signal_is_seen_where_a_library_makes_another_error_of_it():
+    """MXNet's assignment to an array makes a TypeError of whatever is raised within."""
+    with pytest.raises(Interrupted) as caught, StopSignals(World()):
+        try:
+            receive(signal.SIGTERM)
+        except BaseException:
+            raise TypeError("does not support assignment with non-array object") from None
+    assert caught.value.number == signal.SIGTERM
+
+
 def test_what_is_ignored_stays_ignored():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with pytest.raises(Interrupted) as caught, StopSignals(World()) as signals:
