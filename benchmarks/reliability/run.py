@@ -54,7 +54,7 @@ def main() -> int:
     modules = [module for group in HARNESSES.values() for module in group]
     parser.add_argument("--only", choices=modules, help="only this module")
     parser.add_argument(
-        "--case", default="", metavar="TEXT", help="only cases with that in their name, where a harness has several"
+        "--case", default="", metavar="TEXT", help="only cases with that in their name (not of every harness)"
     )
     kills = parser.add_argument_group("of kills alone")
     kills.add_argument("--jobs", type=int, default=1, help="commands that run at a time (default: 1)")
