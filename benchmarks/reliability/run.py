@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import shlex
 import sys
 import tempfile
 import time
@@ -93,9 +94,7 @@ def _measure(what: str, module: str, args: argparse.Namespace) -> int:
             now = time.monotonic()
             # Where several work at a time, they have measured their seconds themselves.
             row.seed, row.seconds, began = args.seed, row.seconds or round(now - began), now
-            row.command = (
-                f"python benchmarks/reliability/run.py {what} --{flag} {amount} --seed {args.seed}"
-            )
+            row.command = _command(f"{what} --{flag} {amount} --seed {args.seed}", args)
             print(f"{row.case}: {row.tried} tried, {row.failed} failed; {row.note}", flush=True)
             for fault in row.faults:
                 print(f"  {fault}", flush=True)
@@ -103,6 +102,13 @@ def _measure(what: str, module: str, args: argparse.Namespace) -> int:
                 results.append(row, args.results)
             failed += row.failed
     return failed
+
+
+def _command(words: str, args: argparse.Namespace) -> str:
+    """Returns the command that runs the same cases again."""
+    only = f" --only {args.only}" if args.only else ""
+    case = f" --case {shlex.quote(args.case)}" if args.case else ""
+    return f"python benchmarks/reliability/run.py {words}{only}{case}"
 
 
 if __name__ == "__main__":
