@@ -15,6 +15,7 @@ import resource
 import shutil
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,8 +102,7 @@ class Fuzzer:
             with self.watch.reading(traced):
                 self.reader.read(self.folder, path)
         except self.reader.refusals as error:
-            steps = traceback.walk_tb(error.__traceback__)
-            return Outcome(self.watch.found or None, tuple((step.f_code, line) for step, line in steps))
+            return Outcome(self.watch.found or None, tuple(_places(error)))
         except BaseException as error:
             return Outcome(_told(error))
         return Outcome(self.watch.found or None)
@@ -117,6 +117,13 @@ class Fuzzer:
         kept = self.folder.parent / f"find{number}{path.suffix}"
         kept.write_bytes(self.reader.mend(smallest))
         return kept
+
+
+def _places(error: BaseException | None) -> Iterator[tuple[Any, int]]:
+    """Yields where an error went through, and the errors that it has taken the place of."""
+    while error is not None:
+        yield from ((step.f_code, line) for step, line in traceback.walk_tb(error.__traceback__))
+        error = error.__context__
 
 
 def kind_of(fault: str) -> str:
