@@ -56,6 +56,7 @@ class Fuzzer:
         # What is loaded and cached with the first file is no file's fault.
         for path in self.files:
             reader.read(folder, path)
+        self.peak = _peak()
 
     def give(self, rng: random.Random, number: int) -> tuple[str, Path] | None:
         """Returns the fault to which a damaged file leads, and where the smallest such file is."""
@@ -89,9 +90,9 @@ class Fuzzer:
         path.write_bytes(self.reader.mend(inner))
 
     def _measured(self, path: Path, size: int, traced: bool) -> Outcome:
-        before = _peak()
         outcome = self._read(path, traced)
-        grown = _peak() - before
+        before, self.peak = self.peak, _peak()
+        grown = self.peak - before
         if outcome.fault is None and grown > self.reader.memory + 4 * size:
             return Outcome(f"{grown >> 20} MB for a file of {size} bytes")
         return outcome
@@ -114,6 +115,7 @@ class Fuzzer:
 
         # How much memory a file takes is seen only once, since a process never gives its peak back.
         smallest = shrink(inner, same) if " MB for " not in fault else inner
+        self.peak = _peak()
         kept = self.folder.parent / f"find{number}{path.suffix}"
         kept.write_bytes(self.reader.mend(smallest))
         return kept
