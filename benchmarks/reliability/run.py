@@ -56,7 +56,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     modules = [module for group in HARNESSES.values() for module in group]
     parser.add_argument("--only", choices=modules, help="only this module")
-    about = "of kills, disk, concurrency and inputs: with that in their name"
+    about = "only cases with that in their name (not of every harness)"
     parser.add_argument("--case", default="", metavar="TEXT", help=about)
     parser.add_argument("--jobs", type=int, default=1, help="of kills and inputs: at a time (default: 1)")
     parser.add_argument("--finds", type=Path, default=FINDS, help=f"of inputs: folder (default: {FINDS})")
