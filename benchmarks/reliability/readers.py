@@ -100,6 +100,15 @@ def _member(suffix: str) -> dict[str, Any]:
     return {"inner": inner, "mend": mend}
 
 
+def _header_on(path: Path) -> bytes:
+    """A safetensors file from its header on, which is JSON, without the length of that in front."""
+    return path.read_bytes()[8:]
+
+
+def _length_first(data: bytes) -> bytes:
+    return (data.rfind(b"}") + 1).to_bytes(8, "little") + data
+
+
 def _checkpoint(**more: Any) -> Reader:
     return Reader(sound.checkpoint, lambda folder, path: read_checkpoint(path), **more)
 
@@ -148,6 +157,9 @@ READERS: Mapping[str, Reader] = {
     "pickle in a .pth": _weights(write_torch, "a.pth", **_member("data.pkl")),
     "MXNet .params": _weights(write_params, "a.params"),
     "safetensors": _weights(write_safetensors, "a.safetensors"),
+    "header of safetensors": _weights(
+        write_safetensors, "a.safetensors", inner=_header_on, mend=_length_first
+    ),
     "NVIDIA's pickle": _weights(sound.write_pickle, "a.pickle"),
     "checkpoint (.ckpt)": _checkpoint(),
     "state in a checkpoint": _checkpoint(**_member("state.json")),

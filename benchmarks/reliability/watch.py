@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ class Watch:
     def _event(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self._on:
             return
-        writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
+        writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
         if writes or event in _FORBIDDEN or event.startswith("shutil."):
             self.found = f"{event} {arguments[:1]}"
 

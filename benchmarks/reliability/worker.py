@@ -15,6 +15,7 @@ import resource
 import shutil
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,6 +56,7 @@ class Fuzzer:
         # What is loaded and cached with the first file is no file's fault.
         for path in self.files:
             reader.read(folder, path)
+        self.peak = _peak()
 
     def give(self, rng: random.Random, number: int) -> tuple[str, Path] | None:
         """Returns the fault to which a damaged file leads, and where the smallest such file is."""
@@ -88,9 +90,9 @@ class Fuzzer:
         path.write_bytes(self.reader.mend(inner))
 
     def _measured(self, path: Path, size: int, traced: bool) -> Outcome:
-        before = _peak()
         outcome = self._read(path, traced)
-        grown = _peak() - before
+        before, self.peak = self.peak, _peak()
+        grown = self.peak - before
         if outcome.fault is None and grown > self.reader.memory + 4 * size:
             return Outcome(f"{grown >> 20} MB for a file of {size} bytes")
         return outcome
@@ -101,8 +103,7 @@ class Fuzzer:
             with self.watch.reading(traced):
                 self.reader.read(self.folder, path)
         except self.reader.refusals as error:
-            steps = traceback.walk_tb(error.__traceback__)
-            return Outcome(self.watch.found or None, tuple((step.f_code, line) for step, line in steps))
+            return Outcome(self.watch.found or None, tuple(_places(error)))
         except BaseException as error:
             return Outcome(_told(error))
         return Outcome(self.watch.found or None)
@@ -114,9 +115,17 @@ class Fuzzer:
 
         # How much memory a file takes is seen only once, since a process never gives its peak back.
         smallest = shrink(inner, same) if " MB for " not in fault else inner
+        self.peak = _peak()
         kept = self.folder.parent / f"find{number}{path.suffix}"
         kept.write_bytes(self.reader.mend(smallest))
         return kept
+
+
+def _places(error: BaseException | None) -> Iterator[tuple[Any, int]]:
+    """Yields where an error went through, and the errors that it has taken the place of."""
+    while error is not None:
+        yield from ((step.f_code, line) for step, line in traceback.walk_tb(error.__traceback__))
+        error = error.__context__
 
 
 def kind_of(fault: str) -> str:

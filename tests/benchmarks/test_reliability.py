@@ -207,3 +207,11 @@ def test_a_write_is_made_to_fail_and_the_command_says_so(module, tmp_path):
     assert intercept.attempt(command, tmp_path, whole)[0] == 0
     names = [call.name for call in whole.calls]
     assert names[2:] == ["write", "open to write", "fsync", "rename"]
+
+
+@pytest.mark.once
+def test_readers_are_tried_in_several_processes(module, tmp_path):
+    inputs = module("inputs")
+    rows = list(inputs.measure(5, 1, tmp_path, jobs=2, case="TensorFlow CSV", finds=tmp_path / "finds"))
+    assert [(row.case, row.tried, row.failed) for row in rows] == [("TensorFlow CSV", 5, 0)]
+    assert "files a second" in rows[0].note and not (tmp_path / "finds").exists()
