@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from processes import PATIENCE, start, trained
 from results import Row
@@ -28,22 +31,23 @@ def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
     data, run = trained(folder)
     share, rng = max(1, count // len(CASES)), random.Random(seed)
     for place, (name, words) in enumerate(CASES.items()):
-        before, faults = shared_memory(), []
-        for turn in range(share):
-            found = _cycle(words, {"data": data, "run": run}, folder / f"case{place}-{turn}", rng)
-            faults += [f"{name}, turn {turn}: {fault}" for fault in found]
-        # Other programs of the machine have theirs, too, but seldom for as long as all turns take.
-        if left := shared_memory() - before:
-            faults.append(f"{name}: shared memory or semaphores are left: {sorted(left)}")
+        faults = []
+        with own_memory() as holder:
+            for turn in range(share):
+                home = folder / f"case{place}-{turn}"
+                given = {"data": data, "run": run, "home": home, "port": free_port()}
+                faults += [f"turn {turn}: {fault}" for fault in _cycle(words, given, holder, rng)]
+            faults += [f"shared memory or a semaphore is left: {left}" for left in shared_memory(holder)]
         yield Row("cycles", name, share, len(faults), "nothing was left", faults=faults)
 
 
-def _cycle(words: str, given: Mapping[str, object], home: Path, rng: random.Random) -> Iterator[str]:
-    """Starts a command in ``home`` and interrupts it, a server when it answers; yields what it leaves."""
+def _cycle(words: str, given: Mapping[str, Any], holder: str, rng: random.Random) -> Iterator[str]:
+    """Starts a command and interrupts it, a server when it answers; yields what it leaves."""
+    home, port, serves = given["home"], given["port"], words.startswith("serve")
     (home / "tmp").mkdir(parents=True)
-    port, serves = free_port(), words.startswith("serve")
-    arguments = words.format(**given, home=home, port=port).split()
-    running = start(["-m", "gluon_ssd", *arguments], home / "log", {"TMPDIR": str(home / "tmp")})
+    arguments, temporary = words.format(**given).split(), {"TMPDIR": str(home / "tmp")}
+    inside = ("nsenter", "--target", holder, "--mount", "--ipc", "--")
+    running = start(["-m", "gluon_ssd", *arguments], home / "log", temporary, before=inside)
     latest = time.monotonic() + PATIENCE
     while serves and running.process.poll() is None and time.monotonic() < latest and not answers(port):
         time.sleep(0.1)
@@ -58,10 +62,22 @@ def _cycle(words: str, given: Mapping[str, object], home: Path, rng: random.Rand
         yield f"the port is still used: {error}"
 
 
-def shared_memory() -> set[str]:
-    """Returns the shared memory and the semaphores of the machine that have names or numbers."""
-    found = {str(path) for path in Path("/dev/shm").iterdir()}
-    for kind in ("shm", "sem", "msg"):
-        table = Path("/proc/sysvipc", kind)
-        found |= {f"{kind} {line.split()[1]}" for line in table.read_text().splitlines()[1:]}
-    return found
+@contextlib.contextmanager
+def own_memory() -> Iterator[str]:
+    """Yields a process that holds shared memory and semaphores apart from those of other programs."""
+    words = "mount -t tmpfs none /dev/shm && echo ready && exec sleep 100000"
+    command = ["unshare", "--mount", "--ipc", "sh", "-c", words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            if holder.stdout is None or holder.stdout.readline() != "ready\n":
+                raise RuntimeError("namespaces are not allowed here; be root")
+            yield str(holder.pid)
+        finally:
+            holder.kill()
+
+
+def shared_memory(holder: str) -> list[str]:
+    """Returns what there is of shared memory, semaphores and queues beside a process of `own_memory`."""
+    script = "ls -A /dev/shm; cd /proc/sysvipc; for kind in shm sem msg; do sed 1d $kind; done"
+    command = ["nsenter", "--target", holder, "--mount", "--ipc", "sh", "-c", script]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()

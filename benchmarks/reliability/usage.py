@@ -14,8 +14,8 @@ from processes import Running
 # What may be added in an hour, by the slope of the samples. A quarter of an hour cannot tell less from noise.
 LIMITS = {"memory": 12.0, "shared": 2.0, "descriptors": 4.0, "threads": 4.0, "files": 4.0}
 UNITS = {"memory": "MB", "shared": "MB of shared memory", "files": "temporary files"}
-# The share of a run that counts as its start: pools fill, caches come into use.
-START = 1 / 3
+# The share of a run that counts as its start: memory that is kept for the next use grows in steps at first.
+START = 1 / 2
 # Between two samples, in seconds; longer runs have no more than so many.
 PERIOD, SAMPLES = 2.0, 1000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,8 +125,12 @@ def run(args: argparse.Namespace) -> int:
 
     Unreadable images are reported and left out; they make the exit status 2.
     """
-    with tempfile.TemporaryDirectory(prefix="gluon-ssd-") as folder:
-        sources = expand_sources(args.sources, Path(folder) if args.allow_url else None)
+    with ExitStack() as stack:
+        folder = None
+        if args.allow_url:
+            # Made for URLs alone, since nothing removes it where the process is killed.
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gluon-ssd-")))
+        sources = expand_sources(args.sources, folder)
         if not sources.paths and not sources.videos:
             return 2
         return _run(args, sources)

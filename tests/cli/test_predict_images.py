@@ -211,3 +211,10 @@ def test_images_without_detections_count(cli, small_run, tmp_path):
     assert result.out.startswith("4 images evaluated, 0 detections\n")
     scores = json.loads((tmp_path / "out/scores.json").read_text())
     assert (scores["images"], scores["map"], scores["ar_100"]) == (4, 0.0, 0.0)
+
+
+def test_a_temporary_folder_is_made_for_urls_alone(cli, small_run, photos, monkeypatch):
+    """One would stay where the process is killed."""
+    monkeypatch.setattr("tempfile.TemporaryDirectory", None)
+    result = cli("predict", photos / "grey.jpg", "--weights", small_run, "--output", "out")
+    assert (result.status, result.err) == (0, "")
