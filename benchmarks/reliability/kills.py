@@ -83,13 +83,13 @@ class Chain:
         """Kills ``count`` times, and returns what came of it."""
         faults: list[str] = []
         kills: list[signal.Signals] = []
-        alone = self._start(self.whole, resume=False)
+        alone = self.start(self.whole, resume=False)
         self._claimed(alone[0], self.whole)
         self._start_up = alone[0].seconds()
         while alone[0].works(1e9):
             pass
         self._training = alone[0].seconds() - self._start_up
-        if self._wait(alone) != 0:
+        if self.wait(alone) != 0:
             return Row("kills", f"train: {self.variant}", 0, 1, faults=[alone[0].text()])
         runs, resumed = 0, 0
         while len(kills) < count:
@@ -97,7 +97,7 @@ class Chain:
             run = self.folder / f"run{runs}"
             for attempt in range(10**6):
                 number = self.rng.choice(SIGNALS)
-                running = self._start(run, resume=attempt > 0)
+                running = self.start(run, resume=attempt > 0)
                 fault, killed = self._kill(running, run, number if len(kills) < count else None)
                 kills += [number] * killed
                 resumed += attempt > 0
@@ -111,7 +111,8 @@ class Chain:
         note = f"{', '.join(parts)}; {runs} trainings, resumed {resumed} times"
         return Row("kills", f"train: {self.variant}", len(kills), len(faults), note, faults=faults)
 
-    def _start(self, run: Path, resume: bool) -> list[Running]:
+    def start(self, run: Path, resume: bool) -> list[Running]:
+        """Starts the ranks of a training."""
         log = self.folder / f"{run.name}.log"
         arguments = ["-m", "gluon_ssd", *self._flags, "--output", run, *(["--resume"] if resume else [])]
         if self.ranks == 1:
@@ -127,7 +128,7 @@ class Chain:
             for k, each in enumerate(variables)
         ]
 
-    def _wait(self, running: Sequence[Running]) -> int:
+    def wait(self, running: Sequence[Running]) -> int:
         """Waits for the end of all, and returns the first status that is not 0."""
         ends = [each.wait(PATIENCE) for each in running]
         for each in running:
@@ -155,7 +156,7 @@ class Chain:
             self._claimed(victim, run, lock.stat().st_mtime_ns if lock.exists() else 0)
             moment = victim.seconds() + self.rng.uniform(0, 0.9 * self._training)
         if number is None or not victim.works(moment):
-            status = self._wait(running)
+            status = self.wait(running)
             text = "\n".join(each.text() for each in running)
             return (f"ended with status {status}: {text[-800:]}" if status else None), False
         fault = stop(victim, number, self.rng)

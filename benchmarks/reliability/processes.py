@@ -75,13 +75,18 @@ class Running:
         return left
 
 
-def start(arguments: list[object], log: Path, variables: Mapping[str, str] | None = None) -> Running:
+def start(
+    arguments: list[object],
+    log: Path,
+    variables: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+) -> Running:
     """Starts ``python arguments`` in a session of its own, in the folder of ``log``."""
     usual = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
     environment = {**os.environ, **usual, **(variables or {})}
     with open(log, "wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, *map(str, arguments)],
+            [python, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
@@ -92,9 +97,14 @@ def start(arguments: list[object], log: Path, variables: Mapping[str, str] | Non
     return Running(process, log)
 
 
-def finish(arguments: list[object], log: Path, variables: Mapping[str, str] | None = None) -> tuple[int, str]:
+def finish(
+    arguments: list[object],
+    log: Path,
+    variables: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+) -> tuple[int, str]:
     """Runs ``python arguments`` to its end; returns its status and what it printed."""
-    running = start(arguments, log, variables)
+    running = start(arguments, log, variables, python)
     if not running.wait(PATIENCE):
         running.send(signal.SIGKILL, group=True)
         running.process.wait()

@@ -48,7 +48,11 @@ TITLES = {
         "Every package that gluon_ssd and its usual extras need, as installed where this was run, and its "
         "licence. Whether a fault is known of one of them, `pip-audit` tells where there is a network.",
     ),
-    "determinism": ("The same bits again", "The same seed gives the same checkpoint, bit for bit."),
+    "determinism": (
+        "The same bits again",
+        "The same seed gives the same checkpoints, metrics and detections, bit for bit, and the same command "
+        "the same files. Where the bits are known to be others, the note says why.",
+    ),
 }
 
 

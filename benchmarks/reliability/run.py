@@ -42,6 +42,13 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=60, help="kills, files or tries in all (default: 60)")
     parser.add_argument("--seed", type=int, default=0)
     modules = [module for group in HARNESSES.values() for module in group]
+    parser.add_argument(
+        "--pythons",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="PATH,PATH",
+        help="determinism: interpreters of other versions that have the package's dependencies",
+    )
     parser.add_argument("--only", choices=modules, help="only this module")
     parser.add_argument("--page", action="store_true", help="only write the page from the results")
     parser.add_argument("--trial", action="store_true", help="store nothing")
@@ -58,13 +65,17 @@ def main() -> int:
 def _measure(what: str, module: str, args: argparse.Namespace) -> int:
     """Runs one module of a harness, stores its rows, and returns how much failed."""
     failed, began = 0, time.monotonic()
+    options = {"pythons": args.pythons} if module == "determinism" else {}
+    command = f"python benchmarks/reliability/run.py {what} --count {args.count} --seed {args.seed}"
+    if module == "determinism" and args.pythons:
+        # The paths are those of one machine; the rows say which versions they are.
+        command += f" --pythons {','.join('PATH' for _ in args.pythons)}"
     with tempfile.TemporaryDirectory(prefix="reliability-") as folder:
-        for row in importlib.import_module(module).measure(args.count, args.seed, Path(folder).resolve()):
+        harness = importlib.import_module(module)
+        for row in harness.measure(args.count, args.seed, Path(folder).resolve(), **options):
             now = time.monotonic()
             row.seed, row.seconds, began = args.seed, round(now - began), now
-            row.command = (
-                f"python benchmarks/reliability/run.py {what} --count {args.count} --seed {args.seed}"
-            )
+            row.command = command
             print(f"{row.case}: {row.tried} tried, {row.failed} failed; {row.note}", flush=True)
             for fault in row.faults:
                 print(f"  {fault}", flush=True)

@@ -30,7 +30,8 @@ def write_archive(path: Path, arrays: Mapping[str, np.ndarray], state: Mapping[s
     The file appears whole or not at all. Raises UserError when it cannot be written.
     """
     with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(STATE, json.dumps(state, indent=1))
+        # Without a date, as the arrays below: the same checkpoint is the same file.
+        archive.writestr(zipfile.ZipInfo(STATE), json.dumps(state, indent=1))
         for name, array in arrays.items():
             # The size of a member is not known when it is opened, and it may exceed the 2 GiB of plain zip.
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
