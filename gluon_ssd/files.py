@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from .errors import UserError
+from .errors import UserError, nearest
 from .locks import held, remove_abandoned
 
 _UNTOUCHED = "what was there before is untouched"
@@ -68,6 +68,24 @@ def refuse_device(path: Path | str | os.PathLike[str]) -> None:
     kind = os.stat(path).st_mode
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
         raise OSError(errno.EINVAL, "is a pipe or device, not a file")
+
+
+def similar(path: Path) -> str:
+    """Returns "; did you mean ...?" for a path that is not there but differs little from one that is.
+
+    Empty where there is none. The first folder of the path that is missing is the one that is looked for.
+    """
+    first = path
+    while not first.parent.is_dir() and first.parent != first:
+        first = first.parent
+    with contextlib.suppress(OSError):
+        # Names of files share their suffix, so that they are all somewhat similar.
+        names = nearest(first.name, os.listdir(first.parent), least=0.65)
+        places = [first.with_name(name) / path.relative_to(first) for name in names]
+        found = [str(place) for place in places if place.exists()]
+        if found and not first.exists():
+            return f"; did you mean {', '.join(found)}?"
+    return ""
 
 
 def absolute(path: str | Path) -> Path:
@@ -150,7 +168,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         # A file where a folder should be is what Python calls existing.
         reason = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
-        raise UserError(f"{path}: {reason}; nothing was written to {path}") from None
+        raise _nothing_written(path, path, reason) from None
     try:
         with partial_folder(path) as partial:
             yield partial
@@ -163,7 +181,11 @@ def new_folder(path: Path) -> Iterator[Path]:
         where, hidden = error.filename or path, path.with_name(f".{path.name}.")
         if error.errno in (errno.ENOSPC, errno.EDQUOT) or str(where).startswith(str(hidden)):
             where = path
-        raise UserError(f"{where}: {error.strerror or error}; nothing was written to {path}") from None
+        raise _nothing_written(path, where, error.strerror or error) from None
+
+
+def _nothing_written(path: Path, where: Path | str, reason: object) -> UserError:
+    return UserError(f"{where}: {reason}; nothing was written to {path}")
 
 
 def remove_leftovers(folder: Path) -> None:

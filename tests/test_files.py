@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from places import REPOSITORY
 
 from gluon_ssd.errors import UserError
-from gluon_ssd.files import atomic_write, files_together, new_folder, remove_leftovers
+from gluon_ssd.files import atomic_write, files_together, new_folder, remove_leftovers, similar
 from gluon_ssd.locks import remove_abandoned
 
 # Each dies in the middle of writing "out".
@@ -133,3 +134,24 @@ def test_files_together_stay_as_they_were_when_one_is_missing(tmp_path):
     with pytest.raises(UserError, match=missing), files_together(paths) as folder:
         (folder / "m.bin").write_text("new")
     assert [path.read_text() for path in paths] == ["old", "old"]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("dta", "; did you mean data?"),
+        ("dta/val", "; did you mean data/val?"),
+        ("data/vla", "; did you mean data/val?"),
+        # The folder is similar, and has no such file.
+        ("dta/test", ""),
+        ("photos", ""),
+        ("data", ""),
+        ("b.jpg", ""),
+    ],
+)
+def test_a_misspelled_path_is_told_what_is_there(tmp_path, monkeypatch, name, hint):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "val").mkdir(parents=True)
+    (tmp_path / "long-name.jpg").touch()
+    assert similar(Path(name)) == hint
+    assert similar(tmp_path / name) == hint.replace("data", str(tmp_path / "data"))

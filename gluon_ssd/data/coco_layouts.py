@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..files import refuse_device
 from .finder import Finder
 from .images import is_image_name
 from .splits import OF_NO_SPLIT, SPLITS, folder_called, split_in, split_of
@@ -110,10 +111,8 @@ def _looks_like_coco(path: Path) -> bool:
 
     It may have gigabytes, so it is searched and not parsed.
     """
-    # Opening a pipe would wait for ever.
-    if not os.path.isfile(path):
-        return False
     try:
+        refuse_device(path)
         with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return path.suffix.lower() == ".json" and all(data.find(key) >= 0 for key in _KEYS[:3])
     except (OSError, ValueError):

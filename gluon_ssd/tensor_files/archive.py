@@ -18,8 +18,16 @@ from ..errors import UserError
 from ..files import atomic_write
 
 STATE = "state.json"
-# Files of weights alone, which some take for checkpoints.
-_WEIGHTS = (".params", ".pickle", ".pt", ".pth", ".safetensors")
+# The kinds of files that hold weights, by their suffix.
+KINDS = {
+    ".ckpt": "checkpoint",
+    ".pth": "torch",
+    ".pt": "torch",
+    ".pickle": "pickle",
+    ".pkl": "pickle",
+    ".params": "params",
+    ".safetensors": "safetensors",
+}
 # Bytes that an archive which somebody has compressed anew may hold.
 _SMALL = 1 << 26
 
@@ -60,7 +68,8 @@ def read_archive(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any
     except Exception:
         # For damaged files zipfile and NumPy raise nearly anything, from struct.error to MemoryError.
         advice = "use another checkpoint of the run"
-        if path.suffix.lower() in _WEIGHTS:
+        # Files of weights alone are what some take for checkpoints.
+        if KINDS.get(path.suffix.lower(), "checkpoint") != "checkpoint":
             advice = f"make one of weights: gluon-ssd convert {path} {path.with_suffix('.ckpt')}"
         raise UserError(f"{path}: not a checkpoint of this library, or damaged; {advice}") from None
     if not isinstance(state, dict):

@@ -52,6 +52,15 @@ def test_a_training_leaves_its_page(page, small_run):
         assert text in page.text
 
 
+def test_every_count_says_at_which_score(page, small_run):
+    threshold = json.loads((small_run / "val/report.json").read_text())["threshold"]
+    text = " ".join(page.text.split())
+    assert f"Objects by size, found at a score of {threshold:.2f} or more" in text
+    assert f"counted at another score threshold, {threshold:.2f}, so" in text
+    assert f"with a score of at least {threshold:.2f} are drawn and counted" in text
+    assert "AP and AP50 are of detections of any score." in text
+
+
 def test_it_needs_no_network_and_no_other_file(page):
     for _, attrs in page.tags:
         for name in ("src", "href"):
@@ -135,6 +144,13 @@ def test_a_folder_without_a_run(cli, tmp_path, name, content, message):
     if name:
         with pytest.raises(UserError):
             read_run(tmp_path / "nowhere")
+
+
+def test_a_checkpoint_stands_for_its_run(cli, small_run, tmp_path):
+    run = shutil.copytree(small_run, tmp_path / "run")
+    result = cli("report", "run/checkpoints/best.ckpt")
+    assert (result.status, result.out) == (0, "run/report.html\n")
+    assert (run / "report.html").is_file()
 
 
 def test_a_page_of_one_run_has_no_other_place(cli, small_run):

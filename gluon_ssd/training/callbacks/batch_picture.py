@@ -10,7 +10,7 @@ from PIL import Image
 
 from ...data.batch import Batch
 from ...files import atomic_write
-from ...report.draw import contact_sheet, draw_boxes
+from ...report.draw import contact_sheet, draw_boxes, sheet_font
 from .base import Callback, RunInfo, TrainBatch
 
 
@@ -40,5 +40,6 @@ def batch_picture(batch: Batch, net: Any, most: int = 16) -> np.ndarray:
         height, width = picture.shape[:2]
         pixels = boxes[real] * np.array([width, height, width, height])
         names = [net.classes[label] for label in labels[real]]
-        pictures.append(draw_boxes(picture, pixels, names, class_ids=labels[real]))
+        size = sheet_font(picture, net.input_size)
+        pictures.append(draw_boxes(picture, pixels, names, class_ids=labels[real], font_size=size))
     return contact_sheet(pictures, columns=4, cell=net.input_size)
