@@ -69,7 +69,7 @@ def plot_sizes(
             getattr(axis, f"set_{name}ticks")(ticks, [str(tick) for tick in ticks])
         axis.minorticks_off()
         axis.set_aspect("equal")
-        axis.set_title(f"Objects and anchors of {model},\nin pixels of its input")
+        axis.set_title(f"Objects and anchors in pixels of the input of\n{model}")
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.11), ncol=3, markerscale=1.5)
 
 
