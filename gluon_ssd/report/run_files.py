@@ -62,9 +62,10 @@ def read_run(where: str | Path) -> RunFiles:
     Raises UserError where it is neither, or where a file in it cannot be read.
     """
     folder = Path(where).expanduser()
-    if folder.is_file() and folder.parent.name == "checkpoints":
+    home = folder.absolute().parent
+    if folder.is_file() and home.name == "checkpoints":
         # What `val` takes: the checkpoint of a run.
-        folder = folder.parent.parent
+        folder = home.parent
     if not folder.is_dir():
         advice = similar(folder) or "; name the folder of a run, or one that val has written"
         raise UserError(f"{folder}: is no folder{advice}")

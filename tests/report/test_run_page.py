@@ -1,6 +1,7 @@
 """The page of a run and of several: all of it in one file, made from what is in the folder alone."""
 
 import json
+import os
 import shutil
 from html.parser import HTMLParser
 
@@ -146,11 +147,14 @@ def test_a_folder_without_a_run(cli, tmp_path, name, content, message):
             read_run(tmp_path / "nowhere")
 
 
-def test_a_checkpoint_stands_for_its_run(cli, small_run, tmp_path):
+def test_a_checkpoint_stands_for_its_run(cli, small_run, tmp_path, monkeypatch):
     run = shutil.copytree(small_run, tmp_path / "run")
-    result = cli("report", "run/checkpoints/best.ckpt")
-    assert (result.status, result.out) == (0, "run/report.html\n")
-    assert (run / "report.html").is_file()
+    for place in (tmp_path, run / "checkpoints"):
+        monkeypatch.chdir(place)
+        (run / "report.html").unlink()
+        result = cli("report", os.path.relpath(run / "checkpoints/best.ckpt"))
+        assert (result.status, result.out) == (0, f"{run}/report.html\n")
+        assert (run / "report.html").is_file()
 
 
 def test_a_page_of_one_run_has_no_other_place(cli, small_run):
