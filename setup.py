@@ -49,8 +49,7 @@ EXTRAS = {
     "completion": ["shtab>=1.6"],
     # What runs the notebooks of examples/ without a browser, as the tests do.
     "notebooks": ["nbclient>=0.7", "ipykernel>=6"],
-    # Not the next major ones, which are another program.
-    "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26"],
+    "docs": ["mkdocs>=1.6", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
     "dev": [
         "pytest>=7.3",
         # The versions decide what they object to.
@@ -117,7 +116,7 @@ setup(
         "requests",
     ],
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["gluon-ssd = gluon_ssd.cli:main"]},
+    entry_points={"console_scripts": ["gluon-ssd = gluon_ssd.__main__:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",

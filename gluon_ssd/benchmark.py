@@ -16,6 +16,7 @@ from typing import Any, Callable
 import numpy as np
 
 from .errors import UserError
+from .files import csv_text
 from .runtimes.choices import PRECISIONS, SUFFIXES, network_device
 from .runtimes.sessions import check_precision, is_model_file
 
@@ -228,7 +229,7 @@ def _cells(speeds: Sequence[Speed]) -> list[list[str]]:
 
 def as_csv(speeds: Sequence[Speed]) -> str:
     """Returns the measurements as CSV."""
-    return "\n".join([",".join(row) for row in ([*COLUMNS], *_cells(speeds))]) + "\n"
+    return csv_text([COLUMNS, *_cells(speeds)])
 
 
 def as_markdown(speeds: Sequence[Speed]) -> str:

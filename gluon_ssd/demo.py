@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from .console import duration
 from .data.images import read_image
@@ -18,6 +17,7 @@ from .machine import OtherPrograms
 from .recipe import load_recipe
 from .report.draw import contact_sheet, draw_boxes, sheet_font
 from .report.gallery import spread
+from .report.picture_file import write_picture
 from .runs import refuse_running
 
 PICTURES = 12
@@ -88,7 +88,7 @@ def _draw(run: Path, data: Path, pictures: Path) -> list[Path]:
         detections.save(pictures / path.name)
     sheet = pictures / "detections.jpg"
     drawn = [_drawn_for_sheet(detections) for detections in found]
-    Image.fromarray(contact_sheet(drawn, columns=4, cell=_CELL)).save(sheet, quality=90)
+    write_picture(contact_sheet(drawn, columns=4, cell=_CELL), sheet)
     return [sheet]
 
 

@@ -135,6 +135,8 @@ class Detections:
 
         Raises UserError when the file cannot be written or the suffix is not known.
         """
+        from .report.picture_file import write_picture
+
         write_picture(self.plot(), path)
 
     def to_dict(self) -> list[dict[str, Any]]:
@@ -188,15 +190,3 @@ class Detections:
         buffer = io.BytesIO()
         picture.save(buffer, "PNG")
         return buffer.getvalue()
-
-
-def write_picture(pixels: np.ndarray, path: str | Path) -> None:
-    """Writes an image, (H, W, 3) uint8 RGB, in the format of the suffix of ``path``.
-
-    Raises UserError when the file cannot be written or the suffix is not known.
-    """
-    try:
-        # Formats that have no quality ignore it.
-        Image.fromarray(pixels).save(path, quality=92)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: the picture cannot be written: {error}") from None

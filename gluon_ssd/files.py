@@ -1,22 +1,25 @@
-"""Writes files and folders that appear under their names complete, or not at all."""
+"""Writes files that appear under their names complete, or not at all."""
 
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
-import glob
+import functools
+import io
 import os
-import shutil
+import re
+import secrets
 import stat
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from .errors import UserError, nearest
 from .locks import held, remove_abandoned
 
-_UNTOUCHED = "what was there before is untouched"
+UNTOUCHED = "what was there before is untouched"
 # The suffixes that count as an image where a folder is searched. `image_suffixes` adds those that not every
 # machine can decode.
 IMAGE_SUFFIXES = frozenset(
@@ -33,31 +36,39 @@ def folded_name(name: str) -> str:
     return unicodedata.normalize("NFC", name.casefold())
 
 
-def unwritable(path: Path | str, error: BaseException | None, advice: str = "") -> UserError:
+class Unwritable(UserError):
+    """A place that cannot be written, and the ``reason``."""
+
+    reason: object = None
+
+
+def unwritable(path: Path | str, error: BaseException | None, advice: str = "") -> Unwritable:
     """Returns the error that says why ``path`` cannot be written, and what to do."""
-    reason = getattr(error, "strerror", None) or error
-    return UserError(f"{path}: cannot be written: {reason}" + (f"; {advice}" if advice else ""))
+    reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+    problem = Unwritable(f"{path}: cannot be written: {reason}" + (f"; {advice}" if advice else ""))
+    problem.reason = reason
+    return problem
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path that becomes ``path`` when the block ends well, and is deleted otherwise.
 
-    Raises UserError when the disk is full or the folder cannot be written; what was at ``path`` stays.
+    ``durable``: waits until the file is on the disk, so that a crash of the machine does not undo it; of many
+    files that can be made again, that takes too long. Raises UserError when the disk is full or the folder
+    cannot be written; what was at ``path`` stays.
     """
-    # In the same folder, because only within one file system a renaming is atomic. The number of the process
-    # keeps two writers apart.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    _remove_abandoned(path, "tmp")
+    temporary = beside(path, "tmp")
     try:
         with held(temporary):
             yield temporary
-            _sync_file(temporary)
+            if durable:
+                sync_file(temporary)
             os.replace(temporary, path)
-        # Without this a crash of the machine could undo the renaming.
-        _sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
     except OSError as error:
-        raise unwritable(path, error, _UNTOUCHED) from None
+        raise unwritable(path, error, UNTOUCHED) from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -105,109 +116,54 @@ def make_folder(folder: Path) -> None:
         raise unwritable(folder, error, "choose another --output") from None
 
 
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Returns rows as CSV, with quotes where a cell holds a comma, a quote or a line break."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    return stream.getvalue()
+
+
 @contextlib.contextmanager
 def new_text_file(path: Path) -> Iterator[IO[str]]:
     """Opens a text file (UTF-8, Unix line ends) for `atomic_write`, and makes its folder if need be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise unwritable(path, error, _UNTOUCHED) from None
+        raise unwritable(path, error, UNTOUCHED) from None
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
         yield stream
 
 
-@contextlib.contextmanager
-def partial_folder(path: Path) -> Iterator[Path]:
-    """Yields a hidden folder beside ``path``, in which that can be made; it is deleted in the end."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    _remove_abandoned(path, "partial")
-    try:
-        with held(partial, folder=True):
-            yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+def beside(path: Path, suffix: str) -> Path:
+    """Returns a new hidden name in the folder of ``path``, since only there a renaming is atomic.
 
-
-@contextlib.contextmanager
-def files_together(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yields a temporary folder; its files become ``paths``, whose names they have, when the block ends well.
-
-    The last of ``paths`` is the one that is opened first and needs the others. The old one goes before the
-    others are replaced, so that a crash in between leaves none, and never one beside the wrong others. Raises
-    UserError when they cannot be written.
+    What killed writers left in that folder is deleted before the first.
     """
-    last = paths[-1]
-    try:
-        with partial_folder(last) as partial:
-            yield partial
-            for path in paths:
-                _sync_file(partial / path.name)
-            with contextlib.suppress(FileNotFoundError):
-                last.unlink()
-            for path in paths:
-                os.replace(partial / path.name, path)
-        _sync_folder(last.parent)
-    except OSError as error:
-        raise unwritable(last, error) from None
+    _tidied(absolute(path.parent))
+    # Not the number of the process: in two containers it may be the same.
+    return path.with_name(f".{path.name}.{secrets.token_hex(5)}.{suffix}")
 
 
-@contextlib.contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder that becomes ``path`` when the block ends well, and is deleted otherwise.
-
-    Raises UserError when ``path`` exists and is not an empty folder, or when it cannot be written.
-    """
-    if path.is_dir() and any(path.iterdir()):
-        raise UserError(f"{path}: the folder is not empty; name a new one")
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path}: is a file; a folder is to be written here")
-    if path.exists() and path.samefile(os.curdir):
-        raise UserError(f"{path}: is the current folder, which cannot be replaced; name a new one in it")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        # A file where a folder should be is what Python calls existing.
-        reason = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
-        raise _nothing_written(path, path, reason) from None
-    try:
-        with partial_folder(path) as partial:
-            yield partial
-            if path.is_dir():  # empty, as above; Windows replaces no folder, not even such a one
-                path.rmdir()
-            os.replace(partial, path)
-    except OSError as error:
-        # The file may be one that was to be copied, and then its name helps. It is not to blame for a full
-        # disk, though Python names it then, and the temporary folder means nothing to the user.
-        where, hidden = error.filename or path, path.with_name(f".{path.name}.")
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) or str(where).startswith(str(hidden)):
-            where = path
-        raise _nothing_written(path, where, error.strerror or error) from None
-
-
-def _nothing_written(path: Path, where: Path | str, reason: object) -> UserError:
-    return UserError(f"{where}: {reason}; nothing was written to {path}")
+# Once in a process, because a folder may hold a million files.
+@functools.lru_cache(maxsize=1024)
+def _tidied(folder: Path) -> None:
+    remove_leftovers(folder)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Deletes what killed writers of files left in ``folder``, which need not exist."""
-    for path in folder.glob(".*.tmp"):
-        remove_abandoned(path)
+    """Deletes what killed writers of files and folders left in ``folder``, which need not exist."""
+    for path in folder.glob(".*.*"):
+        if re.fullmatch(r"\..+\.[0-9a-f]{10}\.(tmp|partial)", path.name):
+            remove_abandoned(path)
 
 
-def _remove_abandoned(path: Path, suffix: str) -> None:
-    """Deletes the temporary files or folders that processes which were killed have left of ``path``."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.{suffix}"):
-        # Only what has the number of a process there is surely from here.
-        if left.name.split(".")[-2].isdecimal():
-            remove_abandoned(left)
-
-
-def _sync_file(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Puts the content of a file on disk."""
     with open(path, "rb+") as file:  # Windows puts only what is open for writing on disk
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Puts a renaming on disk. Systems that cannot open a folder do without."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

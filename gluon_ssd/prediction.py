@@ -20,6 +20,7 @@ from .data.video import Frame, Video, VideoWriter
 from .data.workers import map_ahead
 from .detections import Detections
 from .errors import UserError
+from .files import Unwritable
 from .machine import threads
 from .outputs.results import Results
 from .outputs.shown import Shown
@@ -106,6 +107,8 @@ class Prediction:
         for source, name in zip(sources, names):
             try:
                 self._video(source, name)
+            except Unwritable:
+                raise
             except UserError as error:
                 self._fail(error)
 

@@ -142,8 +142,22 @@ def test_saving(found, tmp_path):
     assert not np.array_equal(found.plot(), found.image)
     with pytest.raises(UserError, match="a.xyz: the picture cannot be written: "):
         found.save(tmp_path / "a.xyz")
-    with pytest.raises(UserError, match="a.png: the picture cannot be written: "):
+    with pytest.raises(UserError, match="a.png: cannot be written: "):
         found.save(tmp_path / "gone" / "a.png")
+
+
+def test_a_picture_that_cannot_be_finished_leaves_the_old_one_and_nothing_else(found, tmp_path, monkeypatch):
+    target = tmp_path / "a.png"
+    target.write_bytes(b"before")
+
+    def disk_full(self, path, kind, **options):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", disk_full)
+    with pytest.raises(UserError, match=r"a.png: cannot be written: No space left on device"):
+        found.save(target)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.png": b"before"}
 
 
 def test_a_notebook_shows_a_picture_of_moderate_size(found):

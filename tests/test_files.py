@@ -1,5 +1,6 @@
 """What a killed process leaves of a file goes with the next write; files that belong together stay so."""
 
+import csv
 import os
 import signal
 import subprocess
@@ -9,8 +10,8 @@ from pathlib import Path
 import pytest
 from places import REPOSITORY
 
-from gluon_ssd.errors import UserError
-from gluon_ssd.files import atomic_write, files_together, new_folder, remove_leftovers, similar
+from gluon_ssd.files import atomic_write, csv_text, remove_leftovers, similar
+from gluon_ssd.folders import files_together, new_folder
 from gluon_ssd.locks import remove_abandoned
 
 # Each dies in the middle of writing "out".
@@ -22,8 +23,8 @@ WRITERS = {
 
 
 def run_writer(call, cwd, last):
-    imports = "import os; from pathlib import Path; from gluon_ssd.files import *"
-    code = f"{imports}\nwith {call} as place:\n {last}"
+    imports = "from gluon_ssd.folders import *\nfrom gluon_ssd.files import *"
+    code = f"import os\n{imports}\nwith {call} as place:\n {last}"
     return subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=cwd,
@@ -83,7 +84,7 @@ def test_what_another_process_removes_before_it_is_locked_is_made_again(kind, tm
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
 def test_leftovers_of_a_folder_go_and_what_is_being_written_stays(tmp_path):
-    for name in (".last.ckpt.77.tmp", ".metrics.png.77.tmp", "last.ckpt", ".hidden"):
+    for name in (".last.ckpt.0123456789.tmp", ".m.0123456789.partial", "last.ckpt", ".hidden"):
         (tmp_path / name).touch()
     with atomic_write(tmp_path / "report.html") as written:
         remove_leftovers(tmp_path)
@@ -101,39 +102,19 @@ def test_hidden_files_of_others_stay(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == names
 
 
-@pytest.mark.parametrize("moment", range(3))
-def test_a_crash_leaves_no_main_file_beside_the_wrong_others(moment, tmp_path, monkeypatch):
-    paths = [tmp_path / "m.bin", tmp_path / "m.xml"]
-    for path in paths:
-        path.write_text("old")
-    original, calls = os.replace, []
-
-    def replace(old, new):
-        calls.append(new)
-        if len(calls) > moment:
-            raise OSError("the machine has crashed")
-        original(old, new)
-
-    monkeypatch.setattr(os, "replace", replace)
-    try:
-        with files_together(paths) as folder:
-            for path in paths:
-                (folder / path.name).write_text("new")
-    except UserError:
-        assert not paths[1].exists()
-    else:
-        assert [path.read_text() for path in paths] == ["new", "new"]
-    assert sorted(tmp_path.iterdir()) == [path for path in paths if path.exists()]
+@pytest.mark.parametrize("kind", ("a file", "several files"))
+def test_writers_in_two_containers_may_have_one_number(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    function = WRITERS[kind][0]
+    with function(tmp_path / "out") as one, function(tmp_path / "out") as other:
+        for place in (one, other):
+            (place / "out" if place.is_dir() else place).write_text("new")
+        assert one != other
 
 
-def test_files_together_stay_as_they_were_when_one_is_missing(tmp_path):
-    paths = [tmp_path / "m.bin", tmp_path / "m.xml"]
-    for path in paths:
-        path.write_text("old")
-    missing = "m.xml: cannot be written: No such file"
-    with pytest.raises(UserError, match=missing), files_together(paths) as folder:
-        (folder / "m.bin").write_text("new")
-    assert [path.read_text() for path in paths] == ["old", "old"]
+def test_cells_of_csv_come_back_as_they_were():
+    rows = [["class", "ap"], ['a "b", c', "0.5"], ["two\nlines", ""]]
+    assert list(csv.reader(csv_text(rows).splitlines(keepends=True))) == rows
 
 
 @pytest.mark.parametrize(

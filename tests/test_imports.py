@@ -30,6 +30,7 @@ LEVELS = [
     "recipe console",
     "data anchors losses postprocess targets nn environment",
     "ops tensor_files boxes machine values resources",
+    "folders",
     "files launch lazy",
     "errors locks",
     "platforms version compat",

@@ -132,6 +132,30 @@ def test_a_horovod_that_cannot_do_what_is_needed_is_named(monkeypatch, cli, shap
     assert "nvcr.io/nvidia/mxnet:24.06-py3" in result.err
 
 
+@pytest.mark.parametrize(
+    ("given", "said"), [(None, "waits 300 s"), ("9", "waits 9 s"), ("x", "is 'x'; it must be a whole number")]
+)
+def test_gloo_waits_longer_than_a_machine_is_suspended_unless_told_otherwise(monkeypatch, given, said):
+    class Horovod:
+        Sum = ProcessSet = None
+        mpi_built = staticmethod(lambda: True)
+
+        @staticmethod
+        def init(process_sets):
+            raise RuntimeError(f"waits {os.environ['HOROVOD_GLOO_TIMEOUT_SECONDS']} s")
+
+    for name, value in OMPI.items():
+        monkeypatch.setenv(f"OMPI_COMM_WORLD_{name}", value)
+    monkeypatch.setitem(sys.modules, "horovod", ModuleType("horovod"))
+    sys.modules["horovod"].mxnet = Horovod
+    monkeypatch.setitem(sys.modules, "horovod.mxnet", Horovod)
+    monkeypatch.setenv("HOROVOD_GLOO_TIMEOUT_SECONDS", given or "")
+    if given is None:
+        monkeypatch.delenv("HOROVOD_GLOO_TIMEOUT_SECONDS")
+    with pytest.raises(UserError, match=said):
+        connect()
+
+
 def test_one_process_is_a_world_of_its_own(cli, shapes, tmp_path):
     world = connect()
     assert (world.rank, world.size, world.gather("x"), world.share("y")) == (0, 1, ["x"], "y")

@@ -69,7 +69,7 @@ def test_mxnet_is_an_extra(metadata):
 
 
 def test_the_command_exists(metadata):
-    assert metadata["entry_points"]["console_scripts"] == ["gluon-ssd = gluon_ssd.cli:main"]
+    assert metadata["entry_points"]["console_scripts"] == ["gluon-ssd = gluon_ssd.__main__:main"]
 
 
 def test_every_package_of_the_source_is_packed(metadata):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
-import random
 import re
 import shutil
 import sys
@@ -14,9 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kills import FLAGS, Chain, differences
+from compare import differences
+from kills import FLAGS
 from processes import finish
 from results import Row
+from trainings import Trainings
 from verbs import State, visible
 
 from gluon_ssd.data.shapes import make_shapes
@@ -127,11 +128,12 @@ def _trained(ways: Sequence[Way], data: Path, folder: Path, seed: int) -> Iterat
 
 def _ranks(data: Path, folder: Path) -> Row:
     """Compares two trainings of two ranks."""
-    chain = Chain("two ranks", data, folder, random.Random(0))
+    folder.mkdir()
+    trainings = Trainings([*FLAGS, "--data", str(data)], 2, False, folder)
     first, second = folder / "first", folder / "second"
     for run in (first, second):
-        if chain.wait(chain.start(run, resume=False)):
-            raise RuntimeError((folder / f"{run.name}.0.log").read_text()[-2000:])
+        if fault := trainings.end(trainings.start(run, resume=False)):
+            raise RuntimeError(fault)
     return _row("two ranks, twice", differences(first, second))
 
 

@@ -2,208 +2,161 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
-import json
+import itertools
 import random
 import shutil
-import signal
-import socket
-import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from processes import PATIENCE, Running, start, stop
+from compare import damaged, differences
 from results import Row
+from signals import DECK, SIGNALS
+from trainings import Trainings
 
 from gluon_ssd.data.shapes import make_shapes
-from gluon_ssd.tensor_files.archive import read_archive
 
 # 24 images in batches of 2: 12 batches an epoch, a checkpoint every second step, an evaluation each epoch.
-FLAGS = [
-    "train",
-    "--recipe",
-    "ssd_tiny/smoke",
-    "--epochs",
-    "2",
-    "--max-steps",
-    "none",
-    "--batch-size",
-    "2",
-    "--eval-batch-size",
-    "2",
-    "--log-every",
-    "1",
-    "--checkpoint-steps",
-    "2",
-    "--save-every",
-    "1",
-    "--warmup-epochs",
-    "1",
-    "--decay-epochs",
-    "1",
-    "--eval-epochs",
-    "1",
-    "2",
-    "--lr",
-    "0.01",
-]
+_FLAGS = (
+    "train --recipe ssd_tiny/smoke --epochs 2 --max-steps none --batch-size 2 --eval-batch-size 2 "
+    "--log-every 1 --checkpoint-steps 2 --save-every 1 --warmup-epochs 1 --decay-epochs 1 "
+    "--eval-epochs 1 2 --lr 0.01"
+)
+FLAGS = _FLAGS.split()
+# A chain that meets so many faults is given up.
+ENOUGH = 5
+
+
+class Variant(NamedTuple):
+    """How a training is run; ``needs``: what must be installed for it."""
+
+    flags: str = ""
+    ranks: int = 1
+    launcher: bool = False
+    needs: str = "mxnet"
+
+
 VARIANTS = {
-    "plain": (),
-    "accumulate 2": ("--accumulate", "2"),
-    "async_val": ("--async-val",),
-    "ema 0.9, adam": ("--ema", "0.9", "--optimizer", "adam", "--lr", "0.001"),
-    "accumulate 2, async_val, ema 0.9": ("--accumulate", "2", "--async-val", "--ema", "0.9"),
-    "two ranks": ("--eval-epochs", "2"),
+    "plain": Variant(),
+    "accumulate 2": Variant("--accumulate 2"),
+    "async_val": Variant("--async-val"),
+    "ema 0.9, adam": Variant("--ema 0.9 --optimizer adam --lr 0.001"),
+    "accumulate 2, async_val, ema 0.9": Variant("--accumulate 2 --async-val --ema 0.9"),
+    "dali": Variant("--data-pipeline dali", needs="nvidia.dali"),
+    "dali, accumulate 2, async_val": Variant(
+        "--data-pipeline dali --accumulate 2 --async-val", needs="nvidia.dali"
+    ),
+    "two ranks": Variant(ranks=2, needs="horovod"),
+    "two ranks, async_val, ema 0.9": Variant("--async-val --ema 0.9", ranks=2, needs="horovod"),
+    "two ranks by horovodrun": Variant(ranks=2, launcher=True, needs="horovod"),
 }
-# Most are the ones that leave no time to save anything.
-SIGNALS = (signal.SIGKILL,) * 4 + (signal.SIGTERM, signal.SIGINT)
-TIMES = {"images_per_second", "wait_share", "seconds"}
 
 
-def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
-    """Kills trainings ``count`` times in all, each variant its share, and yields a row for each variant."""
+def measure(
+    count: int, seed: int, folder: Path, jobs: int = 1, case: str = "", signals: Sequence[str] = DECK
+) -> Iterator[Row]:
+    """Kills trainings ``count`` times in all, each variant its share, and yields a row for each variant.
+
+    ``jobs`` trainings run at a time. ``case``: only variants with that in their name.
+    """
     data = make_shapes(folder / "data", train=24, val=4, size=(96, 128))
-    variants = [name for name in VARIANTS if name != "two ranks" or importlib.util.find_spec("horovod")]
-    for place, name in enumerate(variants):
-        share = count * (place + 1) // len(variants) - count * place // len(variants)
-        yield Chain(name, data, folder / f"variant{place}", random.Random(seed * 1000 + place)).row(share)
+    chosen = [name for name in VARIANTS if case in f"train: {name}" and _installed(VARIANTS[name].needs)]
+    parts = -(-jobs // max(1, len(chosen)))
+    shares = dict.fromkeys(itertools.product(chosen, range(parts)), 0)
+    for unit in itertools.islice(itertools.cycle(shares), count):
+        shares[unit] += 1
+    with ThreadPoolExecutor(jobs) as pool:
+        chains = {
+            unit: pool.submit(Chain(*unit, data, folder, seed, signals).run, share)
+            # Those that take longest come first.
+            for unit, share in sorted(shares.items(), key=lambda item: -VARIANTS[item[0][0]].ranks)
+            if share
+        }
+        for name in chosen:
+            done = [chain.result() for (variant, _), chain in chains.items() if variant == name]
+            yield _row(name, done)
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+@dataclass
+class Outcome:
+    """What came of a chain: ``kills`` by signal, how many trainings it had, how often they were resumed."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    trainings: int = 0
+    resumed: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return sum(self.kills.values())
+
+
+def _row(variant: str, done: Sequence[Outcome]) -> Row:
+    kills: Counter[str] = sum((each.kills for each in done), Counter())
+    faults = [f"{variant}, {fault}" for each in done for fault in each.faults]
+    count, trainings = sum(kills.values()), sum(each.trainings for each in done)
+    resumed = sum(each.resumed for each in done)
+    parts = ", ".join(f"{kills[name]} {name}" for name in SIGNALS)
+    note = f"{parts}; {trainings} trainings, resumed {resumed} times"
+    return Row("kills", f"train: {variant}", count, len(faults), note, faults=faults)
 
 
 class Chain:
     """Trainings of one variant, each killed over and over until it ends and can be compared."""
 
-    def __init__(self, variant: str, data: Path, folder: Path, rng: random.Random) -> None:
-        self.ranks, self.variant, self.folder, self.rng = 1 + (variant == "two ranks"), variant, folder, rng
-        self._flags = [*FLAGS, *VARIANTS[variant], "--data", str(data)]
-        self.whole = folder / "whole"
-        folder.mkdir()
+    def __init__(
+        self, variant: str, part: int, data: Path, folder: Path, seed: int, signals: Sequence[str]
+    ) -> None:
+        self._rng, self._signals = random.Random(f"{seed} {variant} {part}"), signals
+        # Every chain begins at another place of the signals.
+        self._first = self._rng.randrange(len(signals))
+        self._folder = folder / f"{variant} {part}".replace(" ", "-").replace(",", "")
+        self._folder.mkdir()
+        flags, ranks, launcher, _ = VARIANTS[variant]
+        words = [*FLAGS, *flags.split(), "--data", str(data)]
+        self._trainings = Trainings(words, ranks, launcher, self._folder)
 
-    def row(self, count: int) -> Row:
+    def run(self, count: int) -> Outcome:
         """Kills ``count`` times, and returns what came of it."""
-        faults: list[str] = []
-        kills: list[signal.Signals] = []
-        alone = self.start(self.whole, resume=False)
-        self._claimed(alone[0], self.whole)
-        self._start_up = alone[0].seconds()
-        while alone[0].works(1e9):
-            pass
-        self._training = alone[0].seconds() - self._start_up
-        if self.wait(alone) != 0:
-            return Row("kills", f"train: {self.variant}", 0, 1, faults=[alone[0].text()])
-        runs, resumed = 0, 0
-        while len(kills) < count:
-            runs += 1
-            run = self.folder / f"run{runs}"
-            for attempt in range(10**6):
-                number = self.rng.choice(SIGNALS)
-                running = self.start(run, resume=attempt > 0)
-                fault, killed = self._kill(running, run, number if len(kills) < count else None)
-                kills += [number] * killed
-                resumed += attempt > 0
-                faults += [f"{self.variant}, run {runs}, start {attempt}: {fault}"] if fault else []
-                if not killed or fault:
-                    break
-                faults += [f"{self.variant}, run {runs}: {text}" for text in damaged(run)]
-            faults += [f"{self.variant}, run {runs}: {text}" for text in differences(run, self.whole)]
+        outcome, whole = Outcome(), self._folder / "whole"
+        if (fault := self._trainings.leave_alone(whole)) is not None:
+            outcome.faults.append(f"left alone: {fault}")
+            return outcome
+        while outcome.count < count and len(outcome.faults) < ENOUGH:
+            outcome.trainings += 1
+            run = self._folder / f"run{outcome.trainings}"
+            outcome.faults += [f"{run.name}: {fault}" for fault in self._one(run, whole, count, outcome)]
             shutil.rmtree(run, ignore_errors=True)
-        parts = [f"{kills.count(number)} {number.name}" for number in dict.fromkeys(SIGNALS)]
-        note = f"{', '.join(parts)}; {runs} trainings, resumed {resumed} times"
-        return Row("kills", f"train: {self.variant}", len(kills), len(faults), note, faults=faults)
+        return outcome
 
-    def start(self, run: Path, resume: bool) -> list[Running]:
-        """Starts the ranks of a training."""
-        log = self.folder / f"{run.name}.log"
-        arguments = ["-m", "gluon_ssd", *self._flags, "--output", run, *(["--resume"] if resume else [])]
-        if self.ranks == 1:
-            return [start(arguments, log)]
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            address = f"127.0.0.1:{server.getsockname()[1]}"
-        places = [
-            {"RANK": k, "SIZE": self.ranks, "LOCAL_RANK": k, "LOCAL_SIZE": self.ranks} for k in range(2)
-        ]
-        variables = [{f"OMPI_COMM_WORLD_{name}": str(n) for name, n in place.items()} for place in places]
-        return [
-            start(arguments, log.with_suffix(f".{k}.log"), {**each, "GLUON_SSD_RENDEZVOUS": address})
-            for k, each in enumerate(variables)
-        ]
-
-    def wait(self, running: Sequence[Running]) -> int:
-        """Waits for the end of all, and returns the first status that is not 0."""
-        ends = [each.wait(PATIENCE) for each in running]
-        for each in running:
-            each.send(signal.SIGKILL, group=True)
-            each.process.wait()
-        return next(
-            (each.process.returncode for each in running if each.process.returncode), int(not all(ends))
-        )
-
-    def _claimed(self, running: Running, run: Path, before: int = 0) -> None:
-        """Waits until a training has claimed its folder: it has started up."""
-        lock = run / "train.log"
-        while running.process.poll() is None and (not lock.exists() or lock.stat().st_mtime_ns <= before):
-            time.sleep(0.02)
-
-    def _kill(self, running: list[Running], run: Path, number: int | None) -> tuple[str | None, bool]:
-        """Ends a training at a random moment; returns what is wrong, and whether it was killed.
-
-        One kill in ten comes while the program starts, the others when it has claimed its folder. None: it
-        is left alone.
-        """
-        victim, lock = self.rng.choice(running), run / "train.log"
-        moment = self.rng.uniform(0, self._start_up)
-        if number is not None and self.rng.random() < 0.9:
-            self._claimed(victim, run, lock.stat().st_mtime_ns if lock.exists() else 0)
-            moment = victim.seconds() + self.rng.uniform(0, 0.9 * self._training)
-        if number is None or not victim.works(moment):
-            status = self.wait(running)
-            text = "\n".join(each.text() for each in running)
-            return (f"ended with status {status}: {text[-800:]}" if status else None), False
-        fault = stop(victim, number, self.rng)
-        # A rank that has lost another ends by itself, with one line.
-        for other in running:
-            if not other.wait(PATIENCE):
-                fault = fault or f"a rank goes on {PATIENCE:.0f} s after the other's end"
-                other.send(signal.SIGKILL, group=True)
-                other.process.wait()
-            if other.survivors():
-                fault = fault or "a process outlives its rank"
-        return fault, victim.process.returncode != 0
-
-
-def damaged(run: Path) -> Iterator[str]:
-    """Yields what is wrong with the files that a killed training shows under their names."""
-    for path in sorted(run.rglob("*")) if run.is_dir() else ():
-        try:
-            if path.suffix == ".ckpt" and not path.name.startswith("."):
-                read_archive(path)
-            if path.suffix == ".json" and not path.name.startswith("."):
-                json.loads(path.read_text())
-        except Exception as error:
-            yield f"{path}: {error}"
-
-
-def differences(run: Path, whole: Path) -> Iterator[str]:
-    """Yields what a run has otherwise than the one that was left alone."""
-    names, others = (sorted(str(p.relative_to(f)) for p in f.rglob("*")) for f in (run, whole))
-    if names != others:
-        yield f"other files: {sorted(set(names) ^ set(others))}"
-        return
-    for path in sorted((whole / "checkpoints").iterdir()):
-        (arrays, state), (other, other_state) = (
-            read_archive(path),
-            read_archive(run / "checkpoints" / path.name),
-        )
-        wrong = [name for name in arrays if arrays[name].tobytes() != other[name].tobytes()]
-        if sorted(arrays) != sorted(other) or wrong or state["progress"] != other_state["progress"]:
-            yield f"{path.name}: {len(wrong)} of {len(arrays)} arrays differ"
-    if _metrics(run) != _metrics(whole):
-        yield "metrics.csv differs"
-    for name in ("detections.json", "per_class.csv"):
-        if (run / "val" / name).read_bytes() != (whole / "val" / name).read_bytes():
-            yield f"val/{name} differs"
-
-
-def _metrics(run: Path) -> list[dict[str, str]]:
-    with open(run / "metrics.csv", newline="") as file:
-        return [{key: text for key, text in row.items() if key not in TIMES} for row in csv.DictReader(file)]
+    def _one(self, run: Path, whole: Path, count: int, outcome: Outcome) -> Iterator[str]:
+        """Kills one training until it ends or all kills are done; yields what is wrong."""
+        for attempt in itertools.count():
+            outcome.resumed += attempt > 0
+            running = self._trainings.start(run, resume=attempt > 0)
+            name = self._signals[(self._first + outcome.count) % len(self._signals)]
+            last = outcome.count == count
+            if last:
+                fault = self._trainings.end(running)
+            else:
+                fault = self._trainings.kill(running, run, name, self._rng)
+            ended = not any(each.process.returncode for each in running)
+            outcome.kills[name] += not (last or ended)
+            if fault:
+                yield f"start {attempt}, {name}: {fault}"
+                return
+            if ended:
+                break
+            yield from damaged(run)
+        yield from differences(run, whole)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from results import REPOSITORY
@@ -22,16 +22,25 @@ from gluon_ssd.data.shapes import make_shapes
 # Longer than any of the commands here takes, also on a busy machine.
 PATIENCE = 300.0
 # How long a process that nobody waits for may outlive the one that started it.
-GRACE = 20.0
+GRACE = 60.0
+# The environment variable by which a process and all that it starts are found.
+MARK = "RELIABILITY_MARK"
 
 
 @dataclass
 class Running:
-    """A command that was started; what it prints goes into ``log``."""
+    """A command that was started; what it prints goes into ``log``.
+
+    ``clock``: whether its seconds are those of the processor ("cpu"), which other programs do not lengthen,
+    or those since its start ("wall"), for a command that leaves the work to others.
+    """
 
     process: subprocess.Popen[bytes]
     log: Path
+    mark: str
+    clock: str = "cpu"
     _seconds: float = 0.0
+    _began: float = field(default_factory=time.monotonic)
 
     def wait(self, seconds: float) -> bool:
         """Returns whether the command has ended within ``seconds``."""
@@ -40,7 +49,9 @@ class Running:
         return self.process.poll() is not None
 
     def seconds(self) -> float:
-        """Returns the processor's time that the process has taken, which other programs do not lengthen."""
+        """Returns how long it has run by its ``clock``."""
+        if self.clock == "wall":
+            return time.monotonic() - self._began
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
             self._seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -64,37 +75,64 @@ class Running:
         """Returns what was printed so far."""
         return self.log.read_text(errors="replace")
 
+    def processes(self) -> list[int]:
+        """Returns the living processes that the command has started, and its own."""
+        found, line = [], f"{MARK}={self.mark}".encode()
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal():
+                # One that has ended, though nobody has asked for its status, has no environment any more.
+                with contextlib.suppress(OSError):
+                    if line in (entry / "environ").read_bytes().split(b"\0"):
+                        found.append(int(entry.name))
+        return found
+
     def survivors(self) -> list[int]:
-        """Returns the processes of the session that are still there after `GRACE`, and ends them."""
+        """Returns the processes that are still there after `GRACE`, and ends them."""
         deadline = time.monotonic() + GRACE
-        while (left := _session(self.process.pid)) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        while (left := self.processes()) and time.monotonic() < deadline:
+            time.sleep(0.1)
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         return left
 
+    def kill(self) -> None:
+        """Ends the process, and all that it has started."""
+        while left := self.processes():
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.process.poll()
+        self.process.wait()
+
 
 def start(
-    arguments: list[object],
+    arguments: Sequence[object],
     log: Path,
     variables: Mapping[str, str] | None = None,
+    clock: str = "cpu",
+    before: Sequence[object] = (),
     python: str = sys.executable,
 ) -> Running:
-    """Starts ``python arguments`` in a session of its own, in the folder of ``log``."""
-    usual = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
-    environment = {**os.environ, **usual, **(variables or {})}
+    """Starts ``python arguments`` in a session of its own, in the folder of ``log``.
+
+    ``before``: the words of a command that turns into the one that follows them.
+    """
+    mark = uuid.uuid4().hex
+    usual = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1", MARK: mark}
     with open(log, "wb") as stream:
         process = subprocess.Popen(
-            [python, *map(str, arguments)],
+            [*map(str, before), python, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
             cwd=log.parent,
-            env=environment,
+            env={**os.environ, **usual, **(variables or {})},
             start_new_session=True,
+            # A shell has what it starts in the background ignore Ctrl-C, and so would all that comes of it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
-    return Running(process, log)
+    return Running(process, log, mark, clock)
 
 
 def finish(
@@ -104,10 +142,9 @@ def finish(
     python: str = sys.executable,
 ) -> tuple[int, str]:
     """Runs ``python arguments`` to its end; returns its status and what it printed."""
-    running = start(arguments, log, variables, python)
+    running = start(arguments, log, variables, python=python)
     if not running.wait(PATIENCE):
-        running.send(signal.SIGKILL, group=True)
-        running.process.wait()
+        running.kill()
         return -1, f"did not end within {PATIENCE:.0f} s\n{running.text()}"
     return running.process.returncode, running.text()
 
@@ -145,41 +182,3 @@ def call(command: str) -> tuple[int, str]:
                 os.close(descriptor)
         printed.seek(0)
         return status, printed.read().decode(errors="replace")
-
-
-def stop(running: Running, number: int, rng: random.Random) -> str | None:
-    """Sends a signal and waits for the end; returns what is wrong with how the command ended, or None.
-
-    SIGINT goes to the whole session, as from a terminal; SIGTERM to it (Slurm) or to the process (docker).
-    """
-    running.send(number, group=number == signal.SIGINT or (number == signal.SIGTERM and rng.random() < 0.5))
-    if not running.wait(PATIENCE):
-        # Python then says in which line it was.
-        running.send(signal.SIGABRT)
-        running.wait(GRACE)
-        running.send(signal.SIGKILL, group=True)
-        running.process.wait()
-        return f"goes on {PATIENCE:.0f} s after signal {number}: {running.text()[-1500:]}"
-    status, text = running.process.returncode, running.text()
-    if left := running.survivors():
-        return f"{len(left)} processes outlive signal {number}"
-    if number == signal.SIGKILL:
-        return None
-    if "Traceback" in text:
-        return f"signal {number} shows a traceback: {text.strip().splitlines()[-1]}"
-    # Before Python has set its handlers, the system ends the process by the signal itself.
-    if status not in (0, 128 + number, -number):
-        return f"signal {number} gives status {status}"
-    return None
-
-
-def _session(leader: int) -> list[int]:
-    """Returns the living processes of the session of ``leader``."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                if int(fields[3]) == leader and fields[0] not in "ZX":
-                    found.append(int(entry.name))
-    return found

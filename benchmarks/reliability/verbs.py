@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import random
 import shutil
-import signal
-import socket
-import time
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from processes import finish, start, stop, trained
+from processes import finish, start, trained
 from results import REPOSITORY, Row
+from servers import kill_servers
+from signals import DECK, stop
 
 HOOKS = REPOSITORY / "benchmarks" / "reliability" / "hooks"
-SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 # The command, and the files that are there before, relative to the folder of the output.
 CASES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "export --format onnx": ("export {run} --format onnx --detections --output {out}/m.onnx", ("m.onnx",)),
@@ -41,28 +39,47 @@ save_checkpoint(sys.argv[1], get_model("ssdlite320_mobilenet_v3_large", ["a", "b
 """
 
 
-def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
-    """Kills each command its share of ``count`` times, besides every moment before a file operation."""
+def measure(
+    count: int, seed: int, folder: Path, jobs: int = 1, case: str = "", signals: Sequence[str] = DECK
+) -> Iterator[Row]:
+    """Kills each command its share of ``count`` times, besides every moment before a file operation.
+
+    ``jobs`` commands run at a time. ``case``: only commands with that in their name.
+    """
     data, run = trained(folder)
     net = folder / "net.ckpt"
     status, text = finish(["-c", NET, net], folder / "net.log")
     if status:
         raise RuntimeError(text)
-    share = max(1, count // (len(CASES) + 1))
-    for place, (name, (command, before)) in enumerate(CASES.items()):
-        words = [word.format(run=run, net=net, data=data, out="{out}") for word in command.split()]
-        case = Case(name, words, before, folder / f"case{place}", random.Random(seed * 1000 + place))
-        yield case.row(share)
-    yield _serve(run, folder, share, random.Random(seed))
+    share = -(-count // (len(CASES) + 1))
+    with ThreadPoolExecutor(jobs) as pool:
+        rows = []
+        for place, (name, (command, before)) in enumerate(CASES.items()):
+            words = [word.format(run=run, net=net, data=data, out="{out}") for word in command.split()]
+            rng = random.Random(f"{seed} {name}")
+            if case in name:
+                one = Case(name, words, before, folder / f"case{place}", rng, signals)
+                rows.append(pool.submit(one.row, share))
+        if case in "serve, two workers":
+            rows.append(pool.submit(kill_servers, run, folder, share, random.Random(seed), signals))
+        for row in rows:
+            yield row.result()
 
 
 class Case:
     """One command, with the files that are there before it writes."""
 
     def __init__(
-        self, name: str, words: list[str], before: tuple[str, ...], folder: Path, rng: random.Random
+        self,
+        name: str,
+        words: list[str],
+        before: tuple[str, ...],
+        folder: Path,
+        rng: random.Random,
+        signals: Sequence[str],
     ) -> None:
         self.name, self._words, self._folder, self._rng = name, words, folder, rng
+        self._signals = signals
         self._before = dict.fromkeys(before, b"what was there before")
         folder.mkdir()
 
@@ -108,13 +125,16 @@ class Case:
         if found in (dict(self._before), after):
             return None
         # Old files may go before the new ones come, but the one that names the others comes last.
-        wrong = [name for name, content in found.items() if content != after.get(name)]
-        if not wrong and not any(_leads(name) for name in found):
+        leads = [name for name in found if _leads(name)]
+        needed = {name for lead in leads for name in after if _belongs(name, lead)}
+        states = (after,) if leads else (after, self._before)
+        known = all(any(content == state.get(name) for state in states) for name, content in found.items())
+        if known and found.keys() >= needed:
             return None
         return f"a mixture of before and after: {sorted(found)}"
 
     def _kill(self, limit: float, after: State) -> tuple[int, list[str]]:
-        place, number = self._fresh("place"), self._rng.choice(SIGNALS)
+        place, number = self._fresh("place"), self._rng.choice(self._signals)
         running = start(self._command(place), self._folder / "kill.log")
         if not running.works(limit):
             return 0, [] if running.process.returncode == 0 else [running.text()[-800:]]
@@ -124,7 +144,7 @@ class Case:
             if visible(place) == after and "convert-data" in self._words:
                 retry = ["-c", ""]
             status, text = finish(retry, self._folder / "retry.log")
-            faults.append(f"after {number.name} the command fails: {text[-800:]}" if status else None)
+            faults.append(f"after {number} the command fails: {text[-800:]}" if status else None)
             faults.append("the command does not complete what was begun" if visible(place) != after else None)
             faults.append(f"left behind: {left}" if (left := _hidden(place)) else None)
         return 1, [fault for fault in faults if fault]
@@ -145,37 +165,11 @@ def _hidden(place: Path) -> list[str]:
 
 
 def _leads(name: str) -> bool:
-    """Whether a file is the one that a reader opens first, which tells where the others are."""
+    """Returns whether a file is the one that a reader opens first, which tells where the others are."""
     return name.endswith(("-symbol.json", ".onnx")) or "records_" in name
 
 
-def _serve(run: Path, folder: Path, count: int, rng: random.Random) -> Row:
-    """Kills servers of two processes; the port is free again and no process stays."""
-    faults, log = [], folder / "serve.log"
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    for _ in range(count):
-        arguments = ["-m", "gluon_ssd", "serve", run, "--port", port, "--workers", 2]
-        running, ready, began = start(arguments, log), rng.random() < 0.7, time.monotonic()
-        while (
-            ready and running.process.poll() is None and time.monotonic() - began < 120 and not _answers(port)
-        ):
-            time.sleep(0.1)
-        if running.wait(rng.uniform(0, 2)):
-            faults.append(f"serve ends by itself: {running.text()[-800:]}")
-            continue
-        fault = stop(running, rng.choice(SIGNALS), rng)
-        faults += [f"serve: {fault}"] if fault else []
-        if _answers(port):
-            faults.append("serve: the port is still served")
-    return Row(
-        "kills", "serve, two workers", count, len(faults), "the port was free each time", faults=faults
-    )
-
-
-def _answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
+def _belongs(name: str, lead: str) -> bool:
+    """Returns whether a file is read together with ``lead``. Each split of record files has its own."""
+    split = Path(lead).stem.partition("records_")[2]
+    return Path(name).name.startswith(f"{split}-") if split else True

@@ -95,7 +95,7 @@ def _add_loadgen(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measures, prints a line of each setting and the whole as a table, and writes it."""
-    from ..benchmark import Question, as_markdown, measure, settings_for
+    from ..benchmark import Question, measure, settings_for
 
     if args.loadgen is not None:
         return _drive(args)
@@ -114,16 +114,27 @@ def run(args: argparse.Namespace) -> int:
         for source in args.sources
         for setting in settings_for(source, args.runtime, args.precision)
     ]
-    speeds = []
-    for question in questions:
-        for speed in measure(question):
-            speeds.append(speed)
-            print(f"{_label(speed)}: {speed.images_per_s:.1f} images/s", flush=True)
+    speeds: list[Speed] = []
+    try:
+        for question in questions:
+            for speed in measure(question):
+                speeds.append(speed)
+                print(f"{_label(speed)}: {speed.images_per_s:.1f} images/s", flush=True)
+    finally:
+        # Also where a later source fails: what was measured before may have taken hours.
+        if speeds:
+            _show(speeds, outputs)
+    return 0
+
+
+def _show(speeds: Sequence[Speed], outputs: Sequence[Path]) -> None:
+    """Prints the table of what was measured, and writes it."""
+    from ..benchmark import as_markdown
+
     print(as_markdown(speeds), end="")
     for path in outputs:
         _write(path, speeds)
         print(f"{'plot' if path.suffix.lower() == '.png' else 'table'} in {path}")
-    return 0
 
 
 def _label(speed: Speed) -> str:

@@ -7,8 +7,11 @@ import contextlib
 import errno
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ..errors import Interrupted, UserError, import_problem, nearest, one_line
 from ..launch import detect
@@ -34,8 +37,11 @@ from . import (
 )
 from .parsing import Parser, add_recipe_flags, example
 
-# A place that cannot be written or have its name is for the user to change, wherever in the program it shows.
+# A place that cannot be written or have its name is for the user to change, wherever in the program it shows,
+# and so is a disk that is broken or gone.
+BROKEN = {errno.EIO, errno.ESTALE}
 DISK_PROBLEMS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
+DISK_PROBLEMS |= BROKEN
 # What a first detector takes comes first, in the order in which it is needed.
 VERBS = {
     "convert-data": convert_data,
@@ -106,9 +112,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Names of files and classes may be anything; one that the terminal cannot show is no reason to stop.
         with contextlib.suppress(OSError):
             sys.stdout.reconfigure(errors="backslashreplace")
+    interrupts: list[int] = []
     try:
         try:
-            status = _dispatch(arguments)
+            with _noted(interrupts):
+                status = _dispatch(arguments)
         except SystemExit as done:  # argparse has printed help or version
             status = int(done.code or 0)
         sys.stdout.flush()
@@ -129,6 +137,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:
         problem = error if isinstance(error, UserError) else import_problem(error) or _disk_problem(error)
+        if interrupts and not debug:
+            print("interrupted", file=sys.stderr)
+            return 130
         if debug or problem is None:
             raise
         # The name of a file may hold a line break, but an error is one line all the same. It is written in
@@ -137,9 +148,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+@contextlib.contextmanager
+def _noted(interrupts: list[int]) -> Iterator[None]:
+    """Adds to ``interrupts`` the signals that raise KeyboardInterrupt.
+
+    OpenCV and others make errors of their own of that.
+    """
+
+    def interrupt(number: int, frame: Any) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    here = threading.current_thread() is threading.main_thread()
+    # Where it is another, somebody else decides or the signal is ignored.
+    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _disk_problem(error: Exception) -> UserError | None:
     if isinstance(error, OSError) and error.errno in DISK_PROBLEMS:
-        return UserError(f"{error.filename or 'cannot write'}: {error.strerror}")
+        what = "cannot read or write" if error.errno in BROKEN else "cannot write"
+        return UserError(f"{error.filename or what}: {error.strerror}")
     return None
 
 

@@ -7,7 +7,7 @@ COCO itself, MLPerf's OpenImages, CVAT (``instances_Train.json`` with ``images/T
 
 from __future__ import annotations
 
-import mmap
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -111,12 +111,17 @@ def _looks_like_coco(path: Path) -> bool:
 
     It may have gigabytes, so it is searched and not parsed.
     """
-    try:
-        refuse_device(path)
-        with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return path.suffix.lower() == ".json" and all(data.find(key) >= 0 for key in _KEYS[:3])
-    except (OSError, ValueError):
+    if path.suffix.lower() != ".json":
         return False
+    missing, before = set(_KEYS[:3]), b""
+    with contextlib.suppress(OSError):
+        refuse_device(path)
+        with open(path, "rb") as stream:
+            # Not mapped into memory: a file that is cut short meanwhile would end the process.
+            while missing and (block := stream.read(1 << 20)):
+                text = before + block
+                missing, before = {key for key in missing if key not in text}, text[-max(map(len, _KEYS)) :]
+    return not missing
 
 
 def _rank(path: Path) -> tuple[bool, bool, int, str]:

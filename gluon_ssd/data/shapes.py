@@ -23,7 +23,8 @@ import cv2
 import numpy as np
 
 from ..errors import UserError
-from ..files import partial_folder
+from ..files import beside
+from ..folders import partial_folder
 from . import shape_art as art
 
 SHAPES = tuple(art.OUTLINES)
@@ -114,7 +115,8 @@ def _refuse_foreign(root: Path) -> None:
 
 
 def _publish(partial: Path, root: Path, parameters: dict[str, Any]) -> None:
-    old = partial.with_suffix(".old")
+    # A name that the next call clears away, should this one be killed.
+    old = beside(root, "partial")
     if root.is_dir():  # also an empty one, which Windows does not replace
         os.replace(root, old)
     try:

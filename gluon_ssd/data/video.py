@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import UserError
+from ..files import make_folder
+from ..folders import files_together
 
 # For FFmpeg inside OpenCV, which reads it with the first video: silence, since errors are told in one line.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -98,29 +100,42 @@ class VideoWriter:
     """
 
     def __init__(self, path: Path, rate: float) -> None:
-        self.path, self._rate = path, rate
+        self.path, self._rate, self._count = path, rate, 0
         self._writer: Any = None
-        self._partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.mp4")
+        self._made = contextlib.ExitStack()
 
     def write(self, pixels: np.ndarray) -> None:
         """Adds a frame, RGB uint8 (H, W, 3)."""
         import cv2
 
         if self._writer is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
+            # A folder, because OpenCV takes the kind of a video from the suffix of its file.
+            self._partial = self._made.enter_context(files_together([self.path])) / self.path.name
             # MPEG-4 is what every build of OpenCV can write.
             code = cv2.VideoWriter.fourcc(*"mp4v")
             self._writer = cv2.VideoWriter(str(self._partial), code, self._rate, pixels.shape[1::-1])
             if not self._writer.isOpened():
-                raise UserError(f"{self.path}: cannot be written; OpenCV has no encoder for MP4 here")
+                self._writer = None
+                with self._made:
+                    raise OSError("OpenCV has no encoder for MP4 here, or the disk is full")
         self._writer.write(np.ascontiguousarray(pixels[:, :, ::-1]))
+        self._count += 1
 
     def close(self) -> None:
-        """Completes the file; without a frame there is none."""
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
-            os.replace(self._partial, self.path)
+        """Completes the file; without a frame there is none. Raises UserError where it is not whole."""
+        writer, self._writer = self._writer, None
+        with self._made:
+            if writer is not None:
+                writer.release()
+                self._check()
+
+    def _check(self) -> None:
+        """Raises OSError unless the file has all frames: OpenCV does not tell of a full disk."""
+        with contextlib.suppress(UserError), contextlib.closing(Video(self._partial)) as video:
+            if video.count == self._count:
+                return
+        raise OSError("OpenCV could not complete it, as on a full disk")
 
     def __enter__(self) -> VideoWriter:
         return self

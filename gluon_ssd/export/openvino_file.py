@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..files import files_together, unwritable
+from ..files import unwritable
+from ..folders import files_together
+from ..runtimes.openvino_session import the_core
 from .onnx_file import checked, checked_model, summary
 from .sources import Exported, Options, header_of, network_of
 
@@ -24,7 +26,7 @@ def to_openvino(source: Any, path: str | Path, **options: Any) -> Exported:
     header = header_of(net, asked)
     model, line = checked_model(net, header, asked, "openvino", path)
     noted = replace(header, notes={**header.notes, "proof": line})
-    converted = openvino.Core().read_model(model.SerializeToString())
+    converted = the_core().read_model(model.SerializeToString())
     for name, text in noted.to_text().items():
         converted.set_rt_info(text, ["framework", name])
     _save(openvino, converted, path)

@@ -9,7 +9,7 @@ from typing import Any
 import mxnet as mx
 
 from ..errors import UserError
-from ..files import files_together
+from ..folders import files_together
 from ..tensor_files.params_file import dump_params
 from .proof import Proof, Reference, difference, pictures_of, require
 from .sources import DETECTIONS, INPUT, Exported, Options, network_of

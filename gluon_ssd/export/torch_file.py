@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files import files_together
+from ..folders import files_together
 from ..tensor_files.torch_writer import write_torch
 from .network import build_model
 from .onnx_file import checked, installed, prove, summary, unproven

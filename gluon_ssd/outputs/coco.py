@@ -59,12 +59,13 @@ class CocoRows:
     """The detections of any number of pictures, written as COCO's JSON when it is closed.
 
     These are COCO results, or a whole COCO file where the ids of ``numbering`` are its own. The rows wait in
-    temporary files, so that hours of a video take no memory.
+    temporary files, so that hours of a video take no memory, beside the file, since the system's own folder
+    for such files may be small.
     """
 
     def __init__(self, path: Path, numbering: Numbering) -> None:
         self._path, self._numbering = path, numbering
-        self._images, self._rows = _Rows(), _Rows()
+        self._images, self._rows = _Rows(path.parent), _Rows(path.parent)
 
     def add(self, shown: Shown, image_id: int | None) -> None:
         """Adds what was found on a picture; one without an id is left out."""
@@ -99,10 +100,10 @@ class CocoRows:
 
 
 class _Rows:
-    """A list of JSON objects in a temporary file."""
+    """A list of JSON objects in a temporary file, which has no name, in ``folder``."""
 
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by `copy_into`
+    def __init__(self, folder: Path) -> None:
+        self._file = tempfile.TemporaryFile("w+", encoding="utf-8", dir=folder)  # noqa: SIM115 - see `copy_into`
         self.count = 0
 
     def add(self, row: dict[str, Any]) -> None:

@@ -12,8 +12,8 @@ from typing import Any, Callable
 import yaml
 
 from ..boxes import ltrb_to_xywh
-from ..detections import write_picture
 from ..files import atomic_write, new_text_file
+from ..report.picture_file import write_picture
 from .shown import Shown
 
 
@@ -86,7 +86,7 @@ def _copy(shown: Shown, folder: Path) -> str:
     if shown.frame is not None:
         write_picture(shown.pixels, folder / name)
     else:
-        with atomic_write(folder / name) as temporary:
+        with atomic_write(folder / name, durable=False) as temporary:
             shutil.copyfile(shown.path, temporary)
     return name
 

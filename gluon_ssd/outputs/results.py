@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..files import make_folder, new_text_file
+from ..files import make_folder, new_text_file, unwritable
 from .coco import CocoRows, Numbering
 from .files import WRITERS, finish_yolo
 from .shown import Shown
@@ -40,18 +41,28 @@ class Results:
     def add(self, shown: Shown, image_id: int | None) -> None:
         """Adds the picture to the files of all; in order, from one thread."""
         self.count += len(shown.found)
-        if self._coco is not None:
-            self._coco.add(shown, image_id)
-        if self._table is not None:
-            self._table.add(shown)
+        with self._written():
+            if self._coco is not None:
+                self._coco.add(shown, image_id)
+            if self._table is not None:
+                self._table.add(shown)
 
     def close(self) -> None:
         """Completes the files of all pictures."""
-        if "yolo" in self.kinds:
-            finish_yolo(self.folder, self._classes)
-        for table in (self._coco, self._table):
-            if table is not None:
-                table.close()
+        with self._written():
+            if "yolo" in self.kinds:
+                finish_yolo(self.folder, self._classes)
+            for table in (self._coco, self._table):
+                if table is not None:
+                    table.close()
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        """Names the folder where the disk is full, since the files in which rows wait have no name."""
+        try:
+            yield
+        except OSError as error:
+            raise unwritable(self.folder, error) from None
 
 
 class _Table:
@@ -62,7 +73,9 @@ class _Table:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="")  # noqa: SIM115 - see `close`
+        self._file = tempfile.TemporaryFile(  # noqa: SIM115 - see `close`
+            "w+", encoding="utf-8", newline="", dir=path.parent
+        )
         self._rows = csv.writer(self._file)
         self._rows.writerow(_COLUMNS)
 

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ..console import Console
 from ..data.check.anchors import grids_of
@@ -25,6 +24,7 @@ from ..model_zoo.registry import ModelRow, model_outline
 from ..runs import make_run_dir
 from .check_html import check_page
 from .check_plots import annotated_sheet, augmented_sheet, plot_classes, plot_sizes
+from .picture_file import write_picture
 
 PAGE, FINDINGS = "report.html", "findings.json"
 # So many items of a finding are named on the terminal; the report has the others.
@@ -129,8 +129,7 @@ def _write_pictures(
         transform = training_transform(row.default_augment, preprocess)
         sheets["augmented"] = augmented_sheet(records, classes, transform)
     for what, sheet in sheets.items():
-        with atomic_write(folder / f"{name}_{what}.png") as temporary:
-            Image.fromarray(sheet).save(temporary, "PNG")
+        write_picture(sheet, folder / f"{name}_{what}.png")
     plot_classes(split.counts, classes, folder / f"{name}_classes.png")
     drawing = folder / f"{name}_sizes.png"
     plot_sizes(split.sides, split.overlaps, target.grids, row.name, row.input_size, drawing)

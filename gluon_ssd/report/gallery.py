@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ..data.coco import CocoDataset
 from .confidence_plot import plot_confidence
 from .confusion import confusion_matrix
 from .draw import contact_sheet, draw_boxes, sheet_font, side_by_side
+from .picture_file import write_picture
 from .plots import plot_confusion, plot_pr_curves
 
 SAMPLES = 12
@@ -44,7 +44,7 @@ def write_pictures(evaluation: Any, dataset: CocoDataset, folder: Path) -> list[
     about = f"scores of {CONFUSION_SCORE:g} or more, IoU of {CONFUSION_IOU:g} or more"
     plot_confusion(matrix, dataset.classes, paths[1], about)
     samples = [beside_truth(record, evaluation, dataset) for record in spread(records, SAMPLES)]
-    Image.fromarray(contact_sheet(samples, columns=3, cell=_PAIR)).save(paths[2], quality=90)
+    write_picture(contact_sheet(samples, columns=3, cell=_PAIR), paths[2])
     return paths
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,24 @@ from .source import Source, name_of
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
+@cache
+def the_core() -> Any:
+    """Returns the core of OpenVINO, one for the whole process.
+
+    Its CPU plugin gives the thread that loads it a stack of its own for signals. Where the last core ends in
+    another thread, this stack is freed but stays in use, and the next Ctrl-C ends the process by a
+    segmentation fault.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 class OpenVINOSession:
     """An ONNX file or an IR (.xml with its .bin) in OpenVINO, on the CPU or on a GPU of Intel's."""
 
     def __init__(self, source: Source, device: str = "auto", precision: str = "fp32") -> None:
-        import openvino
-
-        core = openvino.Core()
+        core = the_core()
         if device == "gpu" and "GPU" not in core.available_devices:
             raise UserError("device gpu: OpenVINO sees no GPU of Intel's here; use device cpu")
         # OpenVINO would choose bfloat16 by itself where the processor has it.

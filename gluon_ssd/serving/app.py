@@ -237,7 +237,11 @@ def _error(status: int, text: str, headers: Any = None) -> Response:
 
 
 async def _refused(request: Request, error: HTTPException) -> Response:
-    return _error(error.status_code, error.detail, error.headers)
+    clearer = {
+        "Not Found": "no such address; images go to /v1/detect, and /openapi.json lists all addresses",
+        "Method Not Allowed": f"this address takes {(error.headers or {}).get('Allow')}",
+    }
+    return _error(error.status_code, clearer.get(error.detail, error.detail), error.headers)
 
 
 async def _bad_image(request: Request, error: UserError) -> Response:

@@ -79,7 +79,8 @@ class Log:
         }
         # Where nobody reads the log any more, or its disk is full, the server goes on.
         with contextlib.suppress(OSError):
-            print(json.dumps(line), file=sys.stdout, flush=True)
+            # In one piece, because other workers write to the same place.
+            print(f"{json.dumps(line)}\n", end="", file=sys.stdout, flush=True)
 
 
 class Token:

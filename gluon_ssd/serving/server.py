@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
+import multiprocessing
 import os
 import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,12 +55,24 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
 
 def worker_app() -> Any:
     """Returns the application of a worker process, which uvicorn has started."""
+    threading.Thread(target=_end_with_parent, name="gluon_ssd-parent", daemon=True).start()
     settings = from_environment()
     limit_decoders(settings.max_pixels)
     import_plugins(settings.plugins)
     from .app import create_app
 
     return create_app(*open_detector(settings), settings)
+
+
+def _end_with_parent() -> None:
+    """Stops this worker when the process that has started it is gone, also one that was killed.
+
+    Otherwise it would go on serving, and the port could not be had again.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _run_here(app: Any, settings: Settings, listener: socket.socket) -> None:
@@ -76,10 +90,20 @@ def _run_here(app: Any, settings: Settings, listener: socket.socket) -> None:
 
 def _run_workers(settings: Settings, workers: int, listener: socket.socket) -> None:
     to_environment(settings)
+    # Until uvicorn handles them: what the system does by itself would leave the folder behind.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stopped_early)
     with tempfile.TemporaryDirectory(prefix="gluon-ssd-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         config = _config(f"{__name__}:worker_app", settings, factory=True, workers=workers)
         Multiprocess(config, sockets=[listener], **_target(config)).run()
+
+
+def _stopped_early(number: int, frame: Any) -> None:
+    # Another signal must not break off what is tidied up now.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def _target(config: uvicorn.Config) -> dict[str, Any]:

@@ -38,7 +38,8 @@ def write_archive(path: Path, arrays: Mapping[str, np.ndarray], state: Mapping[s
     The file appears whole or not at all. Raises UserError when it cannot be written.
     """
     with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        # Without a date, as the arrays below: the same checkpoint is the same file.
+        # Without a time of its own: the same checkpoint is the same file, and zip has no time before 1980,
+        # where a clock that was never set begins.
         archive.writestr(zipfile.ZipInfo(STATE), json.dumps(state, indent=1))
         for name, array in arrays.items():
             # The size of a member is not known when it is opened, and it may exceed the 2 GiB of plain zip.

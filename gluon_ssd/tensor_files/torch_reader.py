@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import mmap
 import struct
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -158,7 +157,8 @@ def _members(archive: zipfile.ZipFile, length: int) -> Mapping[str, zipfile.ZipI
 
 
 def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    # Not mapped into memory: a file that is cut short meanwhile would end the process.
+    with io.BytesIO(file.read()) as data:
         magic, protocol = load_pickle(data, {}), load_pickle(data, {})
         system = load_pickle(data, {})
         if (magic, protocol) != (LEGACY_MAGIC, 1001) or not isinstance(system, dict):
@@ -187,7 +187,7 @@ def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
         return _collect(value, fetch)
 
 
-def _legacy_blobs(data: mmap.mmap, keys: Any, storages: Mapping[str, Storage]) -> dict[str, bytes]:
+def _legacy_blobs(data: io.BytesIO, keys: Any, storages: Mapping[str, Storage]) -> dict[str, bytes]:
     """Returns the bytes of the storages, which follow the pickles in the order of ``keys``.
 
     Each storage comes after its number of elements. Raises Refused where the number is not that of the

@@ -17,9 +17,14 @@ import numpy as np
 from ..errors import Interrupted, UserError
 from ..launch import Launch, detect
 from .heartbeat import Heartbeat
-from .rendezvous import meeting_point, wait_for_rank_0
+from .rendezvous import PATIENCE, call_roll, meeting_point, wait_for_rank_0
 
 OLDEST_HOROVOD = "0.25.0"
+# For how long gloo waits for a rank, while they join and later. Its own 30 seconds are too few for a machine
+# that is suspended or moved; a rank that has ended is noticed at once, by the heartbeat.
+_TIMEOUT = "HOROVOD_GLOO_TIMEOUT_SECONDS"
+# How Horovod's operations fail when it has given up on a rank.
+_SHUT_DOWN = "Horovod has been shut down"
 # The last of NVIDIA's MXNet containers; those of before 2022 bring an older Horovod.
 CONTAINER = "nvcr.io/nvidia/mxnet:24.06-py3"
 
@@ -167,12 +172,22 @@ class HorovodWorld(World):
             # Where another rank has ended, what Horovod's operations raise here only follows from it.
             if isinstance(error, mx.base.MXNetError):
                 self._heartbeat.await_cause()
+                if _SHUT_DOWN in str(error):
+                    self._heartbeat.end(_silent_rank())
             self._heartbeat.fail(_reason(error), getattr(error, "status", 1))
             atexit.register(_drop_operations)
             raise
 
     def advise(self, advice: Callable[[], str], tell: Callable[[str], None]) -> None:
         self._heartbeat.advice, self._heartbeat.tell = advice, tell
+
+
+def _silent_rank() -> str:
+    """Returns why Horovod has given up, where no rank has ended."""
+    return (
+        f"a rank did not answer for {os.environ[_TIMEOUT]} seconds ({_TIMEOUT}), though none has ended: "
+        "it hangs, or a connection between two ranks is cut"
+    )
 
 
 class _RankGroup:
@@ -237,10 +252,13 @@ def _join(launch: Launch, bn_group: int, fusion_mb: int | None) -> World:
     check_group(bn_group, launch.size)
     if fusion_mb is not None:
         os.environ["HOROVOD_FUSION_THRESHOLD"] = str(fusion_mb * 2**20)
+    seconds = os.environ.setdefault(_TIMEOUT, f"{PATIENCE:.0f}")
+    if not seconds.isdecimal():
+        raise UserError(f"{_TIMEOUT} is {seconds!r}; it must be a whole number of seconds")
     # MPI's processes find each other by MPI, horovodrun's by what it tells them.
     by_mpi = launch.launcher != "torchrun" and hvd.mpi_built()
     if launch.launcher != "horovodrun" and not by_mpi:
-        _meet(launch)
+        _meet(launch, int(seconds))
     sets = []
     if 1 < bn_group < launch.size:
         firsts = range(0, launch.size, bn_group)
@@ -289,8 +307,11 @@ def horovod_parts() -> list[str]:
     return [name for name, built in parts.items() if built()]
 
 
-def _meet(launch: Launch) -> None:
-    """Gives Horovod's gloo what horovodrun would: each rank's place, and rank 0's address."""
+def _meet(launch: Launch, seconds: int) -> None:
+    """Gives Horovod's gloo what horovodrun would: each rank's place, and rank 0's address.
+
+    Waits for all ranks, for ``seconds``.
+    """
     host, port = meeting_point(launch)
     if launch.rank == 0:
         from horovod.runner.http.http_server import RendezvousHandler, RendezvousHTTPServer
@@ -306,6 +327,7 @@ def _meet(launch: Launch) -> None:
         server.init([])
         in_thread(target=server.serve_forever)
     wait_for_rank_0(host, port)
+    call_roll(launch.rank, launch.size, host, port, seconds)
     # Horovod's "cross" ranks are those with the same local rank, one on each host that has so many processes.
     tasks = launch.tasks or (launch.local_size,) * (launch.size // launch.local_size)
     with_this = [count > launch.local_rank for count in tasks]

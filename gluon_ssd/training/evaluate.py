@@ -22,14 +22,14 @@ from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform
 from ..environment import provenance
 from ..errors import UserError
-from ..files import atomic_write, make_folder
+from ..files import atomic_write, csv_text, make_folder
 from ..locks import only_writer
 from ..predict import Detector, to_pixels
 from ..runtimes.choices import network_device
 from ..runtimes.sessions import is_model_file
 from ..weights.checkpoint import find_checkpoint, read_checkpoint
 from ..weights.loading import restore
-from .coco_eval import METRICS, Scores, score
+from .coco_eval import METRICS, ClassScore, Scores, score
 from .confidence import Operating
 from .distributed import World, connect
 from .run_folder import find_data
@@ -243,17 +243,21 @@ def _write_files(
     summary: dict[str, Any] = {"images": scores.images, "seconds": round(evaluation.seconds, 2)}
     summary.update(scores.stats, best=asdict(scores.best) if scores.best else None)
     _write(folder / "scores.json", json.dumps(summary, indent=1))
-    rows = [
-        f'"{row.name}",{row.objects},{row.ap:.5f},{row.ap50:.5f},{_best_cells(row.best)}'
-        for row in scores.classes
-    ]
-    _write(folder / "per_class.csv", "\n".join(["class,objects,ap,ap50,f1,score_threshold", *rows]) + "\n")
+    _write(folder / "per_class.csv", per_class_csv(scores.classes))
     write_pictures(evaluation, dataset, folder)
     _write(folder / ANALYSIS, json.dumps(analyse(evaluation, dataset, made)))
 
 
-def _best_cells(best: Operating | None) -> str:
-    return f"{best.f1:.5f},{best.threshold:.2f}" if best else "0.00000,"
+def per_class_csv(classes: Sequence[ClassScore]) -> str:
+    """Returns the scores of each class as CSV."""
+    rows: list[Sequence[Any]] = [("class", "objects", "ap", "ap50", "f1", "score_threshold")]
+    for row in classes:
+        rows.append((row.name, row.objects, f"{row.ap:.5f}", f"{row.ap50:.5f}", *_best_cells(row.best)))
+    return csv_text(rows)
+
+
+def _best_cells(best: Operating | None) -> tuple[str, str]:
+    return (f"{best.f1:.5f}", f"{best.threshold:.2f}") if best else ("0.00000", "")
 
 
 def _write(path: Path, text: str) -> None:

@@ -16,6 +16,7 @@ from .checkpoints import Checkpoints
 from .coco_eval import Scores
 from .evaluate import detect_all, evaluate, share, write_evaluation
 from .scorer import Scorer
+from .stop_signals import StopSignals
 
 
 @dataclass(eq=False)
@@ -30,6 +31,7 @@ class Evaluator(Callback):
     checkpoints: Checkpoints
     callbacks: CallbackList
     console: Console
+    signals: StopSignals
 
     @property
     def pending(self) -> bool:
@@ -70,12 +72,17 @@ class Evaluator(Callback):
                 batch_size=recipe.eval_batch_size,
                 settings=input_settings(recipe),
                 limit=recipe.limit_val,
-                on_batch=self.console.advance,
+                on_batch=self._detected,
                 world=training.world,
                 ranks=recipe.eval_ranks,
             )
         self.console.stop()
         return result
+
+    def _detected(self, images: int) -> None:
+        self.console.advance(images)
+        # All that was trained is saved already.
+        self.signals.raise_waiting()
 
     def _take(self, epoch: int, step: int, scores: Scores) -> bool:
         """Tells of the scores of the network after ``step``; returns whether they are the best so far."""

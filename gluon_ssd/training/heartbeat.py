@@ -121,9 +121,9 @@ class Heartbeat:
             causes = [end for end in told if end is not None]
             if causes or silent:
                 # One may have crashed because of the other: a reason counts first, and no name is left out.
-                self._end(*(causes[0] if causes else (_killed(silent), 1)))
+                self.end(*(causes[0] if causes else (_killed(silent), 1)))
 
-    def _end(self, cause: str, status: int) -> None:
+    def end(self, cause: str, status: int = 1) -> None:
         """Passes the news on and ends this process: its main thread may be waiting for the rank forever."""
         if self._silent:
             return

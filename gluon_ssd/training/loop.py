@@ -34,7 +34,8 @@ class Loop:
     def run(self, info: RunInfo) -> None:
         """Trains from where the training stands to its end."""
         training, progress = self.training, self.training.progress
-        self.callbacks.started(info)
+        with self.signals.held():
+            self.callbacks.started(info)
         # A run that was stopped between an epoch and its evaluation goes on with the evaluation.
         self._evaluate_if_due()
         while progress.epoch <= training.recipe.epochs and not training.ends_early:
@@ -43,8 +44,9 @@ class Loop:
                 self._train_epoch()
             self._evaluate_if_due()
         if self.evaluator.pending:
-            self._settle()
-            self.checkpoints.save_last()
+            with self.signals.held():
+                self._settle()
+                self.checkpoints.save_last()
         self.callbacks.ended(training.reached_target)
 
     def _train_epoch(self) -> None:
@@ -120,4 +122,5 @@ class Loop:
         due = at_the_end or (whole and recipe.evaluates_after(epoch))
         new = progress.step > progress.evaluated and not training.reached_target
         if due and new and training.inputs.val_set is not None:
-            self.evaluator.evaluate(epoch)
+            with self.signals.held():
+                self.evaluator.evaluate(epoch)

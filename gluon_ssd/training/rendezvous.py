@@ -6,6 +6,8 @@ import os
 import re
 import socket
 import time
+import urllib.error
+import urllib.request
 import zlib
 
 from ..errors import UserError
@@ -70,3 +72,37 @@ def wait_for_rank_0(host: str, port: int) -> None:
                 reason = error.strerror or error
                 raise UserError(f"rank 0 cannot be reached at {host}:{port}: {reason}") from None
         time.sleep(0.2)
+
+
+def call_roll(rank: int, size: int, host: str, port: int, seconds: float) -> None:
+    """Returns when all ranks have come to the store of rank 0, which listens there.
+
+    Horovod's processes abort where one is missing. Raises UserError on rank 0 when a rank has not come within
+    ``seconds``, and on the others when rank 0 has ended or does not answer.
+    """
+    store, deadline = f"http://{host}:{port}/arrived", time.monotonic() + seconds
+    _ask(f"{store}/{rank}", b"here")
+    for awaited in range(1, size) if rank == 0 else ("all",):
+        # Rank 0 is the first to give up, and the others then see that it has ended.
+        while not _ask(f"{store}/{awaited}"):
+            if rank == 0 and time.monotonic() > deadline:
+                raise UserError(f"rank {awaited} of {size} did not start within {seconds:.0f} seconds")
+            # A thousand ranks ask less often.
+            time.sleep(0.2 + size / 1000)
+    if rank == 0:
+        _ask(f"{store}/all", b"here")
+
+
+def _ask(url: str, value: bytes | None = None) -> bool:
+    """Puts a value into the store, or returns whether there is one."""
+    # Whatever proxy the environment names, it is not meant for these.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(url, value, method="GET" if value is None else "PUT")
+    try:
+        with opener.open(request, timeout=30):
+            return True
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
+    except OSError:
+        raise UserError("rank 0 ended or fell silent before all ranks had started") from None

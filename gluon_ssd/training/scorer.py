@@ -10,6 +10,8 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
+import time
 import traceback
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,7 +47,7 @@ class Scorer:
         # decides what becomes of this one.
         with kept_from_children():
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__],
+                [sys.executable, "-m", __name__, str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env={**os.environ, **environment},
@@ -98,13 +100,10 @@ class Scorer:
 
 
 def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
-    """Answers one request after the other until there are no more."""
+    """Answers one request after the other. Raises EOFError or UnpicklingError where there are no more."""
     dataset, folder, best, reference = pickle.load(source)
     while True:
-        try:
-            found, seconds = pickle.load(source)
-        except EOFError:
-            return
+        found, seconds = pickle.load(source)
         reply: Any
         try:
             scores = score_detections(found, dataset, reference)
@@ -120,13 +119,25 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
         sink.flush()
 
 
+def _end_with(parent: int) -> None:
+    """Ends this process within a second where the training was killed.
+
+    It might write the files of an old evaluation over those of the training that goes on.
+    """
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
 def main() -> None:
     """Runs the process: requests come on standard input, scores go to standard output."""
+    threading.Thread(target=_end_with, args=[int(sys.argv[1])], daemon=True).start()
     with contextlib.suppress(OSError, AttributeError):  # Windows has none
         os.nice(5)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    with contextlib.suppress(BrokenPipeError):
+    # The training may end at any moment, also in the middle of a request.
+    with contextlib.suppress(BrokenPipeError, EOFError, pickle.UnpicklingError):
         _serve(sys.stdin.buffer, answers)
 
 

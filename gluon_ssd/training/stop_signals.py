@@ -21,22 +21,27 @@ from .distributed import World
 # A launcher may pass on a key press that the terminal has sent already; that is not a second one.
 _SAME_PRESS = 0.2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_NOTICE = b"\nfinishing this step to save it; Ctrl-C again ends at once\n"
+_NOTICE = b"\nending as soon as nothing is lost; Ctrl-C again ends at once\n"
 
 
 class StopSignals:
     """Turns SIGINT and SIGTERM into `Interrupted`, as a context manager around a training.
 
-    A signal raises at once, except inside `held`: there the training goes on to the next place where its
-    state can be saved. A second SIGINT raises at once everywhere. A signal that the process ignores, as
-    nohup has it, stays ignored. Only the main thread can receive signals; in another one nothing changes.
+    A signal raises at once, except inside `held`: there the training goes on to the next place where it can
+    end, mostly one where its state is saved. A second SIGINT raises at once everywhere. A signal that the
+    process ignores, as nohup has it, stays ignored. Only the main thread can receive signals; in another one
+    nothing changes.
     """
+
+    # Where threads are started or waited for, signals are held: an exception that comes while Python starts a
+    # thread leaves one that nobody ends, and one that comes while a lock is taken leaves it locked. The
+    # process would wait for both at its end, forever.
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._previous: dict[int, Any] = {}
         self._received, self._when = 0, 0.0
-        self._held = False
+        self._held = self._raised = False
         self._exchanged: mx.nd.NDArray | None = None
 
     def __enter__(self) -> StopSignals:
@@ -47,9 +52,12 @@ class StopSignals:
                     self._previous[number] = signal.signal(number, self._receive)
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        # Some libraries make an error of their own of whatever is raised within them.
+        if self._raised and isinstance(error, Exception):
+            raise Interrupted(self._received) from None
 
     def asked(self) -> bool:
         """Returns whether to stop before the next step; all ranks get the same answer. Collective.
@@ -64,6 +72,11 @@ class StopSignals:
         self._world.allreduce([self._exchanged], ["stop"])
         return before > 0
 
+    def raise_waiting(self) -> None:
+        """Raises Interrupted where a signal waits, on this rank alone: there is nothing to save."""
+        if self._received:
+            raise Interrupted(self._received)
+
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Keeps signals waiting inside, until the state is saved; then all ranks end together. Collective."""
@@ -76,14 +89,14 @@ class StopSignals:
         if number:
             raise Interrupted(number, together=True)
         # This one came while the ranks were asking each other.
-        if self._received:
-            raise Interrupted(self._received)
+        self.raise_waiting()
 
     def _receive(self, number: int, frame: Any) -> None:
         first = not self._received
         if first:
             self._received, self._when = number, time.monotonic()
             if not self._held:
+                self._raised = True
                 raise Interrupted(number)
             if number == signal.SIGINT and os.isatty(2):
                 # Written directly, because the signal may have come in the middle of a print.

@@ -116,7 +116,7 @@ def run_training(recipe: Recipe, quiet: bool = False, callbacks: Sequence[Callba
                 world.advise(lambda: way_on(run_dir), console.note)
                 checkpoints = Checkpoints(training, run_dir, all_callbacks)
                 kind = AsyncEvaluator if training.recipe.async_val else Evaluator
-                evaluator = kind(training, run_dir / "val", checkpoints, all_callbacks, console)
+                evaluator = kind(training, run_dir / "val", checkpoints, all_callbacks, console, signals)
                 between = [*_own_callbacks(training, console), evaluator]
                 all_callbacks.callbacks[len(first) : len(first)] = between
                 loop = Loop(training, evaluator, checkpoints, all_callbacks, signals)

@@ -1,6 +1,10 @@
 """The harnesses of reliability see what differs, repeat themselves, and their rows make the page."""
 
+import errno
 import importlib
+import json
+import os
+import platform
 import random
 import shutil
 import sys
@@ -27,19 +31,19 @@ def module(monkeypatch):
 
 def test_the_page_is_what_the_script_makes_of_the_results(module):
     results = module("results")
-    assert results.PAGE.read_text(encoding="utf-8") == results.page(results.read())
+    assert results.PAGE.read_text(encoding="utf-8") == results.page(results.read(results.RESULTS))
 
 
-def test_rows_come_back_as_they_were_written(module, monkeypatch, tmp_path):
+def test_rows_come_back_as_they_were_written(module, tmp_path):
     results = module("results")
-    monkeypatch.setattr(results, "RESULTS", tmp_path / "rows.csv")
+    table = tmp_path / "rows.csv"
     rows = [
         results.Row("kills", "a, b", 3, 1, 'a "note"', 7, 9, "command"),
         results.Row("kills", "a, b", 5, 0, "now", 8),
     ]
     for row in rows:
-        results.append(row)
-    assert results.read() == rows
+        results.append(row, table)
+    assert results.read(table) == rows
     assert "| a, b | 8 | 3, 1, 7; 5, 0, 8 | now |" in results.page(rows)
 
 
@@ -61,15 +65,45 @@ def test_a_difference_between_runs_is_seen(module, small_run, tmp_path):
 
 def test_a_mixture_of_old_and_new_files_is_seen(module, tmp_path):
     verbs = module("verbs")
-    case = verbs.Case("export", [], ("m.bin", "m-symbol.json"), tmp_path / "case", random.Random(0))
-    before, after = {"m.bin", "m-symbol.json"}, {"m.bin": b"new", "m-symbol.json": b"new"}
-    for new, seen in (((), False), (("m.bin",), True), (("m.bin", "m-symbol.json"), False)):
-        place = tmp_path / "place"
+    names = ("m.bin", "m-symbol.json")
+    case = verbs.Case("export", [], names, tmp_path / "case", random.Random(0), ["SIGKILL"])
+    old, new, place = b"what was there before", b"new", tmp_path / "place"
+    after = {"m.bin": new, "m-symbol.json": new}
+    # The symbol names the other file: without it nobody opens that, and with it that has to be its own.
+    for found, seen in (
+        ({"m.bin": old, "m-symbol.json": old}, False),
+        ({"m.bin": old}, False),
+        ({"m.bin": new}, False),
+        ({"m.bin": new, "m-symbol.json": old}, True),
+        ({"m-symbol.json": new}, True),
+        (after, False),
+    ):
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
-        for name in before:
-            (place / name).write_bytes(b"new" if name in new else b"what was there before")
-        assert bool(case._mixed(place, after)) == seen, new
+        for name, content in found.items():
+            (place / name).write_bytes(content)
+        assert bool(case._mixed(place, after)) == seen, found
+
+
+def test_each_split_of_record_files_is_whole_by_itself(module):
+    belongs = module("verbs")._belongs
+    assert belongs("set/train-0.rec", "set/records_train.json")
+    assert not belongs("set/val-0.rec", "set/records_train.json")
+
+
+def test_a_process_that_outlives_a_kill_is_found_in_another_session(module, monkeypatch, tmp_path):
+    processes, signals = module("processes"), module("signals")
+    monkeypatch.setattr(processes, "GRACE", 0.1)
+    lines = (
+        "import subprocess, time",
+        "subprocess.Popen(['sleep', '60'], start_new_session=True)",
+        "print('ready', flush=True)",
+        "time.sleep(60)",
+    )
+    running = processes.start(["-c", "; ".join(lines)], tmp_path / "log")
+    while "ready" not in running.text():
+        assert running.process.poll() is None
+    assert signals.stop(running, "SIGKILL", random.Random(0)) == "1 processes outlive SIGKILL"
 
 
 def test_the_same_seed_changes_files_in_the_same_way(module):
@@ -81,6 +115,74 @@ def test_the_same_seed_changes_files_in_the_same_way(module):
 
     assert some(1) == some(1) != some(2)
     assert sum(changed != data for changed in some(1)) > 35
+
+
+def test_a_rank_is_hit_when_its_moment_has_come_so_often(module, monkeypatch, tmp_path):
+    moments = module("rank_moments")
+    # `hit` replaces it for the rest of the process, which is a rank elsewhere.
+    monkeypatch.setattr(os, "replace", os.replace)
+    sign, seen = tmp_path / "sign", []
+    moments.hit("checkpoint", 2, 0, sign)
+    for name in ("last.ckpt", "best.ckpt", "last.ckpt", "last.ckpt"):
+        (tmp_path / "new").touch()
+        os.replace(tmp_path / "new", tmp_path / name)
+        seen.append(sign.exists())
+        sign.unlink(missing_ok=True)
+    assert seen == [False, False, True, False]
+
+
+def test_one_moment_of_each_kind_comes_first(module):
+    writes, call = module("writes"), module("calls").Call
+    names = ("write", "write", "fsync", "write", "rename")
+    paths = ("a1.bin", "a2.bin", "a1.bin", "b.bin", "b.bin")
+    calls = [call(name, path) for name, path in zip(names, paths)]
+    assert writes.chosen(calls, 4, random.Random(0)) == [1, 3, 4, 5]
+    assert writes.chosen(calls, 9, random.Random(0)) == [1, 2, 3, 4, 5]
+
+
+def test_files_that_are_not_whole_are_seen(module, tmp_path):
+    commands = module("commands")
+    (tmp_path / "a.json").write_text("[1, 2")
+    (tmp_path / "b.html").write_text("<html></html>\n")
+    (tmp_path / "c.html").write_text("<html>")
+    (tmp_path / "m.json").write_text("before")
+    found = [text.partition(" is not whole")[0] for text in commands.torn(tmp_path, before=("m.json",))]
+    assert found == ["a.json", "c.html"]
+
+
+def test_every_upper_bound_has_its_reason(module, monkeypatch):
+    setuptools = pytest.importorskip("setuptools")
+    supply, caught = module("supply"), {}
+    monkeypatch.setattr(setuptools, "setup", lambda **arguments: caught.update(arguments))
+    source = REPOSITORY / "setup.py"
+    exec(compile(source.read_text(), str(source), "exec"), {"__file__": str(source)})
+    groups = [caught["install_requires"], *caught["extras_require"].values()]
+    row = supply.bounds([supply.Requirement(line) for group in groups for line in group])
+    assert row.tried >= 8 and row.faults == []
+    assert supply.bounds([supply.Requirement("rich<15")]).faults == ["rich<15: has no reason"]
+
+
+@pytest.mark.once
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64" or os.geteuid() != 0,
+    reason="the kernel's filter of calls is used on Linux, x86-64, as root",
+)
+def test_a_write_is_made_to_fail_and_the_command_says_so(module, tmp_path):
+    writes, intercept = module("writes"), module("intercept")
+    box = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "id": 1}
+    images, categories = [{"id": 1, "file_name": "a", "width": 9, "height": 9}], [{"id": 1, "name": "a"}]
+    content = {"images": images, "annotations": [box], "categories": categories}
+    (tmp_path / "in.json").write_text(json.dumps(content))
+    (tmp_path / "out.json").write_text("before")
+    command = f"prepare-json {tmp_path}/in.json {tmp_path}/out.json"
+    failing = writes.Failing(3, errno.EIO)
+    status, text = intercept.attempt(command, tmp_path, failing)
+    assert (status, (tmp_path / "out.json").read_text()) == (2, "before")
+    assert text.startswith(f"error: {tmp_path}/out.json: cannot be written: Input/output error")
+    whole = writes.Failing(0, 0)
+    assert intercept.attempt(command, tmp_path, whole)[0] == 0
+    names = [call.name for call in whole.calls]
+    assert names[2:] == ["write", "open to write", "fsync", "rename"]
 
 
 def test_files_are_compared_but_for_the_times_in_them(module):

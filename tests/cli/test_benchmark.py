@@ -7,6 +7,7 @@ from PIL import Image
 from small import refused
 
 from gluon_ssd.benchmark import COLUMNS, Speed, as_markdown
+from gluon_ssd.errors import UserError
 
 
 @pytest.mark.usefixtures("drawn_plots")
@@ -51,6 +52,21 @@ def test_a_table_lines_up():
     lines = as_markdown([Speed("runs/mine", "mxnet", "fp32", 1, 2.5, 3.0, 400.0, 1.25, 0.3)]).splitlines()
     assert [cell.strip() for cell in lines[0].strip("|").split("|")] == list(COLUMNS)
     assert len({len(line) for line in lines}) == 1 and len(lines) == 3
+
+
+def test_what_was_measured_is_kept_when_a_later_source_fails(cli, monkeypatch, tmp_path):
+    def measure(question):
+        if question.source == "b":
+            raise UserError("b: broken")
+        return [Speed(question.source, question.runtime, "fp32", 1, 2.5, 3.0, 400.0, 1.25, 0.3)]
+
+    monkeypatch.setattr("gluon_ssd.benchmark.measure", measure)
+    flags = ("--runtime", "mxnet", "--precision", "fp32", "--output", "speed.csv")
+    done = cli("benchmark", "a", "b", "c", *flags)
+    assert (done.status, done.err) == (2, "error: b: broken\n")
+    with (tmp_path / "speed.csv").open() as file:
+        assert [row["source"] for row in csv.DictReader(file)] == ["a"]
+    assert done.out.count("\n| ") == 3
 
 
 @pytest.mark.parametrize(

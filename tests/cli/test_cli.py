@@ -1,5 +1,7 @@
 """The framework of the command line, and `train` up to where the training begins."""
 
+import signal
+
 import pytest
 
 from gluon_ssd.cli import models
@@ -113,6 +115,34 @@ def test_ctrl_c_is_one_line(cli, failing_verb):
     assert cli("models") == (130, "", "interrupted\n")
 
 
+def test_ctrl_c_is_one_line_also_where_a_library_makes_another_error_of_it(cli, monkeypatch, sigint):
+    """OpenCV's binary part makes an ImportError of it while it loads."""
+
+    def load(args):
+        try:
+            signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
+        except KeyboardInterrupt:
+            raise ImportError("numpy._core.multiarray failed to import") from None
+
+    monkeypatch.setattr(models, "run", load)
+    assert cli("models") == (130, "", "interrupted\n")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_is_one_line_also_while_the_command_line_loads(python):
+    code = """
+import sys
+class Interrupting:
+    def find_spec(self, name, *rest):
+        if name == "gluon_ssd.cli.train":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+from gluon_ssd.__main__ import main
+sys.exit(main())
+"""
+    assert python(code) == (130, "", "interrupted\n")
+
+
 def test_a_missing_package_is_one_line(cli, failing_verb):
     failing_verb(ModuleNotFoundError("No module named 'mxnet'", name="mxnet"))
     result = cli("models")
@@ -125,6 +155,8 @@ def test_a_missing_package_is_one_line(cli, failing_verb):
     [
         (PermissionError(13, "Permission denied", "/runs/a"), "error: /runs/a: Permission denied\n"),
         (OSError(28, "No space left on device"), "error: cannot write: No space left on device\n"),
+        (OSError(5, "Input/output error", "/runs/a"), "error: /runs/a: Input/output error\n"),
+        (OSError(5, "Input/output error"), "error: cannot read or write: Input/output error\n"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_one_line(cli, failing_verb, error, message):

@@ -3,15 +3,18 @@
 import io
 import json
 import re
+import shutil
 import sys
 import weakref
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from small import refused
 
 from gluon_ssd.data.video import Video, VideoWriter
 from gluon_ssd.detections import Detections
+from gluon_ssd.files import unwritable
 from gluon_ssd.outputs.coco import Numbering
 from gluon_ssd.outputs.results import Results
 from gluon_ssd.outputs.tracker import Tracker
@@ -65,6 +68,16 @@ def test_a_list_on_standard_input(cli, small_run, shapes, tmp_path, monkeypatch)
     assert cli("predict", "-", "--weights", small_run).err == (
         "error: -: standard input names no image; give one path on each line\n"
     )
+
+
+def test_a_video_that_cannot_be_written_ends_it_all(cli, small_run, clip, tmp_path, monkeypatch):
+    def full(writer, pixels):
+        raise unwritable(writer.path, OSError(28, "No space left on device"))
+
+    monkeypatch.setattr("gluon_ssd.prediction.VideoWriter.write", full)
+    shutil.copy(clip, tmp_path / "other.mp4")
+    done = cli("predict", clip, "other.mp4", "--weights", small_run, "--output", "out")
+    refused(done, f"out/videos/{clip.stem}.mp4: cannot be written: No space left on device")
 
 
 def test_damaged_videos_are_told_and_the_others_looked_at(cli, small_run, clip, tmp_path):

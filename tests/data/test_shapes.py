@@ -212,7 +212,7 @@ def test_interruption_leaves_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no locks that tell")
 def test_what_a_killed_process_left_goes(tmp_path):
-    (tmp_path / ".data.77.partial" / "train").mkdir(parents=True)
+    (tmp_path / ".data.0123456789.partial" / "train").mkdir(parents=True)
     make_shapes(tmp_path / "data", 1, 1, (64, 64))
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 

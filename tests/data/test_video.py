@@ -1,7 +1,12 @@
 """Videos: written, read back frame by frame, and what is no video."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from places import REPOSITORY
 
 from gluon_ssd.data.video import Video, VideoWriter, is_video_name
 from gluon_ssd.errors import UserError
@@ -46,6 +51,46 @@ def test_a_video_is_there_when_it_is_complete_and_without_frames_never(tmp_path)
     assert not (tmp_path / "clip.mp4").exists()
     writer.close()
     VideoWriter(tmp_path / "none.mp4", 10).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+_AS_BEFORE = "as on a full disk; what was there before is untouched"
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from gluon_ssd.data.video import VideoWriter
+from gluon_ssd.errors import UserError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+noise = np.random.default_rng(0)
+try:
+    with VideoWriter(Path(sys.argv[1]), 10) as writer:
+        for _ in range(20):
+            writer.write(noise.integers(0, 255, (48, 64, 3), np.uint8))
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on a file's size is Linux's")
+def test_a_video_that_the_disk_has_no_room_for_is_told_of(tmp_path):
+    path = clip(tmp_path / "clip.mp4")
+    before = path.read_bytes()
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True, env=environment
+    )
+    reason = f"OpenCV could not complete it, {_AS_BEFORE}"
+    assert done.stdout == f"{path}: cannot be written: {reason}\n", done.stderr
+    assert [(each, each.read_bytes()) for each in tmp_path.iterdir()] == [(path, before)]
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_video(tmp_path):
+    left = tmp_path / ".clip.mp4.0123456789.partial"
+    left.mkdir()
+    (left / "clip.mp4").write_bytes(b"half")
+    clip(tmp_path / "clip.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -135,3 +136,18 @@ def test_nothing_stays_of_a_table_where_another_file_cannot_be_written(photo, tm
     with pytest.raises(UserError, match="detections.json: cannot be written: Is a directory"):
         write(tmp_path, ["json", "csv"], shown(photo))
     assert [path.name for path in tmp_path.iterdir() if path != photo] == ["detections.json"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is full")
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_rows_that_the_disk_has_no_room_for_name_the_folder(photo, tmp_path, monkeypatch, kind):
+    places = []
+
+    def full(*given, **options):
+        places.append(options["dir"])
+        return open("/dev/full", "w+")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(UserError, match="out(/detections.json)?: cannot be written: No space left on device"):
+        write(tmp_path / "out", [kind], shown(photo))
+    assert set(places) == {tmp_path / "out"}

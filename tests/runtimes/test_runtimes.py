@@ -228,6 +228,19 @@ def test_predict_and_val(runtime, exported, small_run, shapes, cli):
     assert plain.out.splitlines()[:14] == other.out.splitlines()[:14]
 
 
+def test_ctrl_c_after_openvino_was_used_elsewhere(exported, python):
+    """OpenVINO's plugin, freed in another thread, left a signal of the first thread nowhere to go."""
+    pytest.importorskip("openvino", reason='pip install "gluon_ssd[openvino]"')
+    done = python(
+        "import os, signal, threading; from gluon_ssd.runtimes.openvino_session import OpenVINOSession\n"
+        f"held = [OpenVINOSession(__import__('pathlib').Path({str(exported / 'raw.onnx')!r}))]\n"
+        "aside = threading.Thread(target=held.clear); aside.start(); aside.join()\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('interrupted'))\n"
+        "os.kill(os.getpid(), signal.SIGINT)"
+    )
+    assert (done.status, done.out) == (0, "interrupted\n"), done.err
+
+
 def test_a_file_is_scored(runtime, exported, small_run, shapes, cli):
     """As its run is with the same settings; it has no recipe that would name a data set."""
     given = ("--score-threshold", 0.01, "--max-detections", 40)

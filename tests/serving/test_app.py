@@ -11,6 +11,7 @@ import sys
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -130,8 +131,8 @@ REFUSED = {
     "low threshold": (("/v1/detect?score_threshold=0.01", b"x"), 400, "must be at least 0.05"),
     "no number": (("/v1/detect?score_threshold=nan", b"x"), 400, "expected a number"),
     "unknown parameter": (("/v1/detect?url=http://127.0.0.1/", b"x"), 400, "unknown parameter 'url'"),
-    "unknown place": (("/v1/detects", b"x"), 404, "Not Found"),
-    "method": (("/v1/detect", None), 405, "Method Not Allowed"),
+    "unknown place": (("/v1/detects", b"x"), 404, "images go to /v1/detect"),
+    "method": (("/v1/detect", None), 405, "this address takes POST"),
 }
 
 
@@ -284,6 +285,16 @@ def test_the_access_log_is_a_line_of_json_per_request(opened, settings, capsys):
     )
     assert first["bytes"] == len(answer.body) and first["client"] == "127.0.0.1" and first["ms"] > 0
     assert second["path"] == '/x"\n' and second["id"] == other.headers["x-request-id"] != "two\twords"
+
+
+def test_a_line_of_the_access_log_is_written_in_one_piece(opened, settings, monkeypatch):
+    pieces = []
+    stream = SimpleNamespace(write=pieces.append, flush=lambda: None)
+    monkeypatch.setattr("gluon_ssd.serving.middleware.sys", SimpleNamespace(stdout=stream))
+    with in_thread(create_app(*opened, replace(settings, access_log=True))) as client:
+        client("/none")
+    assert [json.loads(piece)["status"] for piece in pieces if piece.endswith("}\n")][-1] == 404
+    assert "\n" not in pieces
 
 
 def test_a_token_is_asked_for(opened, settings, tmp_path):

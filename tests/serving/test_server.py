@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from http_server import in_process
+from http_server import in_process, wait_until
 from places import REPOSITORY
 from small import refused
 
@@ -103,6 +103,45 @@ def test_several_workers_share_a_port_and_their_metrics(bench_photo, small_run):
         assert popen.wait(60) == 0
     assert sum('"path": "/v1/detect"' in line for line in lines) == 6
     assert not [line for line in lines if not line.startswith("{")]
+
+
+@pytest.mark.once
+def test_workers_do_not_outlive_the_process_that_started_them(small_run):
+    with in_process(small_run, "--workers", 2, "--timeout", 5, OMP_NUM_THREADS="1") as (popen, client, _):
+        popen.kill()
+        popen.wait(60)
+        wait_until(lambda: not is_open(client.port))
+
+
+EARLY = """
+import os, signal, socket, sys
+from gluon_ssd.serving import server, settings
+
+def stopped(*arguments, **options):
+    assert len(os.listdir(os.environ["TMPDIR"])) == 1
+    for _ in range(2):
+        os.kill(os.getpid(), int(sys.argv[1]))
+
+server.Multiprocess = stopped
+try:
+    server._run_workers(settings.Settings("model"), 2, socket.socket())
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_workers_have_started_leaves_no_folder(number, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", EARLY, str(int(number))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 128 + number, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def is_open(port):
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")

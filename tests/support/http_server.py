@@ -113,7 +113,7 @@ def in_process(source: Path, *flags: Any, **environment: str) -> Iterator[Proces
             assert client("/readyz").status == 200
             yield Process(popen, client, lines)
         finally:
-            # Not killed, since its workers would live on.
+            # Not killed, so that nothing of it stays in temporary folders.
             popen.terminate()
             popen.wait(120)
 

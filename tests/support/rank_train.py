@@ -4,6 +4,7 @@ First argument: ``slow:RANK``, ``dies:RANK:N`` (SIGKILL at its Nth step, when it
 ``breaks:RANK:N`` (an exception at its Nth step),
 ``stops:RANK:N`` (an interrupt once its Nth step is queued, for which it waits for the others forever),
 ``gets:RANK:N`` (SIGTERM at its Nth step), ``leaves:RANK:N`` (SIGTERM at its Nth batch of evaluation),
+``hangs:RANK:N`` (SIGSTOP at its Nth step),
 ``lags:RANK:N`` (a gradient of its Nth step is there some seconds late, and nothing else waits for it).
 """
 
@@ -71,6 +72,10 @@ def die(*args):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def hang(*args):
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
 def terminate(*args):
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -92,6 +97,8 @@ if detect().rank == int(rank):
         before(SSDTrainTransform, "load", lambda *args: time.sleep(0.4))
     elif kind == "dies":
         before(TrainStep, "__call__", end_at(int(nth[0]), die))
+    elif kind == "hangs":
+        before(TrainStep, "__call__", end_at(int(nth[0]), hang))
     elif kind == "breaks":
         before(TrainStep, "__call__", end_at(int(nth[0]), fail))
     elif kind == "gets":

@@ -175,3 +175,19 @@ def test_missing_folder_and_text(tmp_path):
     tar.write_bytes(b"sys_info".ljust(257, b"\0") + b"ustar".ljust(255, b"\0"))
     with pytest.raises(UserError, match="the tar format of PyTorch before 0.2"):
         read_torch(tar)
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_ends_no_process(python, tmp_path):
+    path = shutil.copy(FOLDER / "types_legacy.pth", tmp_path / "a.pth")
+    code = (
+        "import os\n"
+        "import gluon_ssd.tensor_files.torch_reader as reader\n"
+        "original = reader.load_pickle\n"
+        "def cut(*given):\n"
+        f"    os.truncate({str(path)!r}, 0)\n"
+        "    return original(*given)\n"
+        "reader.load_pickle = cut\n"
+        f"print(len(reader.read_torch({str(path)!r})) > 1)\n"
+    )
+    done = python(code)
+    assert (done.status, done.out) == (0, "True\n"), done.err

@@ -170,3 +170,18 @@ def test_nothing_outlives_a_killed_training(shapes, tmp_path):
         time.sleep(0.05)
     else:
         assert not Path(f"/proc/{scorer}").exists()
+
+
+def test_a_training_that_is_killed_before_it_asks_leaves_no_trace():
+    begun = [sys.executable, "-m", "gluon_ssd.training.scorer", str(os.getpid())]
+    # An empty request, and one of which half was sent.
+    for sent in (b"", b"\x80\x04\x95\x10"):
+        done = subprocess.run(begun, input=sent, cwd=REPOSITORY, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_scores_that_nobody_waits_for_any_more_are_not_computed():
+    """Its parent is another process than the training, which is gone."""
+    command = [sys.executable, "-m", "gluon_ssd.training.scorer", "1"]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.wait(60) == 1

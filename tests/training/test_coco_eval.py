@@ -1,8 +1,11 @@
+import csv
+
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from gluon_ssd.training.coco_eval import METRICS, score
+from gluon_ssd.training.coco_eval import METRICS, ClassScore, score
+from gluon_ssd.training.evaluate import per_class_csv
 
 NAMES = {3: "cat", 7: "dog", 9: "bird"}
 
@@ -70,3 +73,11 @@ def test_a_detection_inside_a_crowd_region_is_not_held_against_us():
 
 def test_only_the_named_images_count():
     assert score(truth(), PERFECT[:2], [1], NAMES).map == pytest.approx(1)
+
+
+def test_any_name_of_a_class_fits_the_table_of_classes():
+    names = ["plain", 'a "quoted", name', "two\nlines"]
+    text = per_class_csv([ClassScore(name, 3, 0.25, 0.5) for name in names])
+    rows = list(csv.DictReader(text.splitlines(keepends=True)))
+    assert [row["class"] for row in rows] == names
+    assert {row["objects"]: row["ap50"] for row in rows} == {"3": "0.50000"}

@@ -40,6 +40,14 @@ def test_a_training_and_its_second_part_from_another_folder(shapes, tmp_path, mo
     assert steps == ["PARAMETER", [2, 6], [2, 8], [2], [2], [], []]
 
 
+def test_a_clock_that_is_put_back_does_not_count(shapes, tmp_path, monkeypatch):
+    path = tmp_path / "train.json"
+    monkeypatch.setattr("time.time", lambda: 4e9)
+    train("ssd_tiny/smoke", data=shapes, output=tmp_path / "run", json_summary=str(path), **QUICK, epochs=1)
+    # No line has an elapsed time below 0.
+    assert lines(path)[-2][1]["total time"] > 0
+
+
 def test_a_folder_that_is_missing_is_told_before_anything_is_opened(shapes, tmp_path):
     path = str(tmp_path / "no/x.json")
     with pytest.raises(UserError, match="json_summary .*/no/x.json: there is no folder .*/no; make it"):

@@ -14,6 +14,7 @@ from gluon_ssd.errors import Interrupted
 from gluon_ssd.recipe import load_recipe
 from gluon_ssd.tensor_files.archive import read_archive
 from gluon_ssd.training import stop_signals
+from gluon_ssd.training.callbacks import Callback
 from gluon_ssd.training.distributed import World
 from gluon_ssd.training.stop_signals import StopSignals
 from gluon_ssd.training.train import run_training
@@ -74,6 +75,16 @@ def test_an_error_is_not_hidden_by_a_signal_that_waits():
         raise ValueError
 
 
+def test_a_signal_is_seen_where_a_library_makes_another_error_of_it():
+    """MXNet's assignment to an array makes a TypeError of whatever is raised within."""
+    with pytest.raises(Interrupted) as caught, StopSignals(World()):
+        try:
+            receive(signal.SIGTERM)
+        except BaseException:
+            raise TypeError("does not support assignment with non-array object") from None
+    assert caught.value.number == signal.SIGTERM
+
+
 def test_what_is_ignored_stays_ignored():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with pytest.raises(Interrupted) as caught, StopSignals(World()) as signals:
@@ -119,6 +130,50 @@ def test_several_ranks_get_the_answer_of_the_step_before():
         assert not signals.asked()
         send(signal.SIGTERM)
         assert [signals.asked(), signals.asked()] == [False, True]
+
+
+def receive(number):
+    """What Python does in the middle of the main thread's work when a signal has come."""
+    signal.getsignal(number)(number, None)
+
+
+def train(shapes, folder, *callbacks, **changes):
+    changes = {"data": str(shapes), "output": str(folder), "batch_size": 4, "eval_batch_size": 1, **changes}
+    run_training(load_recipe("ssd_tiny/smoke", changes), quiet=True, callbacks=callbacks)
+
+
+def test_a_signal_leaves_no_thread_that_nobody_ends(shapes, tmp_path, monkeypatch):
+    """Of one whose start is interrupted Python's executors know nothing; the process would never end."""
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        start(thread)
+        if thread.name.startswith("gluon_ssd-scorer"):
+            receive(signal.SIGINT)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(Interrupted):
+        train(shapes, tmp_path / "run", async_val=True)
+    assert [thread.name for thread in threading.enumerate() if "gluon_ssd" in thread.name] == []
+
+
+def test_an_evaluation_ends_after_the_batch_at_hand(shapes, tmp_path):
+    seen = []
+
+    class Interrupting(Callback):
+        def evaluation_started(self, epoch):
+            # Threads that read images are started and waited for meanwhile, with their locks.
+            receive(signal.SIGTERM)
+            seen.append("went on")
+
+        def scored(self, epoch, scores):
+            seen.append("scored")
+
+    with pytest.raises(Interrupted) as caught:
+        train(shapes, tmp_path / "run", Interrupting())
+    assert seen == ["went on"] and caught.value.number == signal.SIGTERM
+    stopped = read_checkpoint(tmp_path / "run/checkpoints/last.ckpt").progress
+    assert (stopped.step, stopped.evaluated) == (2, 0)
 
 
 FLAGS = ("--recipe", "ssd_tiny/smoke", "--batch-size", "2", "--epochs", "500", "--max-steps", "none")

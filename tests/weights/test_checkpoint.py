@@ -62,6 +62,15 @@ def test_everything_comes_back(trained, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("year", [1970, 2242])
+def test_a_wrong_clock_changes_nothing(trained, tmp_path, monkeypatch, year):
+    """1970 is where a machine without a battery begins; zip's times end in 2107."""
+    save_checkpoint(tmp_path / "right.ckpt", trained[0])
+    monkeypatch.setattr("time.time", lambda: (year - 1970) * 365.25 * 86400)
+    save_checkpoint(tmp_path / "wrong.ckpt", trained[0])
+    assert (tmp_path / "wrong.ckpt").read_bytes() == (tmp_path / "right.ckpt").read_bytes()
+
+
 def test_the_optimizer_goes_on_where_it_was(trained, tmp_path):
     net, step = trained
     path = tmp_path / "a.ckpt"

@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...errors import UserError
-from ...files import new_text_file
 from ...version import __version__
 from ..attributes import is_set, rotation_of
 from ..coco import settle, unused_parents
@@ -17,7 +16,7 @@ from ..coco_json import SAME_NAME, CocoFile, Row, load_json, read_coco
 from ..coco_layouts import find_layout, image_folder
 from ..progress import counted
 from .model import FLAGS, MASKS, RESPELLED, ROTATED, DataSet, Options, Picture
-from .placing import Placer
+from .placing import Placer, new_text
 from .reading import missing, unneeded
 from .registry import LIKELY, NO, SURE, Format, register_format
 from .sheet import Sheet
@@ -84,7 +83,7 @@ class Coco(Format):
                 "info": {"description": f"written by gluon_ssd {__version__}"},
                 **coco_content(data.classes, pictures, names),
             }
-            with new_text_file(place.partial / "annotations" / f"instances_{split}.json") as stream:
+            with new_text(place.partial / "annotations" / f"instances_{split}.json") as stream:
                 json.dump(content, stream)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
-from ...files import new_folder, similar
+from ...files import similar
+from ...folders import new_folder
 from ..units import doubts
 from .model import DataSet, Options, Picture
 from .placing import Placer

@@ -14,6 +14,8 @@ from typing import Callable
 from urllib.parse import quote, urlsplit
 
 from ...errors import UserError
+from ...files import beside
+from ...locks import held
 from ...version import __version__
 
 _TRIES = 5
@@ -89,10 +91,11 @@ class _Fetcher:
         if self.stop.is_set():
             return
         body = self._ask(name)
-        part = self._folder / f".{name}.part"
+        part = beside(self._folder / name, "tmp")
         try:
-            part.write_bytes(body)
-            os.replace(part, self._folder / name)
+            with held(part):
+                part.write_bytes(body)
+                os.replace(part, self._folder / name)
         finally:
             with contextlib.suppress(OSError):
                 part.unlink()

@@ -6,13 +6,14 @@ import contextlib
 import importlib
 import os
 import re
-import shutil
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable
 
 from ...errors import UserError, import_problem, unknown
+from ...folders import exchange, partial_folder
+from ...locks import only_writer
 from ..coco import CocoDataset
 from ..images import PathLike, as_path
 from .manifest import (
@@ -80,37 +81,35 @@ def prepare_records(
     check_output(output, split, format, overwrite)
     check_shards(dataset, split, shards)
     folder, count = as_path(output), shards or min(SHARDS, len(dataset))
-    with _partial_folder(folder, split) as partial:
+    with _folder_in(folder, split) as partial:
         names = [shard_name(split, number, count, SUFFIXES[format]) for number in range(count)]
         files, content = _write_shards(dataset, [partial / name for name in names], format, on_image)
         manifest = manifest_path(partial, split)
         write_manifest(manifest, format, split, files, content)
         _sync(manifest)
-        # The old manifest goes first and the new one comes last, so that a crash in between leaves a folder
-        # that is seen to be incomplete, never a manifest with the wrong shards.
-        for old in _packed_files(folder, split):
-            old.unlink()
-        for name in [name for shard in files for name in (shard.file, shard.index)] + [manifest.name]:
-            os.replace(partial / name, folder / name)
+        made = [name for shard in files for name in (shard.file, shard.index)]
+        with only_writer(folder):
+            # Another process may have packed the same split meanwhile.
+            check_output(output, split, format, overwrite)
+            # The old manifest goes first and the new one comes last, so that a crash in between leaves a
+            # folder that is seen to be incomplete, never a manifest with the wrong shards.
+            new = [folder / name for name in (*made, manifest.name)]
+            exchange(_packed_files(folder, split), partial, new)
     return manifest_path(folder, split)
 
 
 @contextlib.contextmanager
-def _partial_folder(folder: Path, split: str) -> Iterator[Path]:
-    """A hidden folder in ``folder``, which is removed in the end.
-
-    What an interrupted call left there is removed first.
-    """
-    partial, new = folder / f".{split}.partial", not folder.exists()
+def _folder_in(folder: Path, split: str) -> Iterator[Path]:
+    """A hidden folder in ``folder``, which is removed in the end."""
+    new = not folder.exists()
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
+        folder.mkdir(parents=True, exist_ok=True)
+        with partial_folder(folder / split) as partial:
+            yield partial
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"{folder}: the record files cannot be written: {reason}; packing stopped") from None
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
         # A folder that only this call has made goes again if it is still empty.
         if new:
             with contextlib.suppress(OSError):

@@ -59,26 +59,34 @@ class RecordIOWriter:
 
         self._recordio, self._error = mx.recordio, mx.base.MXNetError
         self._path = path
-        self._file = self._checked(mx.recordio.MXIndexedRecordIO, str(index), str(path), "w")
+        self._file = self._checked(mx.recordio.MXRecordIO, str(path), "w")
+        # Not by MXNet's own class, which prints a traceback where the index cannot be opened.
+        self._index: IO[str] = open(index, "w", encoding="ascii")  # noqa: SIM115, `close` closes it
 
     def add(self, item: Item) -> tuple[int, int]:
         # The field of IRHeader is unsigned; a negative id becomes its two's complement.
         header = self._recordio.IRHeader(0, recordio_label(item.record), item.record.image_id % 2**64, 0)
-        offset = self._file.tell()
+        offset = self._tell()
         data = self._recordio.pack(header, item.picture)
-        self._checked(self._file.write_idx, item.position, data)
-        return offset, self._file.tell() - offset
+        self._checked(self._file.write, data)
+        self._index.write(f"{item.position}\t{offset}\n")
+        return offset, self._tell() - offset
+
+    def _tell(self) -> int:
+        return self._recordio.MXIndexedRecordIO.tell(self._file)
 
     def close(self) -> None:
-        if not self._file.is_open:
-            return
-        # Asked before closing, while MXNet still knows how far it has written.
-        expected = self._file.tell()
-        self._file.close()
-        # MXNet writes its buffer when it closes and does not look whether the disk took it.
-        written = self._path.stat().st_size
-        if written != expected:
-            raise OSError(f"only {written} of {expected} bytes of a shard were written; is the disk full?")
+        with self._index:
+            if not self._file.is_open:
+                return
+            # Asked before closing, while MXNet still knows how far it has written.
+            expected = self._tell()
+            self._file.close()
+            # MXNet writes its buffer when it closes and does not look whether the disk took it.
+            written = self._path.stat().st_size
+            if written != expected:
+                what = f"only {written} of {expected} bytes of a shard were written"
+                raise OSError(f"{what}; is the disk full?")
 
     def _checked(self, function: Any, *arguments: Any) -> Any:
         try:

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ...data.batch import Batch
-from ...files import atomic_write
 from ...report.draw import contact_sheet, draw_boxes, sheet_font
+from ...report.picture_file import write_picture
 from .base import Callback, RunInfo, TrainBatch
 
 
@@ -27,8 +26,7 @@ class BatchPicture(Callback):
 
 def write_batch_picture(batch: Batch, net: Any, path: Path) -> None:
     """Draws `batch_picture` into a JPEG."""
-    with atomic_write(path) as temporary:
-        Image.fromarray(batch_picture(batch, net)).save(temporary, "JPEG", quality=88)
+    write_picture(batch_picture(batch, net), path)
 
 
 def batch_picture(batch: Batch, net: Any, most: int = 16) -> np.ndarray:

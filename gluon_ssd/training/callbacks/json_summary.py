@@ -33,7 +33,7 @@ class JsonSummary(Callback):
         self._best: dict[str, float] = {}
 
     def started(self, info: RunInfo) -> None:
-        self._began, self._every = time.time(), info.recipe.log_every
+        self._began, self._every = time.perf_counter(), info.recipe.log_every
         self._write("PARAMETER", parameters(info.recipe), "a" if info.resumed else "w")
 
     def losses_read(self, batch: TrainBatch, losses: Mapping[str, float]) -> None:
@@ -49,7 +49,7 @@ class JsonSummary(Callback):
         self._write([epoch - 1], self._best)
 
     def ended(self, reached: bool) -> None:
-        self._write([], {"total time": time.time() - self._began})
+        self._write([], {"total time": time.perf_counter() - self._began})
         self._write([], self._best)
 
     def _write(self, step: str | Sequence[int], data: Mapping[str, Any], mode: str = "a") -> None:
@@ -57,7 +57,7 @@ class JsonSummary(Callback):
         line = {
             "timestamp": str(now.timestamp()),
             "datetime": str(now),
-            "elapsedtime": str(now.timestamp() - self._began),
+            "elapsedtime": str(time.perf_counter() - self._began),
             "type": "LOG",
             "step": step,
             "data": data,

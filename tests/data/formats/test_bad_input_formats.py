@@ -147,6 +147,15 @@ def test_an_image_that_cannot_be_copied(cli, voc, monkeypatch):
     assert not list(voc.parent.glob(".*"))
 
 
+def test_labels_that_cannot_be_written_tell_of_no_hidden_folder(cli, voc, monkeypatch):
+    def full(content, stream):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(json, "dump", full)
+    refused(cli("convert-data", "voc", "out", "--to", "coco"), "error: out: No space left on device; nothing")
+    assert not voc.with_name("out").exists() and not list(voc.parent.glob(".*"))
+
+
 def test_unsound_yolo_folders(cli, yolo, image):
     (yolo / "labels" / "val" / "b.txt").write_text("0 0.5 0.5 1 1\n")
     refused(cli("convert-data", "yolo", "out"), "b.txt: its image b.* is not in ", "--missing skip")

@@ -1,5 +1,6 @@
 """Data sets packed into record files: what comes back, by our reader and by others."""
 
+import gc
 import io
 import json
 
@@ -233,8 +234,22 @@ def test_interrupted_packing_leaves_nothing(odd_set, tmp_path, format, stop):
     assert not (tmp_path / "out").exists()
 
 
+def test_two_packings_at_the_same_moment(odd_set, tmp_path):
+    out, begun = tmp_path / "out", []
+
+    def other(count):
+        if not begun:
+            begun.append(prepare_records(open_dataset(odd_set), out, "train", shards=1))
+
+    with pytest.raises(UserError, match=r"holds records_train\.json already"):
+        prepare_records(open_dataset(odd_set), out, "train", shards=2, on_image=other)
+    names = {path.name for path in out.iterdir()}
+    assert names == {"records_train.json", "train-00000-of-00001.rec", "train-00000-of-00001.idx"}
+    assert len(open_dataset(out)) == 4
+
+
 def test_a_killed_packing_is_not_taken_for_records_and_the_next_cleans_up(odd_set, tmp_path):
-    left = tmp_path / "out" / ".train.partial"
+    left = tmp_path / "out" / ".train.0123456789.partial"
     left.mkdir(parents=True)
     (left / "train-00000-of-00009.rec").write_bytes(b"half")
     with pytest.raises(UserError, match="no labels found"):
@@ -266,6 +281,21 @@ def test_a_disk_that_takes_no_more_is_one_line(coco_folder, python, tmp_path, fo
     assert done.status == 0, done.err
     assert done.out.startswith(f"{out}: the record files cannot be written: ") and done.out.count("\n") == 1
     assert not out.exists()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_index_that_cannot_be_made_is_one_line(odd_set, tmp_path, monkeypatch, capfd, format):
+    def opened(path, mode, **options):
+        if str(path).endswith(".idx"):
+            raise OSError(28, "No space left on device")
+        return open(path, mode, **options)
+
+    for module in ("gluon_ssd.data.record_files.writers", "mxnet.recordio"):
+        monkeypatch.setattr(f"{module}.open", opened, raising=False)
+    with pytest.raises(UserError, match="the record files cannot be written: No space left on device"):
+        prepare_records(open_dataset(odd_set), tmp_path / "out", "train", format=format)
+    gc.collect()
+    assert capfd.readouterr().err == "" and not (tmp_path / "out").exists()
 
 
 def test_the_command_packs_both_splits_and_training_reads_them(cli, shapes, tmp_path):

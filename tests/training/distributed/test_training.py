@@ -132,6 +132,34 @@ def test_the_rank_that_all_are_connected_to_is_missed_too(data, tmp_path):
         ), err
 
 
+@pytest.mark.once
+def test_a_rank_that_does_not_start_is_named(data, tmp_path):
+    """Horovod by itself aborts, and so would every rank that waits for it."""
+    flags = ("-m", "gluon_ssd", *TRAIN, "--data", data, "--output", tmp_path / "run")
+    both = start(3, *flags, HOROVOD_GLOO_TIMEOUT_SECONDS="6")
+    both[1].kill()
+    (status, _, err), _, (other_status, _, other) = finish(both, timeout=120)
+    assert (status, err) == (2, "error: rank 1 of 3 did not start within 6 seconds\n")
+    assert other_status == 2 and other.startswith("error: rank 0 ") and other.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.once
+def test_a_rank_that_hangs_ends_the_others_with_one_line(data, tmp_path):
+    flags = (*TRAIN, "--data", data, "--output", tmp_path / "run", "--epochs", 2, *NO_EVALUATION)
+    flags += ("--checkpoint-steps", 1)
+    both = start(2, RANK, "hangs:1:3", *flags, HOROVOD_GLOO_TIMEOUT_SECONDS="5")
+    try:
+        ((status, _, err),) = finish(both[:1], timeout=120)
+    finally:
+        both[1].kill()
+        both[1].communicate()
+    (line,) = [text for text in err.splitlines() if text.startswith("error: ")]
+    assert (status, "Traceback" in err) == (1, False), err
+    assert line.startswith("error: a rank did not answer for 5 seconds (HOROVOD_GLOO_TIMEOUT_SECONDS)")
+    assert line.endswith(f"checkpoint: gluon-ssd train --resume --output {tmp_path}/run")
+
+
 def test_two_ranks_resume_bit_for_bit(data, tmp_path):
     """Norms see other images on each rank; a checkpoint has the mean of their statistics for all."""
     flags = ("-m", "gluon_ssd", *TRAIN, "--data", data, *NO_EVALUATION, "--checkpoint-steps", 2)
