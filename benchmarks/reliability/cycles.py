@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from processes import PATIENCE, Running, start, trained
+from processes import PATIENCE, start, trained
 from results import Row
 from servers import answers, free_port
 from signals import stop
@@ -26,43 +26,34 @@ CASES: Mapping[str, str] = {
 def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
     """Starts and interrupts each of `CASES` its share of ``count`` times, and yields a row for each."""
     data, run = trained(folder)
-    rng = random.Random(seed)
-    for name, words in CASES.items():
-        share, faults, before = max(1, count // len(CASES)), [], shared_memory()
+    share, rng = max(1, count // len(CASES)), random.Random(seed)
+    for place, (name, words) in enumerate(CASES.items()):
+        before, faults = shared_memory(), []
         for turn in range(share):
-            home = folder / f"{name.split()[0].strip(',')}{turn}"
-            (home / "tmp").mkdir(parents=True)
-            given = {"data": data, "run": run, "home": home, "port": free_port()}
-            running = start(
-                ["-m", "gluon_ssd", *words.format(**given).split()],
-                home / "log",
-                {"TMPDIR": str(home / "tmp")},
-            )
-            faults += [f"{name}, turn {turn}: {fault}" for fault in _cycle(running, given, rng)]
+            found = _cycle(words, {"data": data, "run": run}, folder / f"case{place}-{turn}", rng)
+            faults += [f"{name}, turn {turn}: {fault}" for fault in found]
         # Other programs of the machine have theirs, too, but seldom for as long as all turns take.
         if left := shared_memory() - before:
             faults.append(f"{name}: shared memory or semaphores are left: {sorted(left)}")
         yield Row("cycles", name, share, len(faults), "nothing was left", faults=faults)
 
 
-def _cycle(running: Running, given: Mapping[str, object], rng: random.Random) -> Iterator[str]:
-    """Interrupts a command once, a server when it answers; yields what it leaves."""
-    home, serving = Path(str(given["home"])), "serve" in str(running.process.args)
+def _cycle(words: str, given: Mapping[str, object], home: Path, rng: random.Random) -> Iterator[str]:
+    """Starts a command in ``home`` and interrupts it, a server when it answers; yields what it leaves."""
+    (home / "tmp").mkdir(parents=True)
+    port, serves = free_port(), words.startswith("serve")
+    arguments = words.format(**given, home=home, port=port).split()
+    running = start(["-m", "gluon_ssd", *arguments], home / "log", {"TMPDIR": str(home / "tmp")})
     latest = time.monotonic() + PATIENCE
-    while (
-        serving
-        and running.process.poll() is None
-        and time.monotonic() < latest
-        and not answers(given["port"])
-    ):
+    while serves and running.process.poll() is None and time.monotonic() < latest and not answers(port):
         time.sleep(0.1)
-    running.works(running.seconds() + rng.uniform(0, 1 if serving else 8))
+    running.works(running.seconds() + rng.uniform(0, 1 if serves else 8))
     if fault := stop(running, rng.choice(SIGNALS), rng):
         yield fault
     if left := [str(path.relative_to(home)) for path in (*home.glob("tmp/*"), *home.rglob(".*"))]:
         yield f"files are left: {left}"
     try:
-        socket.create_server(("127.0.0.1", int(str(given["port"])))).close()
+        socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
         yield f"the port is still used: {error}"
 

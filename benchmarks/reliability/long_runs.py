@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import socket
 import threading
 import time
 import urllib.error
@@ -16,19 +15,20 @@ import numpy as np
 from processes import GRACE, PATIENCE, Running, start, trained
 from results import Row
 from samples import store
+from servers import free_port
 from usage import growing, summary, watch
 
 # More frames than are read in a second, so that the video does not end before the watch.
 FRAMES = 150
 
 
-def measure(minutes: float, seed: int, folder: Path) -> Iterator[Row]:
-    """Watches each of the cases for ``minutes``, one after the other, and yields a row for each."""
+def measure(minutes: float, seed: int, folder: Path, case: str = "") -> Iterator[Row]:
+    """Watches each of `CASES` with ``case`` in its name for ``minutes``, and yields its row."""
     data, run = trained(folder)
-    for name, begin in CASES.items():
+    for name in [name for name in CASES if case in name]:
         home = folder / name.split()[0]
         (home / "tmp").mkdir(parents=True)
-        running, done = begin(data, run, home, minutes)
+        running, done = CASES[name](data, run, home, minutes)
         samples = list(watch(running, home / "tmp", minutes))
         faults = [*growing(samples), *_end(running)]
         store(name, samples)
@@ -90,8 +90,7 @@ def video(path: Path, frames: int) -> None:
 
 
 def _serve(data: Path, run: Path, home: Path, minutes: float) -> Begun:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     running = _begin(f"serve {run} --port {port} --no-access-log", home)
     pictures = [path.read_bytes() for path in sorted((data / "train").iterdir())]
     counts = [0, 0]

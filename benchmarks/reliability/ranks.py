@@ -6,7 +6,6 @@ import importlib.util
 import re
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from compare import damaged, differences
 from kills import FLAGS
 from processes import GRACE, PATIENCE, Running, start
 from results import REPOSITORY, Row
+from servers import free_port
 
 from gluon_ssd.data.shapes import make_shapes
 
@@ -58,13 +58,13 @@ CASES: Mapping[str, Hit] = {
 }
 
 
-def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
-    """Tries each of `CASES` once, and yields a row for each; without Horovod there is none."""
+def measure(count: int, seed: int, folder: Path, case: str = "") -> Iterator[Row]:
+    """Tries each of `CASES` with ``case`` in its name, and yields its row; none without Horovod."""
     if importlib.util.find_spec("horovod") is None:
         return
     pair = Pair(folder)
-    for place, (name, case) in enumerate(CASES.items()):
-        yield row(name, *pair.hit(case, folder / f"run{place}"))
+    for name in [name for name in CASES if case in name]:
+        yield row(name, *pair.hit(CASES[name], folder / name.replace(" ", "-")))
 
 
 def row(name: str, faults: Sequence[str], note: str) -> Row:
@@ -86,13 +86,11 @@ class Pair:
     ) -> list[Running]:
         """Starts both ranks of a training; ``hits``: what `rank_moments` does in some of them."""
         words = [*self._flags, "--output", run, *(["--resume"] if resume else [])]
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = server.getsockname()[1]
-        running = []
+        port, running = free_port(), []
         for rank in range(2):
             before, variables = self.place(rank, port)
-            arguments = [PROGRAM, *(hits or {}).get(rank, ("-", 0, 0, "-")), *words]
-            running.append(start(arguments, run.with_name(f"{run.name}.{rank}.log"), variables, before))
+            hit, log = (hits or {}).get(rank, ("-", 0, 0, "-")), run.with_name(f"{run.name}.{rank}.log")
+            running.append(start([PROGRAM, *hit, *words], log, variables, before=before))
         return running
 
     def place(self, rank: int, port: int) -> tuple[Sequence[str], dict[str, str]]:

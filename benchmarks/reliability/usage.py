@@ -24,8 +24,8 @@ PERIOD, SAMPLES = 2.0, 1000
 class Usage:
     """What all processes of a command take at one moment, ``seconds`` after the watch began.
 
-    ``memory``: MB, where a page that several share counts in parts (PSS). ``shared``: MB of it that are
-    shared memory. ``files``: entries of their folder for temporary files.
+    ``memory``: MB that they have allocated, without the files that they map, which other programs share.
+    ``shared``: MB of shared memory. ``files``: entries of their folder for temporary files.
     """
 
     seconds: float
@@ -53,7 +53,7 @@ def _usage(seconds: float, pids: Sequence[int], temporary: Path) -> Usage:
     memory = [_memory(pid) for pid in pids]
     return Usage(
         round(seconds, 1),
-        round(sum(each["Pss"] for each in memory) / 1e3, 2),
+        round(sum(each["Pss_Anon"] for each in memory) / 1e3, 2),
         round(sum(each["Pss_Shmem"] for each in memory) / 1e3, 2),
         sum(_entries(f"/proc/{pid}/fd") for pid in pids),
         sum(_entries(f"/proc/{pid}/task") for pid in pids),

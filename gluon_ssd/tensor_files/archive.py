@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import atomic_write, refuse_device
 
 STATE = "state.json"
 # The kinds of files that hold weights, by their suffix.
@@ -54,6 +54,7 @@ def read_archive(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any
     """
     path = Path(path)
     try:
+        refuse_device(path)
         with zipfile.ZipFile(path) as archive:
             _refuse_bomb(archive, path.stat().st_size)
             state = json.loads(archive.read(STATE))

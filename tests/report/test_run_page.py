@@ -133,6 +133,9 @@ def test_a_run_of_an_older_version_shows_what_it_has(small_run, tmp_path):
         ("notes.txt", "", "nowhere: holds neither recipe.yaml nor report.json"),
         ("report.json", "{", "nowhere/report.json: cannot be read"),
         ("recipe.yaml", "a: [", "nowhere/recipe.yaml: cannot be read"),
+        ("recipe.yaml", "[" * 5000, "nowhere/recipe.yaml: cannot be read"),
+        ("recipe.yaml", "a", "nowhere/recipe.yaml: is no recipe"),
+        ("report.json", "[" * 200_000, "nowhere/report.json: cannot be read"),
     ],
 )
 def test_a_folder_without_a_run(cli, tmp_path, name, content, message):
@@ -155,6 +158,14 @@ def test_a_checkpoint_stands_for_its_run(cli, small_run, tmp_path, monkeypatch):
         result = cli("report", os.path.relpath(run / "checkpoints/best.ckpt"))
         assert (result.status, result.out) == (0, f"{run}/report.html\n")
         assert (run / "report.html").is_file()
+
+
+@pytest.mark.parametrize("content", ["1", "{}", '{"sessions": [{"started": "now"}]}'])
+def test_a_record_of_other_content_is_named(small_run, tmp_path, content):
+    run = shutil.copytree(small_run, tmp_path / "run")
+    (run / "run.json").write_text(content)
+    with pytest.raises(UserError, match="run.json: is not as a training writes it; delete it"):
+        write_report(run)
 
 
 def test_a_page_of_one_run_has_no_other_place(cli, small_run):

@@ -3,6 +3,9 @@
 import re
 
 import pytest
+from places import REPOSITORY
+
+from gluon_ssd.training import heartbeat, rendezvous
 
 # Both ranks in one process: rank 1 connects with what rank 0 shares, in a thread of its own.
 START = """
@@ -131,3 +134,12 @@ threading.Event().wait()
     outcome = start(code)
     assert outcome.status == 1
     assert re.sub(r" on \S+", " on HOST", outcome.err) == f"error: {text}\n"
+
+
+def test_the_page_states_how_long_the_ranks_wait():
+    page = (REPOSITORY / "docs/distributed.md").read_text(encoding="utf-8")
+    idle, interval, count = (seconds for _, seconds in heartbeat._KEEPALIVE)
+    silence = f"{idle + interval * count} s: {idle} s of silence, then {count} questions every {interval} s"
+    assert f"| a rank whose machine or network is gone | {silence} |" in page
+    assert f"| the connection of a rank to rank 0 | {heartbeat._PATIENCE:.0f} s |" in page
+    assert f"| rank 0, which the others have to find first | {rendezvous.PATIENCE:.0f} s |" in page
