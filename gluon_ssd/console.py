@@ -75,20 +75,22 @@ class Console:
         if self._has_bar:
             self._live = _Bar(title, total, done)
 
-    def step(self, done: int, values: Mapping[str, str], show: bool) -> None:
+    def step(self, done: int, values: Mapping[str, str], show: bool, whole: float | None = None) -> None:
         """Takes note that step ``done`` of the stretch is over.
 
-        ``show`` says that it is worth a line where there is no bar.
+        ``show`` says that it is worth a line where there is no bar. ``whole`` is how many seconds are left of
+        the run that the stretch is part of.
         """
         self._done = done
         spent = time.perf_counter() - self._began
         # Only steps of this process count: those before a resume took no time here.
         left = spent / max(done - self._first, 1) * ((self._total or done) - done)
         note = "  ".join(f"{name} {value}" for name, value in values.items())
+        eta = f"ETA {duration(left)}" + ("" if whole is None else f" (run {duration(whole)})")
         if self._live is not None:
-            self._live.show(done, f"ETA {duration(left)}" if self._total else "", note)
+            self._live.show(done, eta if self._total else "", note)
         if show:
-            line = f"{self._title} {done}/{self._total or '?'}  {note}  ETA {duration(left)}"
+            line = f"{self._title} {done}/{self._total or '?'}  {note}  {eta}"
             if self._live is not None:
                 self._record(line)
             else:
@@ -135,7 +137,7 @@ class _Bar:
         eta = TextColumn("{task.fields[eta]}")
         # The name of a video is no markup.
         name = TextColumn("{task.description}", markup=False)
-        self._bar = Progress(name, BarColumn(30), MofNCompleteColumn(), eta)
+        self._bar = Progress(name, BarColumn(24), MofNCompleteColumn(), eta)
         self._task = self._bar.add_task(visible(title), total=total, completed=done, eta="")
         self._note = Text(no_wrap=True, overflow="ellipsis")
         self._live = Live(Group(self._bar, self._note), transient=True, refresh_per_second=10)

@@ -6,18 +6,23 @@ import shutil
 import time
 from pathlib import Path
 
+import numpy as np
+
 from .console import duration
 from .data.images import read_image
 from .data.shapes import make_shapes
+from .detections import Detections
 from .errors import UserError
 from .machine import OtherPrograms
 from .recipe import load_recipe
-from .report.draw import contact_sheet
+from .report.draw import contact_sheet, draw_boxes, sheet_font
 from .report.gallery import spread
 from .report.picture_file import write_picture
 from .runs import refuse_running
 
 PICTURES = 12
+# Height and width in pixels of a picture on the sheet of detections.
+_CELL = (270, 360)
 # Fewer images than these do not fill a batch of the demo's recipe.
 FEW = 30
 # From this share of the processor's time on, other programs are worth a remark.
@@ -82,6 +87,12 @@ def _draw(run: Path, data: Path, pictures: Path) -> list[Path]:
     for path, detections in zip(images, found):
         detections.save(pictures / path.name)
     sheet = pictures / "detections.jpg"
-    drawn = [detections.plot(scale=2) for detections in found]
-    write_picture(contact_sheet(drawn, columns=4, cell=(270, 360)), sheet)
+    drawn = [_drawn_for_sheet(detections) for detections in found]
+    write_picture(contact_sheet(drawn, columns=4, cell=_CELL), sheet)
     return [sheet]
+
+
+def _drawn_for_sheet(found: Detections) -> np.ndarray:
+    """Returns an image with its boxes, enlarged twice so that the labels are sharp."""
+    image, size = found.image, 2 * sheet_font(found.image, _CELL)
+    return draw_boxes(image, found.xyxy, found.names, found.scores, found.class_ids, scale=2, font_size=size)

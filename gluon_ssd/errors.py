@@ -55,10 +55,13 @@ def quoted(name: str) -> str:
     return repr(name) if name != name.strip() or not name.isprintable() else name
 
 
-def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Returns at most ``count`` of the ``known`` names, the most similar to ``name`` first; possibly none."""
+def nearest(name: str, known: Iterable[str], count: int = 3, least: float = 0.5) -> list[str]:
+    """Returns at most ``count`` of the ``known`` names, the most similar to ``name`` first; possibly none.
+
+    ``least`` is how similar they must be, from 0 to 1 (equal).
+    """
     originals = {item.lower(): item for item in known}
-    return [originals[match] for match in difflib.get_close_matches(name.lower(), originals, count, 0.5)]
+    return [originals[match] for match in difflib.get_close_matches(name.lower(), originals, count, least)]
 
 
 # The control characters besides tab and line break, and those that turn the direction of a line around.

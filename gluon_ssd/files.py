@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from .errors import UserError
+from .errors import UserError, nearest
 from .locks import held, remove_abandoned
 
 UNTOUCHED = "what was there before is untouched"
@@ -79,6 +79,24 @@ def refuse_device(path: Path | str | os.PathLike[str]) -> None:
     kind = os.stat(path).st_mode
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
         raise OSError(errno.EINVAL, "is a pipe or device, not a file")
+
+
+def similar(path: Path) -> str:
+    """Returns "; did you mean ...?" for a path that is not there but differs little from one that is.
+
+    Empty where there is none. The first folder of the path that is missing is the one that is looked for.
+    """
+    first = path
+    while not first.parent.is_dir() and first.parent != first:
+        first = first.parent
+    with contextlib.suppress(OSError):
+        # Names of files share their suffix, so that they are all somewhat similar.
+        names = nearest(first.name, os.listdir(first.parent), least=0.65)
+        places = [first.with_name(name) / path.relative_to(first) for name in names]
+        found = [str(place) for place in places if place.exists()]
+        if found and not first.exists():
+            return f"; did you mean {', '.join(found)}?"
+    return ""
 
 
 def absolute(path: str | Path) -> Path:

@@ -89,7 +89,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         # A file where a folder should be is what Python calls existing.
         reason = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
-        raise UserError(f"{path}: {reason}; nothing was written to {path}") from None
+        raise _nothing_written(path, path, reason) from None
     try:
         with partial_folder(path) as partial:
             yield partial
@@ -97,11 +97,15 @@ def new_folder(path: Path) -> Iterator[Path]:
                 path.rmdir()
             os.replace(partial, path)
     except Unwritable as error:
-        raise UserError(f"{path}: {error.reason}; nothing was written to {path}") from None
+        raise _nothing_written(path, path, error.reason) from None
     except OSError as error:
         # The file may be one that was to be copied, and then its name helps. It is not to blame for a full
         # disk, though Python names it then, and the temporary folder means nothing to the user.
         where, hidden = error.filename or path, path.with_name(f".{path.name}.")
         if error.errno in (errno.ENOSPC, errno.EDQUOT) or str(where).startswith(str(hidden)):
             where = path
-        raise UserError(f"{where}: {error.strerror or error}; nothing was written to {path}") from None
+        raise _nothing_written(path, where, error.strerror or error) from None
+
+
+def _nothing_written(path: Path, where: Path | str, reason: object) -> UserError:
+    return UserError(f"{where}: {reason}; nothing was written to {path}")

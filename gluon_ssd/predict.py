@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -12,10 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .data.header import Header
-from .data.images import ImageLike, file_header, resize_image, rgb_pixels
+from .data.header import read_header
+from .data.images import ImageLike, decode_image, read_bytes, resize_image, rgb_pixels
 from .data.orientation import upright_size
-from .data.records import Record
+from .data.records import InMemory, Record
 from .data.transforms import EvalTransform
 from .data.workers import map_ahead
 from .detections import Detection, Detections
@@ -236,18 +237,26 @@ class Detector:
 
         Raises UserError for an image that cannot be read.
         """
-        header = _header_of(image) if isinstance(image, (str, os.PathLike)) and not self._pixels else None
+        if isinstance(image, (str, os.PathLike)):
+            return self.input_of_file(read_bytes(image), image)
+        picture = rgb_pixels(image)
+        return self.prepare([picture])[0], (picture.shape[0], picture.shape[1])
+
+    def input_of_file(
+        self, data: bytes, name: str | os.PathLike[str]
+    ) -> tuple[np.ndarray, tuple[int, int]]:
+        """Returns what `input_of` returns, for the content of an image file. Messages call it ``name``."""
+        header = None if self._pixels else read_header(io.BytesIO(data))
         if header is None:
-            picture = rgb_pixels(image)
-            height, width = picture.shape[:2]
-            return self.prepare([picture])[0], (height, width)
-        path = Path(os.fspath(image))  # type: ignore[arg-type] # only a path has a header
+            picture = decode_image(data, name, apply_exif=True)
+            return self.prepare([picture])[0], (picture.shape[0], picture.shape[1])
         # As the pictures of a data set are read, so that what is found is what `val` scores: a large JPEG is
         # decoded at a fraction of its size.
         width, height = upright_size(header)
         none = np.zeros((0, 4), np.float32), np.zeros(0, np.int32), np.zeros(0, np.bool_)
         out = self._transform.empty()
-        record = Record(0, path, width, height, *none, orientation="upright")
+        place, packed = Path(os.fspath(name)), InMemory(data)
+        record = Record(0, place, width, height, *none, packed=packed, orientation="upright")
         self._transform.load(record, np.random.default_rng(0), out)
         return out, (height, width)
 
@@ -282,14 +291,6 @@ def to_pixels(
         limits = np.array([width, height, width, height], dtype=np.float32)
         xyxy = np.clip(boxes[row][kept], 0, 1) * limits
         yield xyxy, scores[row][kept], class_ids[row][kept].astype(np.int64)
-
-
-def _header_of(path: str | os.PathLike[str]) -> Header | None:
-    """Returns the header of an image file; None where none can be read, which its decoder will explain."""
-    try:
-        return file_header(path)
-    except UserError:
-        return None
 
 
 def _network(source: Any, device: str) -> Any:

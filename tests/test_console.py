@@ -20,7 +20,7 @@ console.say("begins [here]")
 console.start("epoch 1/2", 4, 1)
 for done in (2, 3, 4):
     console.step(done, {"loss": "20.632", "cls": "16.574", "box": "4.058", "lr": "7.81e-05",
-                        "images/s": "111.2", "mem": "0.3G"}, show=done == 3)
+                        "images/s": "111.2", "mem": "0.3G"}, show=done == 3, whole=3725.0)
     if done == 3:
         console.say("a message")
 console.stop()
@@ -33,7 +33,7 @@ def test_a_terminal_shows_a_bar_and_takes_it_away(tmp_path):
     text = on_a_terminal(PROGRAM, tmp_path, 80)
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
     assert "epoch 1/2 ━" in plain
-    assert re.search(r"4/4 ETA 0:00", plain)
+    assert re.search(r"4/4 ETA 0:00 \(run 1:02:05\)", plain)
     assert "loss 20.632  cls 16.574  box 4.058  lr 7.81e-05  images/s 111.2  mem 0.3G" in plain
     assert "…" not in plain
     assert screen(text) == ["begins [here]", "a message", "ended"]
@@ -51,7 +51,8 @@ def test_redirected_it_is_plain_lines(tmp_path, monkeypatch, capsys):
     assert len(lines) == 4
     assert (lines[0], lines[2], lines[3]) == ("begins [here]", "a message", "ended")
     assert re.fullmatch(
-        r"epoch 1/2 3/4  loss 20.632  cls 16.574  box 4.058  lr 7.81e-05  images/s 111.2  mem 0.3G  ETA 0:00",
+        r"epoch 1/2 3/4  loss 20.632  cls 16.574  box 4.058  lr 7.81e-05  images/s 111.2  mem 0.3G  "
+        r"ETA 0:00 \(run 1:02:05\)",
         lines[1],
     )
     logged = (tmp_path / "train.log").read_text().splitlines()

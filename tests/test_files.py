@@ -5,11 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from places import REPOSITORY
 
-from gluon_ssd.files import atomic_write, csv_text, remove_leftovers
+from gluon_ssd.files import atomic_write, csv_text, remove_leftovers, similar
 from gluon_ssd.folders import files_together, new_folder
 from gluon_ssd.locks import remove_abandoned
 
@@ -114,3 +115,24 @@ def test_writers_in_two_containers_may_have_one_number(kind, tmp_path, monkeypat
 def test_cells_of_csv_come_back_as_they_were():
     rows = [["class", "ap"], ['a "b", c', "0.5"], ["two\nlines", ""]]
     assert list(csv.reader(csv_text(rows).splitlines(keepends=True))) == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("dta", "; did you mean data?"),
+        ("dta/val", "; did you mean data/val?"),
+        ("data/vla", "; did you mean data/val?"),
+        # The folder is similar, and has no such file.
+        ("dta/test", ""),
+        ("photos", ""),
+        ("data", ""),
+        ("b.jpg", ""),
+    ],
+)
+def test_a_misspelled_path_is_told_what_is_there(tmp_path, monkeypatch, name, hint):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "val").mkdir(parents=True)
+    (tmp_path / "long-name.jpg").touch()
+    assert similar(Path(name)) == hint
+    assert similar(tmp_path / name) == hint.replace("data", str(tmp_path / "data"))

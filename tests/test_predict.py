@@ -10,7 +10,7 @@ from PIL import Image
 from small import picture, write_set
 
 from gluon_ssd import Detector, get_model, load
-from gluon_ssd.data import open_dataset
+from gluon_ssd.data import images, open_dataset
 from gluon_ssd.data.transforms import EvalTransform
 from gluon_ssd.device import pick_device
 from gluon_ssd.errors import UserError
@@ -69,6 +69,14 @@ def test_a_large_photo_is_read_as_val_reads_it(small_run, tmp_path):
         np.testing.assert_array_equal(found.scores, scores)
         np.testing.assert_array_equal(found.class_ids, class_ids)
         assert found.image.shape == (1184, 1600, 3)
+
+
+def test_a_file_is_looked_at_once(detector, tmp_path, monkeypatch):
+    Image.fromarray(picture(90, 60)).save(tmp_path / "a.jpg")
+    opened = []
+    monkeypatch.setattr(images, "refuse_device", opened.append)
+    detector(tmp_path / "a.jpg")
+    assert opened == [tmp_path / "a.jpg"]
 
 
 def test_pictures_of_different_sizes_in_one_call(detector):

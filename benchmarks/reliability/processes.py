@@ -112,6 +112,7 @@ def start(
     variables: Mapping[str, str] | None = None,
     clock: str = "cpu",
     before: Sequence[object] = (),
+    python: str = sys.executable,
 ) -> Running:
     """Starts ``python arguments`` in a session of its own, in the folder of ``log``.
 
@@ -121,7 +122,7 @@ def start(
     usual = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1", MARK: mark}
     with open(log, "wb") as stream:
         process = subprocess.Popen(
-            [*map(str, before), sys.executable, *map(str, arguments)],
+            [*map(str, before), python, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
@@ -134,9 +135,14 @@ def start(
     return Running(process, log, mark, clock)
 
 
-def finish(arguments: list[object], log: Path, variables: Mapping[str, str] | None = None) -> tuple[int, str]:
+def finish(
+    arguments: list[object],
+    log: Path,
+    variables: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+) -> tuple[int, str]:
     """Runs ``python arguments`` to its end; returns its status and what it printed."""
-    running = start(arguments, log, variables)
+    running = start(arguments, log, variables, python=python)
     if not running.wait(PATIENCE):
         running.kill()
         return -1, f"did not end within {PATIENCE:.0f} s\n{running.text()}"

@@ -64,7 +64,11 @@ TITLES = {
         "pip-audit`, which tells whether a fault is known of one of the packages that are installed, those "
         "of `serve` too; it asks a service that could not be reached here.",
     ),
-    "determinism": ("The same bits again", "The same seed gives the same checkpoint, bit for bit."),
+    "determinism": (
+        "The same bits again",
+        "The same seed gives the same checkpoints, metrics and detections, bit for bit, and the same command "
+        "the same files. Where the bits are known to be others, the note says why.",
+    ),
     "ranks": (
         "Two ranks, of which one is lost",
         "Two processes train together over gloo, and one is killed or stopped, the network between them is "

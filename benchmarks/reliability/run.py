@@ -56,6 +56,13 @@ def main() -> int:
     parser.add_argument("--minutes", type=int, default=15, help="of each long run (default: 15)")
     parser.add_argument("--seed", type=int, default=0)
     modules = [module for group in HARNESSES.values() for module in group]
+    parser.add_argument(
+        "--pythons",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="PATH,PATH",
+        help="determinism: interpreters of other versions that have the package's dependencies",
+    )
     parser.add_argument("--only", choices=modules, help="only this module")
     about = "only cases with that in their name (not of every harness)"
     parser.add_argument("--case", default="", metavar="TEXT", help=about)
@@ -86,7 +93,8 @@ def _measure(what: str, module: str, args: argparse.Namespace) -> int:
     flag = "minutes" if what == "long" else "count"
     amount, harness = getattr(args, flag), importlib.import_module(module)
     known = inspect.signature(harness.measure).parameters
-    options = {name: getattr(args, name) for name in ("jobs", "case", "finds", "signals") if name in known}
+    names = ("jobs", "case", "finds", "signals", "pythons")
+    options = {name: getattr(args, name) for name in names if name in known}
     # In memory, because damaged files are written and read faster there than anything happens to them.
     place = MEMORY if "finds" in known and MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="reliability-", dir=place) as folder:
@@ -108,7 +116,9 @@ def _command(words: str, args: argparse.Namespace) -> str:
     """Returns the command that runs the same cases again."""
     only = f" --only {args.only}" if args.only else ""
     case = f" --case {shlex.quote(args.case)}" if args.case else ""
-    return f"python benchmarks/reliability/run.py {words}{only}{case}"
+    # The paths are those of one machine; the rows say which versions they are.
+    pythons = f" --pythons {','.join('PATH' for _ in args.pythons)}" if args.pythons else ""
+    return f"python benchmarks/reliability/run.py {words}{only}{case}{pythons}"
 
 
 if __name__ == "__main__":

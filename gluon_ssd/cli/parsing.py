@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import fields
@@ -63,6 +64,7 @@ class Parser(argparse.ArgumentParser):
         kwargs.setdefault("formatter_class", Layout)
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)
+        self._given: list[str] = []
 
     def section(self, title: str) -> argparse._ArgumentGroup:
         """Returns the group of flags with this heading, which is made where there is none yet."""
@@ -71,7 +73,16 @@ class Parser(argparse.ArgumentParser):
                 return group
         return self.add_argument_group(title)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Keeps the arguments, so that an error about a missing flag can name one that is misspelled."""
+        self._given = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
+        flags = [text for text in self._given if text.startswith("--")]
+        strange = [text for text in flags if text.split("=")[0] not in self._option_string_actions]
+        if message.startswith("the following arguments are required") and strange:
+            self.reject(strange)
         # argparse itself would print the usage, many lines long, in front of the error.
         raise UserError(f"{message} (see: {self.prog} --help)")
 

@@ -20,7 +20,12 @@ def add_parser(subparsers: Any) -> Parser:
             "gluon-ssd report runs/ssd_tiny-1", "gluon-ssd report runs/ssd_tiny-1 runs/ssd_tiny-2"
         ),
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="run folder, or a folder that val has written")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="run folder, a checkpoint in it, or a folder that val has written",
+    )
     parser.section("comparison").add_argument(
         "--output",
         metavar="FOLDER",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UserError, one_line
-from ..files import folded_name, make_folder
+from ..files import folded_name, make_folder, similar
 
 
 class Sources(NamedTuple):
@@ -86,7 +86,8 @@ def _matches(source: str, lines: list[str]) -> list[Path]:
         found, missing = [path], ""
     else:
         found = _images(Path(match) for match in glob.glob(str(path), recursive=True))
-        missing = "no image or video matches" if glob.has_magic(source) else "no such file or folder"
+        absent = f"no such file or folder{similar(path)}"
+        missing = "no image or video matches" if glob.has_magic(source) else absent
     if not found:
         raise UserError(f"{source}: {missing}")
     return found

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError, unknown
+from ..files import similar
 from .coco_json import NO_SIZE as NO_SIZE_GIVEN
 from .coco_json import RESPELLED, UNSIZED_TURNED, CocoFile, read_coco
 from .coco_layouts import ROBOFLOW, find_layout, image_folder
@@ -50,7 +51,8 @@ def locate_annotation(root: PathLike, split: str, annotation: PathLike | None = 
     base = as_path(root)
     if not base.exists():
         raise UserError(
-            f"data folder {base} does not exist; give the folder that holds annotations/ and the images"
+            f"data folder {base} does not exist"
+            f"{similar(base) or '; give the folder that holds annotations/ and the images'}"
         )
     file = _given(base, annotation) or find_layout(base).files.get(split)
     if file is None:

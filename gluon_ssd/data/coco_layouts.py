@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..files import refuse_device
 from .finder import Finder
 from .images import is_image_name
 from .splits import OF_NO_SPLIT, SPLITS, folder_called, split_in, split_of
@@ -110,15 +111,16 @@ def _looks_like_coco(path: Path) -> bool:
 
     It may have gigabytes, so it is searched and not parsed.
     """
-    # Opening a pipe would wait for ever.
-    if path.suffix.lower() != ".json" or not os.path.isfile(path):
+    if path.suffix.lower() != ".json":
         return False
     missing, before = set(_KEYS[:3]), b""
-    with contextlib.suppress(OSError), open(path, "rb") as stream:
-        # Not mapped into memory: a file that is cut short meanwhile would end the process.
-        while missing and (block := stream.read(1 << 20)):
-            text = before + block
-            missing, before = {key for key in missing if key not in text}, text[-max(map(len, _KEYS)) :]
+    with contextlib.suppress(OSError):
+        refuse_device(path)
+        with open(path, "rb") as stream:
+            # Not mapped into memory: a file that is cut short meanwhile would end the process.
+            while missing and (block := stream.read(1 << 20)):
+                text = before + block
+                missing, before = {key for key in missing if key not in text}, text[-max(map(len, _KEYS)) :]
     return not missing
 
 

@@ -23,6 +23,16 @@ class Packed(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class InMemory:
+    """A picture whose encoded bytes have been read or received."""
+
+    data: bytes
+
+    def read(self) -> bytes:
+        return self.data
+
+
 @dataclass(frozen=True, eq=False)
 class Record:
     """One image and its objects.

@@ -11,7 +11,7 @@ from PIL import Image
 from ..data.check.anchors import MATCHING_IOU, AnchorGrid
 from ..data.records import Record
 from ..errors import UserError
-from .draw import contact_sheet, draw_boxes
+from .draw import contact_sheet, draw_boxes, sheet_font
 from .gallery import spread
 from .plots import BLUE, MUTED, ORANGE, Canvas, PathLike
 
@@ -69,7 +69,7 @@ def plot_sizes(
             getattr(axis, f"set_{name}ticks")(ticks, [str(tick) for tick in ticks])
         axis.minorticks_off()
         axis.set_aspect("equal")
-        axis.set_title(f"Objects and anchors of {model}, in pixels of its input")
+        axis.set_title(f"Objects and anchors in pixels of the input of\n{model}")
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.11), ncol=3, markerscale=1.5)
 
 
@@ -92,7 +92,9 @@ def annotated_sheet(records: Sequence[Record], classes: Sequence[str]) -> np.nda
             classes[label] + (" (crowd)" if crowd else "")
             for label, crowd in zip(record.classes.tolist(), record.crowd.tolist())
         ]
-        pictures.append(draw_boxes(image, record.boxes * scale, names, class_ids=record.classes))
+        size = sheet_font(image, _CELL)
+        boxes = record.boxes * scale
+        pictures.append(draw_boxes(image, boxes, names, class_ids=record.classes, font_size=size))
         captions.append(record.path.name)
     return contact_sheet(pictures, columns=4, cell=_CELL, captions=captions)
 
@@ -110,7 +112,8 @@ def augmented_sheet(records: Sequence[Record], classes: Sequence[str], transform
         height, width = picture.shape[:2]
         names = [classes[label] for label in labels.tolist()]
         pixels = boxes * np.array([width, height, width, height])
-        pictures.append(draw_boxes(picture, pixels, names, class_ids=labels))
+        size = sheet_font(picture, _CELL)
+        pictures.append(draw_boxes(picture, pixels, names, class_ids=labels, font_size=size))
         captions.append(record.path.name)
     return contact_sheet(pictures, columns=4, cell=_CELL, captions=captions)
 

@@ -141,13 +141,26 @@ def contact_sheet(
         _check_image(picture)
         row, column = divmod(index, columns)
         left, top = gap + column * (width + gap), gap + row * (height + strip + gap)
-        scale = min(height / picture.shape[0], width / picture.shape[1], 4.0)
+        scale = _fit(picture, cell)
         small = _resize(picture, max(1, int(picture.shape[0] * scale)), max(1, int(picture.shape[1] * scale)))
         offset = ((width - small.shape[1]) // 2, (height - small.shape[0]) // 2)
         sheet.paste(Image.fromarray(small), (left + offset[0], top + offset[1]))
         if captions:
             _caption(sheet, captions[index], (left, top + height, left + width, top + height + strip), size)
     return np.array(sheet)
+
+
+def sheet_font(image: np.ndarray, cell: tuple[int, int]) -> int:
+    """Returns the font size of labels on an image that `contact_sheet` is to fit into a cell (height, width).
+
+    On the sheet a label takes a fifteenth of the cell's height, whatever the size of the image.
+    """
+    return max(10, round(cell[0] / 15 / _fit(image, cell)))
+
+
+def _fit(image: np.ndarray, cell: tuple[int, int]) -> float:
+    """Returns the factor by which `contact_sheet` changes an image's size."""
+    return min(cell[0] / image.shape[0], cell[1] / image.shape[1], 4.0)
 
 
 def resized(image: np.ndarray, side: int) -> np.ndarray:

@@ -10,11 +10,13 @@ import numpy as np
 from ..data.coco import CocoDataset
 from .confidence_plot import plot_confidence
 from .confusion import confusion_matrix
-from .draw import contact_sheet, draw_boxes, side_by_side
+from .draw import contact_sheet, draw_boxes, sheet_font, side_by_side
 from .picture_file import write_picture
 from .plots import plot_confusion, plot_pr_curves
 
 SAMPLES = 12
+# Height and width in pixels that the truth and the predictions of an image have together, and each of them.
+_PAIR, _CELL = (240, 640), (210, 310)
 # Detections below this score are not drawn; they would cover the pictures with boxes.
 DRAWN_SCORE = 0.3
 # The least score with which a detection counts in the confusion matrix, and the least IoU with its object.
@@ -42,7 +44,7 @@ def write_pictures(evaluation: Any, dataset: CocoDataset, folder: Path) -> list[
     about = f"scores of {CONFUSION_SCORE:g} or more, IoU of {CONFUSION_IOU:g} or more"
     plot_confusion(matrix, dataset.classes, paths[1], about)
     samples = [beside_truth(record, evaluation, dataset) for record in spread(records, SAMPLES)]
-    write_picture(contact_sheet(samples, columns=3, cell=(240, 640)), paths[2])
+    write_picture(contact_sheet(samples, columns=3, cell=_PAIR), paths[2])
     return paths
 
 
@@ -58,8 +60,11 @@ def beside_truth(record: Any, evaluation: Any, dataset: CocoDataset) -> np.ndarr
     """Returns one image twice, RGB uint8: with its annotated boxes, and with what was found."""
     image = record.pixels()
     boxes, labels = record.objects()
-    truth = draw_boxes(image, boxes, [dataset.classes[label] for label in labels], class_ids=labels)
+    names = [dataset.classes[label] for label in labels]
+    size = sheet_font(image, _CELL)
+    truth = draw_boxes(image, boxes, names, class_ids=labels, font_size=size)
     xyxy, scores, class_ids = evaluation.detections[record.image_id]
     seen = scores >= DRAWN_SCORE
     names = [dataset.classes[index] for index in class_ids[seen]]
-    return side_by_side(truth, draw_boxes(image, xyxy[seen], names, scores[seen], class_ids[seen]))
+    found = draw_boxes(image, xyxy[seen], names, scores[seen], class_ids[seen], font_size=size)
+    return side_by_side(truth, found)

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from ..errors import UserError
-from ..files import refuse_device
+from ..files import refuse_device, similar
 from ..recipe import Recipe
 from ..runs import RECIPE_FILE, RUN_FILE
 from ..values import refuse_expansion
@@ -65,8 +65,13 @@ def read_run(where: str | Path) -> RunFiles:
     Raises UserError where it is neither, or where a file in it cannot be read.
     """
     folder = Path(where).expanduser()
+    home = folder.absolute().parent
+    if folder.is_file() and home.name == "checkpoints":
+        # What `val` takes: the checkpoint of a run.
+        folder = home.parent
     if not folder.is_dir():
-        raise UserError(f"{folder}: is no folder; name the folder of a run, or one that val has written")
+        advice = similar(folder) or "; name the folder of a run, or one that val has written"
+        raise UserError(f"{folder}: is no folder{advice}")
     home = home_of(folder)
     of_run = (home / RECIPE_FILE).is_file()
     analysis = _json(home / "val" / ANALYSIS if of_run else home / ANALYSIS)

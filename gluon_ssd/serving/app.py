@@ -194,7 +194,12 @@ def create_app(detector: Detector, threshold: float, settings: Settings) -> Star
     paths = frozenset(route.path.replace("{name}", settings.name) for route in routes)
     around = [Middleware(Log, metrics=service.metrics, paths=paths, quiet=not settings.access_log)]
     if settings.cors:
-        allowed = {"allow_methods": ["GET", "POST"], "allow_headers": ["Authorization", "Content-Type"]}
+        allowed = {
+            "allow_methods": ["GET", "POST"],
+            "allow_headers": ["Authorization", "Content-Type", HEADER],
+            # Without this a page cannot read them, and so not where the binary part of an answer begins.
+            "expose_headers": [HEADER, "X-Request-Id", "Retry-After"],
+        }
         around.append(Middleware(CORSMiddleware, allow_origins=list(settings.cors), **allowed))
     if token is not None:
         around.append(Middleware(Token, token=token))

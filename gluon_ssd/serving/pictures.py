@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from ..data.header import Header, read_header
+from ..data.header import read_header
 from ..data.images import decode_image
-from ..data.orientation import upright_size
-from ..data.records import Record
-from ..data.transforms import EvalTransform
 from ..detections import Detections
 from ..errors import UserError
 from ..predict import Detector
@@ -38,24 +34,11 @@ class Prepared(NamedTuple):
     size: tuple[int, int]
 
 
-@dataclass(frozen=True)
-class _Packed:
-    """The bytes of an upload as what a `Record` reads."""
-
-    data: bytes
-
-    def read(self) -> bytes:
-        return self.data
-
-
 class Reader:
     """Makes inputs of uploads, the same as `Detector` makes of files. Any thread may call it."""
 
     def __init__(self, detector: Detector, max_pixels: int) -> None:
         self._detector, self._max_pixels = detector, max_pixels
-        self._transform = EvalTransform(detector.preprocess)
-        # An exported file may take pixels as they are, and then no JPEG is decoded at a fraction of its size.
-        self._pixels = detector.prepare([np.zeros((1, 1, 3), np.uint8)]).dtype == np.uint8
 
     def blank(self) -> Prepared:
         """Returns the input of a black image."""
@@ -67,18 +50,10 @@ class Reader:
 
         Raises UserError for what is not an image or is damaged, and TooLarge before anything is decoded.
         """
-        width, height = upright_size(self._header(upload))
-        if self._pixels:
-            picture = decode_image(upload.data, upload.name, apply_exif=True)
-            return Prepared(self._detector.prepare([picture])[0], (picture.shape[0], picture.shape[1]))
-        none = np.zeros((0, 4), np.float32), np.zeros(0, np.int32), np.zeros(0, np.bool_)
-        packed = _Packed(upload.data)
-        record = Record(0, Path(upload.name), width, height, *none, packed=packed, orientation="upright")
-        out = self._transform.empty()
-        self._transform.load(record, np.random.default_rng(0), out)
-        return Prepared(out, (height, width))
+        self._check_size(upload)
+        return Prepared(*self._detector.input_of_file(upload.data, upload.name))
 
-    def _header(self, upload: Upload) -> Header:
+    def _check_size(self, upload: Upload) -> None:
         header = read_header(io.BytesIO(upload.data))
         if header is None or not all(header.size):
             raise UserError(f"{upload.name}: not an image whose size can be read")
@@ -86,7 +61,6 @@ class Reader:
         if width * height > self._max_pixels:
             most = f"{self._max_pixels / 1e6:g} megapixels"
             raise TooLarge(f"{upload.name}: an image of {width}x{height}; the server takes up to {most}")
-        return header
 
 
 def draw(upload: Upload, found: Detections, kind: str) -> bytes:

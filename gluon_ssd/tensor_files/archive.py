@@ -18,8 +18,16 @@ from ..errors import UserError
 from ..files import atomic_write, refuse_device
 
 STATE = "state.json"
-# Files of weights alone, which some take for checkpoints.
-_WEIGHTS = (".params", ".pickle", ".pt", ".pth", ".safetensors")
+# The kinds of files that hold weights, by their suffix.
+KINDS = {
+    ".ckpt": "checkpoint",
+    ".pth": "torch",
+    ".pt": "torch",
+    ".pickle": "pickle",
+    ".pkl": "pickle",
+    ".params": "params",
+    ".safetensors": "safetensors",
+}
 # Bytes that an archive which somebody has compressed anew may hold.
 _SMALL = 1 << 26
 
@@ -30,7 +38,8 @@ def write_archive(path: Path, arrays: Mapping[str, np.ndarray], state: Mapping[s
     The file appears whole or not at all. Raises UserError when it cannot be written.
     """
     with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        # Without a time of its own, since zip has none before 1980, where a clock that was never set begins.
+        # Without a time of its own: the same checkpoint is the same file, and zip has no time before 1980,
+        # where a clock that was never set begins.
         archive.writestr(zipfile.ZipInfo(STATE), json.dumps(state, indent=1))
         for name, array in arrays.items():
             # The size of a member is not known when it is opened, and it may exceed the 2 GiB of plain zip.
@@ -61,7 +70,8 @@ def read_archive(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any
     except Exception:
         # For damaged files zipfile and NumPy raise nearly anything, from struct.error to MemoryError.
         advice = "use another checkpoint of the run"
-        if path.suffix.lower() in _WEIGHTS:
+        # Files of weights alone are what some take for checkpoints.
+        if KINDS.get(path.suffix.lower(), "checkpoint") != "checkpoint":
             advice = f"make one of weights: gluon-ssd convert {path} {path.with_suffix('.ckpt')}"
         raise UserError(f"{path}: not a checkpoint of this library, or damaged; {advice}") from None
     if not isinstance(state, dict):

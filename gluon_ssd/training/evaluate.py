@@ -170,7 +170,9 @@ def coco_rows(found: Found, category_ids: tuple[int, ...]) -> np.ndarray:
 def score_table(scores: Scores, most: int = 20) -> str:
     """Returns the twelve numbers and the classes as text; of more than ``most`` the best and the worst."""
     lines = [f"{scores.images} images evaluated, {scores.detections} detections"]
-    lines += [f"  {text}   {scores.stats[name]:7.4f}" for name, text in METRICS]
+    lines += [f"  {text}   {_number(scores.stats[name])}" for name, text in METRICS]
+    if min(scores.stats.values()) < 0:
+        lines.append("  -: not defined, because these images have no such object")
     lines += _threshold_lines(scores)
     # Without an object a class has no AP but NaN, which would leave the order to chance.
     rows = sorted(scores.classes, key=lambda row: -row.ap if not math.isnan(row.ap) else 2)
@@ -188,6 +190,11 @@ def score_table(scores: Scores, most: int = 20) -> str:
     if len(known) < len(rows):
         lines.append(f"  {len(rows) - len(known)} classes have no object in these images")
     return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    """Returns one of COCO's numbers; -1 is its word for one that is not defined."""
+    return f"{value:7.4f}" if value >= 0 else f"{'-':>7}"
 
 
 def _threshold_lines(scores: Scores) -> list[str]:

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from ..data.coco import named_path
 from ..errors import UserError
-from ..files import absolute, atomic_write, make_folder, remove_leftovers
+from ..files import absolute, atomic_write, make_folder, remove_leftovers, similar
 from ..recipe import Recipe
 from ..runs import RECIPE_FILE, checkpoint_path, lock_run, make_run_dir
 from ..weights.pretrained import is_published
@@ -153,5 +153,6 @@ def _first_existing(places: Sequence[str], key: str) -> str:
         if os.path.exists(place):
             return place
     others = "".join(f", nor does {place}" for place in places[1:])
+    advice = similar(Path(places[0])) or "; say where the data set is: --data FOLDER"
     what = {"data": "data folder"}.get(key, key.replace("_", " "))
-    raise UserError(f"{what} {places[0]} does not exist{others}; say where the data set is: --data FOLDER")
+    raise UserError(f"{what} {places[0]} does not exist{others}{advice}")

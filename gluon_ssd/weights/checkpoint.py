@@ -12,6 +12,7 @@ import numpy as np
 
 from ..data.preprocess import Preprocess
 from ..errors import UserError
+from ..files import similar
 from ..tensor_files.archive import read_archive, write_archive
 from ..version import __version__
 
@@ -185,7 +186,7 @@ def find_checkpoint(where: str | Path) -> Path:
             return path
     if where.is_dir():
         raise UserError(f"{where}: no checkpoint in this folder; expected checkpoints/best{SUFFIX}")
-    raise UserError(f"{where}: no such checkpoint or run folder")
+    raise UserError(f"{where}: no such checkpoint or run folder{similar(where)}")
 
 
 def restore_optimizer(trainer: Any, checkpoint: Checkpoint) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from ..files import similar
+from ..tensor_files.archive import KINDS
 from ..tensor_files.backbone_names import short_names, torch_names, torch_prefix
 from ..tensor_files.layout import all_to_layout, cut_padding
 from ..tensor_files.names import by_parameter_name, refuse_gluoncv_ssd
@@ -22,15 +24,6 @@ from ..tensor_files.safetensors_file import write_safetensors
 from ..tensor_files.torch_writer import write_torch
 from .table import WEIGHTS
 
-TARGETS = {
-    ".ckpt": "checkpoint",
-    ".pth": "torch",
-    ".pt": "torch",
-    ".pickle": "pickle",
-    ".pkl": "pickle",
-    ".params": "params",
-    ".safetensors": "safetensors",
-}
 # The kinds of file whose tensors have the names of a PyTorch reference, with convolutions as OIHW.
 _TORCH = ("torch", "safetensors")
 _STEM = "conv0_weight"
@@ -80,11 +73,11 @@ def convert_file(
     path, to = _find(Path(source).expanduser()), Path(target).expanduser()
     if to.suffix.lower() in (".onnx", ".xml"):
         raise UserError(f"{to}: convert is for weights; gluon-ssd export writes whole networks of this kind")
-    if to.suffix.lower() not in TARGETS:
-        raise UserError(f"{to}: the name says not what to write; it should end in {', '.join(TARGETS)}")
+    if to.suffix.lower() not in KINDS:
+        raise UserError(f"{to}: its suffix does not say what to write; use {', '.join(KINDS)}")
     if to.exists() and to.resolve() == path.resolve():
         raise UserError(f"{to}: is the source itself; give another name")
-    target_kind = TARGETS[to.suffix.lower()]
+    target_kind = KINDS[to.suffix.lower()]
     if stages is not None and target_kind != "pickle":
         raise UserError(f"{to}: stages (--stages) are kept in a .pickle only; leave it out")
     kind, state = read_weights(path)
@@ -108,7 +101,7 @@ def _find(source: Path) -> Path:
     except UserError:
         if source.is_dir():
             raise
-        raise UserError(f"{source}: no such file, checkpoint or run folder") from None
+        raise UserError(f"{source}: no such file, checkpoint or run folder{similar(source)}") from None
 
 
 def _write(source: Source, to: Path, target: str, stages: int | None) -> tuple[int, str]:

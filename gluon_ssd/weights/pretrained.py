@@ -14,12 +14,13 @@ from ..errors import UserError, unknown
 from ..model_zoo.gluoncv_backbone import PREFIX
 from ..model_zoo.registry import ModelRow, model_outline, model_row
 from ..model_zoo.transfer import TransferReport, fitting, transfer
+from ..tensor_files.archive import KINDS
 from ..tensor_files.names import by_parameter_name
 from ..tensor_files.reading import kind_of, read_weights
 from . import WEIGHTS, pull
 from .backbones import load_backbone
 from .checkpoint import SUFFIX, find_checkpoint, read_checkpoint
-from .conversion import TARGETS, Source, named_by, published_model
+from .conversion import Source, named_by, published_model
 from .state import torch_parameters
 
 # False for no weights, True for those published of the model, a name of the weight table, or a file.
@@ -172,7 +173,7 @@ def _file(published: str | None, choice: Choice, what: str) -> Path:
         return path
     if path.is_dir():
         return find_checkpoint(path)
-    if isinstance(choice, Path) or path.suffix.lower() in TARGETS or len(path.parts) > 1:
+    if isinstance(choice, Path) or path.suffix.lower() in KINDS or len(path.parts) > 1:
         raise UserError(f"{path}: no such weight file")
     raise unknown("weights", str(choice), WEIGHTS)
 

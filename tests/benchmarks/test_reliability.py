@@ -209,6 +209,14 @@ def test_a_write_is_made_to_fail_and_the_command_says_so(module, tmp_path):
     assert names[2:] == ["write", "open to write", "fsync", "rename"]
 
 
+def test_files_are_compared_but_for_the_times_in_them(module):
+    determinism = module("determinism")
+    texts = (b'"2026-11-26 09:39:00", "seconds": 0.7}', b'"2026-11-27 10:40:01", "seconds": 12}')
+    first, second = ({"a.json": determinism.TIMES.sub(b"", text), "b": b"1"} for text in texts)
+    assert determinism._unequal(first, second) == []
+    assert determinism._unequal(first, {**second, "b": b"2", "c": b""}) == ["b", "c"]
+
+
 @pytest.mark.once
 def test_readers_are_tried_in_several_processes(module, tmp_path):
     inputs = module("inputs")

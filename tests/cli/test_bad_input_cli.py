@@ -39,5 +39,19 @@ def test_a_recipe_of_an_unknown_model(cli, shapes, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_misspelled_folder(cli, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "a.jpg").touch()
+    hint = "; did you mean photos?"
+    refused(cli("predict", "photo", "--weights", "x"), f"photo: no such file or folder{hint}")
+    refused(cli("predict", "a.jpg", "--weights", "photo"), f"photo: no such checkpoint or run folder{hint}")
+    train = ("train", "--recipe", "ssd_tiny/smoke", "--data", "photo")
+    refused(cli(*train), f"data folder photo does not exist{hint}")
+    refused(cli("check", "photo"), f"data folder photo does not exist{hint}")
+    refused(cli("convert-data", "photo", "out"), f"photo: no such folder{hint}")
+    refused(cli("convert", "photo", "a.params"), f"photo: no such file, checkpoint or run folder{hint}")
+    refused(cli("report", "photo"), f"photo: is no folder{hint}")
+
+
 def test_a_name_with_a_line_break_is_one_line_all_the_same(cli, tmp_path):
     refused(cli("predict", "a\nb.jpg", "--weights", "x"), "a b.jpg: no such file or folder")

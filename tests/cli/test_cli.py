@@ -63,6 +63,9 @@ def test_help_needs_no_heavy_package(python, arguments):
         (["zzz"], f"unknown verb 'zzz'; verbs: {', '.join(VERBS)}"),
         (["--versoin"], "unknown flag '--versoin'; did you mean --version? (see: gluon-ssd --help)"),
         (["train", "--epoch", "3"], "unknown flag '--epoch'; did you mean --epochs, "),
+        # Not that --weights is required, which it is.
+        (["predict", "a.jpg", "--weight", "x"], "unknown flag '--weight'; did you mean --weights, "),
+        (["predict", "a.jpg"], "the following arguments are required: --weights (see: gluon-ssd predict"),
         (["train", "--batch_size=3"], "unknown flag '--batch_size'; did you mean --batch-size, "),
         (["train", "coco128"], "unknown argument 'coco128' (see: gluon-ssd train --help)"),
         (["train", "--epochs", "x"], "argument --epochs: expected an integer, got 'x'"),

@@ -41,6 +41,15 @@ def test_detections(tmp_path):
         np.testing.assert_allclose(found.asnumpy(), expected.asnumpy(), rtol=0, atol=1e-5)
 
 
+def test_the_file_of_a_network_holds_no_address_in_memory(tmp_path):
+    to_symbol(network("ssd_tiny"), tmp_path / "a", detections=True, prove=False)
+    symbol = mx.sym.load(str(tmp_path / "a-symbol.json"))
+    kinds = {name: found["__init__"] for name, found in symbol.attr_dict().items() if "__init__" in found}
+    # The anchors are a constant, whose initialiser MXNet names after its address.
+    assert [kind for name, kind in kinds.items() if name.endswith("_anchors")] == ["zeros"]
+    assert not [kind for kind in kinds.values() if kind.startswith("Constant_")]
+
+
 @pytest.mark.parametrize("options", [{"preprocess": True}, {"batch": 2}, {"precision": "int8"}])
 def test_what_a_symbol_has_not(tmp_path, options):
     with pytest.raises(UserError, match="a symbol is float32 and takes normalised batches of any size"):

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from gluon_ssd.report.draw import PALETTE, contact_sheet, draw_boxes, palette_colour, side_by_side
+from gluon_ssd.report.draw import (
+    PALETTE,
+    contact_sheet,
+    draw_boxes,
+    palette_colour,
+    sheet_font,
+    side_by_side,
+)
 from gluon_ssd.report.labels import Label, fitted, label_text, luminance, place_label, text_colour
 
 ORANGE, SKY, GREEN = (230, 159, 0), (86, 180, 233), (0, 158, 115)
@@ -221,3 +228,8 @@ def test_contact_sheet_with_captions_and_without_images():
         contact_sheet([grey(), grey()], captions=["one"])
     with pytest.raises(ValueError, match="columns"):
         contact_sheet([grey()], columns=0)
+
+
+@pytest.mark.parametrize(("size", "font"), [((300, 400), 20), ((150, 200), 10), ((1200, 1600), 80)])
+def test_a_label_is_of_one_size_on_a_sheet_whatever_the_image(size, font):
+    assert sheet_font(np.zeros((*size, 3), np.uint8), (300, 400)) == font

@@ -11,8 +11,11 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from gluon_ssd.data.check.anchors import AnchorGrid
 from gluon_ssd.errors import UserError
+from gluon_ssd.model_zoo import list_models
 from gluon_ssd.report import confusion_matrix, plot_confusion, plot_metrics, plot_pr_curves
+from gluon_ssd.report.check_plots import plot_sizes
 from gluon_ssd.report.plots import read_metrics
 
 pytestmark = pytest.mark.usefixtures("drawn_plots")
@@ -267,3 +270,13 @@ def test_a_plot_that_cannot_be_finished_leaves_the_old_one_and_nothing_else(tmp_
     with pytest.raises(UserError, match=r"c.png: cannot be written: No space left"):
         plot_confusion(np.eye(3, dtype=int), ["a", "b"], target)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"c.png": before}
+
+
+def test_the_title_of_the_sizes_fits_the_picture(drawn, tmp_path):
+    name = max(list_models("detector"), key=len)
+    grid = AnchorGrid(np.array([[0.1, 0.1]]), np.array([0.5]), np.array([0.5]))
+    plot_sizes(np.full((3, 2), 20.0), np.ones(3), [grid], name, (300, 300), tmp_path / "sizes.png")
+    (figure,) = drawn
+    title = figure.axes[0]._left_title
+    assert name in title.get_text()
+    assert title.get_window_extent().x1 <= figure.bbox.x1

@@ -1,6 +1,7 @@
 """The page of a run and of several: all of it in one file, made from what is in the folder alone."""
 
 import json
+import os
 import shutil
 from html.parser import HTMLParser
 
@@ -50,6 +51,15 @@ def test_a_training_leaves_its_page(page, small_run):
     assert len(page.all("svg")) == 6
     for text in ("AP by size", "ssd_tiny", "mxnet", "Where the time went", "circle", "background", "TIDE"):
         assert text in page.text
+
+
+def test_every_count_says_at_which_score(page, small_run):
+    threshold = json.loads((small_run / "val/report.json").read_text())["threshold"]
+    text = " ".join(page.text.split())
+    assert f"Objects by size, found at a score of {threshold:.2f} or more" in text
+    assert f"counted at another score threshold, {threshold:.2f}, so" in text
+    assert f"with a score of at least {threshold:.2f} are drawn and counted" in text
+    assert "AP and AP50 are of detections of any score." in text
 
 
 def test_it_needs_no_network_and_no_other_file(page):
@@ -138,6 +148,16 @@ def test_a_folder_without_a_run(cli, tmp_path, name, content, message):
     if name:
         with pytest.raises(UserError):
             read_run(tmp_path / "nowhere")
+
+
+def test_a_checkpoint_stands_for_its_run(cli, small_run, tmp_path, monkeypatch):
+    run = shutil.copytree(small_run, tmp_path / "run")
+    for place in (tmp_path, run / "checkpoints"):
+        monkeypatch.chdir(place)
+        (run / "report.html").unlink()
+        result = cli("report", os.path.relpath(run / "checkpoints/best.ckpt"))
+        assert (result.status, result.out) == (0, f"{run}/report.html\n")
+        assert (run / "report.html").is_file()
 
 
 @pytest.mark.parametrize("content", ["1", "{}", '{"sessions": [{"started": "now"}]}'])

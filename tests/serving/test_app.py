@@ -322,3 +322,14 @@ def test_other_origins_are_let_in_only_where_they_were_named(client, opened, set
         assert allowed == "https://a.example"
         refused = other("/v1/models", Origin="https://b.example").headers
         assert "access-control-allow-origin" not in refused
+
+
+def test_pages_of_other_origins_may_send_and_read_binary_tensors(opened, settings):
+    name = "inference-header-content-length"
+    asking = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": name}
+    with in_thread(create_app(*opened, replace(settings, cors=("https://a.example",)))) as client:
+        path = f"/v2/models/{settings.name}/infer"
+        answer = client(path, method="OPTIONS", Origin="https://a.example", **asking)
+        assert answer.status == 200 and name in answer.headers["access-control-allow-headers"].lower()
+        exposed = client("/v2", Origin="https://a.example").headers["access-control-expose-headers"]
+        assert name in exposed.lower()

@@ -84,6 +84,14 @@ def test_the_table_says_both():
     assert cat[-2:] == ["0.8000", "0.35"]
 
 
+def test_a_number_that_these_images_do_not_define_is_a_dash():
+    lines = score_table(scores(*SOME)).splitlines()
+    # All objects are small ones.
+    assert "  AP   IoU 0.50:0.95  large   max 100         -" in lines
+    assert "  -: not defined, because these images have no such object" in lines
+    assert "-1.0000" not in "".join(lines)
+
+
 def test_curves_of_many_classes_are_those_of_one_together():
     curves = ConfidenceCurves(np.array([1, 2]), np.ones((2, 100), int), np.eye(2, 100, dtype=int))
     assert curves.together().objects.tolist() == [3]

@@ -220,7 +220,7 @@ def test_reading_and_writing_needs_neither_mxnet_nor_torch(python, tmp_path):
         (["empty", "a.params"], "empty: no checkpoint in this folder"),
         (["text.pth", "a.params"], "text.pth: is no weight file that is known; known are .pth, .pt, .pickle"),
         (["nothing.pth", "a.params"], "nothing.pth: is empty; known are"),
-        (["ok.pth", "a.txt"], "a.txt: the name says not what to write; it should end in .ckpt, .pth"),
+        (["ok.pth", "a.txt"], "a.txt: its suffix does not say what to write; use .ckpt, .pth"),
         (["ok.pth", "ok.pth"], "ok.pth: is the source itself"),
         (["ok.pth", "gone/a.pickle"], "gone/a.pickle: cannot be written: No such file or directory"),
         (["ok.pth", "a.params", "--model", "ssd_resnet43"], "unknown model 'ssd_resnet43'; did you mean"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import stat
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable, Union
 
 from ...errors import UserError
+from ...files import refuse_device
 from ..header import JPEG, PNG, Header, read_header
 from ..images import decode_image
 from ..orientation import upright_size
@@ -80,12 +80,9 @@ def _packed(picture: PackedPicture, decode: bool) -> FileFacts:
 
 def _file(path: Path, decode: bool) -> FileFacts:
     try:
-        about = os.stat(path)
-        if not stat.S_ISREG(about.st_mode):
-            # Opening a pipe may wait for ever.
-            return FileFacts(MISSING, "a folder" if stat.S_ISDIR(about.st_mode) else "not a file")
-        length = about.st_size
+        refuse_device(path)
         with open(path, "rb") as stream:
+            length = os.fstat(stream.fileno()).st_size
             if length == 0:
                 return FileFacts(EMPTY, "0 bytes")
             # Only these two formats have an end marker that tells whether the file is whole.

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
+from ...files import similar
 from ...folders import new_folder
 from ..units import doubts
 from .model import DataSet, Options, Picture
@@ -24,7 +25,7 @@ def read_dataset(source: Path, source_format: str | None = None, options: Option
     """
     chosen = options or Options()
     if not source.exists():
-        raise UserError(f"{source}: no such folder; give the data set's")
+        raise UserError(f"{source}: no such folder{similar(source) or '; give that of the data set'}")
     home, name = (source, source_format) if source_format else find_labels(source)
     kind = get_format(name)
     data = choose_classes(kind.read(home, chosen), chosen.classes)
@@ -66,7 +67,7 @@ def convert_data(
     chosen = options or Options()
     writer = get_format(target_format)
     if not source.exists():
-        raise UserError(f"{source}: no such folder; give the data set's")
+        raise UserError(f"{source}: no such folder{similar(source) or '; give that of the data set'}")
     with new_folder(target) as partial:
         data = read_dataset(source, source_format, chosen)
         if val_share is not None:

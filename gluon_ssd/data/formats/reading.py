@@ -151,7 +151,7 @@ def visible(paths: Iterable[Path]) -> list[Path]:
     """Returns those of ``paths`` that are files, sorted.
 
     Hidden files are left out, such as the ._NAME that macOS puts beside others, and so is what only has the
-    name of a label file: a folder, or a pipe, on which reading would wait for ever.
+    name of a label file: a folder, a pipe or a device.
     """
     # A broken link is kept, so that reading says what is missing instead of leaving its labels out.
     return sorted(

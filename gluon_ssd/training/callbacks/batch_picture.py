@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...data.batch import Batch
-from ...report.draw import contact_sheet, draw_boxes
+from ...report.draw import contact_sheet, draw_boxes, sheet_font
 from ...report.picture_file import write_picture
 from .base import Callback, RunInfo, TrainBatch
 
@@ -38,5 +38,6 @@ def batch_picture(batch: Batch, net: Any, most: int = 16) -> np.ndarray:
         height, width = picture.shape[:2]
         pixels = boxes[real] * np.array([width, height, width, height])
         names = [net.classes[label] for label in labels[real]]
-        pictures.append(draw_boxes(picture, pixels, names, class_ids=labels[real]))
+        size = sheet_font(picture, net.input_size)
+        pictures.append(draw_boxes(picture, pixels, names, class_ids=labels[real], font_size=size))
     return contact_sheet(pictures, columns=4, cell=net.input_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ class ConsoleReport(Callback):
         self._others, self._told = OtherPrograms(), False
 
     def started(self, info: RunInfo) -> None:
-        self._first_step = info.progress.step
+        self._first_step, self._began = info.progress.step, time.perf_counter()
         self._training.loader.tell_skipped(self._console.say)
         for line in opening_lines(self._training, info):
             self._console.say(line)
@@ -57,13 +58,22 @@ class ConsoleReport(Callback):
         if rate:
             shown["images/s"] = f"{rate:.1f}"
         shown["mem"] = f"{memory_gib():.1f}G"
-        self._console.step(done, shown, show)
+        self._console.step(done, shown, show, self._left())
 
     def epoch_ended(self, epoch: int, values: Mapping[str, float]) -> None:
         self._console.stop()
-        for line in epoch_lines(self._training.recipe, epoch, values, self._training.step.scale):
+        scale = self._training.step.scale
+        for line in epoch_lines(self._training.recipe, epoch, values, scale, self._left()):
             self._console.say(line)
         self._tell_sharing(epoch)
+
+    def _left(self) -> float | None:
+        """Returns the seconds until the last step at the pace so far, evaluations included; None: unknown."""
+        recipe, step = self._training.recipe, self._training.progress.step
+        steps = recipe.epochs * self._training.batches // recipe.accumulate
+        steps = min(steps, recipe.max_steps or steps)
+        done = step - self._first_step
+        return (time.perf_counter() - self._began) / done * max(steps - step, 0) if done > 0 else None
 
     def _tell_sharing(self, epoch: int) -> None:
         """Says once in a run that others use this machine. Other ranks' time is not the trouble."""
@@ -158,16 +168,23 @@ def _rank_lines(world: World, recipe: Recipe) -> list[str]:
 
 
 def epoch_lines(
-    recipe: Recipe, epoch: int, values: Mapping[str, float], scale: LossScale | None
+    recipe: Recipe,
+    epoch: int,
+    values: Mapping[str, float],
+    scale: LossScale | None,
+    left: float | None = None,
 ) -> list[str]:
-    """Returns the line about an epoch that has ended, and those that ask the user to look at something."""
+    """Returns the line about an epoch that has ended, and those that ask the user to look at something.
+
+    ``left`` is how many seconds the run will still take.
+    """
     losses = "  ".join(
         f"{name.replace('_loss', '')} {values[name]:.3f}" for name in values if name.endswith("loss")
     )
     lines = [
         f"epoch {epoch}/{recipe.epochs}  {losses}  lr {values['lr']:.3g}  "
         f"images/s {values['images_per_second']:.1f}  mem {memory_gib():.1f}G  "
-        f"time {duration(values['seconds'])}"
+        f"time {duration(values['seconds'])}" + (f"  ETA {duration(left)}" if left else "")
     ]
     if scale is not None and scale.skipped:
         lines.append(f"{scale.skipped} steps skipped so far for overflow; loss scale {scale.value:g}")
