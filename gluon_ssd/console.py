@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
+from .errors import visible
 from .files import unwritable
 from .machine import in_notebook
 
@@ -52,7 +53,8 @@ class Console:
         self._has_bar = not quiet and _shows_a_bar()
 
     def say(self, text: str) -> None:
-        """Prints ``text`` and adds it to the log."""
+        """Prints ``text`` and adds it to the log; what a terminal would obey is spelt out."""
+        text = visible(text)
         self._record(text)
         if self._quiet:
             return
@@ -131,8 +133,10 @@ class _Bar:
         from rich.text import Text
 
         eta = TextColumn("{task.fields[eta]}")
-        self._bar = Progress(TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), eta)
-        self._task = self._bar.add_task(title, total=total, completed=done, eta="")
+        # The name of a video is no markup.
+        name = TextColumn("{task.description}", markup=False)
+        self._bar = Progress(name, BarColumn(30), MofNCompleteColumn(), eta)
+        self._task = self._bar.add_task(visible(title), total=total, completed=done, eta="")
         self._note = Text(no_wrap=True, overflow="ellipsis")
         self._live = Live(Group(self._bar, self._note), transient=True, refresh_per_second=10)
         self._live.start()

@@ -38,8 +38,16 @@ def one_line(problem: object) -> str:
 
     It may name a file or a value of any length, and line breaks may be in it.
     """
-    text = " ".join(str(problem).splitlines())
+    text = visible(" ".join(str(problem).splitlines()))
     return text if len(text) <= 2000 else f"{text[:1500]} ... {text[-490:]}"
+
+
+def visible(text: str) -> str:
+    """Returns a text with an escape for each character that a terminal would obey instead of showing it.
+
+    Names of files and classes come from others. Line breaks and tabs stay.
+    """
+    return _OBEYED.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def quoted(name: str) -> str:
@@ -53,6 +61,8 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     return [originals[match] for match in difflib.get_close_matches(name.lower(), originals, count, 0.5)]
 
 
+# The control characters besides tab and line break, and those that turn the direction of a line around.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _WHERE_TO_LOOK = {"model": "see: gluon-ssd models", "recipe": "see: gluon-ssd models"}
 
 

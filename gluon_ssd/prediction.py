@@ -19,7 +19,7 @@ from .console import Console, duration
 from .data.video import Frame, Video, VideoWriter
 from .data.workers import map_ahead
 from .detections import Detections
-from .errors import UserError
+from .errors import UserError, one_line
 from .files import Unwritable
 from .machine import threads
 from .outputs.results import Results
@@ -182,7 +182,7 @@ class Prediction:
 
     def _fail(self, error: UserError) -> None:
         self.failed += 1
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
 
     def _tick(self, done: int, start: float) -> None:
         spent = time.perf_counter() - start

@@ -18,6 +18,7 @@ import yaml
 from . import resources
 from .data.choices import ORIENTATIONS
 from .errors import UserError, nearest, unknown
+from .files import refuse_device
 from .values import Bounds, convert, refuse_expansion
 
 DEVICES = ("auto", "cpu", "gpu")
@@ -257,7 +258,7 @@ class Recipe:
             return {}
         decays = {round(epoch * share) for epoch in self.decay_epochs}
         values: dict[str, Any] = {
-            "decay_epochs": tuple(sorted(decays & set(range(1, epochs)))),
+            "decay_epochs": tuple(sorted(epoch for epoch in decays if 0 < epoch < epochs)),
             "warmup_epochs": round(self.warmup_epochs * share, 4),
             "eval_every": max(1, round(self.eval_every * share)) if self.eval_every else 0,
         }
@@ -331,6 +332,7 @@ def _unknown_key(key: str) -> str:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
+        refuse_device(path)
         text = path.read_text(encoding="utf-8")
         values = refuse_expansion(yaml.safe_load(text), text)
     except FileNotFoundError:

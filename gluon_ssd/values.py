@@ -84,9 +84,9 @@ def convert(value: Any, type_name: str, bounds: Bounds) -> Any:
     try:
         result = _CONVERTERS[base](value)
     except OverflowError:
-        return UserError(f"expected {_NAMES[base]}, got too large a number: {_shown(value)}")
+        return UserError(f"expected {_NAMES[base]}, got too large a number: {shown(value)}")
     except (TypeError, ValueError):
-        return UserError(f"expected {_NAMES[base]}{' or null' if optional else ''}, got {_shown(value)}")
+        return UserError(f"expected {_NAMES[base]}{' or null' if optional else ''}, got {shown(value)}")
     problem = bounds.problem(result)
     return UserError(problem) if problem else result
 
@@ -104,7 +104,7 @@ def convert_text(text: str, type_name: str, bounds: Bounds) -> Any:
     return convert(value, type_name, bounds)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Returns a value for a message, in at most 80 characters."""
     try:
         text = repr(value)

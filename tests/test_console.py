@@ -136,3 +136,10 @@ def test_an_output_that_cannot_say_what_it_is(monkeypatch, tmp_path, stdout):
     console.step(1, {}, show=True)
     console.close()
     assert (tmp_path / "train.log").read_text().count("epoch 1/2 1/4") == 1
+
+
+def test_names_neither_command_a_terminal_nor_are_markup(tmp_path, capsys):
+    Console().say("clip\x1b[2J.mp4")
+    assert capsys.readouterr().out == "clip\\x1b[2J.mp4\n"
+    program = PROGRAM.replace("epoch 1/2", "[/clip].mp4")
+    assert "[/clip].mp4 " in on_a_terminal(program, tmp_path, 80)

@@ -1,6 +1,6 @@
 import pytest
 
-from gluon_ssd.errors import UserError, import_problem, nearest, one_line, unknown
+from gluon_ssd.errors import UserError, import_problem, nearest, one_line, unknown, visible
 from gluon_ssd.platforms import mxnet_advice
 
 MODELS = ["ssd_resnet34", "ssd_resnet34_bn", "ssd_resnet18", "ssd_tiny", "retinanet_resnet50"]
@@ -76,3 +76,9 @@ def test_a_line_of_error_has_an_end(cli, tmp_path):
     text = cli("check", "x" * 5000).err
     assert text.startswith("error: xxx") and text.count("\n") == 1 and len(text) < 2100
     assert one_line("a\nb") == "a b"
+
+
+def test_what_a_terminal_would_obey_is_spelt_out():
+    """Names of files and classes come from others."""
+    assert visible("a\x1b[2J\x07\u202eb\tc\nd\u00e9 \u200d") == "a\\x1b[2J\\x07\\u202eb\tc\nd\u00e9 \u200d"
+    assert one_line("a\x1b]0;b\x07\rc") == "a\\x1b]0;b\\x07 c"

@@ -231,3 +231,16 @@ def test_targets_of_the_zoo_are_published_and_those_of_a_file_of_the_user_are_no
     assert not load_recipe("ssd_tiny/demo").published_target
     own = write(tmp_path / "mine.yaml", resources.recipe_path("ssd_resnet34/mlperf").read_text())
     assert (load_recipe(own).target_map, load_recipe(own).published_target) == (0.23, False)
+
+
+def test_a_schedule_of_any_length_takes_no_memory():
+    assert Recipe(epochs=50, decay_epochs=(38, 46)).override({"epochs": 2**50}).decay_epochs == (
+        round(38 * 2**50 / 50),
+        round(46 * 2**50 / 50),
+    )
+
+
+def test_a_recipe_that_is_a_link_to_an_endless_file(tmp_path):
+    (tmp_path / "a.yaml").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="a.yaml: cannot read the recipe: is a pipe or device, not a file"):
+        Recipe.from_yaml(tmp_path / "a.yaml")

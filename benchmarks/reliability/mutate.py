@@ -9,55 +9,15 @@ from collections.abc import Callable, Sequence
 
 # Numbers at which sizes and signs go over.
 EDGES = (
-    0,
-    1,
-    0x7F,
-    0x80,
-    0xFF,
-    0x7FFF,
-    0xFFFF,
-    0x7FFFFFFF,
-    0x80000000,
-    0xFFFFFFFF,
-    2**62,
-    2**63 - 1,
-    2**64 - 1,
+    *(0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF),
+    *(2**62, 2**63 - 1, 2**64 - 1),
 )
 WORDS = (
     *("null", "true", "[]", "{}", '""', "0", "-1", "1e999", "-1e999", "NaN", "Infinity", "1e-400", "0.5"),
-    *(
-        "9" * 400,
-        "9" * 5000,
-        '"\\ud800"',
-        '"\\u0000"',
-        '"../../../etc/passwd"',
-        '"/etc/passwd"',
-        "'",
-        '"',
-        ",",
-    ),
-    *(
-        "\x00",
-        "\ufeff",
-        "&a",
-        "*a",
-        "!!python/object/apply:os.system ['true']",
-        "? ",
-        "<<: *a",
-        "- - - -",
-        "&lol;",
-    ),
-    *(
-        '<!DOCTYPE x [<!ENTITY lol "lol">]>',
-        "<object>",
-        "</object>",
-        "]]>",
-        "nan",
-        "inf",
-        "1_0",
-        "0x10",
-        "\u0663",
-    ),
+    *("9" * 400, "9" * 5000, "a" * 300, '"\\ud800"', '"\\u0000"', '"../../../etc/passwd"', '"/etc/passwd"'),
+    *("'", '"', ",", "\x00", "\ufeff", "\x1b[2J", "&a", "*a", "? ", "<<: *a", "- - - -", "&lol;"),
+    *("!!python/object/apply:os.system ['true']", '<!DOCTYPE x [<!ENTITY lol "lol">]>'),
+    *("<object>", "</object>", "]]>", "nan", "inf", "1_0", "0x10", "\u0663", "../..", "*", "[", "a/b"),
     *(f"{2**n}" for n in (31, 32, 53, 63, 64, 128)),
 )
 DEEP = (("[", "]"), ('{"a":', "}"), ("<a>", "</a>"), ("- ", ""), ("(", ")"))
@@ -96,7 +56,7 @@ def _cut(data: bytes, others: Sequence[bytes], rng: random.Random) -> bytes:
 
 def _repeat(data: bytes, others: Sequence[bytes], rng: random.Random) -> bytes:
     start, end = _place(data, rng)
-    return data[:start] + data[start:end] * rng.choice((2, 3, 50, 1000)) + data[end:]
+    return data[:start] + data[start:end] * rng.choice((2, 2, 3, 3, 50, 1000)) + data[end:]
 
 
 def _splice(data: bytes, others: Sequence[bytes], rng: random.Random) -> bytes:
@@ -125,7 +85,7 @@ def _token(data: bytes, others: Sequence[bytes], rng: random.Random) -> bytes:
 
 def _nest(data: bytes, others: Sequence[bytes], rng: random.Random) -> bytes:
     opening, closing = rng.choice(DEEP)
-    depth, (start, end) = rng.choice((5, 100, 2000, 50000)), _place(data, rng)
+    depth, (start, end) = rng.choice((2, 5, 5, 100, 100, 2000, 50000)), _place(data, rng)
     nest = (opening * depth).encode() + data[start:end] + (closing * depth).encode()
     return data[:start] + nest + data[end:]
 
@@ -133,3 +93,24 @@ def _nest(data: bytes, others: Sequence[bytes], rng: random.Random) -> bytes:
 _CHANGES: tuple[Callable[[bytes, Sequence[bytes], random.Random], bytes], ...] = (
     *(_flip, _noise, _cut, _repeat, _splice, _edge, _token, _token, _token, _nest),
 )
+
+
+def shrink(data: bytes, same: Callable[[bytes], bool], tries: int = 400) -> bytes:
+    """Returns a part of ``data`` for which ``same`` still holds, as small as so many tries find it.
+
+    Pieces are left out, first halves of it, then ever smaller ones.
+    """
+    size = max(1, len(data) // 2)
+    while tries > 0:
+        start = 0
+        while start < len(data) and tries > 0:
+            shorter = data[:start] + data[start + size :]
+            tries -= 1
+            if same(shorter):
+                data = shorter
+            else:
+                start += size
+        if size == 1:
+            break
+        size //= 2
+    return data

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,11 @@ def _many(boxes: Rows, rng: random.Random) -> Rows:
     return [{**box, "id": number} for number, box in enumerate(found, start=1)]
 
 
+def _half(boxes: Rows, rng: random.Random) -> Rows:
+    """No object in every second image."""
+    return [box for box in boxes if box["image_id"] % 2]
+
+
 def _same(boxes: Rows, rng: random.Random) -> Rows:
     return boxes
 
@@ -64,7 +70,11 @@ CASES: Mapping[str, tuple[str, Callable[[Rows, random.Random], Rows], int]] = {
     "lr nan": ("--lr nan", _same, 0),
     "lr inf": ("--lr inf", _same, 0),
     "images without objects": ("", lambda boxes, rng: [], 0),
+    "every second image without objects": ("--batch-size 1", _half, 0),
+    # Their batches have no object to match.
     "nothing but crowd regions": ("", _crowd, 0),
+    "nothing but crowd regions, half precision": ("--precision fp16", _crowd, 0),
+    "nothing but crowd regions, adam, accumulated": ("--accumulate 2 --optimizer adam", _crowd, 0),
     "boxes of one pixel": ("", _pixels, 0),
     "boxes of a billionth of a pixel": ("", _specks, 0),
     "boxes far outside of the picture": ("", _outside, 0),
@@ -87,6 +97,8 @@ def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
         finite += status == 0
         if status == 0 and not _finite(run / "metrics.csv"):
             faults.append(f"{name}: a loss that is not finite")
+        elif errors and "loss is not finite" in errors[0] and not _named(errors[0], data, run):
+            faults.append(f"{name}: the images of the batch are not named: {errors[0]}")
         elif status and (status != 2 or len(errors) != 1):
             faults.append(f"{name}: status {status}, {len(errors)} lines of error: {text.strip()[-1200:]}")
         print(f"  {name}: {errors[0] if errors else f'status {status}'}", flush=True)
@@ -107,6 +119,14 @@ def _edit(
         more = [{"id": n, "name": f"class {n}"} for n in range(known + 1, classes + 1)]
         content["categories"] += more
         path.write_text(json.dumps(content))
+
+
+def _named(error: str, data: Path, run: Path) -> bool:
+    """Returns whether an error names images of the data set, and the file that holds their batch."""
+    ids = re.search(r"; images ([\d, ]+); the batch is in (\S+);", error)
+    content = [json.loads(path.read_text()) for path in (data / "annotations").glob("*train*.json")]
+    known = {str(row["id"]) for part in content for row in part["images"]}
+    return ids is not None and set(ids[1].split(", ")) <= known and (run / Path(ids[2]).name).is_file()
 
 
 def _finite(metrics: Path) -> bool:

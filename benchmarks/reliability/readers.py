@@ -1,28 +1,33 @@
-"""The readers that are given damaged files, and the sound files that the damage begins with."""
+"""The readers that are given damaged files."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
+import itertools
 import json
-import pickle
 import re
 import zipfile
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
-from PIL import Image
+import serving_bodies
+import sound_files as sound
 
-from gluon_ssd.data.formats.conversion import convert_data, read_dataset
+from gluon_ssd.data.formats.conversion import read_dataset
 from gluon_ssd.data.images import file_header, read_image
 from gluon_ssd.data.opening import open_dataset
 from gluon_ssd.data.record_files.dataset import PackedDataset
-from gluon_ssd.data.record_files.prepare import prepare_records
-from gluon_ssd.data.shapes import make_shapes
+from gluon_ssd.data.video import Video
+from gluon_ssd.errors import UserError
 from gluon_ssd.recipe import Recipe
+from gluon_ssd.report.run_files import read_run
+from gluon_ssd.report.run_page import run_page
 from gluon_ssd.runtimes.header import Header
 from gluon_ssd.tensor_files.params_file import write_params
 from gluon_ssd.tensor_files.reading import read_weights
@@ -30,124 +35,86 @@ from gluon_ssd.tensor_files.safetensors_file import write_safetensors
 from gluon_ssd.tensor_files.torch_writer import write_torch
 from gluon_ssd.weights.checkpoint import read_checkpoint
 
+# The bytes that reading may take besides four times the file. Pictures may have Pillow's number of pixels,
+# of which Pillow itself holds four bytes each, and the result three.
+MEMORY = 96 << 20
+PIXELS = 8 * 89_478_485
+
 
 @dataclass
 class Reader:
     """``make`` writes a sound set of files into a folder and returns those to damage.
 
-    ``read`` reads from that folder; ``mend`` repairs a checksum of a damaged file, which is otherwise all
-    that the reader would find, or packs what ``inner`` has taken out of an archive.
+    ``read`` reads from that folder, of which one file has changed; ``mend`` repairs a checksum of a damaged
+    file, which is otherwise all that the reader would find, or packs what ``inner`` has taken out of an
+    archive. ``memory``: bytes that it may take besides four times the file. ``needs``: a package without
+    which it cannot be tried.
     """
 
     make: Callable[[Path], list[Path]]
-    read: Callable[[Path], Any]
+    read: Callable[[Path, Path], Any]
     mend: Callable[[bytes], bytes] = bytes
     inner: Callable[[Path], bytes] = Path.read_bytes
+    memory: int = MEMORY
+    needs: str = ""
+
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """Returns the errors by which it refuses a file."""
+        if not self.needs:
+            return (UserError,)
+        from starlette.exceptions import HTTPException
+
+        return UserError, HTTPException
 
 
-ARRAYS = {"a.weight": np.arange(12, dtype=np.float32).reshape(3, 4), "a.bias": np.ones(3, np.float32)}
+def available() -> list[str]:
+    """Returns the readers that can be tried here."""
+    return [name for name, row in READERS.items() if not row.needs or importlib.util.find_spec(row.needs)]
 
 
 def _weights(write: Callable[[Mapping[str, np.ndarray], Path], Any], name: str, **more: Any) -> Reader:
     def make(folder: Path) -> list[Path]:
-        write(ARRAYS, folder / name)
+        write(sound.ARRAYS, folder / name)
         return [folder / name]
 
-    return Reader(make, lambda folder: read_weights(folder / name), **more)
-
-
-def _write_pickle(arrays: Mapping[str, np.ndarray], path: Path) -> None:
-    path.write_bytes(pickle.dumps(dict(arrays), 2))
-
-
-def _checkpoint(folder: Path) -> list[Path]:
-    state = {
-        "format": 1,
-        "model": "ssd_tiny",
-        "classes": ["a", "b"],
-        "preprocess": {"size": [192, 192], "mean": [1.0, 2.0, 3.0], "std": [1.0, 1.0, 1.0]},
-        "options": {"norm_epsilon": 0.001},
-        "progress": {"epoch": 2, "best_map": 0.5, "sums": {"loss": 1.5}},
-        "recipe": {"model": "ssd_tiny"},
-    }
-    with zipfile.ZipFile(folder / "last.ckpt", "w") as archive:
-        archive.writestr("state.json", json.dumps(state))
-        for name, array in ARRAYS.items():
-            with archive.open(f"parameters/{name}.npy", "w") as member:
-                np.lib.format.write_array(member, array)
-    return [folder / "last.ckpt"]
+    return Reader(make, lambda folder, path: read_weights(path), **more)
 
 
 def _member(suffix: str) -> dict[str, Any]:
     """Returns the fields of a `Reader` that damage one member of an archive, whose checksums stay right."""
-    sound: dict[str, bytes] = {}
+    members: dict[str, bytes] = {}
 
     def inner(path: Path) -> bytes:
         with zipfile.ZipFile(path) as archive:
-            sound.update({name: archive.read(name) for name in archive.namelist()})
-        return next(content for name, content in sound.items() if name.endswith(suffix))
+            members.update({name: archive.read(name) for name in archive.namelist()})
+        return next(content for name, content in members.items() if name.endswith(suffix))
 
     def mend(data: bytes) -> bytes:
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
-            for name, content in sound.items():
+            for name, content in members.items():
                 archive.writestr(name, data if name.endswith(suffix) else content)
         return packed.getvalue()
 
     return {"inner": inner, "mend": mend}
 
 
-def _coco(folder: Path) -> list[Path]:
-    make_shapes(folder, train=3, val=1, size=(64, 64))
-    return sorted((folder / "annotations").glob("*.json"))[:1]
+def _header_on(path: Path) -> bytes:
+    """A safetensors file from its header on, which is JSON, without the length of that in front."""
+    return path.read_bytes()[8:]
 
 
-def _converted(target: str, suffixes: tuple[str, ...]) -> Callable[[Path], list[Path]]:
-    def make(folder: Path) -> list[Path]:
-        make_shapes(folder / "shapes", train=3, val=1, size=(64, 64))
-        convert_data(folder / "shapes", folder / "set", None, target, "copy")
-        return sorted(path for path in (folder / "set").rglob("*") if path.suffix in suffixes)
-
-    return make
+def _length_first(data: bytes) -> bytes:
+    return (data.rfind(b"}") + 1).to_bytes(8, "little") + data
 
 
-def _labelme(folder: Path) -> list[Path]:
-    (folder / "set").mkdir()
-    Image.new("RGB", (64, 48)).save(folder / "set" / "a.png")
-    shapes = [
-        {"label": "cat", "points": [[3, 4], [30, 40]], "shape_type": "rectangle", "flags": {}},
-        {"label": "dog", "points": [[3, 4], [30, 40], [9, 30]], "shape_type": "polygon", "group_id": None},
-    ]
-    content = {"version": "5", "shapes": shapes, "imagePath": "a.png", "imageHeight": 48, "imageWidth": 64}
-    path = folder / "set" / "a.json"
-    path.write_text(json.dumps(content))
-    return [path]
+def _checkpoint(**more: Any) -> Reader:
+    return Reader(sound.checkpoint, lambda folder, path: read_checkpoint(path), **more)
 
 
-def _table(folder: Path) -> list[Path]:
-    (folder / "set").mkdir()
-    Image.new("RGB", (64, 48)).save(folder / "set" / "a.png")
-    path = folder / "set" / "labels.csv"
-    path.write_text("filename,width,height,class,xmin,ymin,xmax,ymax\na.png,64,48,cat,3,4,30,40\n")
-    return [path]
-
-
-def _recipe(folder: Path) -> list[Path]:
-    path = folder / "recipe.yaml"
-    path.write_text(
-        "# a recipe\nmodel: ssd_tiny\nplugin: [a.py]\nepochs: 50\nlr: 3e-3\ndecay_epochs: [38, 46]\n"
-        "eval_epochs: &a [1, 2]\nonly: ['x', y]\nwarmup_epochs: 1.5\nasync_val: true\ndata: ~/x\nema: null\n"
-    )
-    return [path]
-
-
-def _records(format: str) -> Callable[[Path], list[Path]]:
-    def make(folder: Path) -> list[Path]:
-        make_shapes(folder / "shapes", train=3, val=1, size=(64, 64))
-        prepare_records(open_dataset(folder / "shapes"), folder / "set", "train", format=format, shards=2)
-        return sorted(path for path in (folder / "set").iterdir())
-
-    return make
+def _set(make: Callable[[Path], list[Path]], name: str) -> Reader:
+    return Reader(make, lambda folder, path: read_dataset(folder / "set", name))
 
 
 def _mend_manifest(data: bytes) -> bytes:
@@ -158,50 +125,31 @@ def _mend_manifest(data: bytes) -> bytes:
     return b'{"gluon_ssd_records": 1, "sha256": "' + digest + b'", ' + data[head.end() :]
 
 
-def _read_records(folder: Path) -> None:
+def _read_records(folder: Path, path: Path) -> None:
     for record in PackedDataset(folder / "set", "train").records:
         record.pixels()
 
 
-def _header(folder: Path) -> list[Path]:
-    path = folder / "metadata.json"
-    values = {"size": [192, 192], "mean": [1.0] * 3, "std": [1.0] * 3, "classes": ["a"], "category_ids": [1]}
-    values.update({"pixels": True, "batch": None, "detections": {"score_threshold": 0.5}})
-    text = {name: json.dumps(value) for name, value in values.items()}
-    path.write_text(json.dumps({"gluon_ssd_format": "1", "model": "ssd_tiny", **text, "licence": "x"}))
-    return [path]
-
-
-def _read_header(folder: Path) -> None:
+def _read_metadata(folder: Path, path: Path) -> None:
     # As an ONNX file has them: text by name. That file itself is read by onnxruntime.
-    content = (folder / "metadata.json").read_bytes().decode("utf-8", "replace")
+    content = path.read_bytes().decode("utf-8", "replace")
     try:
         texts = {name: str(value) for name, value in json.loads(content).items()}
     except (ValueError, RecursionError, AttributeError):  # no names are left, so all is the text of one
-        sound = {"size": "[192, 192]", "mean": "[1, 1, 1]", "std": "[1, 1, 1]", "category_ids": "[1]"}
-        texts = {**sound, "pixels": "true", "batch": "null", "detections": "{}", "classes": content}
+        known = {"size": "[192, 192]", "mean": "[1, 1, 1]", "std": "[1, 1, 1]", "category_ids": "[1]"}
+        texts = {**known, "pixels": "true", "batch": "null", "detections": "{}", "classes": content}
         texts.update({"gluon_ssd_format": "1", "model": "ssd_tiny"})
     str(Header.from_text(texts, "m.onnx").taken)
 
 
-def _images(folder: Path) -> list[Path]:
-    picture = Image.fromarray((np.arange(48 * 64 * 3) % 251).astype(np.uint8).reshape(48, 64, 3))
-    for suffix in ("jpg", "png", "bmp", "gif", "tif", "webp", "ppm", "jp2"):
-        picture.save(folder / f"a.{suffix}")
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    picture.save(folder / "b.jpg", exif=exif)
-    return sorted(folder.iterdir())
+def _read_image(folder: Path, path: Path) -> None:
+    file_header(path)
+    read_image(path, apply_exif=True)
 
 
-def _read_images(folder: Path) -> None:
-    for path in sorted(folder.iterdir()):
-        file_header(path)
-        read_image(path, apply_exif=True)
-
-
-def _read_set(name: str) -> Callable[[Path], Any]:
-    return lambda folder: read_dataset(folder / "set", name)
+def _read_video(folder: Path, path: Path) -> None:
+    with closing(Video(path)) as video:
+        list(itertools.islice(video.frames(), 20))
 
 
 READERS: Mapping[str, Reader] = {
@@ -209,23 +157,28 @@ READERS: Mapping[str, Reader] = {
     "pickle in a .pth": _weights(write_torch, "a.pth", **_member("data.pkl")),
     "MXNet .params": _weights(write_params, "a.params"),
     "safetensors": _weights(write_safetensors, "a.safetensors"),
-    "NVIDIA's pickle": _weights(_write_pickle, "a.pickle"),
-    "checkpoint (.ckpt)": Reader(_checkpoint, lambda folder: read_checkpoint(folder / "last.ckpt")),
-    "state in a checkpoint": Reader(
-        _checkpoint, lambda folder: read_checkpoint(folder / "last.ckpt"), **_member("state.json")
+    "header of safetensors": _weights(
+        write_safetensors, "a.safetensors", inner=_header_on, mend=_length_first
     ),
-    "array in a checkpoint": Reader(
-        _checkpoint, lambda folder: read_checkpoint(folder / "last.ckpt"), **_member("bias.npy")
-    ),
-    "RecordIO": Reader(_records("recordio"), _read_records, _mend_manifest),
-    "TFRecord": Reader(_records("tfrecord"), _read_records, _mend_manifest),
-    "COCO JSON": Reader(_coco, lambda folder: len(open_dataset(folder, "train"))),
-    "YOLO": Reader(_converted("yolo", (".txt", ".yaml")), _read_set("yolo")),
-    "VOC": Reader(_converted("voc", (".xml", ".txt")), _read_set("voc")),
-    "OpenImages CSV": Reader(_converted("openimages", (".csv",)), _read_set("openimages")),
-    "LabelMe": Reader(_labelme, _read_set("labelme")),
-    "TensorFlow CSV": Reader(_table, _read_set("tf_csv")),
-    "recipe YAML": Reader(_recipe, lambda folder: Recipe.from_yaml(folder / "recipe.yaml")),
-    "ONNX metadata": Reader(_header, _read_header),
-    "images": Reader(_images, _read_images),
+    "NVIDIA's pickle": _weights(sound.write_pickle, "a.pickle"),
+    "checkpoint (.ckpt)": _checkpoint(),
+    "state in a checkpoint": _checkpoint(**_member("state.json")),
+    "array in a checkpoint": _checkpoint(**_member("bias.npy")),
+    "RecordIO": Reader(sound.records("recordio"), _read_records, _mend_manifest),
+    "TFRecord": Reader(sound.records("tfrecord"), _read_records, _mend_manifest),
+    "COCO JSON": Reader(sound.coco, lambda folder, path: len(open_dataset(folder, "train"))),
+    "YOLO": _set(sound.converted("yolo", (".txt", ".yaml")), "yolo"),
+    "Darknet": _set(sound.darknet, "darknet"),
+    "VOC": _set(sound.converted("voc", (".xml", ".txt")), "voc"),
+    "OpenImages CSV": _set(sound.converted("openimages", (".csv",)), "openimages"),
+    "LabelMe": _set(sound.labelme, "labelme"),
+    "VIA": _set(sound.via, "via"),
+    "TensorFlow CSV": _set(sound.table, "tf_csv"),
+    "recipe YAML": Reader(sound.recipe, lambda folder, path: Recipe.from_yaml(path)),
+    "run folder": Reader(sound.run_folder, lambda folder, path: run_page(read_run(folder))),
+    "ONNX metadata": Reader(sound.metadata, _read_metadata),
+    "images": Reader(sound.images, _read_image, memory=PIXELS),
+    "videos": Reader(sound.video, _read_video, memory=PIXELS),
+    "KServe request": Reader(serving_bodies.inference, serving_bodies.read_inference, needs="starlette"),
+    "multipart form": Reader(serving_bodies.form, serving_bodies.read_form, needs="python_multipart"),
 }

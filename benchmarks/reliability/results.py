@@ -38,8 +38,14 @@ TITLES = {
     "inputs": (
         "Damaged and hostile files",
         "Each reader is given files that were changed at random, in a process that has 10 seconds for a file "
-        "and a limit on its memory. It reads them or raises `UserError`, nothing else, and runs nothing that "
-        "a file holds.",
+        "and may take four times its size and 96 MB, or for pictures 8 bytes for each of "
+        "[89 million pixels](datasets.md#how-large-a-picture-may-be). It reads them or raises `UserError`, "
+        "nothing else, and runs nothing that a file holds. A file that leads to new lines of the package, or "
+        "is refused at a new place, becomes the beginning of others. In two minutes of one core this reached "
+        "512 lines from COCO's JSON and 255 from PyTorch's pickle; atheris 3.0, which counts branches but "
+        "knows no words of these formats, reached 500 and 234, so that it is not used. *Files made to harm* "
+        "are bombs, deep nests, links, pipes, and names of images and classes that lead out of a folder, "
+        "command a terminal or are markup.",
     ),
     "numbers": (
         "Extreme numbers",

@@ -6,7 +6,7 @@ found. Ends with status 1 where there was one. Needs Linux, and root for the ful
 
 `--results other.csv` puts the rows elsewhere and leaves the page alone, so that another machine can do the
 work; `--add other.csv` adds them to those of the repository afterwards. `kills --jobs 16` keeps 16 cores
-busy.
+busy, and so does `inputs --count 20000 --jobs 16`, for which files that lead to a fault stay in `--finds`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import shlex
 import sys
 import tempfile
 import time
@@ -28,6 +29,9 @@ import signals  # noqa: E402
 
 import gluon_ssd  # noqa: E402, F401
 
+# What leads to a fault stays here, for whoever repairs it.
+FINDS = Path("/tmp/reliability-finds")
+MEMORY = Path("/dev/shm")
 # What is measured: the modules that do so.
 HARNESSES = {
     "kills": ("kills", "verbs"),
@@ -53,11 +57,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     modules = [module for group in HARNESSES.values() for module in group]
     parser.add_argument("--only", choices=modules, help="only this module")
-    parser.add_argument(
-        "--case", default="", metavar="TEXT", help="only cases with that in their name (not of every harness)"
-    )
+    about = "only cases with that in their name (not of every harness)"
+    parser.add_argument("--case", default="", metavar="TEXT", help=about)
+    parser.add_argument("--jobs", type=int, default=1, help="of kills and inputs: at a time (default: 1)")
+    parser.add_argument("--finds", type=Path, default=FINDS, help=f"of inputs: folder (default: {FINDS})")
     kills = parser.add_argument_group("of kills alone")
-    kills.add_argument("--jobs", type=int, default=1, help="commands that run at a time (default: 1)")
     kills.add_argument("--signals", nargs="+", choices=signals.SIGNALS, default=signals.DECK)
     parser.add_argument("--results", type=Path, default=results.RESULTS, help="table that rows are added to")
     parser.add_argument("--add", nargs="+", type=Path, metavar="TABLE", help="only add the rows of these")
@@ -82,14 +86,15 @@ def _measure(what: str, module: str, args: argparse.Namespace) -> int:
     flag = "minutes" if what == "long" else "count"
     amount, harness = getattr(args, flag), importlib.import_module(module)
     known = inspect.signature(harness.measure).parameters
-    options = {name: getattr(args, name) for name in ("jobs", "case", "signals") if name in known}
-    with tempfile.TemporaryDirectory(prefix="reliability-") as folder:
+    options = {name: getattr(args, name) for name in ("jobs", "case", "finds", "signals") if name in known}
+    # In memory, because damaged files are written and read faster there than anything happens to them.
+    place = MEMORY if "finds" in known and MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="reliability-", dir=place) as folder:
         for row in harness.measure(amount, args.seed, Path(folder).resolve(), **options):
             now = time.monotonic()
-            row.seed, row.seconds, began = args.seed, round(now - began), now
-            row.command = (
-                f"python benchmarks/reliability/run.py {what} --{flag} {amount} --seed {args.seed}"
-            )
+            # Where several work at a time, they have measured their seconds themselves.
+            row.seed, row.seconds, began = args.seed, row.seconds or round(now - began), now
+            row.command = _command(f"{what} --{flag} {amount} --seed {args.seed}", args)
             print(f"{row.case}: {row.tried} tried, {row.failed} failed; {row.note}", flush=True)
             for fault in row.faults:
                 print(f"  {fault}", flush=True)
@@ -97,6 +102,13 @@ def _measure(what: str, module: str, args: argparse.Namespace) -> int:
                 results.append(row, args.results)
             failed += row.failed
     return failed
+
+
+def _command(words: str, args: argparse.Namespace) -> str:
+    """Returns the command that runs the same cases again."""
+    only = f" --only {args.only}" if args.only else ""
+    case = f" --case {shlex.quote(args.case)}" if args.case else ""
+    return f"python benchmarks/reliability/run.py {words}{only}{case}"
 
 
 if __name__ == "__main__":

@@ -1,141 +1,162 @@
-"""Gives one reader damaged files until it has had so many: `worker.py READER FIRST COUNT SEED FOLDER`.
+"""Gives one reader damaged files: `worker.py READER FIRST COUNT SEED FOLDER`.
 
-Each file comes from a sound one, or from a damaged one that has led to lines which no file had reached
-before. A line of JSON on standard output tells of each fault, and one at the end of how many files were read.
-The process ends by SIGPROF where a file takes more than 10 seconds of its time.
+Each file comes from a sound one, or from a damaged one that has led somewhere new: to an error that is raised
+at another place, or, in one file of eight, to lines which no file had reached before. A line of JSON on
+standard output tells of each fault, with the smallest file that still leads to it, and one at the end of how
+many files were read. The process ends by a signal where a file takes too long, see `watch`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
+import os
 import random
 import resource
 import shutil
-import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
-from mutate import mutate  # noqa: E402
-from readers import READERS  # noqa: E402
+from mutate import mutate, shrink  # noqa: E402
+from readers import READERS, Reader  # noqa: E402
+from watch import PACKAGE, Watch  # noqa: E402
 
-import gluon_ssd  # noqa: E402
-from gluon_ssd.errors import UserError  # noqa: E402
-
-SECONDS = 10
-# Bytes that reading may take: this, four times the file, and for images what their pixels may be.
-CONSTANT = 96 << 20
-# What a file must not lead to. Reading writes nothing, starts nothing and asks nobody.
-FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect")
-CHANGES = (
-    "os.rename",
-    "os.remove",
-    "os.mkdir",
-    "os.rmdir",
-    "os.symlink",
-    "os.link",
-    "os.truncate",
-    "shutil.",
-)
-PACKAGE = str(Path(gluon_ssd.__file__).parent)
+TRACED = 8
+# No file that is larger becomes the beginning of others, because reading it again and again would take long.
+LARGEST = 1 << 14
 
 
-class Watch:
-    """Sees what the process does while ``on`` is set: what a reader must not do, and lines of the package."""
+class Outcome(NamedTuple):
+    """What came of a file: ``fault`` is None where it was read or refused, ``place`` where it was refused."""
 
-    def __init__(self) -> None:
-        self.on, self.found, self.lines = False, "", set()
-        sys.addaudithook(self._event)
-
-    @contextlib.contextmanager
-    def reading(self, traced: bool) -> Iterator[None]:
-        self.on, self.found, self.lines = True, "", set()
-        signal.setitimer(signal.ITIMER_PROF, SECONDS)
-        sys.settrace(self._call if traced else None)
-        try:
-            yield
-        finally:
-            sys.settrace(None)
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            self.on = False
-
-    def _event(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if not self.on:
-            return
-        writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
-        if writes or event in FORBIDDEN or event.startswith(CHANGES):
-            self.found = f"{event} {arguments[:1]}"
-
-    def _call(self, frame: FrameType, event: str, argument: Any) -> Any:
-        return self._line if frame.f_code.co_filename.startswith(PACKAGE) else None
-
-    def _line(self, frame: FrameType, event: str, argument: Any) -> Any:
-        self.lines.add((frame.f_code, frame.f_lineno))
-        return self._line
+    fault: str | None
+    place: tuple[Any, ...] = ()
 
 
-def main(name: str, first: int, count: int, seed: int, folder: Path) -> None:
-    reader, watch = READERS[name], Watch()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    files = reader.make(folder)
-    reader.read(folder)
-    sound = {path: reader.inner(path) for path in files}
-    corpus = {path: [content] for path, content in sound.items()}
-    seen: set[Any] = set()
-    usual = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    resource.setrlimit(resource.RLIMIT_AS, (usual + (4 << 30),) * 2)
-    faults: set[str] = set()
-    for number in range(first, count):
-        rng = random.Random(f"{seed} {name} {number}")
-        path = rng.choice(files)
-        inner = mutate(rng.choice(corpus[path]), corpus[path], rng)
-        data = reader.mend(inner)
-        path.write_bytes(data)
+class Fuzzer:
+    """Gives a reader one damaged file after another, in a folder of their own."""
+
+    def __init__(self, reader: Reader, folder: Path) -> None:
+        self.reader, self.folder, self.watch = reader, folder, Watch()
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        self.files = reader.make(folder)
+        # Open all the time, because opening a file takes longer than many a reader.
+        self.now = os.open(folder.parent / "now", os.O_RDWR | os.O_CREAT)
+        self.changed = self.files[0]
+        self.sound = {path: reader.inner(path) for path in self.files}
+        self.corpus = {path: [inner] for path, inner in self.sound.items()}
+        self.lines: set[Any] = set()
+        self.places: set[Any] = set()
+        # What is loaded and cached with the first file is no file's fault.
+        for path in self.files:
+            reader.read(folder, path)
+        self.peak = _peak()
+
+    def give(self, rng: random.Random, number: int) -> tuple[str, Path] | None:
+        """Returns the fault to which a damaged file leads, and where the smallest such file is."""
+        path = rng.choice(self.files)
+        own = self.corpus[path]
+        inner = mutate(rng.choice(own if rng.random() < 0.5 else own[-8:]), own, rng)
         # The file of a process that does not survive it is still there.
-        (folder.parent / "now").write_text(json.dumps({"number": number, "file": str(path)}))
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        # Lines are looked at for one file in three, because that is slow.
-        fault = _read(reader.read, folder, watch, traced=number % 3 == 0)
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-        if fault is None and grown > CONSTANT + 4 * len(data):
-            fault = f"{grown >> 20} MB for a file of {len(data)} bytes"
-        if fault and fault not in faults:
-            faults.add(fault)
-            kept = folder.parent / f"find{number}{path.suffix}"
-            kept.write_bytes(data)
-            print(json.dumps({"fault": fault, "number": number, "kept": str(kept)}), flush=True)
-        if watch.lines - seen and fault is None and len(data) < 1 << 16:
-            seen |= watch.lines
-            corpus[path].append(inner)
-        path.write_bytes(reader.mend(sound[path]))
-    print(
-        json.dumps({"done": count - first, "lines": len(seen), "corpus": sum(map(len, corpus.values()))}),
-        flush=True,
-    )
+        self._write(path, inner)
+        os.pwrite(self.now, json.dumps({"number": number, "file": str(path)}).ljust(1000).encode(), 0)
+        outcome = self._measured(path, len(inner), traced=number % TRACED == 0)
+        if outcome.fault is None:
+            self._learn(path, inner, outcome)
+            return None
+        return outcome.fault, self._kept(path, inner, outcome.fault, number)
+
+    def _learn(self, path: Path, inner: bytes, outcome: Outcome) -> None:
+        new = outcome.place not in self.places
+        if new and not self.watch.lines:
+            self._read(path, traced=True)
+        new = new or not self.watch.lines <= self.lines
+        self.lines |= self.watch.lines
+        self.places.add(outcome.place)
+        if new and len(inner) <= max(LARGEST, 2 * len(self.sound[path])):
+            self.corpus[path].append(inner)
+
+    def _write(self, path: Path, inner: bytes) -> None:
+        """Damages one file, and repairs the one that was damaged before."""
+        if path != self.changed:
+            self.changed.write_bytes(self.reader.mend(self.sound[self.changed]))
+            self.changed = path
+        path.write_bytes(self.reader.mend(inner))
+
+    def _measured(self, path: Path, size: int, traced: bool) -> Outcome:
+        outcome = self._read(path, traced)
+        before, self.peak = self.peak, _peak()
+        grown = self.peak - before
+        if outcome.fault is None and grown > self.reader.memory + 4 * size:
+            return Outcome(f"{grown >> 20} MB for a file of {size} bytes")
+        return outcome
+
+    def _read(self, path: Path, traced: bool = False) -> Outcome:
+        """Returns what comes of reading, once ``path`` has changed."""
+        try:
+            with self.watch.reading(traced):
+                self.reader.read(self.folder, path)
+        except self.reader.refusals as error:
+            return Outcome(self.watch.found or None, tuple(_places(error)))
+        except BaseException as error:
+            return Outcome(_told(error))
+        return Outcome(self.watch.found or None)
+
+    def _kept(self, path: Path, inner: bytes, fault: str, number: int) -> Path:
+        def same(candidate: bytes) -> bool:
+            self._write(path, candidate)
+            return kind_of(self._read(path).fault or "") == kind_of(fault)
+
+        # How much memory a file takes is seen only once, since a process never gives its peak back.
+        smallest = shrink(inner, same) if " MB for " not in fault else inner
+        self.peak = _peak()
+        kept = self.folder.parent / f"find{number}{path.suffix}"
+        kept.write_bytes(self.reader.mend(smallest))
+        return kept
 
 
-def _read(read: Any, folder: Path, watch: Watch, traced: bool) -> str | None:
-    """Returns what is wrong with how a file was read, or None."""
-    try:
-        with watch.reading(traced):
-            read(folder)
-    except UserError:
-        return watch.found or None
-    except BaseException as error:
-        where = [row for row in traceback.extract_tb(error.__traceback__) if row.filename.startswith(PACKAGE)]
-        last = where[-1] if where else None
-        place = f"{Path(last.filename).relative_to(PACKAGE)}:{last.lineno}" if last else "outside"
-        return f"{type(error).__name__} at {place}: {str(error)[:120]}"
-    return watch.found or None
+def _places(error: BaseException | None) -> Iterator[tuple[Any, int]]:
+    """Yields where an error went through, and the errors that it has taken the place of."""
+    while error is not None:
+        yield from ((step.f_code, line) for step, line in traceback.walk_tb(error.__traceback__))
+        error = error.__context__
+
+
+def kind_of(fault: str) -> str:
+    """Returns a fault without its details: the same error at the same place is the same fault."""
+    return fault.partition(": ")[0]
+
+
+def _told(error: BaseException) -> str:
+    where = [row for row in traceback.extract_tb(error.__traceback__) if row.filename.startswith(PACKAGE)]
+    last = where[-1] if where else None
+    place = f"{Path(last.filename).relative_to(PACKAGE)}:{last.lineno}" if last else "outside"
+    return f"{type(error).__name__} at {place}: {str(error)[:120]}"
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main(name: str, first: int, count: int, seed: str, folder: Path) -> None:
+    """Reads the files from number ``first`` on."""
+    fuzzer = Fuzzer(READERS[name], folder)
+    resource.setrlimit(resource.RLIMIT_AS, (_peak() + (4 << 30),) * 2)
+    seen: set[str] = set()
+    for number in range(first, count):
+        found = fuzzer.give(random.Random(f"{seed} {name} {number}"), number)
+        if found and kind_of(found[0]) not in seen:
+            seen.add(kind_of(found[0]))
+            print(json.dumps({"fault": found[0], "number": number, "kept": str(found[1])}), flush=True)
+    corpus = sum(map(len, fuzzer.corpus.values()))
+    print(json.dumps({"lines": len(fuzzer.lines), "corpus": corpus}), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), Path(sys.argv[5]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], Path(sys.argv[5]))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.choices import READINGS
-from ..errors import quoted
+from ..errors import quoted, visible
 from .parsing import Parser, add_orientation, bounded, example
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _report(data: DataSet, target: Path) -> None:
     first = ", ".join(map(quoted, data.classes[:8])) + (", ..." if len(data.classes) > 8 else "")
     print(f"classes: {len(data.classes)} ({first})")
     for line in data.report():
-        print(line)
+        print(visible(line))
     if list(data.splits) == ["train"]:
         print(f"no validation images: {HOLD_OUT}")
     print(target)

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UserError, unknown
+from ..errors import UserError, unknown, visible
 from ..files import make_folder
 from ..runs import make_run_dir
 from ..runtimes.choices import SHOWN_THRESHOLD, detector_options
@@ -163,7 +163,7 @@ def _predict(args: argparse.Namespace, sources: Sources, detector: Detector) -> 
     _prepare(output, sources.paths, [output / "images" / name for name in pictures])
     sources = sources.moved(output / "downloads")
     for line in sources.lines:
-        print(line)
+        print(visible(line))
     with closing(Results(output, args.save, numbering)) as results:
         job = Prediction(detector, results, only=args.only, every=args.every, track=args.track, window=window)
         job.images(sources.paths, list(zip(names, pictures)), numbering.images)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..files import folded_name, make_folder
 
 
@@ -117,7 +117,7 @@ def _fetch(url: str, path: Path, lines: list[str]) -> bool:
     try:
         fetch_url(url, path)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return False
     lines.append(f"{url}: fetched as {path.name}")
     return True

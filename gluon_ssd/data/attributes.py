@@ -32,7 +32,7 @@ def rotation_of(value: Any) -> float:
         return 0.0
     try:
         angle = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
     return angle % 360 if math.isfinite(angle) else 0.0
 

@@ -220,7 +220,8 @@ def settle(file: CocoFile, images_dir: Path, orientation: str = "auto") -> CocoF
     turned = dict(file.orientations)
     for index in unknown_sizes:
         path = images_dir / names[index]
-        if path.exists():
+        # Pathlib's own question raises OSError for a name that is too long for any file.
+        if os.path.exists(path):
             header = file_header(path)
             assumed = header.orientation != 1 and orientation == "auto" and index not in turned
             notes[UNSIZED_TURNED] += assumed

@@ -7,9 +7,10 @@ file are enough. Everything else is left to Pillow.
 from __future__ import annotations
 
 import struct
+import threading
 import warnings
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 JPEG = b"\xff\xd8"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -21,6 +22,8 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
 # TIFF's unsigned integers of one, two and four bytes.
 _KINDS = {1: "B", 3: "H", 4: "I"}
+# Held while Pillow reads a size beyond its limit, which it does only without one.
+PILLOW_LIMIT = threading.Lock()
 # A file that claims more directory entries or metadata than any camera writes is damaged.
 _MOST_ENTRIES, _MOST_EXIF = 4096, 1 << 20
 
@@ -193,13 +196,28 @@ def _read(stream: BinaryIO, length: int) -> bytes:
 def _by_pillow(stream: BinaryIO) -> Header | None:
     from PIL import Image
 
-    stream.seek(0)
     try:
         with warnings.catch_warnings():
             # The warning is about decoding large images, which is not done here.
             warnings.simplefilter("ignore")
-            image = Image.open(stream)
-            orientation = image.getexif().get(_ORIENTATION, 1)
-            return Header(*image.size, _sound(orientation) if isinstance(orientation, int) else 1)
+            try:
+                return _opened(stream)
+            except Image.DecompressionBombError:
+                with PILLOW_LIMIT:
+                    most, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+                    try:
+                        return _opened(stream)
+                    finally:
+                        Image.MAX_IMAGE_PIXELS = most
     except Exception:  # damage makes Pillow raise many kinds
         return None
+
+
+def _opened(stream: BinaryIO) -> Header:
+    """Returns the header as Pillow reads it, which raises many kinds of errors."""
+    from PIL import Image
+
+    stream.seek(0)
+    image = Image.open(stream)
+    orientation: Any = image.getexif().get(_ORIENTATION, 1)
+    return Header(*image.size, _sound(orientation) if isinstance(orientation, int) else 1)

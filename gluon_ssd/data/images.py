@@ -26,17 +26,18 @@ from PIL import Image
 
 from ..errors import UserError
 from ..files import IMAGE_SUFFIXES, refuse_device
-from .header import JPEG, PNG, TIFF, Header, jpeg_segments, read_header
+from .header import JPEG, TIFF, Header, read_header
 from .orientation import is_ambiguous, say_assumed, turn_for, turned, turned_back
+from .pixel_limit import check_pixels, set_limit
+from .truncation import is_complete
 
+set_limit()
 _PILLOW = threading.Lock()
 _JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _GIF = (b"GIF87a", b"GIF89a")
 # AVIF and HEIC files begin with a box "ftyp", behind four bytes of its length.
 _ISO_MEDIA = b"ftyp"
 _HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc")
-_END_OF_IMAGE = b"\xff\xd9"
-_START_OF_SCAN = 0xDA
 # OpenCV before 4.11 decodes to BGR only; OpenCV 5 refuses the bits of both orders together.
 _RGB: int = getattr(cv2, "IMREAD_COLOR_RGB", 0)
 _REDUCED = {
@@ -151,7 +152,8 @@ def decode_image(
     Raises UserError for a picture that is truncated, cannot be decoded, or has the ``stored`` size neither as
     stored nor upright.
     """
-    _refuse_truncated(data, name)
+    if not is_complete(data):
+        raise UserError(f"{name}: the picture is truncated ({len(data)} bytes); copy or download it again")
     header = read_header(io.BytesIO(data))
     turn = _turn(header, stored, orientation, apply_exif)
     if header is not None and stored is not None:
@@ -159,6 +161,8 @@ def decode_image(
         # pixels.
         height, width = header.size[::-1]
         check_size((width, height) if turn > 4 else (height, width), stored, 1, name)
+    if header is not None:
+        check_pixels(header, data, name)
     image = _decode(data, reduction)
     if image is None:
         if data[4:12] in _HEIC and not _know_heic():
@@ -303,39 +307,10 @@ def check_size(found: tuple[int, ...], stored: tuple[int, int], reduction: int, 
         )
 
 
-def is_complete(data: bytes) -> bool:
-    """Returns whether a JPEG has its end marker, or a PNG its last chunk; True for any other format."""
-    if data.startswith(JPEG):
-        # Cameras and tools append data behind the end marker, so it is not always last.
-        return data.endswith(_END_OF_IMAGE) or _END_OF_IMAGE in data[_entropy_start(data) :]
-    if data.startswith(PNG):
-        # The end of the file is looked at first, because searching all of a large file takes longer.
-        return b"IEND" in data[-1024:] or b"IEND" in data
-    return True
-
-
-def _refuse_truncated(data: bytes, name: PathLike) -> None:
-    if not is_complete(data):
-        raise UserError(f"{name}: the picture is truncated ({len(data)} bytes); copy or download it again")
-
-
 def stored_size(data: bytes) -> tuple[int, int] | None:
     """Returns (width, height) of a picture before any EXIF rotation; None without a readable header."""
     header = read_header(io.BytesIO(data))
     return header and header.size
-
-
-def _entropy_start(data: bytes) -> int:
-    """The offset of the first start-of-scan segment of a JPEG, or the length of the data if there is none.
-
-    An end marker in front of that segment belongs to an embedded thumbnail. Behind it, byte stuffing keeps
-    the two bytes of the marker from occurring by chance.
-    """
-    stream = io.BytesIO(data)
-    for marker, _ in jpeg_segments(stream):
-        if marker == _START_OF_SCAN:
-            return stream.tell() - 2
-    return len(data)
 
 
 def as_path(path: PathLike) -> Path:

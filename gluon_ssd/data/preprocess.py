@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError, unknown
+from ..values import shown
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# No picture is larger, and a file that tells of more would take all of the memory.
+_MOST = 1 << 16
 
 
 @functools.lru_cache(maxsize=16)
@@ -24,6 +28,18 @@ def _table(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
     result: np.ndarray = np.ascontiguousarray(table, dtype=np.float32)
     result.setflags(write=False)
     return result
+
+
+def _numbers(name: str, values: Any, length: int) -> tuple[float, ...]:
+    """Returns the values of a field as numbers. Raises UserError where there are others."""
+    kind = int if name == "size" else float
+    try:
+        numbers = tuple(kind(item) for item in values)
+        if len(numbers) == length and all(map(math.isfinite, numbers)):
+            return numbers
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise UserError(f"preprocess: {name} needs {length} numbers, got {shown(values)}")
 
 
 @dataclass(frozen=True)
@@ -41,15 +57,13 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         for name, length in (("size", 2), ("mean", 3), ("std", 3)):
-            value = tuple(getattr(self, name))
-            if len(value) != length:
-                raise UserError(f"preprocess: {name} needs {length} numbers, got {list(value)}")
             # Checkpoints and JSON bring lists; tuples make the object hashable, so that tables can be cached
             # by it.
-            kind = int if name == "size" else float
-            object.__setattr__(self, name, tuple(kind(item) for item in value))
+            object.__setattr__(self, name, _numbers(name, getattr(self, name), length))
         if min(self.size) < 1 or min(self.std) <= 0:
             raise UserError(f"preprocess: size {self.size} and std {self.std} must be positive")
+        if max(self.size) > _MOST:
+            raise UserError(f"preprocess: size {self.size} is more than {_MOST} pixels")
 
     def table(self) -> np.ndarray:
         """Returns the network's input for each uint8 level of each channel: float32 (3, 256), read-only."""
@@ -74,4 +88,4 @@ class Preprocess:
         for name in values:
             if name not in ("size", "mean", "std"):
                 raise unknown("preprocess field", str(name), ("size", "mean", "std"))
-        return cls(**{name: tuple(value) for name, value in values.items()})
+        return cls(**values)

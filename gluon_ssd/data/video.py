@@ -96,7 +96,7 @@ def _quiet() -> Iterator[None]:
 class VideoWriter:
     """An MP4 file that appears under its name when it is complete.
 
-    The size is that of the first frame. Raises UserError where it cannot be written.
+    The size is that of the first frame; others are scaled to it. Raises UserError where it cannot be written.
     """
 
     def __init__(self, path: Path, rate: float) -> None:
@@ -109,16 +109,20 @@ class VideoWriter:
         import cv2
 
         if self._writer is None:
+            self._size = pixels.shape[1::-1]
             make_folder(self.path.parent)
             # A folder, because OpenCV takes the kind of a video from the suffix of its file.
             self._partial = self._made.enter_context(files_together([self.path])) / self.path.name
             # MPEG-4 is what every build of OpenCV can write.
             code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._partial), code, self._rate, pixels.shape[1::-1])
+            self._writer = cv2.VideoWriter(str(self._partial), code, self._rate, self._size)
             if not self._writer.isOpened():
                 self._writer = None
                 with self._made:
                     raise OSError("OpenCV has no encoder for MP4 here, or the disk is full")
+        if pixels.shape[1::-1] != self._size:
+            # OpenCV would leave out a frame of another size, and the file would be missing one.
+            pixels = cv2.resize(pixels, self._size)
         self._writer.write(np.ascontiguousarray(pixels[:, :, ::-1]))
         self._count += 1
 

@@ -98,7 +98,9 @@ def _made(folder: Path) -> Path:
 
 def _file_name(text: str) -> str:
     """Returns the name of a class as the name of a folder on every system."""
-    return re.sub(r'[<>:"/\\|?*\x00-\x1f]|^\.+|[. ]+$', "_", text) or "_"
+    plain = re.sub(r'[<>:"/\\|?*\x00-\x1f]|^\.+|[. ]+$', "_", text) or "_"
+    # No system takes more than 255 bytes.
+    return plain.encode("utf-8", "replace")[:200].decode("utf-8", "ignore")
 
 
 def _write(path: Path, text: str) -> None:

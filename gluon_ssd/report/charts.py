@@ -57,16 +57,17 @@ def chart(
     Without ``y_range`` the axis begins at 0, and is logarithmic where a few values are far above the others.
     ``mark`` is a place on the x axis and its name.
     """
-    shown = [line for line in lines if np.isfinite(np.asarray(line.y, np.float64)).any()]
+    shown = [line for line in lines if _has_points(line)]
     if not shown:
         return None
     values = np.concatenate([np.asarray(line.y, np.float64) for line in shown])
     places = np.concatenate([np.asarray(line.x, np.float64) for line in shown])
-    finite = values[np.isfinite(values)]
+    finite, places = values[np.isfinite(values)], places[np.isfinite(places)]
     log = y_range is None and finite.min() > 0 and finite.max() > 50 * np.median(finite)
     low, high = x_range or (float(places.min()), float(places.max()))
     if high <= low:
-        low, high = low - 1, high + 1
+        # More than 1 where floats of this size are further apart.
+        low, high = low - max(1.0, 1e-6 * abs(low)), high + max(1.0, 1e-6 * abs(high))
     bottom, top = y_range or ((float(finite.min()), float(finite.max())) if log else _from_zero(finite))
     across = _Scale(low, high, LEFT, RIGHT)
     upward = _Scale(bottom, top, BOTTOM, TOP, log)
@@ -78,6 +79,11 @@ def chart(
         upward.ticks(),
         None if mark is None else (round(across.place(mark[0]), 1), mark[1]),
     )
+
+
+def _has_points(line: Line) -> bool:
+    x, y = np.asarray(line.x, np.float64), np.asarray(line.y, np.float64)
+    return bool(np.isfinite(y).any() and np.isfinite(x).all())
 
 
 def _from_zero(values: np.ndarray) -> tuple[float, float]:

@@ -11,13 +11,17 @@ import numpy as np
 import yaml
 
 from ..errors import UserError
+from ..files import refuse_device
 from ..recipe import Recipe
 from ..runs import RECIPE_FILE, RUN_FILE
+from ..values import refuse_expansion
 from .plots import read_metrics
 
 PAGE, ANALYSIS = "report.html", "report.json"
 # The version of what `analyse` returns; a page cannot be made of another.
 FORMAT = 1
+# What a training writes about one of its processes.
+_SESSION = {"command": str, "started": str, "machine": str, "versions": dict, "seconds": dict}
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,11 @@ def read_run(where: str | Path) -> RunFiles:
             "val has written"
         )
     metrics = home / "metrics.csv"
-    record = _json(home / RUN_FILE) if of_run else None
     return RunFiles(
         home,
         _recipe(home / RECIPE_FILE) if of_run else {},
         read_metrics(metrics) if metrics.is_file() else {},
-        record["sessions"] if record else [],
+        _sessions(home / RUN_FILE) if of_run else [],
         analysis,
     )
 
@@ -87,11 +90,31 @@ def read_run(where: str | Path) -> RunFiles:
 def _recipe(path: Path) -> dict[str, Any]:
     """Returns the keys that a stored recipe gives. It may be of an older version, whose keys were others."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        refuse_device(path)
+        text = path.read_text(encoding="utf-8")
+        values = refuse_expansion(yaml.safe_load(text), text) or {}
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: is no recipe, which is a list of 'key: value' lines")
     known = {item.name for item in fields(Recipe)}
-    return {key: value for key, value in (values or {}).items() if key in known}
+    return {key: value for key, value in values.items() if key in known}
+
+
+def _sessions(path: Path) -> list[dict[str, Any]]:
+    record = _json(path)
+    if record is None:
+        return []
+    rows = record.get("sessions") if isinstance(record, dict) else None
+    if not isinstance(rows, list) or not all(map(_is_session, rows)):
+        raise UserError(f"{path}: is not as a training writes it; delete it, and the report does without")
+    return rows
+
+
+def _is_session(row: Any) -> bool:
+    if not isinstance(row, dict) or not all(isinstance(row.get(key), kind) for key, kind in _SESSION.items()):
+        return False
+    return all(isinstance(seconds, (int, float)) for seconds in row["seconds"].values())
 
 
 def _json(path: Path) -> Any:
@@ -99,5 +122,5 @@ def _json(path: Path) -> Any:
         return None
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read ({error}); delete it, and run gluon-ssd val again") from None

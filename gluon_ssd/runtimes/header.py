@@ -78,5 +78,5 @@ class Header:
                 best_threshold=None if best is None else float(best),
                 notes={k: v for k, v in found.items() if k not in (*known, *_ASIDE)},
             )
-        except (KeyError, ValueError, TypeError, RecursionError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise UserError(f"{path}: its metadata are damaged ({error}); export it again") from None

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import atomic_write, refuse_device
 
 STATE = "state.json"
 # Files of weights alone, which some take for checkpoints.
@@ -45,6 +45,7 @@ def read_archive(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any
     """
     path = Path(path)
     try:
+        refuse_device(path)
         with zipfile.ZipFile(path) as archive:
             _refuse_bomb(archive, path.stat().st_size)
             state = json.loads(archive.read(STATE))

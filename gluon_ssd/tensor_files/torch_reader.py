@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Callable
 import numpy as np
 
 from ..errors import UserError
+from ..files import refuse_device
 from .safe_pickle import DAMAGE, NamedClass, Refused, load_pickle, short
 from .torch_pickle import (
     ALLOWED,
@@ -66,6 +67,7 @@ def readable(path: Path, kind: str) -> Iterator[None]:
     if path.is_dir():
         raise UserError(f"{path}: is a folder, not a {kind}")
     try:
+        refuse_device(path)
         yield
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import mxnet as mx
+import numpy as np
 
 from ..data.epochs import EpochLoader
 from ..data.pipelines import InputSettings, make_loader
@@ -19,7 +20,7 @@ from ..nn import clip_by_convolution, compute_precision
 from ..predict import Detector
 from ..recipe import Recipe
 from ..weights.backbones import load_backbone
-from ..weights.checkpoint import Progress, restore_optimizer
+from ..weights.checkpoint import PARAMETERS, TRAINED, Progress, restore_optimizer
 from .callbacks.weight_average import WeightAverage, running_statistics
 from .distributed import World, average_statistics
 from .inputs import Inputs
@@ -96,6 +97,15 @@ class Training:
         own = [parameter.data() for parameter in running_statistics(self.net).values()]
         average_statistics(self.world, [*own, *averages])
 
+    def statistics(self) -> dict[str, np.ndarray]:
+        """Returns this rank's running statistics, and its averages of them, as a checkpoint names them."""
+        own = running_statistics(self.net)
+        group = PARAMETERS if self.average is None else TRAINED
+        found = {group + name: value.data().asnumpy() for name, value in own.items()}
+        averages = [] if self.average is None else self.average.statistics()
+        found.update({PARAMETERS + name: value.asnumpy() for name, value in zip(own, averages)})
+        return found
+
     def averaged(self) -> AbstractContextManager[None]:
         """Returns a block in which the network computes with averaged weights, where there are any."""
         return nullcontext() if self.average is None else self.average.in_use()
@@ -155,11 +165,12 @@ def make_net(inputs: Inputs) -> tuple[Any, TransferReport | None]:
 
 
 def _start_alike(inputs: Inputs, net: Any) -> None:
-    """Gives every rank the weights of rank 0, and random numbers of its own."""
+    """Gives every rank the weights of rank 0, except where a run goes on, and random numbers of its own."""
     world = inputs.world
     if world.size > 1:
-        parameters = net.collect_params()
-        world.broadcast([parameter.data() for parameter in parameters.values()], list(parameters))
+        if inputs.resumed is None:
+            parameters = net.collect_params()
+            world.broadcast([parameter.data() for parameter in parameters.values()], list(parameters))
         mx.random.seed(world.seed(inputs.recipe.seed))
 
 

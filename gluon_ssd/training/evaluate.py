@@ -21,7 +21,7 @@ from ..data.pipelines import InputSettings, make_loader
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform
 from ..environment import provenance
-from ..errors import UserError
+from ..errors import UserError, visible
 from ..files import atomic_write, csv_text, make_folder
 from ..locks import only_writer
 from ..predict import Detector, to_pixels
@@ -322,12 +322,12 @@ def validate(
         folder = Path(output).expanduser() if output else run / ("val" if split == "val" else f"val-{split}")
         if world.first:
             make_folder(folder)
-            print("\n".join(dataset.lines), end="\n" if dataset.lines else "")
+            print(visible("\n".join(dataset.lines)), end="\n" if dataset.lines else "")
         evaluation = evaluate(
             detector, dataset, batch_size=batch_size, settings=settings, limit=limit, world=world
         )
         if world.first:
-            print(score_table(evaluation.scores))
+            print(visible(score_table(evaluation.scores)))
             made = {**provenance(), "checkpoint": str(checkpoint)}
             write_evaluation(evaluation, dataset, folder, made)
             print(f"results in {folder}, all of them on one page: {_write_page(folder)}")

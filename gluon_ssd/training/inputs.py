@@ -79,6 +79,8 @@ def open_inputs(recipe: Recipe, world: World) -> Inputs:
     device = pick_device(recipe.device, world.local_rank)
     resumed = world.share(_run_so_far(recipe) if world.first else None)
     if resumed is not None:
+        if resumed.progress.processes == world.size:
+            resumed = resumed.of_rank(world.rank)
         # The data set may have moved since the run was started.
         splits = ("train", "val") if _evaluates(recipe) else ("train",)
         run_dir = resumed.path.parent.parent

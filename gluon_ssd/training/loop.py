@@ -108,7 +108,9 @@ class Loop:
         self._read_losses()
         self.evaluator.settle()
         world, progress = self.training.world, self.training.progress
-        self.training.average_statistics()
+        # Amid an epoch every rank keeps its own: a checkpoint does not change what the run comes to.
+        if progress.batch == self.training.batches:
+            self.training.average_statistics()
         if world.size > 1:
             progress.sums = mean_over_ranks(world, progress.sums)
 

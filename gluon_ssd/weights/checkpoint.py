@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..tensor_files.archive import read_archive, write_archive
 from ..version import __version__
 
 SUFFIX = ".ckpt"
-PARAMETERS, OPTIMIZER, TRAINED = "parameters/", "optimizer/", "trained/"
+PARAMETERS, OPTIMIZER, TRAINED, RANKS = "parameters/", "optimizer/", "trained/", "ranks/"
 
 
 @dataclass
@@ -50,7 +50,8 @@ class Checkpoint:
 
     ``options`` are those with which `get_model` builds the network again. ``category_ids`` are the ids of
     ``classes`` in the annotations that were trained on, and empty where these have none. Where ``parameters``
-    are averages over the steps of a training, ``trained`` are those that it goes on from.
+    are averages over the steps of a training, ``trained`` are those that it goes on from. ``ranks``: what
+    every rank but the first has otherwise, by its number, group and name.
     """
 
     path: Path
@@ -64,6 +65,13 @@ class Checkpoint:
     recipe: dict[str, Any]
     category_ids: tuple[int, ...] = ()
     trained: dict[str, np.ndarray] = field(default_factory=dict)
+    ranks: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def of_rank(self, rank: int) -> Checkpoint:
+        """Returns the checkpoint with what ``rank`` has otherwise than the first."""
+        own = _under(self.ranks, f"{rank}/")
+        parameters = {**self.parameters, **_under(own, PARAMETERS)}
+        return replace(self, parameters=parameters, trained={**self.trained, **_under(own, TRAINED)})
 
 
 def save_checkpoint(
@@ -73,15 +81,17 @@ def save_checkpoint(
     progress: Progress | None = None,
     recipe: Mapping[str, Any] | None = None,
     averages: Mapping[str, np.ndarray] | None = None,
+    ranks: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Writes ``net`` and, where given, the state of the optimizer, the position and the recipe.
 
     ``averages`` are those of its parameters over the steps, and what the checkpoint is then used with.
+    ``ranks``: as in `Checkpoint`.
     The file appears whole or not at all. Raises UserError when the disk is full or the folder cannot be
     written, and as `snapshot` does; what was at ``path`` then stays.
     """
     path = Path(path)
-    write_archive(path, *snapshot(path, net, trainer, progress, recipe, averages))
+    write_archive(path, *snapshot(path, net, trainer, progress, recipe, averages, ranks))
 
 
 def snapshot(
@@ -91,6 +101,7 @@ def snapshot(
     progress: Progress | None = None,
     recipe: Mapping[str, Any] | None = None,
     averages: Mapping[str, np.ndarray] | None = None,
+    ranks: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Returns the arrays and the state that `save_checkpoint` writes to ``path``, for `write_archive`.
 
@@ -103,6 +114,7 @@ def snapshot(
     averages = averages or {}
     arrays = {PARAMETERS + name: averages.get(name, array) for name, array in values.items()}
     arrays.update({TRAINED + name: values[name] for name in averages})
+    arrays.update({RANKS + name: array for name, array in (ranks or {}).items()})
     if trainer is not None:
         arrays.update(_optimizer_arrays(trainer))
     for name, array in arrays.items():
@@ -147,10 +159,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             recipe=state["recipe"],
             category_ids=tuple(state.get("category_ids", ())),
             trained=_under(arrays, TRAINED),
+            ranks=_under(arrays, RANKS),
         )
     except KeyError as error:
         raise UserError(f"{path}: not a checkpoint of this library; it lacks {error}") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path}: not a checkpoint of this library; {error}") from None
 
 

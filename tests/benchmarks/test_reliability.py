@@ -117,6 +117,30 @@ def test_the_same_seed_changes_files_in_the_same_way(module):
     assert sum(changed != data for changed in some(1)) > 35
 
 
+def test_a_fault_is_made_as_small_as_it_still_is_one(module):
+    shrink = module("mutate").shrink
+    assert shrink(b"some text " * 50 + b"[x]" + b" and more" * 50, lambda data: b"[" in data) == b"["
+
+
+@pytest.mark.parametrize("reader", ["recipe YAML", "LabelMe"])
+def test_a_worker_tells_of_a_fault_and_keeps_the_smallest_file(module, monkeypatch, tmp_path, reader, capsys):
+    worker = module("worker")
+
+    def read(folder, path):
+        if b"9" in path.read_bytes():
+            raise ValueError("a nine")
+
+    row = worker.READERS[reader]
+    monkeypatch.setitem(worker.READERS, reader, type(row)(row.make, lambda *places: None))
+    fuzzer = worker.Fuzzer(worker.READERS[reader], tmp_path / "files")
+    fuzzer.reader.read = read
+    for number in range(400):
+        found = fuzzer.give(random.Random(number), number)
+        if found:
+            break
+    assert found[0] == "ValueError at outside: a nine" and found[1].read_bytes() == b"9"
+
+
 def test_a_rank_is_hit_when_its_moment_has_come_so_often(module, monkeypatch, tmp_path):
     moments = module("rank_moments")
     # `hit` replaces it for the rest of the process, which is a rank elsewhere.
@@ -183,3 +207,11 @@ def test_a_write_is_made_to_fail_and_the_command_says_so(module, tmp_path):
     assert intercept.attempt(command, tmp_path, whole)[0] == 0
     names = [call.name for call in whole.calls]
     assert names[2:] == ["write", "open to write", "fsync", "rename"]
+
+
+@pytest.mark.once
+def test_readers_are_tried_in_several_processes(module, tmp_path):
+    inputs = module("inputs")
+    rows = list(inputs.measure(5, 1, tmp_path, jobs=2, case="TensorFlow CSV", finds=tmp_path / "finds"))
+    assert [(row.case, row.tried, row.failed) for row in rows] == [("TensorFlow CSV", 5, 0)]
+    assert "files a second" in rows[0].note and not (tmp_path / "finds").exists()

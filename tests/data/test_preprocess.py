@@ -35,6 +35,10 @@ def test_round_trips():
         ({"std": [1, 1, 0]}, "std"),
         ({"mean": [1]}, "mean"),
         ({"meen": [1]}, "mean"),
+        ({"mean": [1, 10**400, 1]}, "mean needs 3 numbers"),
+        ({"std": [1, float("nan"), 1]}, "std needs 3 numbers"),
+        ({"size": 300}, "size needs 2 numbers, got 300"),
+        ({"size": [10**9, 300]}, "size .* is more than 65536 pixels"),
     ],
 )
 def test_mistakes(values, part):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -34,6 +35,14 @@ def test_frames_come_back_in_order_with_their_times(tmp_path):
 def test_every_second_frame(tmp_path):
     frames = list(Video(clip(tmp_path / "clip.mp4")).frames(every=2))
     assert [(frame.number, round(frame.pixels.mean() / 40)) for frame in frames] == [(0, 0), (2, 2), (4, 4)]
+
+
+def test_frames_of_other_sizes_are_scaled_to_the_first(tmp_path):
+    with VideoWriter(tmp_path / "a.mp4", 10) as writer:
+        for height, width in ((48, 64), (96, 80), (48, 64)):
+            writer.write(np.full((height, width, 3), 90, np.uint8))
+    with closing(Video(tmp_path / "a.mp4")) as video:
+        assert [frame.pixels.shape for frame in video.frames()] == [(48, 64, 3)] * 3
 
 
 def test_colours_keep_their_order(tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -74,6 +75,13 @@ def test_crops_go_by_class_and_a_box_without_a_pixel_has_none(photo, tmp_path):
     write(tmp_path, ["crops"], shown(photo))
     found = {str(path.relative_to(tmp_path)): Image.open(path).size for path in tmp_path.rglob("crops/*/*")}
     assert found == {"crops/cat/photo_1.jpg": (32, 24), "crops/a_b/photo_2.jpg": (64, 48)}
+
+
+def test_the_folder_of_crops_has_a_name_that_every_system_takes(photo, tmp_path):
+    for number, name in enumerate(("x" * 300, "\u00e9" * 150, "..", "/a", "\x1b[2J")):
+        one = shown(photo)
+        write(tmp_path / str(number), ["crops"], replace(one, found=replace(one.found, classes=(name,) * 2)))
+        assert len(list((tmp_path / str(number)).glob("crops/*/photo_*.jpg"))) == 2, name
 
 
 def test_csv(photo, tmp_path):

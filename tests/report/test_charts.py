@@ -36,3 +36,9 @@ def test_there_are_a_few_round_ticks(top):
     ticks = chart("t", [Line("a", [1, 2], [0, top])], "x").y_ticks
     assert 3 <= len(ticks) <= 7
     assert all(TOP <= place <= BOTTOM for place, _ in ticks)
+
+
+def test_places_that_are_not_finite_or_too_close_for_floats():
+    assert chart("t", [Line("a", [math.nan, 2], [0.0, 5.0])], "x") is None
+    drawn = chart("t", [Line("a", [4e16], [0.0])], "x")
+    assert drawn.curves[0]["dots"][0][0] == (LEFT + RIGHT) / 2

@@ -123,6 +123,9 @@ def test_a_run_of_an_older_version_shows_what_it_has(small_run, tmp_path):
         ("notes.txt", "", "nowhere: holds neither recipe.yaml nor report.json"),
         ("report.json", "{", "nowhere/report.json: cannot be read"),
         ("recipe.yaml", "a: [", "nowhere/recipe.yaml: cannot be read"),
+        ("recipe.yaml", "[" * 5000, "nowhere/recipe.yaml: cannot be read"),
+        ("recipe.yaml", "a", "nowhere/recipe.yaml: is no recipe"),
+        ("report.json", "[" * 200_000, "nowhere/report.json: cannot be read"),
     ],
 )
 def test_a_folder_without_a_run(cli, tmp_path, name, content, message):
@@ -135,6 +138,14 @@ def test_a_folder_without_a_run(cli, tmp_path, name, content, message):
     if name:
         with pytest.raises(UserError):
             read_run(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("content", ["1", "{}", '{"sessions": [{"started": "now"}]}'])
+def test_a_record_of_other_content_is_named(small_run, tmp_path, content):
+    run = shutil.copytree(small_run, tmp_path / "run")
+    (run / "run.json").write_text(content)
+    with pytest.raises(UserError, match="run.json: is not as a training writes it; delete it"):
+        write_report(run)
 
 
 def test_a_page_of_one_run_has_no_other_place(cli, small_run):

@@ -122,7 +122,7 @@ REFUSED = {
     "no image": ((ALL, b"hello"), 422, "image: not an image whose size can be read"),
     "empty": ((ALL, b""), 422, "is empty"),
     "truncated": ((ALL, PHOTOS["large.jpg"][:-300]), 422, "truncated"),
-    "damaged": ((ALL, PHOTOS["small.png"][:60] + b"\0" * 40 + b"IEND"), 422, "not a picture that can be"),
+    "damaged": ((ALL, PHOTOS["small.png"][:60] + b"\0" * 40 + b"IEND"), 422, "the picture is truncated"),
     "large": ((ALL, b"x" * 300_001), 413, "at most 0.3 MB"),
     "very large": ((ALL, b"x" * 1_100_000), 413, "at most 0.3 MB"),
     "bomb": ((ALL, png((1001, 1000))), 413, "an image of 1001x1000; the server takes up to 1 megapixels"),

@@ -14,6 +14,7 @@ import pytest
 
 from gluon_ssd.convert import read_pickle, read_torch, read_weights
 from gluon_ssd.errors import UserError
+from gluon_ssd.tensor_files.archive import read_archive
 from gluon_ssd.tensor_files.safe_pickle import Refused, load_pickle
 from gluon_ssd.tensor_files.torch_pickle import ALLOWED, ElementType, SavedObject, Storage
 from gluon_ssd.tensor_files.torch_state import find_state
@@ -341,3 +342,12 @@ def test_harmless_extras_are_read_over():
         result = load_pickle(pickle.dumps(value, protocol), ALLOWED, Storage.from_id)
         assert (result["milestones"], result["best"], result["order"]) == ({3: 2}, 0.5, {"a": 1})
         assert sorted(result["names"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pickle", ".params", ".safetensors", ".ckpt"])
+def test_a_link_to_a_device_is_not_read(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.symlink_to("/dev/zero")
+    for read in (read_weights, read_archive):
+        with pytest.raises(UserError, match="cannot be read: is a pipe or device, not a file"):
+            read(path)

@@ -16,10 +16,11 @@ from typing import Any, BinaryIO, Callable, Union
 
 from ...errors import UserError
 from ..header import JPEG, PNG, Header, read_header
-from ..images import decode_image, is_complete
+from ..images import decode_image
 from ..orientation import upright_size
 from ..progress import ProgressReporter
 from ..record_files.shards import PackedPicture
+from ..truncation import is_complete
 
 FINE, MISSING, EMPTY, CORRUPT = "fine", "missing", "empty", "corrupt"
 # Where a picture is: in a file of its own, or at a place in a shard.

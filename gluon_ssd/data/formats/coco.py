@@ -129,7 +129,7 @@ def _pictures(
         if name in seen:
             raise UserError(f"{file.path}: two images are called {file_name!r}; give each a file of its own")
         seen.add(name)
-        if not path.is_file():
+        if not os.path.isfile(path):  # unlike pathlib's, it is False for a name that is too long
             missing(f"{file.path}: its image {spelt} is not in {images}", options.skip_missing, notes)
             continue
         # What the file says of an image is better than the caller's choice for all of them.

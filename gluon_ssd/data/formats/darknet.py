@@ -5,6 +5,7 @@ CVAT ("YOLO 1.1"), Yolo_mark and LabelImg write it. See `yolo_labels` for the la
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -85,7 +86,8 @@ def _find(name: str, home: Path, file: Path) -> Path | None:
     """
     plain = Path(name.replace("\\", "/"))
     places = [file.parent / plain, home / plain, file.parent / plain.name, home / plain.name]
-    return next((path for path in places if path.is_file()), None)
+    # Unlike pathlib's, this is False for a name that is too long for any file.
+    return next((path for path in places if os.path.isfile(path)), None)
 
 
 def _named_lists(settings: dict[str, str], home: Path, file: Path, lines: list[str]) -> dict[str, Path]:

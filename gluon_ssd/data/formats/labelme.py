@@ -128,7 +128,7 @@ def _add(sheet: Sheet, shape: Any, where: str, names: dict[str, int]) -> None:
 def _points(points: Any, where: str) -> list[tuple[float, float]]:
     try:
         pairs = [(float(x), float(y)) for x, y in points]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pairs = [(math.nan, 0)]
     if not all(math.isfinite(side) for pair in pairs for side in pair):
         raise UserError(f"{where}: 'points' must be a list of [x, y] in pixels")

@@ -16,7 +16,7 @@ from ..progress import counted
 from ..splits import SPLITS
 from .model import FLAGS_LOST, RESPELLED, Box, DataSet, Options, Picture
 from .placing import RENAMED, Placer, flat_names, fraction, new_text
-from .reading import Images, check_names, missing, unneeded
+from .reading import Images, below, check_names, missing, unneeded
 from .registry import NO, SURE, Format, register_format
 from .sheet import Sheet
 
@@ -222,8 +222,8 @@ def _read_split(
     for image, objects in counted(rows.items(), f"reading {split}", options.progress):
         name = images.find(image)
         found = None if name else finder.find(image)
-        if found:
-            name = found[0].relative_to(part.images).as_posix()
+        # A name that leads out of the folder, such as "../a.jpg", is that of no image in it.
+        if found and (name := below(found[0], part.images)):
             notes[RESPELLED] += 1
         if name is None:
             missing(f"{part.boxes}: its image {image} is not in {part.images}", options.skip_missing, notes)

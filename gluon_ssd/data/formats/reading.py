@@ -190,12 +190,19 @@ def inner_name(file: Path, *folders: Path) -> str:
 
     It is written with ``/``.
     """
-    for folder in folders:
-        try:
-            return file.relative_to(folder).as_posix()
-        except ValueError:
-            continue
-    return file.name
+    return next((name for name in (below(file, folder) for folder in folders) if name), file.name)
+
+
+def below(file: Path, folder: Path) -> str | None:
+    """Returns the path of ``file`` as seen from ``folder``, with ``/``; None where it is not below it.
+
+    New data sets are written by such names, so that none may lead out of their folder.
+    """
+    try:
+        name = file.relative_to(folder).as_posix()
+    except ValueError:
+        return None
+    return None if os.pardir in name.split("/") else name
 
 
 def choose_classes(data: DataSet, chosen: Sequence[str] | None) -> DataSet:

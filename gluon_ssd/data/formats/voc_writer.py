@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from xml.sax.saxutils import escape
 
@@ -9,6 +10,8 @@ from ...errors import UserError
 from .model import FLAGS_LOST, Box, DataSet, Picture
 from .placing import RENAMED, Placer, flat_names, new_text, write_lines
 
+# Control characters, which XML does not have in any spelling, and the mark at the beginning of a file.
+_NOT_XML = re.compile("[\x00-\x1f\ufffe\uffff]|^\ufeff")
 ROUNDED = "boxes rounded to whole pixels"
 CROWD_AS_DIFFICULT = "crowd regions, marked difficult"
 
@@ -16,13 +19,15 @@ CROWD_AS_DIFFICULT = "crowd regions, marked difficult"
 def write_voc(data: DataSet, place: Placer) -> None:
     """Writes a data set, with pixels counted from 1. What is lost goes to its notes."""
     root = place.partial
+    for name in data.classes:
+        if not _is_line(name):
+            raise UserError(f"the class {name!r}: lists and XML of VOC cannot hold such a name; rename it")
     stems = flat_names(data, shared=True)
     for split, pictures in data.splits.items():
         listed = []
         for picture in pictures:
             stem = stems[split, picture.name]
-            # A list has one name on each line, and readers strip blanks around it.
-            if stem.strip().splitlines() != [stem]:
+            if not _is_line(stem):
                 raise UserError(f"{picture.file}: the lists of VOC cannot hold such a name; rename the image")
             data.notes[RENAMED] += stem != PurePosixPath(picture.name).stem
             file = stem + PurePosixPath(picture.name).suffix
@@ -32,6 +37,11 @@ def write_voc(data: DataSet, place: Placer) -> None:
             listed.append(stem)
         write_lines(root / "ImageSets" / "Main" / f"{split}.txt", listed)
     write_lines(root / "classes.txt", data.classes)
+
+
+def _is_line(name: str) -> bool:
+    """Returns whether a list can hold a name, one on each line and without blanks around it, and XML, too."""
+    return name.strip().splitlines() == [name] and not _NOT_XML.search(name)
 
 
 def _voc_xml(picture: Picture, file: str, data: DataSet) -> str:

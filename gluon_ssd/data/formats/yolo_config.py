@@ -6,6 +6,7 @@ the YAML file itself.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ...values import refuse_expansion
 from ..finder import Finder
 from ..splits import OF_NO_SPLIT, SPLITS, folder_called, split_of
 from .model import Options
-from .reading import Images, check_names, missing, read_text, unneeded, visible
+from .reading import Images, check_names, inner_name, missing, read_text, unneeded, visible
 from .yolo_labels import Named
 
 _CONFIGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -129,7 +130,8 @@ class _NotThere(UserError):
 
 def _leads(value: Any, config: Path) -> bool:
     """Whether a value of the file is the path of something that exists."""
-    return isinstance(value, str) and (config.parent / value).exists()
+    # Unlike pathlib's, this is False for a name that is too long for any file.
+    return isinstance(value, str) and os.path.exists(config.parent / value)
 
 
 def _part(
@@ -163,7 +165,7 @@ def _place(config: Path, base: Any, key: str, value: str) -> Path:
     """
     home = config.parent
     # Some exporters write the backslashes of Windows.
-    value = value if (home / value).exists() else value.replace("\\", "/")
+    value = value if os.path.exists(home / value) else value.replace("\\", "/")
     bases = [home / str(base), home] if base else [home]
     stripped = value
     while stripped.startswith(("../", "./")):
@@ -173,9 +175,9 @@ def _place(config: Path, base: Any, key: str, value: str) -> Path:
     ends = [Path(*parts[start:]) for start in range(1, len(parts))]
     candidates = [b / text for text in (value, stripped) for b in bases]
     for candidate in (*candidates, *(home / end for end in ends)):
-        if candidate.is_dir():
+        if os.path.isdir(candidate):
             return folder_called(candidate, "images") or candidate
-        if candidate.is_file():
+        if os.path.isfile(candidate):
             return candidate
     tried = " or ".join(dict.fromkeys(map(str, candidates)))
     raise _NotThere(f"{config}: '{key}' names {value}, and there is no folder or list {tried}")
@@ -207,8 +209,7 @@ def read_list(
             missing(f"{file} line {number}: its image {name} is not there", options.skip_missing, notes)
             continue
         path, respelt = found
-        inner = path.relative_to(root).as_posix() if root in path.parents else path.name
-        images.append(Named(path, _without_images(inner), respelt))
+        images.append(Named(path, _without_images(inner_name(path, root)), respelt))
     return images
 
 

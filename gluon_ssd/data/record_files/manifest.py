@@ -117,13 +117,32 @@ def read_manifest(folder: Path, split: str) -> Manifest:
         raise UserError(f"{path}: damaged, its checksum is wrong; {REMEDY}")
     content = parse_json(data, path)
     coco = parse_coco(content, path)
-    shards = tuple(ShardFiles(**row) for row in content["shards"])
-    opened = [Shard(folder / shard.file, _UNWRAP[content["format"]]) for shard in shards]
-    pictures = tuple(
-        PackedPicture(opened[row["shard"]], row["offset"], row["length"], row["size"], row["crc32"])
-        for row in content["images"]
-    )
+    # The checksum finds damage, but who writes another content can write its checksum, too.
+    try:
+        shards = tuple(_shard(row) for row in content["shards"])
+        opened = [Shard(folder / shard.file, _UNWRAP[content["format"]]) for shard in shards]
+        pictures = tuple(_picture(row, shards, opened) for row in content["images"])
+    except (ValueError, TypeError, LookupError):
+        what = "its shards or their pictures are not as they were written"
+        raise UserError(f"{path}: {what}; {_AGAIN}") from None
     return Manifest(path, content["format"], shards, coco, pictures)
+
+
+def _shard(row: Any) -> ShardFiles:
+    shard = ShardFiles(**row)
+    # Both are in the folder of the manifest, and nothing outside of it is read.
+    if any(Path(name).name != name for name in (shard.file, shard.index)):
+        raise ValueError
+    return shard
+
+
+def _picture(row: Any, shards: Sequence[ShardFiles], opened: Sequence[Shard]) -> PackedPicture:
+    number, offset, length, size = places = [row[key] for key in ("shard", "offset", "length", "size")]
+    if any(type(place) is not int or place < 0 for place in places):
+        raise ValueError
+    if size > length or offset + length > shards[number].bytes:
+        raise ValueError
+    return PackedPicture(opened[number], offset, length, size, row["crc32"])
 
 
 def holds_records(folder: Path, split: str) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...data.images import read_image
+from ...files import unwritable
 from .base import Callback, RunInfo, TrainBatch
 from .batch_picture import batch_picture
 
@@ -75,8 +76,15 @@ class TensorBoardLog(Callback):
         self._show_samples()
 
     def close(self) -> None:
-        if self._writer is not None:
+        if self._writer is None:
+            return
+        events = self._writer.file_writer.event_writer
+        try:
             self._writer.close()
+        except OSError as error:
+            # At its end Python would try it again, and print a traceback.
+            events._closed = True
+            raise unwritable(self._info.run_dir / FOLDER, error) from None
 
     def _scalars(self, values: Mapping[str, float], step: int) -> None:
         for name, value in values.items():

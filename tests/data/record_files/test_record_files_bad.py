@@ -1,5 +1,6 @@
 """Record files that are not as they should be, through the command line."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ from small import TRAIN, refused, write_set
 from tf_message import needs_crc32c
 
 from gluon_ssd.data import EvalTransform, NativeLoader, Preprocess, open_dataset
+from gluon_ssd.data.record_files.manifest import read_manifest
 from gluon_ssd.data.record_files.prepare import prepare_records
 from gluon_ssd.errors import UserError
 
@@ -84,6 +86,33 @@ def test_a_manifest_that_is_damaged_or_of_another_version(cli, packed):
         assert data != good
         path.write_bytes(data)
         refused(cli(*TRAIN, "--data", packed), f"{path}: {part}", AGAIN)
+
+
+@pytest.mark.parametrize(
+    "good, other",
+    [
+        (b'"shards":', b'"splits":'),
+        (b'"shards":', b'"shards":5,"":'),
+        (b'"shard":0', b'"shard":9'),
+        (b'"shard":0', b'"shard":"0"'),
+        (b'"offset":0', b'"offset":-1'),
+        (b'"offset":0', b'"offset":4611686018427387904'),
+        (b'"length":', b'"length":null,"":'),
+        (b'"crc32":', b'"crc33":'),
+        (b'"file":"', b'"file":"../packed/'),
+        (b'"format":"recordio"', b'"format":"zip"'),
+        (b'"format":"recordio"', b'"format":[]'),
+    ],
+)
+def test_a_manifest_of_another_content_whose_checksum_is_right(packed, good, other):
+    """Such as damage by whoever writes the checksum, too; a shard may not be outside of the folder."""
+    path = packed / "records_train.json"
+    head, body = path.read_bytes().split(b'", ', 1)
+    changed = body.replace(good, other, 1)
+    assert changed != body
+    path.write_bytes(head[:-64] + hashlib.sha256(changed).hexdigest().encode() + b'", ' + changed)
+    with pytest.raises(UserError, match="its shards or their pictures are not as they were written"):
+        read_manifest(packed, "train")
 
 
 def test_a_missing_manifest(cli, packed):

@@ -1,6 +1,7 @@
 """What TensorBoard itself reads from the files of a training."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,3 +45,20 @@ def test_without_the_package_nothing_starts(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "gluon_ssd.training.callbacks.tensorboard", raising=False)
     with pytest.raises(UserError, match=r'tensorboardX is not installed; pip install "gluon_ssd\[tensorb'):
         train("ssd_tiny/smoke", data="none", output=tmp_path / "run", tensorboard=True)
+
+
+def test_a_full_disk_is_told_once(monkeypatch, tmp_path):
+    pytest.importorskip("tensorboardX", reason='needs pip install "gluon_ssd[tensorboard]"')
+    from gluon_ssd.training.callbacks.tensorboard import TensorBoardLog
+
+    log = TensorBoardLog()
+    log._info, log._writer = SimpleNamespace(run_dir=tmp_path), log._make(str(tmp_path))
+    events = log._writer.file_writer.event_writer
+
+    def full():
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(events._ev_writer, "flush", full)
+    with pytest.raises(UserError, match="tensorboard: cannot be written: No space left on device"):
+        log.close()
+    events.close()  # as Python does at its end
