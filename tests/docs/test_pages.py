@@ -39,7 +39,7 @@ SHORTER = {
 
 FLAG = r"(?<![\w-])--[a-zA-Z][\w-]*"
 # Programs of this repository that have flags of their own, and flags of other programs that pages name.
-PROGRAMS = ("scripts/**/*", "benchmarks/*.py", "gluon_ssd/main.py", "gluon_ssd/published/*.py")
+PROGRAMS = ("scripts/**/*", "benchmarks/**/*.py", "gluon_ssd/main.py", "gluon_ssd/published/*.py")
 OF_OTHERS = {
     *("--shell", "--time", "--input_model", "--nproc_per_node", "--pack-label", "--logdir", "--dali-eval-"),
     # torchvision's train.py
