@@ -54,7 +54,8 @@ class Trainings:
         """Returns what Open MPI's launcher would tell a rank, and where the ranks meet."""
         place = {"RANK": rank, "SIZE": self._ranks, "LOCAL_RANK": rank, "LOCAL_SIZE": self._ranks}
         told = {f"OMPI_COMM_WORLD_{name}": str(number) for name, number in place.items()}
-        return {**told, "GLUON_SSD_RENDEZVOUS": address}
+        # One that is killed before it joins is missed sooner than by default.
+        return {**told, "GLUON_SSD_RENDEZVOUS": address, "HOROVOD_GLOO_TIMEOUT_SECONDS": "60"}
 
     def end(self, running: Sequence[Running]) -> str | None:
         """Waits for the end of all; returns what is wrong where one does not end well."""
