@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
 
-from ..errors import UserError, one_line, quoted
+from ..errors import UserError, one_line
 from ..files import atomic_write
 from ..version import __version__
 
@@ -95,7 +95,7 @@ def _opened(url: str, deadline: float) -> Iterator[http.client.HTTPResponse]:
         if isinstance(error, socket.timeout) or time.monotonic() >= deadline:
             raise UserError(f"{url}: took too long; fetch it by other means and name the file") from None
         # It may quote what the server has sent.
-        reason = quoted(one_line(getattr(error, "strerror", None) or error))
+        reason = one_line(getattr(error, "strerror", None) or error)
         raise UserError(f"{url}: cannot be fetched: {reason}") from None
 
 

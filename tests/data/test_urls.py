@@ -81,7 +81,7 @@ def test_a_file_is_fetched_also_behind_redirections(server, tmp_path):
     ("path", "words"),
     [
         ("gone", "the server answers 404 Not Found"),
-        ("odd", "cannot be fetched: '\\x1b[31m!!!"),
+        ("odd", "cannot be fetched: \\x1b[31m!!!"),
         ("short", "cannot be fetched: the connection broke off after 5 bytes"),
         ("to=/to=/to=/to=/to=/to=/to=/x", "redirected more than 5 times"),
         ("to=file:///etc/passwd", "file: only http:// and https:// are fetched"),
