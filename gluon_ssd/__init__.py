@@ -39,6 +39,9 @@ if "OMP_NUM_THREADS" not in os.environ:
     # MXNet would use half of the cores, whatever else runs; it reads this when it is imported.
     os.environ.setdefault("MXNET_OMP_MAX_THREADS", str(threads()))
 
+# From 1.29 on, onnxruntime tells its makers of each process that imports it, unless it finds this.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 compat.install()
 
 _WHERE = {

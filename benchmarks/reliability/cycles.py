@@ -54,9 +54,7 @@ def _cycle(words: str, given: Mapping[str, Any], holder: str, rng: random.Random
     running.works(running.seconds() + rng.uniform(0, 1 if serves else 8))
     if fault := stop(running, rng.choice(SIGNALS), rng):
         yield fault
-    # onnxruntime keeps one file of that name for all of its processes.
-    found = {path for path in (*home.glob("tmp/*"), *home.rglob(".*")) if path.name != ".ses"}
-    if found:
+    if found := {*home.glob("tmp/*"), *home.rglob(".*")}:
         yield f"files are left: {sorted(str(path.relative_to(home)) for path in found)}"
     try:
         socket.create_server(("127.0.0.1", port)).close()

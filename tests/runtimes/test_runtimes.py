@@ -241,6 +241,16 @@ def test_ctrl_c_after_openvino_was_used_elsewhere(exported, python):
     assert (done.status, done.out) == (0, "interrupted\n"), done.err
 
 
+def test_onnxruntime_tells_nobody(exported, python, tmp_path):
+    """Its telemetry keeps a file of that name, in the folder for temporary files."""
+    pytest.importorskip("onnxruntime", reason='pip install "gluon_ssd[onnxruntime]"')
+    place = tmp_path / "tmp"
+    place.mkdir()
+    code = f"import gluon_ssd, onnxruntime; onnxruntime.InferenceSession({str(exported / 'raw.onnx')!r})"
+    done = python(code, TMPDIR=str(place))
+    assert (done.status, list(place.iterdir())) == (0, []), done.err
+
+
 def test_a_file_is_scored(runtime, exported, small_run, shapes, cli):
     """As its run is with the same settings; it has no recipe that would name a data set."""
     given = ("--score-threshold", 0.01, "--max-detections", 40)
