@@ -69,7 +69,9 @@ def chart(
         # More than 1 where floats of this size are further apart.
         low, high = low - max(1.0, 1e-6 * abs(low)), high + max(1.0, 1e-6 * abs(high))
     bottom, top = y_range or ((float(finite.min()), float(finite.max())) if log else _from_zero(finite))
-    across = _Scale(low, high, LEFT, RIGHT)
+    # No ticks between two epochs.
+    least = 1.0 if (places == np.round(places)).all() else 0.0
+    across = _Scale(low, high, LEFT, RIGHT, least=least)
     upward = _Scale(bottom, top, BOTTOM, TOP, log)
     return Chart(
         title,
@@ -116,13 +118,17 @@ def _curve(line: Line, across: _Scale, upward: _Scale) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class _Scale:
-    """Takes values from ``low`` to ``high`` to places from ``start`` to ``stop``."""
+    """Takes values from ``low`` to ``high`` to places from ``start`` to ``stop``.
+
+    Ticks are at least ``least`` apart.
+    """
 
     low: float
     high: float
     start: float
     stop: float
     log: bool = False
+    least: float = 0.0
 
     def place(self, value: float) -> float:
         low, high = self.low, self.high
@@ -137,7 +143,7 @@ class _Scale:
             powers = range(math.ceil(math.log10(self.low)), math.floor(math.log10(self.high)) + 1)
             values = [10.0**power for power in powers] or [self.low, self.high]
         else:
-            step = _round_step((self.high - self.low) / 5)
+            step = max(_round_step((self.high - self.low) / 5), self.least)
             first = math.ceil(self.low / step - 1e-9)
             values = [k * step for k in range(first, math.floor(self.high / step + 1e-9) + 1)]
         return [(round(self.place(value), 1), f"{value:.4g}") for value in values]

@@ -26,6 +26,11 @@ def test_one_point_and_none():
     assert chart("t", [Line("zero", [1, 2], [0, 0])], "x").y_ticks[0] == (BOTTOM, "0")
 
 
+def test_there_is_no_tick_between_two_epochs():
+    assert [text for _, text in chart("t", [Line("a", [1, 2], [3, 4])], "epoch").x_ticks] == ["1", "2"]
+    assert len(chart("t", [Line("a", [0.5, 1.5], [3, 4])], "x").x_ticks) > 2
+
+
 def test_a_few_values_far_above_the_others_make_the_axis_logarithmic():
     drawn = chart("t", [Line("a", range(10), [1e6, *[2.0] * 8, 0.5])], "x")
     assert [text for _, text in drawn.y_ticks][:3] == ["1", "10", "100"]
