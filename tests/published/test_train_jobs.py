@@ -55,7 +55,8 @@ def test_run_and_time_waits_for_a_training_that_is_told_to_end(tmp_path, number,
         "def save(number, frame):\n    time.sleep(0.5)\n    print('saved', flush=True)\n"
         "    sys.exit(128 + number)\n"
         "for number in (signal.SIGINT, signal.SIGTERM):\n    signal.signal(number, save)\n"
-        "print('begun', flush=True)\ntime.sleep(60)\n"
+        # A signal just before a sleep would be seen only after it.
+        "print('begun', flush=True)\nwhile True:\n    time.sleep(0.1)\n"
     )
     fake.chmod(0o755)
     command = [FOLDER / "run_and_time.sh", "--gpus", "1"]
