@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from pycocotools.coco import COCO
 
+from ..files import csv_text
 from .coco_pass import match
 from .confidence import ConfidenceCurves, Operating, confidence_curves
 
@@ -111,3 +112,15 @@ def _per_class(
         objects = counts.get(category, 0)
         rows.append(ClassScore(names[category], objects, ap, ap50, confidence.best(column)))
     return tuple(rows)
+
+
+def per_class_csv(classes: Sequence[ClassScore]) -> str:
+    """Returns the scores of each class as CSV."""
+    rows: list[Sequence[Any]] = [("class", "objects", "ap", "ap50", "f1", "score_threshold")]
+    for row in classes:
+        rows.append((row.name, row.objects, f"{row.ap:.5f}", f"{row.ap50:.5f}", *_best_cells(row.best)))
+    return csv_text(rows)
+
+
+def _best_cells(best: Operating | None) -> tuple[str, str]:
+    return (f"{best.f1:.5f}", f"{best.threshold:.2f}") if best else ("0.00000", "")

@@ -22,15 +22,14 @@ from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform
 from ..environment import provenance
 from ..errors import UserError, visible
-from ..files import atomic_write, csv_text, make_folder
+from ..files import atomic_write, make_folder
 from ..locks import only_writer
 from ..predict import Detector, to_pixels
 from ..runtimes.choices import network_device
 from ..runtimes.sessions import is_model_file
 from ..weights.checkpoint import find_checkpoint, read_checkpoint
 from ..weights.loading import restore
-from .coco_eval import METRICS, ClassScore, Scores, score
-from .confidence import Operating
+from .coco_eval import METRICS, Scores, per_class_csv, score
 from .distributed import World, connect
 from .run_folder import find_data
 
@@ -246,18 +245,6 @@ def _write_files(
     _write(folder / "per_class.csv", per_class_csv(scores.classes))
     write_pictures(evaluation, dataset, folder)
     _write(folder / ANALYSIS, json.dumps(analyse(evaluation, dataset, made)))
-
-
-def per_class_csv(classes: Sequence[ClassScore]) -> str:
-    """Returns the scores of each class as CSV."""
-    rows: list[Sequence[Any]] = [("class", "objects", "ap", "ap50", "f1", "score_threshold")]
-    for row in classes:
-        rows.append((row.name, row.objects, f"{row.ap:.5f}", f"{row.ap50:.5f}", *_best_cells(row.best)))
-    return csv_text(rows)
-
-
-def _best_cells(best: Operating | None) -> tuple[str, str]:
-    return (f"{best.f1:.5f}", f"{best.threshold:.2f}") if best else ("0.00000", "")
 
 
 def _write(path: Path, text: str) -> None:

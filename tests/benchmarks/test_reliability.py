@@ -1,7 +1,6 @@
 """The harnesses of reliability see what differs, repeat themselves, and their rows make the page."""
 
 import errno
-import importlib
 import json
 import os
 import platform
@@ -14,19 +13,6 @@ import pytest
 from places import REPOSITORY
 
 from gluon_ssd.tensor_files.archive import read_archive, write_archive
-
-HOME = REPOSITORY / "benchmarks" / "reliability"
-
-
-@pytest.fixture
-def module(monkeypatch):
-    """Imports a module of the harnesses, which import each other by their bare names."""
-    monkeypatch.syspath_prepend(str(HOME))
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if str(HOME) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
 
 
 def test_the_page_is_what_the_script_makes_of_the_results(module):

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from gluon_ssd.training.coco_eval import METRICS, ClassScore, score
-from gluon_ssd.training.evaluate import per_class_csv
+from gluon_ssd.training.coco_eval import METRICS, ClassScore, per_class_csv, score
 
 NAMES = {3: "cat", 7: "dog", 9: "bird"}
 
