@@ -16,7 +16,8 @@ from urllib.parse import unquote
 from ..errors import UserError
 from .images import is_image_name
 
-# Label Studio puts eight hexadecimal digits in front of the name of an uploaded file.
+# Label Studio puts eight hexadecimal digits in front of the name of an uploaded file. Years and dates look
+# like them: 2019-1.jpg and 2020-1.jpg are two images.
 _PREFIX = re.compile(r"^[0-9a-f]{4,8}-(?=.)")
 
 
@@ -33,10 +34,11 @@ class Finder:
 
     def exact(self, name: str) -> Path | None:
         """Returns the file that is spelt exactly like this; None if there is none."""
-        head, _, leaf = name.rpartition("/")
         for folder in self._folders:
+            # Joined before it is split, since a name that begins with "/" leads away from the folder.
+            place, leaf = os.path.split(os.path.join(folder, name))
             # Folders are listed once: asking for each image by itself would take minutes on a network disk.
-            if leaf in self._names(os.path.join(folder, head) if head or name != leaf else str(folder)):
+            if leaf in self._names(place):
                 return folder / name
         return None
 
@@ -48,8 +50,7 @@ class Finder:
         parts = plain_parts(name)
         if not parts:
             return None
-        # The prefix goes only where the full name is not found, because a file may really be named so.
-        leaves = dict.fromkeys((parts[-1], _PREFIX.sub("", parts[-1])))
+        leaves = spellings(parts[-1])
         # A name without a suffix is that of an image with any.
         stems = [] if is_image_name(parts[-1]) else [f"{leaf}.*" for leaf in leaves]
         for leaf in (*leaves, *stems):
@@ -84,9 +85,8 @@ class Finder:
             self._index = {}
             for path in walk_images(self._root):
                 parts = tuple(path.split("/"))
-                leaf = plain_parts(parts[-1])[-1]
-                names = {leaf, _PREFIX.sub("", leaf)}
-                for key in names | {f"{os.path.splitext(name)[0]}.*" for name in names}:
+                names = forms(plain_leaf(parts[-1]))
+                for key in {*names, *(f"{os.path.splitext(name)[0]}.*" for name in names)}:
                     self._index.setdefault(key, []).append(parts)
         return self._index
 
@@ -119,8 +119,23 @@ def walk_images(folder: Path) -> list[str]:
 
 
 def plain_leaf(name: str) -> str:
-    """Returns the name of a file in the form that all its spellings share, without a tool's prefix."""
-    return _PREFIX.sub("", (plain_parts(name) or ("",))[-1])
+    """Returns the name of a file in the form that all its spellings share."""
+    return (plain_parts(name) or ("",))[-1]
+
+
+def forms(leaf: str) -> list[str]:
+    """Returns the keys under which a file of this plain name is found; see `spellings`."""
+    bare = _PREFIX.sub("", leaf)
+    return [leaf] if bare == leaf else [leaf, f"/{bare}"]
+
+
+def spellings(leaf: str) -> list[str]:
+    """Returns the keys of `forms` of the files that may be meant by this plain name, the likeliest first.
+
+    A file is meant whose name is the same, or differs by a tool's prefix in front of one of the two.
+    """
+    # A prefix is taken off only where the full name is not found, because a file may really be named so.
+    return list(dict.fromkeys((leaf, _PREFIX.sub("", leaf), f"/{leaf}")))
 
 
 def plain_parts(name: str) -> tuple[str, ...]:

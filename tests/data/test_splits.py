@@ -55,6 +55,7 @@ def test_of_several_folders_for_one_split_the_others_are_named(tmp_path):
         ("deep/er/a.jpg", "C:\\label-studio\\media\\a.jpg"),
         ("a.jpg", "../../upload/4/0a1b2c3d-a.jpg"),
         ("0a1b2c3d-a.jpg", "a.jpg"),
+        ("a.jpg", "/a.jpg"),
     ],
 )
 def test_an_image_under_another_spelling(tmp_path, there, named):
@@ -79,3 +80,9 @@ def test_the_folders_of_a_name_tell_images_apart(tmp_path):
         UserError, match="x/a.jpg and y/a.jpg could both be the image that labels call 'a.jpg'"
     ):
         finder.find("a.jpg")
+
+
+@pytest.mark.parametrize("there", ["2020-0001.jpg", "20200101-0001.jpg"])
+def test_names_that_begin_with_a_year_or_a_date_are_those_of_other_images(tmp_path, there):
+    (tmp_path / there).touch()
+    assert Finder([tmp_path], tmp_path).find("2019-0001.jpg") is None
