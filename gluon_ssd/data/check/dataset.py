@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..coco import make_records, unused_parents
+from ..coco import class_names, make_records
 from ..coco_json import CocoFile
 from ..images import is_image_name
 from ..orientation import is_ambiguous, turn_for
@@ -130,7 +130,7 @@ def check_dataset(
     scan = _Scan(sources, files, progress, workers, decode)
     # Training takes its classes from the first split, and the others are scored by them.
     first = next(iter(files.values()))
-    classes = tuple(name for name in first.names if name not in unused_parents(first))
+    classes = tuple(class_names(first))
     splits = {}
     for name, source in sources.items():
         locations = [scan.place(name, file_name) for file_name in files[name].file_names]
