@@ -110,8 +110,8 @@ class TensorBoardLog(Callback):
 
 
 def _tag(name: str) -> str:
-    """Returns the name of a class in the letters that TensorBoard's tags may have."""
-    return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
+    """Returns the name of a class in the letters that TensorBoard's tags may have, those of any script."""
+    return re.sub(r"[^\w.-]", "_", name)
 
 
 def _time_of(path: Path) -> int:
