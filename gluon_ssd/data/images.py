@@ -26,7 +26,7 @@ from PIL import Image
 
 from ..errors import UserError
 from ..files import IMAGE_SUFFIXES, refuse_device
-from .header import JPEG, TIFF, Header, read_header
+from .header import JPEG, TIFF, Header, read_header, with_plain_alpha
 from .orientation import is_ambiguous, say_assumed, turn_for, turned, turned_back
 from .pixel_limit import check_pixels, set_limit
 from .truncation import is_complete
@@ -208,6 +208,8 @@ def _decode(data: bytes, reduction: int) -> np.ndarray | None:
     """The stored pixels, or the upright ones of a TIFF; None where they cannot be decoded."""
     if data.startswith(_JPEG_2000) or data.startswith(_GIF) or data[4:8] == _ISO_MEDIA:
         return _decode_by_pillow(data)
+    if data.startswith(TIFF):
+        data = with_plain_alpha(data)
     # EXIF is ignored here, since only the data set tells whether its boxes are for the upright picture.
     flags = _REDUCED[reduction] | (_RGB or cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     try:

@@ -62,8 +62,10 @@ def test_sixteen_bit_grey_png():
     assert decode_image(data, "x").tolist() == [[[128] * 3] * 2] * 3
 
 
-def test_alpha_is_dropped():
-    image = decode_image(encode(Image.new("RGBA", (2, 2), (9, 8, 7, 0)), "PNG"), "x")
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_alpha_is_dropped(kind):
+    """OpenCV multiplies the colours of a TIFF by its alpha, and so makes black of what is transparent."""
+    image = decode_image(encode(Image.new("RGBA", (2, 2), (9, 8, 7, 0)), kind), "x")
     assert image.tolist() == [[[9, 8, 7]] * 2] * 2
 
 
