@@ -232,8 +232,9 @@ def _check_split(
     labels = np.concatenate([label for _, label in objects])
     counts = np.bincount(labels, minlength=len(classes))
     judge_classes(counts, classes, file.names, findings)
-    scales = [1 / np.array([record.width, record.height] * 2, np.float64) for record in records]
-    fractions = np.concatenate([boxes * scale for (boxes, _), scale in zip(objects, scales)])
+    # A missing image of which the annotations give no size has no boxes here.
+    sizes = np.maximum([(record.width, record.height) * 2 for record in records], 1.0)
+    fractions = np.concatenate([boxes / size for (boxes, _), size in zip(objects, sizes)])
     # The whole image is squeezed to the input, so each side scales by itself.
     sides = (fractions[:, 2:] - fractions[:, :2]) * target.input_size[::-1]
     overlaps = best_iou(fractions, target.grids)
