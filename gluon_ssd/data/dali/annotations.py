@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import UserError
-from ..images import file_header
+from ...files import refuse_device
+from ..images import is_for_all
 from ..records import Record
 
 
@@ -25,20 +25,22 @@ def fits_reader(records: Sequence[Record]) -> bool:
     return len(files) == len(records) and all(max(row.width, row.height) <= limit for row in records)
 
 
-def any_turned(records: Sequence[Record], workers: int) -> bool:
-    """Returns whether any picture has an EXIF orientation, which DALI's decoders may apply wrongly.
+def fits_decoders(records: Sequence[Record], workers: int) -> bool:
+    """Returns whether DALI's decoders can have the files as they are, see `is_for_all`.
 
     The header of every file is read. A file that cannot be read is left to the pipeline to report.
     """
 
-    def oriented(record: Record) -> bool:
+    def fits(record: Record) -> bool:
         try:
-            return file_header(record.path).orientation != 1
-        except UserError:
-            return False
+            refuse_device(record.path)
+            with open(record.path, "rb") as stream:
+                return is_for_all(stream)
+        except OSError:
+            return True
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        return any(pool.map(oriented, records, chunksize=64))
+        return all(pool.map(fits, records, chunksize=64))
 
 
 def write_annotations(path: Path, records: Sequence[Record], indices: np.ndarray) -> None:
