@@ -289,7 +289,10 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height, width = size
     tall, wide = _oversampling(image.shape[0] / height), _oversampling(image.shape[1] / width)
     if tall == 0 or wide == 0:
-        return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        # OpenCV averages over an area only where no side grows; one that does follows in a second step.
+        shrunk = min(width, image.shape[1]), min(height, image.shape[0])
+        image = cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA)
+        tall = wide = 1
     if image.shape[:2] != (height * tall, width * wide):
         image = cv2.resize(image, (width * wide, height * tall), interpolation=cv2.INTER_LINEAR)
     # Area averaging of a whole multiple is the mean of that many samples.

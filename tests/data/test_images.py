@@ -180,6 +180,14 @@ def test_resize_keeps_a_constant_and_the_same_size():
     assert resize_image(image[:1, :1], (3, 2)).tolist() == [[image[0, 0].tolist()] * 2] * 3
 
 
+@pytest.mark.parametrize("shape", [(100, 3000), (1400, 299)])
+def test_one_side_is_antialiased_while_the_other_grows(shape):
+    """As of a panorama; OpenCV averages over areas only where both sides shrink."""
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(noise).resize((300, 300), Image.BILINEAR), np.float64)
+    assert np.sqrt(np.mean((resize_image(noise, (300, 300)) - expected) ** 2)) < 10
+
+
 @pytest.mark.parametrize("ratio", [0.5, 1.3, 1.6, 2.13, 3.3, 4.2, 7.0])
 def test_resize_is_antialiased_as_pillows(ratio):
     noise = np.random.RandomState(3).randint(0, 256, (420, 420, 3)).astype(np.uint8)
