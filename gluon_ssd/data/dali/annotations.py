@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...files import refuse_device
+from ..coco_json import is_text
 from ..images import is_for_all
 from ..records import Record
 
@@ -18,9 +19,9 @@ from ..records import Record
 def fits_reader(records: Sequence[Record]) -> bool:
     """Returns whether DALI's COCO reader can read these records.
 
-    They must be files, each listed once, of sizes that fit its int32.
+    They must be files, each listed once, with names in UTF-8 and of sizes that fit its int32.
     """
-    files = {record.path for record in records if record.packed is None}
+    files = {row.path for row in records if row.packed is None and is_text(str(row.path.absolute()))}
     limit = np.iinfo(np.int32).max
     return len(files) == len(records) and all(max(row.width, row.height) <= limit for row in records)
 

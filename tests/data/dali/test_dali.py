@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 
 import mxnet as mx
 import numpy as np
@@ -232,6 +234,15 @@ def test_formats_that_only_pillow_reads_are_there_too(data, kind):
         pytest.skip("Pillow has no AVIF here")
     image = Image.open(data.records[1].path)
     image.save(data.records[1].path, kind)
+    pair = [next(iter(each(data, EvalTransform(SMALL), 2))) for each in (NativeLoader, DaliLoader)]
+    assert np.abs(pair[0].images - pair[1].pictures()).mean() < 0.02
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are not UTF-8")
+def test_a_name_that_is_not_utf8(data):
+    strange = data.records[1].path.with_name("caf\udce9.jpg")
+    data.records[1].path.rename(strange)
+    data.records[1] = replace(data.records[1], path=strange)
     pair = [next(iter(each(data, EvalTransform(SMALL), 2))) for each in (NativeLoader, DaliLoader)]
     assert np.abs(pair[0].images - pair[1].pictures()).mean() < 0.02
 
