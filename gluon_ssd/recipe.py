@@ -27,6 +27,7 @@ _REPLACES = (
     ("target_map", "published_target"),
     ("decay_epochs", "lr_schedule"),
     ("warmup_epochs", "warmup_steps"),
+    ("warmup_factor", "warmup_start"),
     ("eval_every", "eval_epochs"),
     ("weights", "pretrained_backbone"),
     ("pretrained_backbone", "weights"),
@@ -294,6 +295,11 @@ class Recipe:
         # With a larger batch SGD makes fewer steps in an epoch, so each of them has to go further (the linear
         # scaling rule). The rate of Adam is taken as it is.
         return self.lr * self.global_batch(processes) / 32
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether any epoch ends with an evaluation."""
+        return any(self.evaluates_after(epoch) for epoch in range(1, self.epochs + 1))
 
     def evaluates_after(self, epoch: int) -> bool:
         """Returns whether epoch ``epoch`` (from 1) ends with an evaluation.

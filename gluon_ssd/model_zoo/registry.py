@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Number
@@ -206,7 +207,7 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
     wrong = [name for name in names if not isinstance(name, str) or not name.strip()]
     if wrong:
         raise UserError(f"class names must be text; {wrong[0]!r} is not")
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise UserError(f"class name {twice[0]!r} stands twice in classes")
     return names

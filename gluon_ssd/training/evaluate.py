@@ -14,7 +14,7 @@ from typing import Any, Callable
 import numpy as np
 
 from ..boxes import ltrb_to_coco
-from ..data.coco import CocoDataset
+from ..data.coco import CocoDataset, make_truth
 from ..data.epochs import EpochLoader
 from ..data.opening import open_dataset
 from ..data.pipelines import InputSettings, make_loader
@@ -35,6 +35,8 @@ from .run_folder import find_data
 
 Found = dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]
 ALONE = World()
+# Detections are scored as rows of float64, which hold integers up to this one without loss.
+_EXACT = 2**53
 
 # What a network is built with, whatever it was trained in, to compute in a precision.
 _PRECISIONS: dict[str, dict[str, Any]] = {
@@ -82,8 +84,20 @@ def score_detections(
 ) -> Scores:
     """Returns the scores of what `detect_all` has found on images of ``dataset``."""
     names = dict(zip(dataset.category_ids, dataset.classes))
+    truth = dataset.coco_gt()
+    if max(map(abs, truth.imgs)) > _EXACT:
+        truth, found = _numbered(truth, found)
     rows = coco_rows(found, dataset.category_ids)
-    return score(dataset.coco_gt(), rows, list(found), names, reference)
+    return score(truth, rows, list(found), names, reference)
+
+
+def _numbered(truth: Any, found: Found) -> tuple[Any, Found]:
+    """Returns both with other ids of the images, from 1 on and in the same order."""
+    number = {image_id: place for place, image_id in enumerate(sorted(truth.imgs), start=1)}
+    images = [{**row, "id": number[row["id"]]} for row in truth.dataset["images"]]
+    boxes = [{**row, "image_id": number[row["image_id"]]} for row in truth.dataset["annotations"]]
+    renumbered = {number[image_id]: result for image_id, result in found.items()}
+    return make_truth({**truth.dataset, "images": images, "annotations": boxes}), renumbered
 
 
 def detect_all(
@@ -166,6 +180,20 @@ def coco_rows(found: Found, category_ids: tuple[int, ...]) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def result_rows(found: Found, category_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Returns the detections as COCO's results files have them, rounded."""
+    return [
+        {
+            "image_id": image_id,
+            "category_id": category_ids[class_id],
+            "bbox": [round(side, 3) for side in box],
+            "score": round(score, 5),
+        }
+        for image_id, (xyxy, scores, class_ids) in found.items()
+        for box, score, class_id in zip(ltrb_to_coco(xyxy).tolist(), scores.tolist(), class_ids.tolist())
+    ]
+
+
 def score_table(scores: Scores, most: int = 20) -> str:
     """Returns the twelve numbers and the classes as text; of more than ``most`` the best and the worst."""
     lines = [f"{scores.images} images evaluated, {scores.detections} detections"]
@@ -228,15 +256,7 @@ def _write_files(
     from ..report.gallery import write_pictures
     from ..report.run_files import ANALYSIS
 
-    results = [
-        {
-            "image_id": int(row[0]),
-            "category_id": int(row[6]),
-            "bbox": [round(float(value), 3) for value in row[1:5]],
-            "score": round(float(row[5]), 5),
-        }
-        for row in coco_rows(evaluation.detections, dataset.category_ids)
-    ]
+    results = result_rows(evaluation.detections, dataset.category_ids)
     _write(folder / "detections.json", json.dumps(results))
     scores = evaluation.scores
     summary: dict[str, Any] = {"images": scores.images, "seconds": round(evaluation.seconds, 2)}

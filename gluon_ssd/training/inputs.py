@@ -82,7 +82,7 @@ def open_inputs(recipe: Recipe, world: World) -> Inputs:
         if resumed.progress.processes == world.size:
             resumed = resumed.of_rank(world.rank)
         # The data set may have moved since the run was started.
-        splits = ("train", "val") if _evaluates(recipe) else ("train",)
+        splits = ("train", "val") if recipe.evaluates else ("train",)
         run_dir = resumed.path.parent.parent
         recipe = recipe.override(find_data(recipe.to_dict(), resumed.recipe, run_dir, splits))
     converted: dict[Path, DataSet] = {}
@@ -127,7 +127,7 @@ def _training_set(recipe: Recipe, converted: dict[Path, DataSet]) -> TrainSet:
 def _validation_set(
     recipe: Recipe, train_set: TrainSet, converted: dict[Path, DataSet]
 ) -> CocoDataset | None:
-    if isinstance(train_set, SyntheticDataset) or not _evaluates(recipe):
+    if isinstance(train_set, SyntheticDataset) or not recipe.evaluates:
         return None
     files, choice = (recipe.val_annotation, recipe.val_images), (train_set.classes, recipe.orientation)
     return open_dataset(recipe.data or ".", "val", *files, *choice, absent_ok=True, converted=converted)
@@ -138,10 +138,6 @@ def _target_applies(recipe: Recipe, val_set: CocoDataset | None) -> bool:
     if not recipe.published_target or recipe.mlperf_log or val_set is None:
         return True
     return published_set(val_set.classes, len(val_set)) is not None
-
-
-def _evaluates(recipe: Recipe) -> bool:
-    return any(recipe.evaluates_after(epoch) for epoch in range(1, recipe.epochs + 1))
 
 
 def _check_resumed(resumed: Checkpoint, recipe: Recipe, train_set: TrainSet) -> None:

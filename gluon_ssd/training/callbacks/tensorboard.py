@@ -40,13 +40,15 @@ class TensorBoardLog(Callback):
         self._writer = self._make(str(info.run_dir / FOLDER), purge_step=next_step)
         self._writer.add_text("recipe", f"```\n{info.recipe.to_yaml()}```", 0)
         self._shown = _time_of(self._samples)
+        self._first = not info.resumed
 
     @property
     def _samples(self) -> Path:
         return self._info.run_dir / "val" / "samples.jpg"
 
     def batch_started(self, batch: TrainBatch) -> None:
-        if batch.epoch == 1 and batch.number == 0:
+        if self._first:
+            self._first = False
             picture = batch_picture(batch.data, self._info.net)
             self._writer.add_image("train/batch", picture, batch.step, dataformats="HWC")
 
@@ -110,8 +112,8 @@ class TensorBoardLog(Callback):
 
 
 def _tag(name: str) -> str:
-    """Returns the name of a class in the letters that TensorBoard's tags may have."""
-    return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
+    """Returns the name of a class in the letters that TensorBoard's tags may have, those of any script."""
+    return re.sub(r"[^\w.-]", "_", name)
 
 
 def _time_of(path: Path) -> int:

@@ -4,11 +4,12 @@ import json
 import math
 
 import pytest
-from label_files import rows_of, voc_xml
+from label_files import labelme, rows_of, voc_xml
 from PIL import Image
 from small import refused
 
 from gluon_ssd.data.opening import open_dataset
+from gluon_ssd.errors import UserError
 
 CAT = [200, 20, 100, 60]
 
@@ -219,12 +220,6 @@ def test_voc_rotated_by_cvat_and_by_rolabelimg(cli, photo, tmp_path):
 
 
 # -- LabelMe, TensorFlow's CSV, VIA
-
-
-def labelme(*shapes, path="a.jpg", **more):
-    return json.dumps(
-        {"shapes": list(shapes), "imagePath": path, "imageWidth": 320, "imageHeight": 200, **more}
-    )
 
 
 def test_labelme(cli, photo, tmp_path):
@@ -508,6 +503,32 @@ def test_openimages_names_of_another_spelling(cli, photo, tmp_path, spelt):
     columns = "ImageID,LabelName,XMin,XMax,YMin,YMax"
     text(tmp_path / "set/train/labels/detections.csv", f"{columns}\n{spelt},/m/1,0.625,0.9375,0.1,0.4\n")
     assert "images found under another spelling" in converted(cli, tmp_path, train=["b c.jpg"])
+
+
+def test_an_image_without_labels_takes_none_of_an_image_that_has_them(photo, tmp_path):
+    """Not even where the names look as if a tool had put a prefix in front of one of them."""
+    for name in ("2019-1", "2019-2", "2020-1"):
+        photo(tmp_path / f"set/{name}.jpg")
+    text(tmp_path / "set/2019-2.txt", YOLO_LINE)
+    text(tmp_path / "set/2020-1.txt", YOLO_LINE)
+    text(tmp_path / "set/obj.names", "cat\n")
+    text(tmp_path / "set/train.txt", "2019-1.jpg\n2019-2.jpg\n")
+    text(tmp_path / "set/val.txt", "2020-1.jpg\n")
+    records = open_dataset(tmp_path / "set", "train").records
+    assert [(record.path.name, len(record.boxes)) for record in records] == [
+        ("2019-1.jpg", 0),
+        ("2019-2.jpg", 1),
+    ]
+
+
+def test_a_label_file_that_two_images_could_mean_is_of_neither(photo, tmp_path):
+    for name in ("0a1b2c3d-a", "4e5f6a7b-a", "b"):
+        photo(tmp_path / f"set/images/{name}.jpg")
+    for name in ("a", "b"):
+        text(tmp_path / f"set/labels/{name}.txt", YOLO_LINE)
+    text(tmp_path / "set/classes.txt", "cat\n")
+    with pytest.raises(UserError, match=r"labels/a\.txt: its image a\.\* is not in"):
+        open_dataset(tmp_path / "set")
 
 
 @pytest.mark.parametrize("name", ["data.yaml", "obj.data"])

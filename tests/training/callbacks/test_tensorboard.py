@@ -62,3 +62,10 @@ def test_a_full_disk_is_told_once(monkeypatch, tmp_path):
     with pytest.raises(UserError, match="tensorboard: cannot be written: No space left on device"):
         log.close()
     events.close()  # as Python does at its end
+
+
+def test_names_of_any_script_stay_apart():
+    pytest.importorskip("tensorboardX", reason='needs pip install "gluon_ssd[tensorboard]"')
+    from gluon_ssd.training.callbacks.tensorboard import _tag
+
+    assert [_tag(name) for name in ("\u732b", "\u72d7", "big cat")] == ["\u732b", "\u72d7", "big_cat"]
