@@ -157,7 +157,7 @@ def _drive(args: argparse.Namespace) -> int:
     from ..data.opening import open_dataset
     from ..loadgen import Load, drive, score_log, summary
     from ..predict import Detector
-    from ..training.evaluate import score_table
+    from ..training.coco_eval import score_table
 
     runtimes, batches = args.runtime or ["auto"], args.batch_size or [8]
     if len(args.sources) > 1 or len(runtimes) > 1 or len(batches) > 1:
