@@ -68,10 +68,18 @@ class Video:
             if number % every == 0:
                 whole, pixels = self._capture.retrieve()
                 if whole:
-                    yield Frame(number, number / self.rate, np.ascontiguousarray(pixels[:, :, ::-1]))
+                    yield Frame(number, self._seconds(number), np.ascontiguousarray(pixels[:, :, ::-1]))
             number += 1
         if not number:
             raise UserError(f"{self.source}: has no frame that can be decoded")
+
+    def _seconds(self, number: int) -> float:
+        """Returns the time of the frame that was grabbed last: the file's own, as the rate may vary."""
+        import cv2
+
+        told = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if isinstance(self.source, Path) else 0.0
+        # A file without times says 0.
+        return float(told) if told > 0 else number / self.rate
 
     def close(self) -> None:
         """Releases the file or camera."""

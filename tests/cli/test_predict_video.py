@@ -151,6 +151,24 @@ def test_a_long_video_takes_no_more_memory_than_a_short_one(tmp_path):
     assert finder.most < 20
 
 
+@pytest.mark.parametrize(("last", "failed"), [(1.9, 0), (0.6, 1)])
+def test_a_video_of_a_rate_that_varies_is_whole_at_its_end(clip, tmp_path, monkeypatch, last, failed):
+    """A format without a number of frames has OpenCV guess 20 of 2 seconds."""
+
+    class Varying(Video):
+        def __init__(self, source):
+            super().__init__(source)
+            self.count = 20
+
+        def _seconds(self, number):
+            return last if number == 6 else 0.1 * number
+
+    monkeypatch.setattr("gluon_ssd.prediction.Video", Varying)
+    run = job(Finder(), tmp_path / "out")
+    run.videos([clip], ["clip"])
+    assert (run.counts["frames"], run.failed) == (7, failed)
+
+
 def test_what_is_found_until_ctrl_c_is_kept(clip, tmp_path):
     run = job(Finder(stop_at=6), tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
