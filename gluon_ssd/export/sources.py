@@ -54,7 +54,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.precision not in ("fp32", "int8"):
-            raise unknown("precision", str(self.precision), ("fp32", "int8"))
+            raise unknown("precision", self.precision, ("fp32", "int8"))
 
 
 DETECTIONS: dict[str, Any] = {"score_threshold": 0.05, "iou_threshold": 0.5, "max_detections": 200}
