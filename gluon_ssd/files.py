@@ -45,6 +45,9 @@ class Unwritable(UserError):
 def unwritable(path: Path | str, error: BaseException | None, advice: str = "") -> Unwritable:
     """Returns the error that says why ``path`` cannot be written, and what to do."""
     reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+    if isinstance(error, FileExistsError):
+        # What Python raises where a file is in the place of a folder.
+        reason = os.strerror(errno.ENOTDIR)
     problem = Unwritable(f"{path}: cannot be written: {reason}" + (f"; {advice}" if advice else ""))
     problem.reason = reason
     return problem
@@ -58,6 +61,8 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
     files that can be made again, that takes too long. Raises UserError when the disk is full or the folder
     cannot be written; what was at ``path`` stays.
     """
+    if path.is_dir():
+        raise unwritable(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
     temporary = beside(path, "tmp")
     try:
         with held(temporary):
@@ -99,9 +104,17 @@ def similar(path: Path) -> str:
     return ""
 
 
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """Returns a Path in which a leading ``~`` or ``~name`` is the home folder, where there is such a one.
+
+    `Path.expanduser` raises an error where there is none, but the name of a file, too, may begin so.
+    """
+    return Path(os.path.expanduser(path))
+
+
 def absolute(path: str | Path) -> Path:
     """Returns ``path`` as seen from any folder; symbolic links stay, unless there is a ``..`` in it."""
-    whole = Path(path).expanduser()
+    whole = as_path(path)
     # What ".." means after a symbolic link is known only to the file system.
     return whole.resolve() if os.pardir in whole.parts else whole.absolute()
 

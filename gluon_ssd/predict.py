@@ -21,6 +21,7 @@ from .data.transforms import EvalTransform
 from .data.workers import map_ahead
 from .detections import Detection, Detections
 from .errors import UserError, import_problem
+from .files import as_path
 from .machine import threads
 from .runtimes.choices import network_device
 from .runtimes.runners import SessionRunner
@@ -105,7 +106,7 @@ class Detector:
         self.net: Any = None
         self.runner: Any
         if is_model_file(source):
-            self._open_file(Path(source).expanduser(), settings, best, runtime, device, precision)
+            self._open_file(as_path(source), settings, best, runtime, device, precision)
             return
         net = _network(source, network_device(runtime, device))
         settings = {**DEFAULTS, **settings}

@@ -11,7 +11,8 @@ import pytest
 from places import REPOSITORY
 
 from gluon_ssd import files
-from gluon_ssd.files import atomic_write, csv_text, remove_leftovers, similar
+from gluon_ssd.errors import UserError
+from gluon_ssd.files import as_path, atomic_write, csv_text, remove_leftovers, similar
 from gluon_ssd.folders import files_together, new_folder
 from gluon_ssd.locks import remove_abandoned
 
@@ -41,6 +42,21 @@ def write(function, path):
         if place.is_dir():
             place = place / "out"
         place.write_text("new")
+
+
+@pytest.mark.parametrize("place", [".", "/", "folder"])
+def test_a_folder_is_no_file_to_write(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    message = f"{place}: cannot be written: Is a directory"
+    with pytest.raises(UserError, match=message), atomic_write(Path(place)):
+        pass
+
+
+def test_a_home_folder_that_is_not_there_stays_a_name(monkeypatch):
+    assert as_path("~nobody-of-this-name/a") == Path("~nobody-of-this-name/a")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert as_path("~/a") == Path("/home/me/a")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")

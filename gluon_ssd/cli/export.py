@@ -131,4 +131,10 @@ def _batch(text: str) -> int | None:
 def _images(sources: list[str] | None) -> list[Any] | None:
     from .sources import expand_sources
 
-    return None if sources is None else list(expand_sources(sources).paths)
+    if sources is None:
+        return None
+    found = expand_sources(sources)
+    for video in found.videos:
+        name = f"camera {video}" if isinstance(video, int) else video
+        raise UserError(f"--images: {name} is no picture")
+    return list(found.paths)

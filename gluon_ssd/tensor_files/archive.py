@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,7 +73,8 @@ def read_archive(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any
         advice = "use another checkpoint of the run"
         # Files of weights alone are what some take for checkpoints.
         if KINDS.get(path.suffix.lower(), "checkpoint") != "checkpoint":
-            advice = f"make one of weights: gluon-ssd convert {path} {path.with_suffix('.ckpt')}"
+            names = shlex.join(map(str, (path, path.with_suffix(".ckpt"))))
+            advice = f"make one of weights: gluon-ssd convert {names}"
         raise UserError(f"{path}: not a checkpoint of this library, or damaged; {advice}") from None
     if not isinstance(state, dict):
         raise UserError(f"{path}: not a checkpoint of this library; its {STATE} is not an object")

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Callable
 
 from ...errors import UserError, import_problem, unknown
+from ...files import as_path
 from ...folders import exchange, partial_folder
 from ...locks import only_writer
 from ..coco import CocoDataset
-from ..images import PathLike, as_path
+from ..images import PathLike
 from .manifest import (
     RECORDIO,
     SUFFIXES,
