@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..files import atomic_write, refuse_device
+from ..files import as_path, atomic_write, refuse_device
 
 STATE = "state.json"
 # The kinds of files that hold weights, by their suffix.
@@ -53,7 +53,7 @@ def read_archive(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any
 
     Raises UserError for a file that is missing, damaged, or something else.
     """
-    path = Path(path)
+    path = as_path(path)
     try:
         refuse_device(path)
         with zipfile.ZipFile(path) as archive:
