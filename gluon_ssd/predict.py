@@ -62,7 +62,7 @@ class Detector:
     ``runtime`` is mxnet, openvino, onnxruntime or torch; auto is MXNet for a network, and for a file the
     fastest that is installed. A network is copied for another runtime, which later changes of it do not
     reach. ``precision`` is fp32, or bf16 in MXNet and OpenVINO, which rounds and is faster where the
-    processor has it.
+    processor has it. Threads may share a detector.
 
     ``score_threshold="best"`` is the threshold of the best F1 in the last evaluation of the checkpoint's
     training, or ``fallback_threshold`` where the source knows none. Raises UserError for an option out of its
