@@ -94,6 +94,8 @@ def open_inputs(recipe: Recipe, world: World) -> Inputs:
     start_from = backbone = None
     if resumed is not None:
         _check_resumed(resumed, recipe, train_set)
+    elif recipe.start_epoch > recipe.epochs:
+        raise UserError(f"start_epoch is {recipe.start_epoch}, and the last epoch is {recipe.epochs}")
     elif recipe.weights and recipe.pretrained_backbone:
         raise UserError("--weights brings its backbone along; leave out --pretrained-backbone")
     elif recipe.weights:
