@@ -100,6 +100,7 @@ def write_params(arrays: Mapping[str, np.ndarray], path: str | Path) -> None:
 
 def dump_params(arrays: Mapping[str, np.ndarray], file: IO[bytes]) -> None:
     """Writes as `write_params` does, into an open file. Raises OSError where the disk does not take it."""
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
     names = [name.encode("utf-8") for name in arrays]
     file.write(struct.pack("<QQQ", FILE_MAGIC, 0, len(arrays)))
     for name, array in arrays.items():

@@ -20,7 +20,7 @@ def mx():
 
 def test_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    write_params({"a": np.ones(2)}, "~/a.params")
+    write_params({"a": [1, 1]}, "~/a.params")
     assert read_params("~/a.params")["a"].tolist() == [1, 1] and (tmp_path / "a.params").is_file()
 
 
