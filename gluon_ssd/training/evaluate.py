@@ -337,6 +337,8 @@ def _opened(
     world: World,
 ) -> tuple[Detector, Mapping[str, Any], Path]:
     """Returns the detector of a checkpoint or exported file, its recipe, and the folder it belongs to."""
+    if precision == "fp16" and (is_model_file(where) or runtime not in ("auto", "mxnet")):
+        raise UserError("precision fp16: MXNet alone computes in it, and it runs no exported file")
     computes: dict[str, Any] = {"runtime": runtime, "device": device, "precision": precision or "fp32"}
     if is_model_file(where):
         detector = Detector(where, **_detection_settings({}, asked), **computes)
