@@ -186,6 +186,11 @@ def _disk_problem(error: Exception) -> UserError | None:
     if isinstance(error, OSError) and error.errno in DISK_PROBLEMS:
         what = "cannot read or write" if error.errno in BROKEN else "cannot write"
         return UserError(f"{error.filename or what}: {error.strerror}")
+    if isinstance(error, FileNotFoundError):
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            return UserError("the current folder was deleted; change into one that is there")
     return None
 
 

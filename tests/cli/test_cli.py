@@ -152,6 +152,18 @@ sys.exit(main())
     assert python(code) == (130, "", "interrupted\n")
 
 
+def test_a_current_folder_that_was_deleted_is_told(cli, failing_verb, monkeypatch):
+    failing_verb(FileNotFoundError(2, "No such file or directory"))
+    with pytest.raises(FileNotFoundError):
+        cli("models")
+
+    def gone():
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("os.getcwd", gone)
+    assert cli("models") == (2, "", "error: the current folder was deleted; change into one that is there\n")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="the shell of Windows closes no streams")
 @pytest.mark.parametrize(
     ("verb", "closing", "outcome"),
