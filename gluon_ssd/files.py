@@ -112,6 +112,19 @@ def as_path(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(path))
 
 
+def as_utf8(path: Path, reader: str) -> str:
+    """Returns a path as text for ``reader``, a library that takes UTF-8 alone and may crash on anything else.
+
+    Raises UserError for a path with bytes that are not UTF-8, as old archives and cameras have them.
+    """
+    text = str(path)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError(f"{path}: {reader} takes no name that is not UTF-8; rename it") from None
+    return text
+
+
 def absolute(path: str | Path) -> Path:
     """Returns ``path`` as seen from any folder; symbolic links stay, unless there is a ``..`` in it."""
     whole = as_path(path)
@@ -136,6 +149,11 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
     return stream.getvalue()
 
 
+def _text_file(path: Path) -> IO[str]:
+    # The name of a file may hold bytes that are no text.
+    return open(path, "w", encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
 @contextlib.contextmanager
 def new_text_file(path: Path) -> Iterator[IO[str]]:
     """Opens a text file (UTF-8, Unix line ends) for `atomic_write`, and makes its folder if need be."""
@@ -143,7 +161,7 @@ def new_text_file(path: Path) -> Iterator[IO[str]]:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(path, error, UNTOUCHED) from None
-    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
+    with atomic_write(path) as temporary, _text_file(temporary) as stream:
         yield stream
 
 

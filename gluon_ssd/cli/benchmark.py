@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..files import as_path, atomic_write, make_folder
+from ..files import as_path, make_folder, new_text_file
 from ..recipe import DEVICES
 from ..runs import make_run_dir
 from ..runtimes.choices import PRECISIONS, SCENARIOS
@@ -149,8 +149,8 @@ def _write(path: Path, speeds: Sequence[Speed]) -> None:
     if path.suffix.lower() == ".png":
         return plot_speeds(path, list(map(_label, speeds)), [speed.images_per_s for speed in speeds])
     text = as_csv(speeds) if path.suffix.lower() == ".csv" else as_markdown(speeds)
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with new_text_file(path) as file:
+        file.write(text)
 
 
 def _drive(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import mxnet as mx
 
 from ..errors import UserError
-from ..files import as_path
+from ..files import as_path, as_utf8
 from ..folders import files_together
 from ..tensor_files.params_file import dump_params
 from .proof import Proof, Reference, difference, pictures_of, require
@@ -32,6 +32,7 @@ def to_symbol(source: Any, path: str | Path, **options: Any) -> Exported:
         raise UserError(f"{path}: is a folder; name what both files start with, such as {prefix / 'model'}")
     if not prefix.parent.is_dir():
         raise UserError(f"{prefix}: there is no folder {prefix.parent}")
+    as_utf8(prefix, "MXNet")
     net = network_of(source, asked.input_size)
     symbol, arrays = _symbol(net, asked)
     names = [prefix.with_name(prefix.name + ending) for ending in ("-0000.params", "-symbol.json")]

@@ -249,7 +249,7 @@ def _write_files(
 
 def _write(path: Path, text: str) -> None:
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _write_page(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shutil
 import sys
@@ -78,6 +79,21 @@ def test_a_video_that_cannot_be_written_ends_it_all(cli, small_run, clip, tmp_pa
     shutil.copy(clip, tmp_path / "other.mp4")
     done = cli("predict", clip, "other.mp4", "--weights", small_run, "--output", "out")
     refused(done, f"out/videos/{clip.stem}.mp4: cannot be written: No space left on device")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_no_text(cli, small_run, shapes, clip, tmp_path):
+    """OpenCV would end the process by a segmentation fault."""
+    image, video = (tmp_path / os.fsdecode(b"a\xff" + suffix) for suffix in (b".jpg", b".mp4"))
+    shutil.copy(next((shapes / "val").iterdir()), image)
+    shutil.copy(clip, video)
+    kinds = ("--save", "json", "csv", "labelme")
+    result = cli("predict", image, video, "--weights", small_run, *kinds, "--output", "out", *LOW)
+    assert result.status == 2 and result.out.splitlines()[-1].startswith("1 images, ")
+    assert result.err.endswith(".mp4: OpenCV takes no name that is not UTF-8; rename it\n")
+    assert "a\\udcff.jpg," in (tmp_path / "out/detections.csv").read_text(encoding="utf-8")
+    (label,) = (tmp_path / "out/labelme").glob("*.json")
+    assert json.loads(label.read_text(encoding="utf-8"))["imagePath"] == image.name
 
 
 def test_damaged_videos_are_told_and_the_others_looked_at(cli, small_run, clip, tmp_path):
