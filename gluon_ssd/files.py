@@ -61,7 +61,7 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
     files that can be made again, that takes too long. Raises UserError when the disk is full or the folder
     cannot be written; what was at ``path`` stays.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         raise unwritable(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
     temporary = beside(path, "tmp")
     try:

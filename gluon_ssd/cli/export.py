@@ -134,7 +134,7 @@ def _images(sources: list[str] | None) -> list[Any] | None:
     if sources is None:
         return None
     found = expand_sources(sources)
-    for video in found.videos:
-        name = f"camera {video}" if isinstance(video, int) else video
-        raise UserError(f"--images: {name} is no picture")
+    if found.videos:
+        first = found.videos[0]
+        raise UserError(f"--images: {f'camera {first}' if isinstance(first, int) else first} is no picture")
     return list(found.paths)
