@@ -18,7 +18,7 @@ import yaml
 from . import resources
 from .data.choices import ORIENTATIONS
 from .errors import UserError, nearest, unknown
-from .files import refuse_device
+from .files import as_path, refuse_device
 from .values import Bounds, convert, refuse_expansion
 
 DEVICES = ("auto", "cpu", "gpu")
@@ -320,7 +320,7 @@ def load_recipe(name_or_path: str | os.PathLike[str], overrides: Mapping[str, An
     """
     text = str(name_or_path)
     if text.endswith((".yaml", ".yml")):
-        recipe = Recipe.from_yaml(Path(text).expanduser())
+        recipe = Recipe.from_yaml(as_path(text))
     else:
         if text not in resources.recipe_names():
             raise unknown("recipe", text, resources.recipe_names())

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError, unknown
-from ..files import similar
+from ..files import as_path, similar
 from .coco_json import NO_SIZE as NO_SIZE_GIVEN
 from .coco_json import RESPELLED, UNSIZED_TURNED, CocoFile, read_coco
 from .coco_layouts import ROBOFLOW, find_layout, image_folder
 from .finder import Finder
-from .images import PathLike, as_path, file_header
+from .images import PathLike, file_header
 from .orientation import upright_size
 from .records import Record
 from .units import Doubt, doubts

@@ -17,7 +17,6 @@ import functools
 import io
 import os
 import threading
-from pathlib import Path
 from typing import BinaryIO, Union
 
 import cv2
@@ -25,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError
-from ..files import IMAGE_SUFFIXES, refuse_device
+from ..files import IMAGE_SUFFIXES, as_path, refuse_device
 from .header import JPEG, TIFF, Header, read_header, with_plain_alpha
 from .orientation import is_ambiguous, say_assumed, turn_for, turned, turned_back
 from .pixel_limit import check_pixels, set_limit
@@ -107,11 +106,13 @@ def read_image(path: PathLike, apply_exif: bool = False) -> np.ndarray:
 def read_bytes(path: PathLike) -> bytes:
     """Returns the content of a file. Raises UserError when it is missing, unreadable, endless or empty."""
     try:
+        path = as_path(path)
         refuse_device(path)
         with open(path, "rb", buffering=0) as stream:
             data = stream.read()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
+    except (OSError, ValueError) as error:  # of a name with a NUL in it
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be read ({reason}); check the path") from None
     if not data:
         raise UserError(f"{path}: the file is empty (0 bytes); copy or download it again")
     return data
@@ -329,8 +330,3 @@ def stored_size(data: bytes) -> tuple[int, int] | None:
     """Returns (width, height) of a picture before any EXIF rotation; None without a readable header."""
     header = read_header(io.BytesIO(data))
     return header and header.size
-
-
-def as_path(path: PathLike) -> Path:
-    """Returns a Path with ``~`` expanded."""
-    return Path(path).expanduser()

@@ -97,7 +97,7 @@ def list_models(kind: str | None = None) -> list[str]:
     ``kind`` is ``detector`` or ``backbone`` for the names of that kind only. Raises UserError for another.
     """
     if kind not in (None, "detector", "backbone"):
-        raise unknown("kind of model", str(kind), ("detector", "backbone"))
+        raise unknown("kind of model", kind, ("detector", "backbone"))
     return sorted(name for name, (row, _) in _MODELS.items() if kind in (None, row.kind))
 
 
@@ -218,7 +218,7 @@ def _find(name: str) -> tuple[ModelRow, Builder]:
     if prefix in _FINDERS:
         return _FINDERS[prefix](name)
     if not isinstance(name, str) or name not in _MODELS:
-        raise unknown("model", str(name), list_models())
+        raise unknown("model", name, list_models())
     return _MODELS[name]
 
 

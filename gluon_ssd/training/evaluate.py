@@ -21,7 +21,7 @@ from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform
 from ..environment import provenance
 from ..errors import UserError, visible
-from ..files import atomic_write, make_folder
+from ..files import as_path, atomic_write, make_folder
 from ..locks import only_writer
 from ..predict import Detector, to_pixels
 from ..runtimes.choices import network_device
@@ -228,7 +228,7 @@ def _write_files(
 
 def _write(path: Path, text: str) -> None:
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _write_page(folder: Path) -> Path:
@@ -292,7 +292,7 @@ def validate(
         if settings.data_pipeline == "synthetic":
             return _time_synthetic(detector, limit or DEFAULT_IMAGES, batch_size, settings, world)
         dataset = _dataset_of(recipe, detector.classes, run, split, data, annotation, images, orientation)
-        folder = Path(output).expanduser() if output else run / ("val" if split == "val" else f"val-{split}")
+        folder = as_path(output) if output else run / ("val" if split == "val" else f"val-{split}")
         if world.first:
             make_folder(folder)
             print(visible("\n".join(dataset.lines)), end="\n" if dataset.lines else "")
@@ -316,10 +316,12 @@ def _opened(
     world: World,
 ) -> tuple[Detector, Mapping[str, Any], Path]:
     """Returns the detector of a checkpoint or exported file, its recipe, and the folder it belongs to."""
+    if precision == "fp16" and (is_model_file(where) or runtime not in ("auto", "mxnet")):
+        raise UserError("precision fp16: MXNet alone computes in it, and it runs no exported file")
     computes: dict[str, Any] = {"runtime": runtime, "device": device, "precision": precision or "fp32"}
     if is_model_file(where):
         detector = Detector(where, **_detection_settings({}, asked), **computes)
-        return detector, {}, Path(where).expanduser().parent
+        return detector, {}, as_path(where).parent
     path = find_checkpoint(where)
     saved = read_checkpoint(path)
     # The network is built for the precision, whatever it was trained in; the weights are cast.

@@ -15,6 +15,7 @@ from ..data.published_sets import published_set
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..device import pick_device
 from ..errors import UserError
+from ..files import as_path
 from ..model_zoo import model_row
 from ..recipe import Recipe
 from ..runs import checkpoint_path, refuse_running
@@ -93,6 +94,8 @@ def open_inputs(recipe: Recipe, world: World) -> Inputs:
     start_from = backbone = None
     if resumed is not None:
         _check_resumed(resumed, recipe, train_set)
+    elif recipe.start_epoch > recipe.epochs:
+        raise UserError(f"start_epoch is {recipe.start_epoch}, and the last epoch is {recipe.epochs}")
     elif recipe.weights and recipe.pretrained_backbone:
         raise UserError("--weights brings its backbone along; leave out --pretrained-backbone")
     elif recipe.weights:
@@ -108,7 +111,7 @@ def _run_so_far(recipe: Recipe) -> Checkpoint | None:
     """Returns what is resumed. Refuses early what `claim_folder` would refuse once everything is built."""
     if recipe.output is None:
         return None
-    run_dir = Path(recipe.output).expanduser()
+    run_dir = as_path(recipe.output)
     refuse_running(run_dir)
     if not recipe.resume:
         refuse_old_run(run_dir)

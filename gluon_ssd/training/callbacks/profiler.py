@@ -10,6 +10,7 @@ from typing import Any
 import mxnet as mx
 
 from ...errors import UserError
+from ...files import as_utf8
 from .base import Callback, RunInfo, TrainBatch
 
 FILE = "profile.json"
@@ -68,7 +69,7 @@ class StepProfiler(Callback):
         # What was queued before is no part of these steps.
         mx.nd.waitall()
         if self._path is not None:
-            mx.profiler.set_config(profile_all=True, filename=str(self._path))
+            mx.profiler.set_config(profile_all=True, filename=as_utf8(self._path, "MXNet"))
             mx.profiler.set_state("run")
             _WRITTEN.append(self._path)
         self._running = True
