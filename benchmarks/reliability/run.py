@@ -96,7 +96,7 @@ def _measure(what: str, module: str, args: argparse.Namespace) -> int:
     names = ("jobs", "case", "finds", "signals", "pythons")
     options = {name: getattr(args, name) for name in names if name in known}
     # In memory, because damaged files are written and read faster there than anything happens to them.
-    place = MEMORY if "finds" in known and MEMORY.is_dir() else None
+    place = MEMORY if ("finds" in known or what == "disk") and MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="reliability-", dir=place) as folder:
         for row in harness.measure(amount, args.seed, Path(folder).resolve(), **options):
             now = time.monotonic()
