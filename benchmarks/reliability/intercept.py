@@ -6,6 +6,7 @@ listener (seccomp) that asks. Linux on x86-64 alone, as root.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import fcntl
@@ -20,6 +21,8 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
@@ -29,7 +32,8 @@ from calls import CALLS, Call, understood
 REPOSITORY = Path(__file__).resolve().parents[2]
 # What commands use and what may be there before a process forks; read once, when nobody has to be asked.
 MODULES = ("gluon_ssd.cli", "gluon_ssd.training.train", "gluon_ssd.prediction", "matplotlib.figure")
-MODULES += ("matplotlib.backends.backend_agg", "tensorboardX", "onnxruntime")
+MODULES += ("matplotlib.backends.backend_agg", "tensorboardX", "onnxruntime", "onnx.reference.ops", "hotcoco")
+MODULES += ("jinja2", "rich.table", "defusedxml.ElementTree", "gluon_ssd.export")
 # Seconds without a call after which a command is taken to hang.
 PATIENCE = 120
 
@@ -84,7 +88,7 @@ def _server() -> socket.socket:
 
 
 def _serve(channel: int) -> int:
-    """Runs the commands that come through ``channel``, one after the other; the child returns its status."""
+    """Runs the commands that come through ``channel``, one after the other."""
     for name in MODULES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -95,15 +99,15 @@ def _serve(channel: int) -> int:
                 return 0
             pid = os.fork()
             if not pid:
-                return _command(*files, **json.loads(text))
+                _command(*files, **json.loads(text))
             for file in files:
                 os.close(file)
             stream.send(b"%d" % pid)
             stream.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
-def _command(printed: int, channel: int, words: list[str], folder: str, variables: dict[str, str]) -> int:
-    """Runs a command in this process, with the kernel asking about its calls."""
+def _command(printed: int, channel: int, words: list[str], folder: str, variables: dict[str, str]) -> None:
+    """Runs a command in this process, with the kernel asking about its calls, and ends it."""
     os.setsid()
     os.chdir(folder)
     os.dup2(printed, 1)
@@ -111,8 +115,22 @@ def _command(printed: int, channel: int, words: list[str], folder: str, variable
     os.environ.update(variables)
     tempfile.tempdir = None
     with socket.socket(fileno=channel) as stream:
-        socket.send_fds(stream, [b" "], [_listener()])
-    return sys.modules["gluon_ssd.cli"].main(words)
+        listener = _listener()
+        socket.send_fds(stream, [b" "], [listener])
+        # Once nobody answers any more, the calls fail.
+        os.close(listener)
+    status = 1
+    try:
+        status = sys.modules["gluon_ssd.cli"].main(words)
+    except BaseException:
+        traceback.print_exc()
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # Python's own end takes apart all modules that this process shares with its parent, which takes a second.
+    os._exit(status)
 
 
 def _listener() -> int:
