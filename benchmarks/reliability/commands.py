@@ -49,7 +49,7 @@ OTHERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "models pull": ("models pull ssd_resnet34_1200", ()),
     "demo --data-only": ("demo --data-only {out}/shapes --images 5", ()),
-    "train with all logs": (f"{TRAIN} --tensorboard --profile 1 2 --async-val --ema 0.9", ()),
+    "train with all logs": (f"{TRAIN} --tensorboard --profile 2 2 --async-val --ema 0.9", ()),
 }
 SLOW = ("predict", "export", "benchmark", "check", "val", "train")
 FILES = {
