@@ -85,6 +85,11 @@ def test_a_trace_of_which_a_part_is_missing_is_refused(tmp_path, traces, text):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_trace_that_cannot_be_begun_is_told_of_by_the_name_that_the_user_knows(tmp_path):
+    with pytest.raises(UserError, match="gone/profile.json: cannot be written: No such file or directory"):
+        profile(tmp_path / "gone", (1, 1), mx.cpu())
+
+
 def test_a_second_trace_in_a_process_is_refused_before_anything_is_opened(tmp_path):
     """MXNet itself fails in the middle of the second training, with a check of its own."""
     profile(tmp_path, (1, 1), mx.cpu())
