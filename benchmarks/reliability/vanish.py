@@ -70,7 +70,9 @@ class Case:
         # Of pictures that cannot be read, each has its line.
         elif status == 2 and self._name != "predict":
             yield from wrong(self._name, status, text, (), self._home / "out")
-        if status and moment.at and Path(moment.at.path).name not in text:
+        # Of a file that is not there the message may be that its folder has no such files.
+        path = Path(moment.at.path) if moment.at else None
+        if status and path and path.name not in text and f"{path.parent}: " not in text:
             yield f"does not name the file: {text.strip()[-500:]}"
         # A picture that is copied is as whole as it was.
         if self._name != "convert-data":
