@@ -11,6 +11,7 @@ import pytest
 from gluon_ssd import machine
 from gluon_ssd.errors import UserError
 from gluon_ssd.launch import Launch, detect
+from gluon_ssd.training import distributed
 from gluon_ssd.training.distributed import check_group, connect
 from gluon_ssd.training.rendezvous import first_host, meeting_point
 
@@ -154,6 +155,12 @@ def test_gloo_waits_longer_than_a_machine_is_suspended_unless_told_otherwise(mon
         monkeypatch.delenv("HOROVOD_GLOO_TIMEOUT_SECONDS")
     with pytest.raises(UserError, match=said):
         connect()
+
+
+def test_rank_0_is_waited_for_as_long_as_the_other_ranks(monkeypatch):
+    monkeypatch.setenv("GLUON_SSD_RENDEZVOUS", "127.0.0.1:9")
+    with pytest.raises(UserError, match="rank 0 cannot be reached at 127.0.0.1:9: Connection refused"):
+        distributed._meet(Launch("mpirun", 1, 2, 1, 2), seconds=0)
 
 
 def test_one_process_is_a_world_of_its_own(cli, shapes, tmp_path):

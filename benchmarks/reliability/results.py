@@ -6,6 +6,7 @@ import csv
 import datetime
 import os
 import platform
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -62,9 +63,9 @@ TITLES = {
         "What an installation brings",
         "Every package that gluon_ssd and its usual extras need, as installed where this was run, with its "
         "licence; those that may not be of any later version, with the test that tells why; the digests by "
-        "which downloads are checked; and what the wheel holds. Not run: `pip install pip-audit && "
-        "pip-audit`, which tells whether a fault is known of one of the packages that are installed, those "
-        "of `serve` too; it asks a service that could not be reached here.",
+        "which downloads are checked; and what the wheel holds. *Known faults* are those in a copy of "
+        "[PyPA's advisory database](https://github.com/pypa/advisory-database), which ends with the day in "
+        "the note. `pip install pip-audit && pip-audit` asks the database of today.",
     ),
     "determinism": (
         "The same bits again",
@@ -155,7 +156,7 @@ def read(table: Path) -> list[Row]:
 
 def page(rows: Sequence[Row]) -> str:
     """Returns the page that ``rows`` make, Markdown."""
-    parts = ["# Reliability, measured\n", _INTRODUCTION]
+    parts = ["# Reliability, measured\n", _INTRODUCTION, *_summary(rows)]
     for name, (title, text) in TITLES.items():
         chosen = [row for row in rows if row.harness == name]
         if chosen:
@@ -168,6 +169,18 @@ _INTRODUCTION = """This page is made by `python benchmarks/reliability/run.py` f
 command with another `--count` and `--seed` adds more. The last run of a case is that of the code as it is; a
 line below the table says what became of a failure.
 """
+
+
+def _summary(rows: Sequence[Row]) -> list[str]:
+    """Returns the table at the top: a line for each harness, with what fails in the code as it is."""
+    lines = ["| what | cases | tried in all | cases that fail today |", "|---|---|---|---|"]
+    for name, (title, _) in TITLES.items():
+        last = {row.case: row.failed for row in rows if row.harness == name}
+        tried = sum(row.tried for row in rows if row.harness == name)
+        failing = "; ".join(case for case, failed in last.items() if failed) or "none"
+        link = f"[{title}](#{re.sub('[^a-z -]', '', title.lower()).replace(' ', '-')})"
+        lines += [f"| {link} | {len(last)} | {tried:,} | {failing} |"] if last else []
+    return [*lines, ""]
 
 
 def _table(rows: Sequence[Row]) -> list[str]:

@@ -69,6 +69,8 @@ def main() -> int:
     parser.add_argument("--case", default="", metavar="TEXT", help=about)
     parser.add_argument("--jobs", type=int, default=1, help="of kills and inputs: at a time (default: 1)")
     parser.add_argument("--finds", type=Path, default=FINDS, help=f"of inputs: folder (default: {FINDS})")
+    about = "of supply: a copy of github.com/pypa/advisory-database"
+    parser.add_argument("--advisories", type=Path, metavar="FOLDER", help=about)
     kills = parser.add_argument_group("of kills alone")
     kills.add_argument("--signals", nargs="+", choices=signals.SIGNALS, default=signals.DECK)
     parser.add_argument("--results", type=Path, default=results.RESULTS, help="table that rows are added to")
@@ -94,7 +96,7 @@ def _measure(what: str, module: str, args: argparse.Namespace) -> int:
     flag = "minutes" if what == "long" else "count"
     amount, harness = getattr(args, flag), importlib.import_module(module)
     known = inspect.signature(harness.measure).parameters
-    names = ("jobs", "case", "finds", "signals", "pythons")
+    names = ("jobs", "case", "finds", "signals", "pythons", "advisories")
     options = {name: getattr(args, name) for name in names if name in known}
     # In memory, because damaged files are written and read faster there than anything happens to them.
     place = MEMORY if ("finds" in known or what == "disk") and MEMORY.is_dir() else None
@@ -119,7 +121,8 @@ def _command(words: str, args: argparse.Namespace) -> str:
     case = f" --case {shlex.quote(args.case)}" if args.case else ""
     # The paths are those of one machine; the rows say which versions they are.
     pythons = f" --pythons {','.join('PATH' for _ in args.pythons)}" if args.pythons else ""
-    return f"python benchmarks/reliability/run.py {words}{only}{case}{pythons}"
+    advisories = " --advisories FOLDER" if args.advisories else ""
+    return f"python benchmarks/reliability/run.py {words}{only}{case}{pythons}{advisories}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""The packages that an installation brings, and the files that the programs here download.
-
-Known faults of the packages need a service of another machine: `pip-audit`.
-"""
+"""The packages that an installation brings, and the files that the programs here download."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from advisories import known_faults
 from packaging.requirements import Requirement
 from packed import build_wheel, requirements, stranger_files
 from results import REPOSITORY, Row
@@ -37,10 +35,16 @@ BOUNDS: Mapping[str, tuple[str, str]] = {
 SCRIPTS = "COCO 2017: MD5 and size; OpenImages, labels and 1.7 million images: none is published"
 
 
-def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
-    """Yields a row each for licences, upper bounds, digests, and what a wheel holds."""
+def measure(count: int, seed: int, folder: Path, advisories: Path | None = None) -> Iterator[Row]:
+    """Yields a row each for licences, upper bounds, digests, and what a wheel holds.
+
+    ``advisories``: a copy of PyPA's database, for a row about known faults.
+    """
     wheel = build_wheel(folder)
-    yield _licences()
+    needed = sorted(_needed("gluon_ssd", EXTRAS, {}))
+    if advisories is not None:
+        yield known_faults(advisories, {name: metadata.version(name) for name in needed})
+    yield _licences(needed)
     yield bounds(requirements(wheel))
     yield _digests()
     strangers, files = stranger_files(wheel)
@@ -48,8 +52,8 @@ def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
     yield Row("supply", "files in the wheel", files, len(strangers), note, faults=strangers)
 
 
-def _licences() -> Row:
-    found = {name: _licence(name) for name in sorted(_needed("gluon_ssd", EXTRAS, {}))}
+def _licences(needed: Sequence[str]) -> Row:
+    found = {name: _licence(name) for name in needed}
     unknown = [f"{name}: licence {text!r}" for name, text in found.items() if not FREE.search(text)]
     groups: dict[str, list[str]] = defaultdict(list)
     for name, text in found.items():

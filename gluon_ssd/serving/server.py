@@ -55,6 +55,8 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
 
 def worker_app() -> Any:
     """Returns the application of a worker process, which uvicorn has started."""
+    # In the place of uvicorn's handler, which a second Ctrl-C would have break off what is being answered.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="gluon_ssd-parent", daemon=True).start()
     settings = from_environment()
     limit_decoders(settings.max_pixels)
@@ -76,16 +78,18 @@ def _end_with_parent() -> None:
 
 
 def _run_here(app: Any, settings: Settings, listener: socket.socket) -> None:
-    server = uvicorn.Server(_config(app, settings))
-
-    # uvicorn handles the signals while it serves, and sends them once more when it has finished. Then, and
-    # before it begins, they come here.
-    def stop(number: int, frame: Any) -> None:
-        server.should_exit = True
-
+    server = _Server(_config(app, settings))
+    # uvicorn has them handled while it serves. Before and after that they come here.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+        signal.signal(number, server.handle_exit)
     server.run([listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that a signal stops and a second one does not break off: its requests have their own limit."""
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        self.should_exit = True
 
 
 def _run_workers(settings: Settings, workers: int, listener: socket.socket) -> None:
@@ -95,7 +99,7 @@ def _run_workers(settings: Settings, workers: int, listener: socket.socket) -> N
         signal.signal(number, _stopped_early)
     with tempfile.TemporaryDirectory(prefix="gluon-ssd-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        config = _config(f"{__name__}:worker_app", settings, factory=True, workers=workers)
+        config = _config(f"{__name__}:worker_app", settings, _WorkerConfig, factory=True, workers=workers)
         Multiprocess(config, sockets=[listener], **_target(config)).run()
 
 
@@ -114,10 +118,21 @@ def _target(config: uvicorn.Config) -> dict[str, Any]:
     return {"target": uvicorn.Server(config).run} if "target" in takes else {}
 
 
-def _config(app: Any, settings: Settings, **options: Any) -> uvicorn.Config:
+class _WorkerConfig(uvicorn.Config):
+    """Has a worker ignore Ctrl-C, which a terminal sends to all processes: its parent ends it by SIGTERM."""
+
+    def get_loop_factory(self) -> Any:
+        # Before uvicorn's own handler and after it; asyncio's would end in a trace.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return super().get_loop_factory()
+
+
+def _config(
+    app: Any, settings: Settings, kind: type[uvicorn.Config] = uvicorn.Config, **options: Any
+) -> uvicorn.Config:
     # A request may take its time to arrive and again to be answered, also while the server stops.
     longest = 2 * math.ceil(settings.timeout) + 1
-    return uvicorn.Config(
+    return kind(
         app,
         log_level="warning",
         access_log=False,

@@ -326,7 +326,7 @@ def _meet(launch: Launch, seconds: int) -> None:
             ) from None
         server.init([])
         in_thread(target=server.serve_forever)
-    wait_for_rank_0(host, port)
+    wait_for_rank_0(host, port, seconds)
     call_roll(launch.rank, launch.size, host, port, seconds)
     # Horovod's "cross" ranks are those with the same local rank, one on each host that has so many processes.
     tasks = launch.tasks or (launch.local_size,) * (launch.size // launch.local_size)

@@ -60,9 +60,9 @@ def _port(launch: Launch) -> int:
     return 20000 + zlib.crc32(name.encode()) % 10000
 
 
-def wait_for_rank_0(host: str, port: int) -> None:
-    """Returns when somebody listens there. Raises UserError when nobody does for five minutes."""
-    deadline = time.monotonic() + PATIENCE
+def wait_for_rank_0(host: str, port: int, seconds: float) -> None:
+    """Returns when somebody listens there. Raises UserError when nobody does for ``seconds``."""
+    deadline = time.monotonic() + seconds
     while True:
         try:
             socket.create_connection((host, port), timeout=5).close()

@@ -176,6 +176,31 @@ def test_every_upper_bound_has_its_reason(module, monkeypatch):
     assert supply.bounds([supply.Requirement("rich<15")]).faults == ["rich<15: has no reason"]
 
 
+ADVISORY = """
+id: PYSEC-2021-1
+published: "2021-03-19T04:15:00Z"
+affected:
+- package: {name: python-multipart, ecosystem: PyPI}
+  ranges:
+  - type: GIT
+    events: [{introduced: "0"}, {fixed: 5d79471038a9}]
+  - type: ECOSYSTEM
+    events: [{introduced: "1.0"}, {fixed: 1.4.2}, {introduced: "2.0"}, {fixed: 2.1}]
+  versions: ["1.0", "1.4"]
+"""
+
+
+@pytest.mark.parametrize(
+    "version, fault", [("1.4", 1), ("1.4.1", 1), ("1.4.2", 0), ("2.0.5", 1), ("2.1", 0), ("0.9", 0)]
+)
+def test_known_faults_are_found_in_a_copy_of_the_database(module, tmp_path, version, fault):
+    (tmp_path / "vulns" / "python-multipart").mkdir(parents=True)
+    (tmp_path / "vulns" / "python-multipart" / "PYSEC-2021-1.yaml").write_text(ADVISORY)
+    row = module("advisories").known_faults(tmp_path, {"Python_Multipart": version, "rich": "1.0"})
+    assert (row.tried, row.failed) == (2, fault)
+    assert "the newest of 2021-03-19" in row.note
+
+
 @pytest.mark.once
 @pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() != "x86_64" or os.geteuid() != 0,

@@ -113,6 +113,7 @@ def test_every_model_gives_its_outputs_in_any_order_of_modes(name):
     assert [output.shape for output in again] == shapes
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", MODELS)
 def test_hybridised_and_plain_networks_agree(name):
     net = get_model(name)
@@ -142,6 +143,7 @@ def bound_of(array):
     return float(np.abs(array).max())
 
 
+@pytest.mark.once
 def test_initialisation_of_heads_and_extra_layers_follows_the_reference():
     mx.random.seed(0)
     net = get_model("ssd_resnet34")

@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from http_server import in_process, wait_until
@@ -93,15 +95,30 @@ def test_the_threshold_of_answers(small_run):
 
 
 @pytest.mark.once
-def test_several_workers_share_a_port_and_their_metrics(bench_photo, small_run):
+def test_several_workers_share_a_port_and_their_metrics_and_end_quietly(bench_photo, small_run):
     with in_process(small_run, "--workers", 2, "--timeout", 5, OMP_NUM_THREADS="1") as (popen, client, lines):
         for _ in range(6):
             assert client("/v1/detect", bench_photo).status == 200
         text = client("/metrics").body.decode()
         assert 'gluon_ssd_requests_total{path="/v1/detect",status="200"} 6.0' in text
-        popen.send_signal(signal.SIGTERM)
+        # Ctrl-C twice, which a terminal sends to every process.
+        children = Path(f"/proc/{popen.pid}/task/{popen.pid}/children").read_text().split()
+        for _ in range(2):
+            for pid in (*map(int, children), popen.pid):
+                os.kill(pid, signal.SIGINT)
+            time.sleep(0.05)
         assert popen.wait(60) == 0
     assert sum('"path": "/v1/detect"' in line for line in lines) == 6
+    assert not [line for line in lines if not line.startswith("{")]
+
+
+@pytest.mark.once
+def test_ctrl_c_twice_ends_a_server_quietly(small_run):
+    with in_process(small_run) as (popen, _, lines):
+        for _ in range(2):
+            popen.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        assert popen.wait(60) == 0
     assert not [line for line in lines if not line.startswith("{")]
 
 

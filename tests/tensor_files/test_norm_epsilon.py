@@ -37,6 +37,7 @@ def published(tmp_path_factory):
     return path
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "steps", [("b.params", "c.ckpt"), ("b.ckpt", "c.pth", "d.ckpt"), ("b.pth", "c.ckpt")]
 )
@@ -71,6 +72,7 @@ def test_refitted_norms_do_the_same_to_the_last_bits():
     )
 
 
+@pytest.mark.once
 def test_a_backbone_of_the_published_retinanet_is_refitted(published, tmp_path):
     state, net = read_torch(published), _loaded("ssd_resnet50", published)
     prefix = net.backbone.prefix

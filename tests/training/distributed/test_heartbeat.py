@@ -142,4 +142,4 @@ def test_the_page_states_how_long_the_ranks_wait():
     silence = f"{idle + interval * count} s: {idle} s of silence, then {count} questions every {interval} s"
     assert f"| a rank whose machine or network is gone | {silence} |" in page
     assert f"| the connection of a rank to rank 0 | {heartbeat._PATIENCE:.0f} s |" in page
-    assert f"| rank 0, which the others have to find first | {rendezvous.PATIENCE:.0f} s |" in page
+    assert f"| rank 0, which the others have to find first | {rendezvous.PATIENCE:.0f} s, " in page
