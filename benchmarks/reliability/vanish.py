@@ -85,7 +85,7 @@ class Case:
         given = self._made.copied(self._home / "given", but="run")
         words = given.words(self._command, self._home / "out")
         run = self._home / ("given/run" if "{run}" in self._command else "out/run")
-        if moment.at is None or moment.at.path != str(run / "checkpoints" / "last.ckpt"):
+        if moment.at is None or run not in Path(moment.at.path).parents:
             status, text = attempt(f"{words} --resume", self._home, Taking())
             if status:
                 yield f"cannot be resumed: {text[-800:]}"
