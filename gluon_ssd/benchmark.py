@@ -176,7 +176,7 @@ def _timed(detector: Any, bare: Callable[[Any], Any] | None, asked: Question, ba
         "images_per_s": batch / median * 1e3,
         "prepare_ms": each,
         "prepare_share": each / (each + median / batch),
-        "post_share": float(np.median(1 - rest[0] / whole)) if rest else None,
+        "post_share": max(0.0, float(np.median(1 - rest[0] / whole))) if rest else None,
     }
     rounded = {name: None if value is None else round(value, 3) for name, value in row.items()}
     setting = {name: getattr(asked, name) for name in ("source", "runtime", "precision")}

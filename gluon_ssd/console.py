@@ -156,6 +156,7 @@ class _Bar:
 
 def _open(log: Path) -> IO[str]:
     try:
-        return open(log, "a", encoding="utf-8")
+        # The name of a file may hold bytes that are no text.
+        return open(log, "a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise unwritable(log, error) from None

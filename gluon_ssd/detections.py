@@ -93,7 +93,7 @@ class Detections:
         wanted = [names] if isinstance(names, str) else list(names)
         for name in wanted:
             if name not in self.classes:
-                raise unknown("class", str(name), self.classes)
+                raise unknown("class", name, self.classes)
         return self[np.isin(self.class_ids, [self.classes.index(name) for name in wanted])]
 
     @property

@@ -69,14 +69,14 @@ _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _WHERE_TO_LOOK = {"model": "see: gluon-ssd models", "recipe": "see: gluon-ssd models"}
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """Returns the error for a ``name`` that is not one of the ``known`` names of this ``kind``.
+def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
+    """Returns the error for a ``name``, of any type, that is none of the ``known`` names of this ``kind``.
 
     It suggests the nearest three; when nothing is similar, it lists what there is (at most eight names). The
     caller raises it.
     """
-    names = sorted(known)
-    close = nearest(name, names)
+    names, text = sorted(known), str(name)
+    close = nearest(text, names)
     if close:
         advice = f"did you mean {', '.join(map(quoted, close))}?"
     elif names:
@@ -85,7 +85,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     else:
         advice = "none is known"
     pointer = f" ({_WHERE_TO_LOOK[kind]})" if kind in _WHERE_TO_LOOK else ""
-    return UserError(f"unknown {kind} {name!r}; {advice}{pointer}")
+    return UserError(f"unknown {kind} {text!r}; {advice}{pointer}")
 
 
 # The extra that brings a package, which the error for a missing one names.

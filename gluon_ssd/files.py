@@ -45,6 +45,9 @@ class Unwritable(UserError):
 def unwritable(path: Path | str, error: BaseException | None, advice: str = "") -> Unwritable:
     """Returns the error that says why ``path`` cannot be written, and what to do."""
     reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+    if isinstance(error, FileExistsError):
+        # What Python raises where a file is in the place of a folder.
+        reason = os.strerror(errno.ENOTDIR)
     problem = Unwritable(f"{path}: cannot be written: {reason}" + (f"; {advice}" if advice else ""))
     problem.reason = reason
     return problem
@@ -58,6 +61,8 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
     files that can be made again, that takes too long. Raises UserError when the disk is full or the folder
     cannot be written; what was at ``path`` stays.
     """
+    if os.path.isdir(path):
+        raise unwritable(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
     temporary = beside(path, "tmp")
     try:
         with held(temporary):
@@ -99,9 +104,30 @@ def similar(path: Path) -> str:
     return ""
 
 
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """Returns a Path in which a leading ``~`` or ``~name`` is the home folder, where there is such a one.
+
+    `Path.expanduser` raises an error where there is none, but the name of a file, too, may begin so.
+    """
+    return Path(os.path.expanduser(path))
+
+
+def as_utf8(path: Path, reader: str) -> str:
+    """Returns a path as text for ``reader``, a library that takes UTF-8 alone and may crash on anything else.
+
+    Raises UserError for a path with bytes that are not UTF-8, as old archives and cameras have them.
+    """
+    text = str(path)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError(f"{path}: {reader} takes no name that is not UTF-8; rename it") from None
+    return text
+
+
 def absolute(path: str | Path) -> Path:
     """Returns ``path`` as seen from any folder; symbolic links stay, unless there is a ``..`` in it."""
-    whole = Path(path).expanduser()
+    whole = as_path(path)
     # What ".." means after a symbolic link is known only to the file system.
     return whole.resolve() if os.pardir in whole.parts else whole.absolute()
 
@@ -123,6 +149,11 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
     return stream.getvalue()
 
 
+def _text_file(path: Path) -> IO[str]:
+    # The name of a file may hold bytes that are no text.
+    return open(path, "w", encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
 @contextlib.contextmanager
 def new_text_file(path: Path) -> Iterator[IO[str]]:
     """Opens a text file (UTF-8, Unix line ends) for `atomic_write`, and makes its folder if need be."""
@@ -130,7 +161,7 @@ def new_text_file(path: Path) -> Iterator[IO[str]]:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(path, error, UNTOUCHED) from None
-    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
+    with atomic_write(path) as temporary, _text_file(temporary) as stream:
         yield stream
 
 

@@ -87,9 +87,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        # A file where a folder should be is what Python calls existing.
-        reason = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
-        raise _nothing_written(path, path, reason) from None
+        raise _nothing_written(path, path, unwritable(path, error).reason) from None
     try:
         with partial_folder(path) as partial:
             yield partial

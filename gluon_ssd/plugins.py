@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import UserError, import_problem
+from .files import as_path
 
 # The environment variable that names plugins, separated as in PATH; ``--plugin`` adds to them.
 VARIABLE = "GLUON_SSD_PLUGIN"
@@ -31,7 +32,7 @@ def import_plugins(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _import(name: str) -> str:
-    path = Path(name).expanduser()
+    path = as_path(name)
     is_file = path.suffix == ".py" or len(path.parts) > 1
     if is_file and not path.is_file():
         raise UserError(f"plugin {name}: no such file")

@@ -6,7 +6,6 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +20,14 @@ from .data.transforms import EvalTransform
 from .data.workers import map_ahead
 from .detections import Detection, Detections
 from .errors import UserError, import_problem
+from .files import as_path
 from .machine import threads
-from .runtimes.choices import network_device
+from .runtimes.choices import check_options, network_device
 from .runtimes.runners import SessionRunner
 from .runtimes.sessions import check_choice, choose, is_model_file, open_session
-from .values import Bounds
 
 __all__ = ["Detection", "Detections", "Detector"]
 
-# By option: its type, how a message calls that, and the values that are allowed.
-_OPTIONS: dict[str, tuple[type, str, Bounds]] = {
-    "score_threshold": (Real, "a number", Bounds(low=0, below=1)),
-    "fallback_threshold": (Real, "a number", Bounds(low=0, below=1)),
-    "iou_threshold": (Real, "a number", Bounds(above=0, high=1)),
-    "max_detections": (Integral, "an integer", Bounds(low=1)),
-    "nms_candidates": (Integral, "an integer", Bounds(low=1)),
-    "batch_size": (Integral, "an integer", Bounds(low=1)),
-}
 # An image, the network's input that was made of it, and its height and width.
 _Read = tuple[ImageLike, np.ndarray, tuple[int, int]]
 # What a network detects with unless told otherwise; an exported file has settings of its own.
@@ -61,7 +51,7 @@ class Detector:
     ``runtime`` is mxnet, openvino, onnxruntime or torch; auto is MXNet for a network, and for a file the
     fastest that is installed. A network is copied for another runtime, which later changes of it do not
     reach. ``precision`` is fp32, or bf16 in MXNet and OpenVINO, which rounds and is faster where the
-    processor has it.
+    processor has it. Threads may share a detector.
 
     ``score_threshold="best"`` is the threshold of the best F1 in the last evaluation of the checkpoint's
     training, or ``fallback_threshold`` where the source knows none. Raises UserError for an option out of its
@@ -92,7 +82,7 @@ class Detector:
             "fallback_threshold": fallback_threshold,
         }
         given = {name: value for name, value in asked.items() if value is not None}
-        _check_options(**given, batch_size=batch_size)
+        check_options(**given, batch_size=batch_size)
         check_choice(runtime, precision)
         given.pop("fallback_threshold", None)
         self._fallback = fallback_threshold
@@ -105,7 +95,7 @@ class Detector:
         self.net: Any = None
         self.runner: Any
         if is_model_file(source):
-            self._open_file(Path(source).expanduser(), settings, best, runtime, device, precision)
+            self._open_file(as_path(source), settings, best, runtime, device, precision)
             return
         net = _network(source, network_device(runtime, device))
         settings = {**DEFAULTS, **settings}
@@ -305,17 +295,6 @@ def _network(source: Any, device: str) -> Any:
         kind = type(net).__name__
         raise UserError(f"a Detector takes a network, a run folder or a checkpoint file, got {kind}")
     return net
-
-
-def _check_options(**options: Any) -> None:
-    for name, value in options.items():
-        kind, words, bounds = _OPTIONS[name]
-        # In Python a bool is a number, too.
-        if isinstance(value, bool) or not isinstance(value, kind):
-            raise UserError(f"{name} must be {words}, got {value!r}")
-        problem = bounds.problem(value)
-        if problem:
-            raise UserError(f"{name} {problem}")
 
 
 def _is_one(images: Any) -> bool:

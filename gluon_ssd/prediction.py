@@ -27,7 +27,7 @@ from .outputs.shown import Shown
 from .outputs.tracker import Tracker
 
 Outcome = Union[Detections, UserError]
-# Files count their frames only roughly; one that gives a smaller share of them is damaged.
+# Files tell their frames and their length only roughly; one that gives a smaller share of both is damaged.
 _WHOLE = 0.9
 
 
@@ -115,6 +115,7 @@ class Prediction:
     def _video(self, source: Path | int, name: str) -> None:
         path = source if isinstance(source, Path) else Path(name)
         done, start, found = 0, time.perf_counter(), self.results.count
+        reached = 0.0
         with closing(Video(source)) as video:
             total = -(-video.count // self.every)
             self.console.start(path.name, total or None)
@@ -127,6 +128,7 @@ class Prediction:
                         self.results.add(shown, self._next_id)
                         self._next_id += 1
                         done += 1
+                        reached = (shown.seconds or 0.0) + self.every / video.rate
                         self._tick(done, start)
                         if self.window is not None and not self.window.show(pixels):
                             break
@@ -136,7 +138,9 @@ class Prediction:
                     rate = done / (time.perf_counter() - start)
                     count = self.results.count - found
                     self.console.say(f"{path}: {done} frames, {count} detections, {rate:.1f} frames/s")
-        if done < total * _WHOLE and self.window is None:
+        # Some formats have no number of frames, but a length, which at a rate that varies is of fewer frames.
+        lost = done < total * _WHOLE and reached < video.count / video.rate * _WHOLE
+        if lost and self.window is None:
             self._fail(UserError(f"{path}: is damaged: {done} of {total} frames could be decoded"))
 
     def _frames(self, video: Video, path: Path, name: str) -> Iterator[tuple[Shown, np.ndarray]]:

@@ -18,7 +18,7 @@ import yaml
 from . import resources
 from .data.choices import ORIENTATIONS
 from .errors import UserError, nearest, unknown
-from .files import refuse_device
+from .files import as_path, refuse_device
 from .values import Bounds, convert, refuse_expansion
 
 DEVICES = ("auto", "cpu", "gpu")
@@ -27,6 +27,7 @@ _REPLACES = (
     ("target_map", "published_target"),
     ("decay_epochs", "lr_schedule"),
     ("warmup_epochs", "warmup_steps"),
+    ("warmup_factor", "warmup_start"),
     ("eval_every", "eval_epochs"),
     ("weights", "pretrained_backbone"),
     ("pretrained_backbone", "weights"),
@@ -295,6 +296,11 @@ class Recipe:
         # scaling rule). The rate of Adam is taken as it is.
         return self.lr * self.global_batch(processes) / 32
 
+    @property
+    def evaluates(self) -> bool:
+        """Whether any epoch ends with an evaluation."""
+        return any(self.evaluates_after(epoch) for epoch in range(1, self.epochs + 1))
+
     def evaluates_after(self, epoch: int) -> bool:
         """Returns whether epoch ``epoch`` (from 1) ends with an evaluation.
 
@@ -314,7 +320,7 @@ def load_recipe(name_or_path: str | os.PathLike[str], overrides: Mapping[str, An
     """
     text = str(name_or_path)
     if text.endswith((".yaml", ".yml")):
-        recipe = Recipe.from_yaml(Path(text).expanduser())
+        recipe = Recipe.from_yaml(as_path(text))
     else:
         if text not in resources.recipe_names():
             raise unknown("recipe", text, resources.recipe_names())

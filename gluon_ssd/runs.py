@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .errors import UserError
-from .files import make_folder, unwritable
+from .files import as_path, make_folder, unwritable
 from .locks import try_lock
 from .recipe import Recipe, load_recipe
 
@@ -149,7 +149,7 @@ def _resumed_folder(wanted: Recipe | None, values: Mapping[str, Any]) -> Path | 
     output = values.get("output") or (wanted.output if wanted else None)
     if output is None:
         return latest_run(wanted.model if wanted else values.get("model"))
-    folder = Path(output).expanduser()
+    folder = as_path(output)
     if (folder / RECIPE_FILE).is_file():
         return folder
     if wanted is None:

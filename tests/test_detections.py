@@ -136,8 +136,9 @@ def test_the_picture_of_a_path_is_read_when_it_is_wanted(tmp_path):
     assert found.plot(scale=2).shape == (96, 128, 3)
 
 
-def test_saving(found, tmp_path):
-    found.save(tmp_path / "a.png")
+def test_saving(found, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found.save("~/a.png")
     assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), found.plot())
     assert not np.array_equal(found.plot(), found.image)
     with pytest.raises(UserError, match="a.xyz: the picture cannot be written: "):

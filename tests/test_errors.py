@@ -28,6 +28,10 @@ def test_unknown_with_nothing_known():
     assert str(unknown("fruit", "apple", [])) == "unknown fruit 'apple'; none is known"
 
 
+def test_unknown_takes_what_is_no_name_at_all():
+    assert str(unknown("device", None, ["cpu", "gpu"])) == "unknown device 'None'; known: cpu, gpu"
+
+
 def test_nearest_ignores_case_and_returns_the_original_spelling():
     assert nearest("TRAFIC LIGHT", ["Traffic light", "Boat"]) == ["Traffic light"]
 

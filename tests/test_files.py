@@ -1,6 +1,7 @@
 """What a killed process leaves of a file goes with the next write; files that belong together stay so."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,8 @@ import pytest
 from places import REPOSITORY
 
 from gluon_ssd import files
-from gluon_ssd.files import atomic_write, csv_text, remove_leftovers, similar
+from gluon_ssd.errors import UserError
+from gluon_ssd.files import as_path, as_utf8, atomic_write, csv_text, new_text_file, remove_leftovers, similar
 from gluon_ssd.folders import files_together, new_folder
 from gluon_ssd.locks import remove_abandoned
 
@@ -41,6 +43,32 @@ def write(function, path):
         if place.is_dir():
             place = place / "out"
         place.write_text("new")
+
+
+@pytest.mark.parametrize("place", [".", "/", "folder"])
+def test_a_folder_is_no_file_to_write(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    message = f"{place}: cannot be written: Is a directory"
+    with pytest.raises(UserError, match=message), atomic_write(Path(place)):
+        pass
+
+
+def test_a_name_that_is_no_text(tmp_path):
+    """As old archives and cameras have them: Python keeps such bytes as lone surrogates."""
+    name = os.fsdecode(b"a\xff")
+    with new_text_file(tmp_path / "list.json") as file:
+        file.write(json.dumps([name], ensure_ascii=False))
+    assert json.loads((tmp_path / "list.json").read_text(encoding="utf-8")) == [name]
+    with pytest.raises(UserError, match="OpenCV takes no name that is not UTF-8; rename it"):
+        as_utf8(tmp_path / name, "OpenCV")
+    assert as_utf8(tmp_path / "\u00e9", "OpenCV") == str(tmp_path / "\u00e9")
+
+
+def test_a_home_folder_that_is_not_there_stays_a_name(monkeypatch):
+    assert as_path("~nobody-of-this-name/a") == Path("~nobody-of-this-name/a")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert as_path("~/a") == Path("/home/me/a")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")

@@ -205,6 +205,7 @@ def test_a_file_with_epochs_alone_decays_within_them(tmp_path):
         ("ssd_resnet34/mlperf", {"target_map": 0.2}, {"published_target": False}),
         ("ssd_resnet50/dle", {"warmup_epochs": 2}, {"warmup_steps": None}),
         ("ssd_resnet50/dle", {"eval_every": 3}, {"eval_epochs": None}),
+        ("ssd_resnet50/dle", {"warmup_factor": 2}, {"warmup_start": None}),
     ],
 )
 def test_a_key_that_is_given_replaces_what_the_recipe_has_in_its_place(recipe, given, replaced):

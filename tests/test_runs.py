@@ -58,7 +58,7 @@ def test_a_name_that_is_taken_is_passed_over(tmp_path):
     (tmp_path / "ssd_tiny-1").touch()
     assert make_run_dir("ssd_tiny", tmp_path) == tmp_path / "ssd_tiny-2"
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="file: cannot be written: File exists; choose another --output"):
+    with pytest.raises(UserError, match="file: cannot be written: Not a directory; choose another --output"):
         make_run_dir("ssd_tiny", tmp_path / "file")
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from processes import PATIENCE
-from ranks import Pair, row, wait_for
+from ranks import Ranks, row, wait_for
 from results import REPOSITORY, Row
 
 PROGRAM = REPOSITORY / "benchmarks" / "reliability" / "wrong_clock.c"
@@ -45,8 +45,8 @@ def measure(count: int, seed: int, folder: Path) -> Iterator[Row]:
     yield row("every file is of the year 2096", faults, "killed, resumed and ended")
 
 
-class WrongClocks(Pair):
-    """A `Pair` whose clocks are what their files say."""
+class WrongClocks(Ranks):
+    """`Ranks` whose clocks are what their files say."""
 
     def __init__(self, folder: Path, library: Path, rng: random.Random) -> None:
         self._files = [folder / f"clock{rank}" for rank in range(2)]

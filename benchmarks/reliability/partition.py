@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from processes import PATIENCE, Running
-from ranks import GONE, Pair, error_line, launched, row, wait_for
+from ranks import GONE, Ranks, error_line, launched, row, wait_for
 from results import Row
 
 HOSTS = ("reliability-one", "reliability-two")
@@ -62,13 +62,13 @@ def cut(now: bool) -> None:
         ip("-n", host, *words, *(("lladdr", "02:00:00:00:00:99", "nud", "permanent") if now else ()))
 
 
-class Apart(Pair):
-    """A `Pair` whose ranks are on two hosts."""
+class Apart(Ranks):
+    """`Ranks` on two hosts."""
 
     def place(self, rank: int, port: int) -> tuple[Sequence[str], dict[str, str]]:
         # Horovod takes one of its addresses from the host's name.
         named = ["unshare", "--uts", "sh", "-c", f'hostname {ADDRESSES[rank]} && exec "$@"', "sh"]
-        told = launched(rank, f"{ADDRESSES[0]}:{port}", local=False)
+        told = launched(rank, f"{ADDRESSES[0]}:{port}", 2, local=False)
         return ["ip", "netns", "exec", HOSTS[rank], *named], {**told, "HOROVOD_GLOO_IFACE": f"rel{rank}"}
 
     def cut_off(self, run: Path, seconds: float | None, on: bool) -> tuple[list[str], str]:

@@ -24,7 +24,7 @@ MOMENTS: dict[str, tuple[Any, str, Callable[..., bool]]] = {
     "joining": (distributed, "_join", lambda *args: True),
     "step": (TrainStep, "__call__", lambda *args: True),
     # The sizes were exchanged already, and the others wait for the values.
-    "gather": (HorovodWorld, "_gather_array", lambda world, array, name: name == "gather.value"),
+    "gather": (HorovodWorld, "_sum", lambda world, array, name: name == "gather.value"),
     "evaluation": (Detector, "detect_batch", lambda *args: True),
     # Of rank 0 the whole file is written under another name; the other ranks wait for it.
     "checkpoint": (os, "replace", lambda source, target: str(target).endswith("last.ckpt")),

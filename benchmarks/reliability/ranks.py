@@ -1,4 +1,4 @@
-"""Two ranks, of which one is killed or stopped at a chosen moment: what the other does, how both go on."""
+"""Ranks of which one is killed or stopped at a chosen moment: what the others do, how all go on."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ KILL, STOP = signal.SIGKILL, signal.SIGSTOP
 
 
 class Hit(NamedTuple):
-    """What happens to one rank, and what its other is to do within ``seconds`` from then.
+    """What happens to one rank of ``size``, and what the others are to do within ``seconds`` from then.
 
-    ``stopped``: seconds until a stopped rank is continued. ``says``: what the line of the other has, None
-    where both go on to the end.
+    ``stopped``: seconds until a stopped rank is continued. ``says``: a pattern of the lines of the others,
+    None where all go on to the end.
     """
 
     moment: str
@@ -38,9 +38,12 @@ class Hit(NamedTuple):
     says: str | None
     seconds: float = 60
     stopped: float = 0
+    size: int = 2
 
 
 GONE = "it was killed, or its machine is gone"
+# What rank 0 says, which gives up first, and the rest.
+MISSED = "rank 2 of 3 did not start|rank 0 ended or fell silent before all ranks had started"
 CASES: Mapping[str, Hit] = {
     "rank 1 killed before it joins": Hit("joining", 1, 1, KILL, "rank 1 of 2 did not start", 330),
     "rank 0 killed before it joins": Hit("joining", 1, 0, KILL, "rank 0 cannot be reached", 330),
@@ -55,6 +58,11 @@ CASES: Mapping[str, Hit] = {
     "rank 1 stopped for 60 s in a step": Hit("step", 5, 1, STOP, None, PATIENCE, stopped=60),
     "rank 0 stopped for 60 s in a step": Hit("step", 5, 0, STOP, None, PATIENCE, stopped=60),
     "rank 1 stopped for 60 s in evaluation": Hit("evaluation", 1, 1, STOP, None, PATIENCE, stopped=60),
+    "rank 1 of 3 killed in a gather": Hit("gather", 2, 1, KILL, GONE, size=3),
+    "rank 2 of 3 killed in evaluation": Hit("evaluation", 1, 2, KILL, GONE, size=3),
+    "rank 0 of 3 killed in the middle of a checkpoint": Hit("checkpoint", 2, 0, KILL, GONE, size=3),
+    "rank 2 of 3 stopped for 60 s in a step": Hit("step", 5, 2, STOP, None, PATIENCE, stopped=60, size=3),
+    "rank 2 of 3 killed before it joins": Hit("joining", 1, 2, KILL, MISSED, 330, size=3),
 }
 
 
@@ -62,9 +70,10 @@ def measure(count: int, seed: int, folder: Path, case: str = "") -> Iterator[Row
     """Tries each of `CASES` with ``case`` in its name, and yields its row; none without Horovod."""
     if importlib.util.find_spec("horovod") is None:
         return
-    pair = Pair(folder)
-    for name in [name for name in CASES if case in name]:
-        yield row(name, *pair.hit(CASES[name], folder / name.replace(" ", "-")))
+    chosen = {name: hit for name, hit in CASES.items() if case in name}
+    ranks = {size: Ranks(folder / f"{size}", size) for size in sorted({hit.size for hit in chosen.values()})}
+    for name, hit in chosen.items():
+        yield row(name, *ranks[hit.size].hit(hit, folder / name.replace(" ", "-")))
 
 
 def row(name: str, faults: Sequence[str], note: str) -> Row:
@@ -72,11 +81,15 @@ def row(name: str, faults: Sequence[str], note: str) -> Row:
     return Row("ranks", name, 1, len(faults), note, faults=[f"{name}: {fault}" for fault in faults])
 
 
-class Pair:
-    """Trainings of two ranks on one data set, beside one that was left alone."""
+class Ranks:
+    """Trainings of ``size`` ranks on one data set, beside one that was left alone."""
 
-    def __init__(self, folder: Path) -> None:
-        self._flags = [*FLAGS, "--data", make_shapes(folder / "data", train=24, val=4, size=(96, 128))]
+    def __init__(self, folder: Path, size: int = 2) -> None:
+        self._size = size
+        # What is sent together decides how a sum of more than two is rounded.
+        apart = ["--fusion-mb", 0] if size > 2 else []
+        data = make_shapes(folder / "data", train=24, val=4, size=(96, 128))
+        self._flags = [*FLAGS, *apart, "--data", data]
         self.whole = folder / "whole"
         if (fault := self.end(self.train(self.whole), PATIENCE)) is not None:
             raise RuntimeError(fault)
@@ -84,10 +97,10 @@ class Pair:
     def train(
         self, run: Path, resume: bool = False, hits: Mapping[int, Sequence[object]] | None = None
     ) -> list[Running]:
-        """Starts both ranks of a training; ``hits``: what `rank_moments` does in some of them."""
+        """Starts all ranks of a training; ``hits``: what `rank_moments` does in some of them."""
         words = [*self._flags, "--output", run, *(["--resume"] if resume else [])]
         port, running = free_port(), []
-        for rank in range(2):
+        for rank in range(self._size):
             before, variables = self.place(rank, port)
             hit, log = (hits or {}).get(rank, ("-", 0, 0, "-")), run.with_name(f"{run.name}.{rank}.log")
             running.append(start([PROGRAM, *hit, *words], log, variables, before=before))
@@ -95,7 +108,7 @@ class Pair:
 
     def place(self, rank: int, port: int) -> tuple[Sequence[str], dict[str, str]]:
         """Returns the words before a rank's command, and what it is told."""
-        return (), launched(rank, f"127.0.0.1:{port}")
+        return (), launched(rank, f"127.0.0.1:{port}", self._size)
 
     def end(self, running: Sequence[Running], seconds: float, status: int | None = 0) -> str | None:
         """Waits for the end of ranks; returns what is wrong with it. ``status``: None for any but 0."""
@@ -112,30 +125,31 @@ class Pair:
         return "; ".join(faults) or None
 
     def hit(self, case: Hit, run: Path) -> tuple[list[str], str]:
-        """Trains with one rank that is hit; returns what went wrong, and what the other did."""
+        """Trains with one rank that is hit; returns what went wrong, and what the others did."""
         sign = run.with_suffix(".sign")
         running = self.train(run, hits={case.rank: (case.moment, case.nth, int(case.number), sign)})
-        victim, other = running[case.rank], running[1 - case.rank]
+        victim = running.pop(case.rank)
         if not wait_for(sign.exists, [victim]):
-            self.end(running, 0)
+            self.end([victim, *running], 0)
             return [f"the moment did not come: {victim.text()[-800:]}"], ""
         began = time.monotonic()
-        faults = list(self._end_after(case, victim, other))
+        faults = list(self._end_after(case, victim, running))
         took, on = time.monotonic() - began, case.says is None
         faults += self.goes_on(run, ended=on and not faults)
-        return faults, f"{'both went on and ended' if on else 'the other ended'} after {took:.0f} s"
+        return faults, f"{'all went on and ended' if on else 'the others ended'} after {took:.0f} s"
 
-    def _end_after(self, case: Hit, victim: Running, other: Running) -> Iterator[str]:
-        """Waits for the end of both ranks; yields what is wrong with it."""
+    def _end_after(self, case: Hit, victim: Running, others: Sequence[Running]) -> Iterator[str]:
+        """Waits for the end of all ranks; yields what is wrong with it."""
         if case.stopped:
-            other.wait(case.stopped)
+            others[0].wait(case.stopped)
             victim.send(signal.SIGCONT)
-        if fault := self.end([other], case.seconds, 0 if case.says is None else None):
+        if fault := self.end(others, case.seconds, 0 if case.says is None else None):
             yield fault
         if fault := self.end([victim], GRACE, -KILL if case.number == KILL else 0):
             yield f"the rank that was hit: {fault}"
-        if case.says and case.says not in error_line(other):
-            yield f"says {error_line(other)!r}"
+        for other in others if case.says else ():
+            if not re.search(case.says, error_line(other)):
+                yield f"says {error_line(other)!r}"
 
     def goes_on(self, run: Path, ended: bool = False) -> Iterator[str]:
         """Resumes a training unless it has ``ended``; yields what differs from the one left alone."""
@@ -148,9 +162,9 @@ class Pair:
         shutil.rmtree(run, ignore_errors=True)
 
 
-def launched(rank: int, address: str, local: bool = True) -> dict[str, str]:
-    """Returns what Open MPI's launcher tells a rank of two, on one machine or on two, and where rank 0 is."""
-    values = {"RANK": rank, "SIZE": 2, "LOCAL_RANK": rank * local, "LOCAL_SIZE": 1 + local}
+def launched(rank: int, address: str, size: int, local: bool = True) -> dict[str, str]:
+    """Returns what Open MPI's launcher tells a rank, and where rank 0 is. ``local``: all on one host."""
+    values = {"RANK": rank, "SIZE": size, "LOCAL_RANK": rank * local, "LOCAL_SIZE": size if local else 1}
     told = {f"OMPI_COMM_WORLD_{name}": str(value) for name, value in values.items()}
     return {**told, "GLUON_SSD_RENDEZVOUS": address}
 

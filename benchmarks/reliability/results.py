@@ -73,9 +73,9 @@ TITLES = {
         "the same files. Where the bits are known to be others, the note says why.",
     ),
     "ranks": (
-        "Two ranks, of which one is lost",
-        "Two processes train together over gloo, and one is killed or stopped, the network between them is "
-        "cut, or a clock is wrong. Both go on, or the other ends with one line within the time that "
+        "Several ranks, of which one is lost",
+        "Two or three processes train together over gloo, and one is killed or stopped, the network between "
+        "two is cut, or a clock is wrong. All go on, or the others end with one line within the time that "
         "[Several processes](distributed.md#a-process-ends) states: a minute, and 300 s for a rank that does "
         "not join. No process stays, and what is resumed ends as the training that was left alone, bit for "
         "bit.",

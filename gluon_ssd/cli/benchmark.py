@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import as_path, make_folder, new_text_file
 from ..recipe import DEVICES
 from ..runs import make_run_dir
 from ..runtimes.choices import PRECISIONS, SCENARIOS
@@ -102,10 +102,11 @@ def run(args: argparse.Namespace) -> int:
     for name in ("seconds", "target_qps"):
         if getattr(args, name) is not None:
             raise UserError(f"--{name.replace('_', '-')} is for --loadgen")
-    outputs = [Path(name).expanduser() for name in args.output or ()]
+    outputs = [as_path(name) for name in args.output or ()]
     for path in outputs:
         if path.suffix.lower() not in (".csv", ".md", ".png"):
             raise UserError(f"{path}: the name of such a file ends in .csv, .md or .png")
+        make_folder(path.parent)
     how: dict[str, Any] = {"batches": args.batch_size or (1, 8), "rounds": args.rounds or 20}
     how.update(data=args.data, plugins=getattr(args, "plugin", ()), device=args.device)
     # All of them first, so that a mistake is told before anything is measured.
@@ -148,8 +149,8 @@ def _write(path: Path, speeds: Sequence[Speed]) -> None:
     if path.suffix.lower() == ".png":
         return plot_speeds(path, list(map(_label, speeds)), [speed.images_per_s for speed in speeds])
     text = as_csv(speeds) if path.suffix.lower() == ".csv" else as_markdown(speeds)
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with new_text_file(path) as file:
+        file.write(text)
 
 
 def _drive(args: argparse.Namespace) -> int:
@@ -157,7 +158,7 @@ def _drive(args: argparse.Namespace) -> int:
     from ..data.opening import open_dataset
     from ..loadgen import Load, drive, score_log, summary
     from ..predict import Detector
-    from ..training.evaluate import score_table
+    from ..training.coco_eval import score_table
 
     runtimes, batches = args.runtime or ["auto"], args.batch_size or [8]
     if len(args.sources) > 1 or len(runtimes) > 1 or len(batches) > 1:
@@ -175,7 +176,7 @@ def _drive(args: argparse.Namespace) -> int:
     dataset = open_dataset(args.data, "val", classes=detector.classes, absent_ok=True)
     given = {"seconds": args.seconds, "target_qps": args.target_qps, "queries": args.rounds}
     load = Load(args.loadgen, **{name: value for name, value in given.items() if value is not None})
-    output = Path(args.output[0]).expanduser() if args.output else make_run_dir("loadgen")
+    output = as_path(args.output[0]) if args.output else make_run_dir("loadgen")
     drive(detector, dataset, load, output / "performance")
     print("\n".join(summary(output / "performance")), flush=True)
     drive(detector, dataset, load, output / "accuracy", accuracy=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.choices import READINGS
 from ..errors import quoted, visible
+from ..files import as_path
 from .parsing import Parser, add_orientation, bounded, example
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
         args.other_size,
         args.origin,
     )
-    source, target = Path(args.source).expanduser(), Path(args.destination).expanduser()
+    source, target = as_path(args.source), as_path(args.destination)
     try:
         data = convert_data(
             source, target, args.source_format, args.target_format, args.images, args.val_share, options

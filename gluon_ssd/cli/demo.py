@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from ..files import as_path
 from .parsing import Parser, bounded, example
 
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from ..demo import make_data, run_demo
 
     if args.data_only is not None:
-        make_data(Path(args.data_only).expanduser(), args.images, args.seed)
+        make_data(as_path(args.data_only), args.images, args.seed)
     else:
-        run_demo(Path(args.output).expanduser(), args.seed, args.epochs, args.images)
+        run_demo(as_path(args.output), args.seed, args.epochs, args.images)
     return 0

@@ -92,11 +92,16 @@ def verify_gpu() -> int:
 
 
 def self_check(model: str = "ssd_tiny") -> Fact:
-    """Runs the self-check of a network and returns its outcome as one line of the report."""
+    """Runs the self-check of a network and returns its outcome as one line of the report.
+
+    Raises UserError for a model that there is not.
+    """
     try:
         from ..selfcheck import run_selfcheck
 
         result = run_selfcheck(model)
+    except UserError:  # a name that is misspelt tells nothing about the machine
+        raise
     except Exception as error:  # whatever it is, it is what the user came to learn
         return Fact(
             "self-check", "failed", BROKEN, f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"

@@ -131,4 +131,10 @@ def _batch(text: str) -> int | None:
 def _images(sources: list[str] | None) -> list[Any] | None:
     from .sources import expand_sources
 
-    return None if sources is None else list(expand_sources(sources).paths)
+    if sources is None:
+        return None
+    found = expand_sources(sources)
+    if found.videos:
+        first = found.videos[0]
+        raise UserError(f"--images: {f'camera {first}' if isinstance(first, int) else first} is no picture")
+    return list(found.paths)

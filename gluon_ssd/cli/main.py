@@ -108,14 +108,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = bool(os.environ.get("GLUON_SSD_DEBUG"))
+    _open_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files and classes may be anything; one that the terminal cannot show is no reason to stop.
         with contextlib.suppress(OSError):
             sys.stdout.reconfigure(errors="backslashreplace")
-    interrupts: list[int] = []
     try:
         try:
-            with _noted(interrupts):
+            with _interruptible():
                 status = _dispatch(arguments)
         except SystemExit as done:  # argparse has printed help or version
             status = int(done.code or 0)
@@ -137,9 +137,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:
         problem = error if isinstance(error, UserError) else import_problem(error) or _disk_problem(error)
-        if interrupts and not debug:
-            print("interrupted", file=sys.stderr)
-            return 130
         if debug or problem is None:
             raise
         # The name of a file may hold a line break, but an error is one line all the same. It is written in
@@ -148,15 +145,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-@contextlib.contextmanager
-def _noted(interrupts: list[int]) -> Iterator[None]:
-    """Adds to ``interrupts`` the signals that raise KeyboardInterrupt.
+def _open_streams() -> None:
+    """Has a standard stream that this process was started without read and write nothing.
 
-    OpenCV and others make errors of their own of that.
+    Python has None in its place, and the next file that is opened gets its number, so that what a library
+    prints would go into that file.
     """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - stays open
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Has Ctrl-C end in KeyboardInterrupt, also where OpenCV or others make an error of their own of it."""
+    came = False
 
     def interrupt(number: int, frame: Any) -> None:
-        interrupts.append(number)
+        nonlocal came
+        came = True
         raise KeyboardInterrupt
 
     here = threading.current_thread() is threading.main_thread()
@@ -167,6 +174,10 @@ def _noted(interrupts: list[int]) -> Iterator[None]:
     signal.signal(signal.SIGINT, interrupt)
     try:
         yield
+    except Exception as error:
+        if came:
+            raise KeyboardInterrupt from error
+        raise
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -178,6 +189,11 @@ def _disk_problem(error: Exception) -> UserError | None:
     if isinstance(error, OSError) and error.errno in DISK_PROBLEMS:
         what = "cannot read or write" if error.errno in BROKEN else "cannot write"
         return UserError(f"{error.filename or what}: {error.strerror}")
+    if isinstance(error, FileNotFoundError):
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            return UserError("the current folder was deleted; change into one that is there")
     return None
 
 
@@ -198,6 +214,14 @@ def _overview(parser: Parser) -> str:
     )
 
 
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Raises UserError for an argument without a character, which as a path would be the current folder."""
+    for before, text in zip(("gluon-ssd", *arguments), arguments):
+        flag, equals, value = text.partition("=")
+        if not text or (flag.startswith("--") and equals and not value):
+            raise UserError(f"nothing is given behind {flag or before}; is a variable of the shell not set?")
+
+
 def _dispatch(arguments: list[str]) -> int:
     parser = build_parser()
     if not arguments:
@@ -208,6 +232,7 @@ def _dispatch(arguments: list[str]) -> int:
         close = nearest(verb, VERBS)
         advice = f"did you mean {', '.join(close)}?" if close else f"verbs: {', '.join(VERBS)}"
         raise UserError(f"unknown verb {verb!r}; {advice}")
+    _refuse_empty(arguments)
     args, extras = parser.parse_known_args(arguments)
     if extras or not hasattr(args, "run"):
         getattr(args, "parser", parser).reject(extras or arguments)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError, unknown, visible
-from ..files import make_folder
+from ..files import as_path, make_folder
 from ..runs import make_run_dir
 from ..runtimes.choices import SHOWN_THRESHOLD, detector_options
 from .parsing import Parser, bounded, example
@@ -156,10 +156,10 @@ def _predict(args: argparse.Namespace, sources: Sources, detector: Detector) -> 
     # Before the output folder, which a user whose flag is wrong would have to remove.
     window = _window(args, sources)
     numbering = Numbering(sources.paths, detector, args.annotation)
-    output = Path(args.output).expanduser() if args.output else make_run_dir("predict")
+    output = as_path(args.output) if args.output else make_run_dir("predict")
     pictures = output_names(sources.paths)
     videos = [video if isinstance(video, Path) else Path(f"camera-{video}") for video in sources.videos]
-    names = result_names([*sources.paths, *videos])
+    names = result_names(sources.paths, videos)
     _prepare(output, sources.paths, [output / "images" / name for name in pictures])
     sources = sources.moved(output / "downloads")
     for line in sources.lines:

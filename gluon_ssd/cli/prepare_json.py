@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from ..files import as_path
 from .parsing import Parser, example
 
 DESCRIPTION = """Write a COCO annotation file without what box detection does not read (outlines, addresses,
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """Writes the file and prints how many images and boxes are in it."""
     from ..data.formats.bbox_only import prepare_json
 
-    source, target = Path(args.input_file).expanduser(), Path(args.output_file).expanduser()
+    source, target = as_path(args.input_file), as_path(args.output_file)
     images, boxes = prepare_json(source, target, args.keep_keys, args.pretty_print)
     # Two blanks behind the colon, as the published script prints them.
     print("images: ", images)

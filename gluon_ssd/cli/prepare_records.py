@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from ..files import as_path
 from .parsing import Parser, add_orientation, bounded, example
 
 if TYPE_CHECKING:
@@ -61,7 +62,6 @@ def run(args: argparse.Namespace) -> int:
 
     from ..console import Console
     from ..data.coco import NoSplit
-    from ..data.images import as_path
     from ..data.opening import open_dataset
     from ..data.record_files.prepare import check_output, check_shards, prepare_records
 

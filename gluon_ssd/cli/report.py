@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from .parsing import Parser, example
@@ -37,7 +36,7 @@ def add_parser(subparsers: Any) -> Parser:
 def run(args: argparse.Namespace) -> int:
     """Writes the pages and prints where they are."""
     from ..errors import UserError
-    from ..files import make_folder
+    from ..files import as_path, make_folder
     from ..report.run_files import PAGE
     from ..report.run_page import write_comparison, write_report
     from ..runs import make_run_dir
@@ -47,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     for place in args.runs:
         print(write_report(place))
     if len(args.runs) > 1:
-        folder = Path(args.output).expanduser() if args.output else make_run_dir("compare")
+        folder = as_path(args.output) if args.output else make_run_dir("compare")
         make_folder(folder)
         write_comparison(args.runs, folder / PAGE)
         print(f"compared in {folder / PAGE}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UserError, one_line
-from ..files import folded_name, make_folder, similar
+from ..files import as_path, folded_name, make_folder, similar
 
 
 class Sources(NamedTuple):
@@ -75,7 +75,7 @@ def _matches(source: str, lines: list[str]) -> list[Path]:
     """Returns the files that a path or glob names; ``lines`` are told what of a folder is left out."""
     from ..data.images import image_suffixes
 
-    path = Path(source).expanduser()
+    path = as_path(source)
     if path.is_dir():
         inside = [file for file in path.rglob("*") if file.is_file()]
         found = _images(inside)
@@ -160,10 +160,16 @@ def _left_out(source: str, files: Sequence[Path]) -> list[str]:
     ]
 
 
-def result_names(paths: Sequence[Path]) -> list[str]:
-    """Returns a name without suffix for the results of each path; one that comes twice gets a number."""
+def result_names(images: Sequence[Path], videos: Sequence[Path] = ()) -> list[str]:
+    """Returns a name without suffix for the results of each image, and then of each video.
+
+    One that comes twice gets a number.
+    """
     taken: set[str] = set()
-    return [_free(path.stem, "", taken) for path in paths]
+    names = [_free(path.stem, "", taken) for path in images]
+    # The results of a frame are called as its video and _000123, which may be the name of an image.
+    taken |= {frame[1] for name in taken if (frame := re.fullmatch(r"(.*)_\d{6,}", name))}
+    return names + [_free(path.stem, "", taken) for path in videos]
 
 
 def _free(stem: str, suffix: str, taken: set[str]) -> str:

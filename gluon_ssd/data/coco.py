@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError, unknown
-from ..files import similar
+from ..files import as_path, similar
 from .coco_json import NO_SIZE as NO_SIZE_GIVEN
 from .coco_json import RESPELLED, UNSIZED_TURNED, CocoFile, read_coco
 from .coco_layouts import ROBOFLOW, find_layout, image_folder
 from .finder import Finder
-from .images import PathLike, as_path, file_header
+from .images import PathLike, file_header
 from .orientation import upright_size
 from .records import Record
 from .units import Doubt, doubts
@@ -264,29 +265,34 @@ def _choose_classes(
     file: CocoFile, classes: Sequence[str] | None, absent_ok: bool = False
 ) -> tuple[tuple[str, ...], tuple[int, ...], np.ndarray]:
     """Names and category ids of the classes, and the class index of each category, -1 if not chosen."""
-    chosen = (
-        tuple(n for n in file.names if n not in unused_parents(file)) if classes is None else tuple(classes)
-    )
+    chosen = tuple(class_names(file) if classes is None else classes)
     if not chosen:
         raise UserError(f"{file.path}: 'classes' is empty; name at least one class or leave it out")
     # A file that shares no class with the training belongs to another data set, even if classes may be
     # absent.
     absent_ok = absent_ok and not set(chosen).isdisjoint(file.names)
     class_of = np.full(len(file.names), -1, np.int64)
-    ids = []
-    for index, name in enumerate(chosen):
-        if chosen.count(name) > 1:
+    row_of = {name: row for row, name in enumerate(file.names)}
+    # An absent class needs an id that no category has, so that its detections are not taken for another's.
+    unused_ids = itertools.count(max(file.category_ids) + 1)
+    ids: list[int] = []
+    for index, (name, times) in enumerate(Counter(chosen).items()):
+        if times > 1:
             raise UserError(f"class '{name}' is named more than once in 'classes'; name each once")
-        if name in file.names:
-            class_of[file.names.index(name)] = index
-            ids.append(file.category_ids[file.names.index(name)])
+        if name in row_of:
+            class_of[row_of[name]] = index
+            ids.append(file.category_ids[row_of[name]])
         elif absent_ok:
-            # An absent class needs an id that no category has, so that its detections are not taken for
-            # another's.
-            ids.append(max((*file.category_ids, *ids)) + 1)
+            ids.append(next(unused_ids))
         else:
             raise UserError(f"{file.path}: {unknown('class', name, file.names)}")
     return chosen, tuple(ids), class_of
+
+
+def class_names(file: CocoFile) -> list[str]:
+    """Returns the names of the categories that are classes, by ascending id."""
+    unused = set(unused_parents(file))
+    return [name for name in file.names if name not in unused]
 
 
 def unused_parents(file: CocoFile) -> list[str]:

@@ -173,7 +173,8 @@ def _attribute(row: Row, name: str) -> Any:
 
 def _is_crowd(row: Row) -> bool:
     """Whether an annotation is of many things. OpenImages' flag counts where COCO's is missing."""
-    return bool(row["iscrowd"]) if "iscrowd" in row else is_set(row.get("IsGroupOf"))
+    flag = row.get("iscrowd", row.get("IsGroupOf"))
+    return is_set(flag) if isinstance(flag, str) or "iscrowd" not in row else bool(flag)
 
 
 def _heed_flags(rows: list[Any], crowd: np.ndarray, notes: Counter[str]) -> None:
@@ -193,14 +194,15 @@ def _merge_names(
     """Merges categories of one name; exporters write a class again as its own supercategory."""
     if len(set(names)) == len(names):
         return ids, names, index
-    used = np.bincount(index, minlength=len(names))
-    best = {
-        # Of equally used ones the first.
-        name: max((k for k in range(len(names)) if names[k] == name), key=lambda k: (used[k], -k))
-        for name in names
-    }
+    used = np.bincount(index, minlength=len(names)).tolist()
+    best: dict[str, int] = {}
+    for number, name in enumerate(names):
+        # Of equally used ones the first stays.
+        if name not in best or used[number] > used[best[name]]:
+            best[name] = number
     kept = sorted(best.values())
-    place = np.array([kept.index(best[name]) for name in names])
+    merged = {number: place for place, number in enumerate(kept)}
+    place = np.array([merged[best[name]] for name in names])
     notes[SAME_NAME] += len(names) - len(kept)
     return tuple(ids[k] for k in kept), tuple(names[k] for k in kept), place[index]
 
@@ -292,7 +294,10 @@ def _strings(rows: list[Any], key: str, section: str, path: Path) -> list[str]:
 
 
 def is_text(value: str) -> bool:
-    """Returns whether a string can be written: JSON may hold halves of characters (surrogates)."""
+    """Returns whether a string can be written.
+
+    JSON may hold halves of characters (surrogates), and names of files may have bytes that are not UTF-8.
+    """
     return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 

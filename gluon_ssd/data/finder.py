@@ -9,15 +9,21 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote
 
 from ..errors import UserError
 from .images import is_image_name
 
-# Label Studio puts eight hexadecimal digits in front of the name of an uploaded file.
+# Label Studio puts eight hexadecimal digits in front of the name of an uploaded file. Years and dates look
+# like them: 2019-1.jpg and 2020-1.jpg are two images.
 _PREFIX = re.compile(r"^[0-9a-f]{4,8}-(?=.)")
+
+
+Parts = tuple[str, ...]
+_Value = TypeVar("_Value")
 
 
 class Finder:
@@ -29,14 +35,15 @@ class Finder:
     def __init__(self, folders: Iterable[Path], root: Path) -> None:
         self._folders, self._root = list(folders), root
         self._listings: dict[str, frozenset[str]] = {}
-        self._index: dict[str, list[tuple[str, ...]]] | None = None
+        self._indices: dict[bool, dict[Parts, list[Parts]]] = {}
 
     def exact(self, name: str) -> Path | None:
         """Returns the file that is spelt exactly like this; None if there is none."""
-        head, _, leaf = name.rpartition("/")
         for folder in self._folders:
+            # Joined before it is split, since a name that begins with "/" leads away from the folder.
+            place, leaf = os.path.split(os.path.join(folder, name))
             # Folders are listed once: asking for each image by itself would take minutes on a network disk.
-            if leaf in self._names(os.path.join(folder, head) if head or name != leaf else str(folder)):
+            if leaf in self._names(place):
                 return folder / name
         return None
 
@@ -48,21 +55,16 @@ class Finder:
         parts = plain_parts(name)
         if not parts:
             return None
-        # The prefix goes only where the full name is not found, because a file may really be named so.
-        leaves = dict.fromkeys((parts[-1], _PREFIX.sub("", parts[-1])))
         # A name without a suffix is that of an image with any.
-        stems = [] if is_image_name(parts[-1]) else [f"{leaf}.*" for leaf in leaves]
-        for leaf in (*leaves, *stems):
-            path = self._best((*parts[:-1], leaf), name)
+        index = self._by_end(bare=not is_image_name(parts[-1]))
+        for leaf in spellings(parts[-1]):
+            path = self._best(longest_end(index, (*parts[:-1], leaf)), name)
             if path is not None:
                 return path, True
         return None
 
-    def _best(self, parts: tuple[str, ...], name: str) -> Path | None:
-        """The file below ``root`` that agrees with ``parts`` in the most folders; None if no name agrees."""
-        candidates = self._by_leaf().get(parts[-1], [])
-        ranks = [common_parts(parts, plain_parts("/".join(candidate))) for candidate in candidates]
-        best = [c for c, rank in zip(candidates, ranks) if rank == max(ranks)]
+    def _best(self, best: list[Parts], name: str) -> Path | None:
+        """The one file below ``root`` that is meant of those that agree best with a name; None of none."""
         # Of several that agree equally, one that lies in the folders of the images is meant.
         preferred = [c for c in best if any(self._root.joinpath(*c[:-1]) == f for f in self._folders)]
         if len(preferred) == 1:
@@ -75,20 +77,18 @@ class Finder:
             )
         return self._root.joinpath(*best[0]) if best else None
 
-    def _by_leaf(self) -> dict[str, list[tuple[str, ...]]]:
-        """All images below ``root`` by the plain form of their name.
+    def _by_end(self, bare: bool) -> dict[Parts, list[Parts]]:
+        """All images below ``root`` by the plain forms of their paths' ends, ``bare`` without their suffixes.
 
-        The walk is done once, when it is first needed.
+        The walk is done when it is first needed.
         """
-        if self._index is None:
-            self._index = {}
+        if bare not in self._indices:
+            index = self._indices[bare] = {}
             for path in walk_images(self._root):
-                parts = tuple(path.split("/"))
-                leaf = plain_parts(parts[-1])[-1]
-                names = {leaf, _PREFIX.sub("", leaf)}
-                for key in names | {f"{os.path.splitext(name)[0]}.*" for name in names}:
-                    self._index.setdefault(key, []).append(parts)
-        return self._index
+                *folders, leaf = plain_parts(path)
+                for form in forms(os.path.splitext(leaf)[0] if bare else leaf):
+                    add_ends(index, (*folders, form), tuple(path.split("/")))
+        return self._indices[bare]
 
     def _names(self, folder: str) -> frozenset[str]:
         if folder not in self._listings:
@@ -119,19 +119,38 @@ def walk_images(folder: Path) -> list[str]:
 
 
 def plain_leaf(name: str) -> str:
-    """Returns the name of a file in the form that all its spellings share, without a tool's prefix."""
-    return _PREFIX.sub("", (plain_parts(name) or ("",))[-1])
+    """Returns the name of a file in the form that all its spellings share."""
+    return (plain_parts(name) or ("",))[-1]
 
 
-def plain_parts(name: str) -> tuple[str, ...]:
+def forms(leaf: str) -> list[str]:
+    """Returns the keys under which a file of this plain name is found; see `spellings`."""
+    bare = _PREFIX.sub("", leaf)
+    return [leaf] if bare == leaf else [leaf, f"/{bare}"]
+
+
+def spellings(leaf: str) -> list[str]:
+    """Returns the keys of `forms` of the files that may be meant by this plain name, the likeliest first.
+
+    A file is meant whose name is the same, or differs by a tool's prefix in front of one of the two.
+    """
+    # A prefix is taken off only where the full name is not found, because a file may really be named so.
+    return list(dict.fromkeys((leaf, _PREFIX.sub("", leaf), f"/{leaf}")))
+
+
+def plain_parts(name: str) -> Parts:
     """Returns the parts of a path in the form that all its spellings share."""
     text = unicodedata.normalize("NFC", unquote(name)).replace("\\", "/").casefold()
     return tuple(part for part in text.split("/") if part not in ("", ".", ".."))
 
 
-def common_parts(one: tuple[str, ...], other: tuple[str, ...]) -> int:
-    """Returns how many parts of two paths agree, counted from the last, which is taken to agree."""
-    count = 1
-    while count < min(len(one), len(other)) and one[-1 - count] == other[-1 - count]:
-        count += 1
-    return count
+def add_ends(index: dict[Parts, list[_Value]], parts: Parts, value: _Value) -> None:
+    """Adds the ``value`` of a path to ``index`` under every end of the path, from the whole to the name."""
+    for start in range(len(parts)):
+        index.setdefault(parts[start:], []).append(value)
+
+
+def longest_end(index: Mapping[Parts, list[_Value]], parts: Parts) -> list[_Value]:
+    """Returns the values of the paths that agree with ``parts`` the furthest, from the name on."""
+    ends = (parts[start:] for start in range(len(parts)))
+    return next((index[end] for end in ends if end in index), [])

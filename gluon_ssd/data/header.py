@@ -20,6 +20,8 @@ _APP1, _START_OF_SCAN, _END = 0xE1, 0xDA, 0xD9
 # Start-of-frame markers, which hold the size: 0xC0 to 0xCF without tables (C4, CC) and extensions (C8).
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
+# What a TIFF says of a fourth channel: alpha that is, or is not yet, multiplied into the colours.
+_EXTRA_SAMPLES, _MULTIPLIED_ALPHA, _SEPARATE_ALPHA = 338, 1, 2
 # TIFF's unsigned integers of one, two and four bytes.
 _KINDS = {1: "B", 3: "H", 4: "I"}
 # Held while Pillow reads a size beyond its limit, which it does only without one.
@@ -158,6 +160,25 @@ def _tiff(stream: BinaryIO) -> Header | None:
     if _WIDTH not in tags or _HEIGHT not in tags:
         return None
     return Header(tags[_WIDTH], tags[_HEIGHT], _sound(tags.get(_ORIENTATION, 1)))
+
+
+def with_plain_alpha(data: bytes) -> bytes:
+    """Returns a TIFF whose alpha channel, if it has one, is said to be multiplied into the colours already.
+
+    Decoders leave the colours of such a file as they are, and multiply those of any other by the alpha.
+    """
+    order = "<" if data.startswith(b"II") else ">"
+    try:
+        start = struct.unpack_from(order + "I", data, 4)[0]
+        count = struct.unpack_from(order + "H", data, start)[0]
+        for place in range(start + 2, start + 2 + 12 * min(count, _MOST_ENTRIES), 12):
+            entry = struct.unpack_from(order + "HHIH", data, place)
+            if entry == (_EXTRA_SAMPLES, 3, 1, _SEPARATE_ALPHA):
+                value = struct.pack(order + "H", _MULTIPLIED_ALPHA)
+                return b"".join((data[: place + 8], value, data[place + 10 :]))
+    except struct.error:  # damage, of which the decoder tells
+        pass
+    return data
 
 
 def exif_orientation(data: bytes) -> int:

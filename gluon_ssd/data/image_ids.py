@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from .coco_json import CocoFile
-from .finder import common_parts, plain_parts
+from .finder import Parts, add_ends, longest_end, plain_parts
 
 
 def match_images(paths: Sequence[Path], file: CocoFile) -> list[int | None]:
@@ -16,19 +16,15 @@ def match_images(paths: Sequence[Path], file: CocoFile) -> list[int | None]:
     Names are compared part by part from the last one on, whatever their spelling. Raises UserError where two
     entries, or two images, could be meant.
     """
-    by_leaf: dict[str, list[tuple[tuple[str, ...], int]]] = {}
+    by_end: dict[Parts, list[int]] = {}
     for index, name in enumerate(file.file_names):
-        parts = plain_parts(name)
-        by_leaf.setdefault(parts[-1] if parts else "", []).append((parts, index))
+        add_ends(by_end, plain_parts(name), index)
     found: list[int | None] = []
     taken: dict[int, Path] = {}
     for path in paths:
-        parts = plain_parts(str(path.absolute()))
-        entries = by_leaf.get(parts[-1], [])
-        ranks = [common_parts(parts, own) for own, _ in entries]
         # The entry that shares the most folders with the path is meant; several are a tie that only the user
         # can break.
-        best = [index for (_, index), rank in zip(entries, ranks) if rank == max(ranks)]
+        best = longest_end(by_end, plain_parts(str(path.absolute())))
         if len(best) > 1:
             one, other = (file.file_names[index] for index in best[:2])
             raise UserError(

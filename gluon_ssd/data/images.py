@@ -17,16 +17,15 @@ import functools
 import io
 import os
 import threading
-from pathlib import Path
-from typing import Union
+from typing import BinaryIO, Union
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from ..errors import UserError
-from ..files import IMAGE_SUFFIXES, refuse_device
-from .header import JPEG, TIFF, Header, read_header
+from ..files import IMAGE_SUFFIXES, as_path, refuse_device
+from .header import JPEG, TIFF, Header, read_header, with_plain_alpha
 from .orientation import is_ambiguous, say_assumed, turn_for, turned, turned_back
 from .pixel_limit import check_pixels, set_limit
 from .truncation import is_complete
@@ -107,11 +106,13 @@ def read_image(path: PathLike, apply_exif: bool = False) -> np.ndarray:
 def read_bytes(path: PathLike) -> bytes:
     """Returns the content of a file. Raises UserError when it is missing, unreadable, endless or empty."""
     try:
+        path = as_path(path)
         refuse_device(path)
         with open(path, "rb", buffering=0) as stream:
             data = stream.read()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
+    except (OSError, ValueError) as error:  # of a name with a NUL in it
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be read ({reason}); check the path") from None
     if not data:
         raise UserError(f"{path}: the file is empty (0 bytes); copy or download it again")
     return data
@@ -189,15 +190,24 @@ def _turn(header: Header | None, stored: tuple[int, int] | None, orientation: st
     return turn_for(header, (stored[1], stored[0]), orientation)
 
 
+def is_for_all(stream: BinaryIO) -> bool:
+    """Returns whether all decoders return the same pixels of a picture, as far as its beginning tells.
+
+    They do not for one that EXIF turns, nor for GIF, AVIF and HEIC, which only Pillow reads.
+    """
+    header = read_header(stream)
+    stream.seek(0)
+    return (header is None or header.orientation == 1) and not _is_pillows(stream.read(16))
+
+
 def agreeing_bytes(data: bytes, name: PathLike, stored: tuple[int, int], orientation: str) -> bytes:
     """Returns a picture's bytes for decoders that may or may not follow EXIF orientation.
 
-    A picture without an orientation is returned as it is. One that has it is turned as its boxes want it and
-    encoded as PNG without EXIF, so that every decoder returns the same pixels. For ``stored`` and
+    A picture for which `is_for_all` is true is returned as it is. Any other is turned as its boxes want it
+    and encoded as PNG without EXIF, so that every decoder returns the same pixels. For ``stored`` and
     ``orientation``, and for the UserError that is raised, see `decode_image`.
     """
-    header = read_header(io.BytesIO(data))
-    if header is None or header.orientation == 1:
+    if is_for_all(io.BytesIO(data)):
         return data
     image = decode_image(data, name, stored=stored, orientation=orientation)
     encoded: bytes = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
@@ -206,8 +216,10 @@ def agreeing_bytes(data: bytes, name: PathLike, stored: tuple[int, int], orienta
 
 def _decode(data: bytes, reduction: int) -> np.ndarray | None:
     """The stored pixels, or the upright ones of a TIFF; None where they cannot be decoded."""
-    if data.startswith(_JPEG_2000) or data.startswith(_GIF) or data[4:8] == _ISO_MEDIA:
+    if data.startswith(_JPEG_2000) or _is_pillows(data):
         return _decode_by_pillow(data)
+    if data.startswith(TIFF):
+        data = with_plain_alpha(data)
     # EXIF is ignored here, since only the data set tells whether its boxes are for the upright picture.
     flags = _REDUCED[reduction] | (_RGB or cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -215,6 +227,10 @@ def _decode(data: bytes, reduction: int) -> np.ndarray | None:
     except cv2.error:
         return None
     return image if _RGB or image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _is_pillows(data: bytes) -> bool:
+    return data.startswith(_GIF) or data[4:8] == _ISO_MEDIA
 
 
 def _decode_by_pillow(data: bytes) -> np.ndarray | None:
@@ -274,7 +290,10 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height, width = size
     tall, wide = _oversampling(image.shape[0] / height), _oversampling(image.shape[1] / width)
     if tall == 0 or wide == 0:
-        return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        # OpenCV averages over an area only where no side grows; one that does follows in a second step.
+        shrunk = min(width, image.shape[1]), min(height, image.shape[0])
+        image = cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA)
+        tall = wide = 1
     if image.shape[:2] != (height * tall, width * wide):
         image = cv2.resize(image, (width * wide, height * tall), interpolation=cv2.INTER_LINEAR)
     # Area averaging of a whole multiple is the mean of that many samples.
@@ -311,8 +330,3 @@ def stored_size(data: bytes) -> tuple[int, int] | None:
     """Returns (width, height) of a picture before any EXIF rotation; None without a readable header."""
     header = read_header(io.BytesIO(data))
     return header and header.size
-
-
-def as_path(path: PathLike) -> Path:
-    """Returns a Path with ``~`` expanded."""
-    return Path(path).expanduser()

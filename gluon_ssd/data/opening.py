@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..files import as_path
 from .coco import CocoDataset, locate_annotation, locate_images, no_split
 from .coco_json import read_coco
 from .coco_layouts import find_layout
 from .formats.model import DataSet
 from .formats.opening import open_converted
-from .images import PathLike, as_path
+from .images import PathLike
 from .record_files.dataset import PackedDataset
 from .record_files.manifest import holds_records
 

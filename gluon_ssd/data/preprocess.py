@@ -87,5 +87,5 @@ class Preprocess:
         """
         for name in values:
             if name not in ("size", "mean", "std"):
-                raise unknown("preprocess field", str(name), ("size", "mean", "std"))
+                raise unknown("preprocess field", name, ("size", "mean", "std"))
         return cls(**values)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import UserError
-from ..files import make_folder
+from ..files import as_utf8, make_folder
 from ..folders import files_together
 
 # For FFmpeg inside OpenCV, which reads it with the first video: silence, since errors are told in one line.
@@ -50,7 +50,7 @@ class Video:
         if isinstance(source, Path) and not source.is_file():
             raise UserError(f"{source}: no such video file")
         with _quiet():
-            self._capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
+            self._capture = cv2.VideoCapture(source if isinstance(source, int) else as_utf8(source, "OpenCV"))
         if not self._capture.isOpened():
             raise UserError(
                 f"camera {source}: cannot be opened; is it there, and does no other program use it?"
@@ -68,10 +68,18 @@ class Video:
             if number % every == 0:
                 whole, pixels = self._capture.retrieve()
                 if whole:
-                    yield Frame(number, number / self.rate, np.ascontiguousarray(pixels[:, :, ::-1]))
+                    yield Frame(number, self._seconds(number), np.ascontiguousarray(pixels[:, :, ::-1]))
             number += 1
         if not number:
             raise UserError(f"{self.source}: has no frame that can be decoded")
+
+    def _seconds(self, number: int) -> float:
+        """Returns the time of the frame that was grabbed last: the file's own, as the rate may vary."""
+        import cv2
+
+        told = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if isinstance(self.source, Path) else 0.0
+        # A file without times says 0.
+        return float(told) if told > 0 else number / self.rate
 
     def close(self) -> None:
         """Releases the file or camera."""
@@ -109,6 +117,7 @@ class VideoWriter:
         import cv2
 
         if self._writer is None:
+            as_utf8(self.path, "OpenCV")
             self._size = pixels.shape[1::-1]
             make_folder(self.path.parent)
             # A folder, because OpenCV takes the kind of a video from the suffix of its file.

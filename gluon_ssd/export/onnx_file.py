@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import as_path, atomic_write
 from ..runtimes.header import Header
 from .graph import OPSET
 from .in_memory import open_model
@@ -64,7 +64,7 @@ def checked_model(
 
 def checked(path: str | Path, suffix: str) -> Path:
     """The path to write. Raises UserError where its suffix is another, or its folder is not there."""
-    path = Path(path).expanduser()
+    path = as_path(path)
     if path.suffix.lower() != suffix:
         raise UserError(f"{path}: the name of such a file ends in {suffix}")
     if not path.parent.is_dir():

@@ -15,11 +15,14 @@ from ..data.images import ImageLike
 from ..errors import UserError, unknown
 from ..model_zoo import as_detector, get_model
 from ..model_zoo.transfer import set_parameters
+from ..runtimes.choices import check_options
 from ..runtimes.header import Header
 from ..version import __version__
 
 # What the input of every export is called.
 INPUT = "images"
+# What the post-processing of every family can be told.
+_SETTINGS = ("score_threshold", "iou_threshold", "max_detections", "candidates")
 _HALF = ("layout", "dtype", "bn_fp16")
 _LICENCE = (
     "the network is gluon_ssd's, Apache-2.0; its weights are under the terms of whoever trained them, and of "
@@ -54,7 +57,23 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.precision not in ("fp32", "int8"):
-            raise unknown("precision", str(self.precision), ("fp32", "int8"))
+            raise unknown("precision", self.precision, ("fp32", "int8"))
+        if self.settings and not self.detections:
+            raise UserError(f"{next(iter(self.settings))} is for detections; raw outputs have no thresholds")
+        # Those of a family of the user's own are for its post-processing to check.
+        check_options(**{name: value for name, value in self.settings.items() if name in _SETTINGS})
+        if self.batch is not None:
+            check_options(batch=self.batch)
+        if self.input_size is not None and not _is_size(self.input_size):
+            raise UserError(f"input_size must be height and width, each at least 32, got {self.input_size!r}")
+        for name in ("images", "calibration"):
+            if isinstance(getattr(self, name), (str, os.PathLike)):
+                raise UserError(f"{name} must be a list of pictures, got {getattr(self, name)!r}")
+
+
+def _is_size(value: Any) -> bool:
+    sides = list(value) if isinstance(value, Sequence) else []
+    return len(sides) == 2 and all(isinstance(side, (int, np.integer)) and side >= 32 for side in sides)
 
 
 DETECTIONS: dict[str, Any] = {"score_threshold": 0.05, "iou_threshold": 0.5, "max_detections": 200}

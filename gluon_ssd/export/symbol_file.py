@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import mxnet as mx
 
 from ..errors import UserError
+from ..files import as_path, as_utf8
 from ..folders import files_together
 from ..tensor_files.params_file import dump_params
 from .proof import Proof, Reference, difference, pictures_of, require
@@ -23,11 +25,14 @@ def to_symbol(source: Any, path: str | Path, **options: Any) -> Exported:
     are not for symbols. Raises UserError where the files cannot be written or do not compute what the network
     does.
     """
-    asked, prefix = Options(**options), Path(path).expanduser()
+    asked, prefix = Options(**options), as_path(path)
     if asked.preprocess or asked.batch is not None or asked.precision != "fp32":
         raise UserError(f"{prefix}: a symbol is float32 and takes normalised batches of any size")
+    if not prefix.name or str(path).endswith(("/", os.sep)):
+        raise UserError(f"{path}: is a folder; name what both files start with, such as {prefix / 'model'}")
     if not prefix.parent.is_dir():
         raise UserError(f"{prefix}: there is no folder {prefix.parent}")
+    as_utf8(prefix, "MXNet")
     net = network_of(source, asked.input_size)
     symbol, arrays = _symbol(net, asked)
     names = [prefix.with_name(prefix.name + ending) for ending in ("-0000.params", "-symbol.json")]

@@ -33,7 +33,8 @@ def torch_module(
         taken=header.taken,
         given=", ".join(value.name for value in model.graph.output),
         licence=header.notes["licence"][:1].upper() + header.notes["licence"][1:] + ".",
-        classes=json.dumps(header.classes),
+        # As Python writes it: JSON has two escapes for a character like an emoji.
+        classes=list(header.classes),
         size=header.preprocess.size,
         mean=header.preprocess.mean,
         std=header.preprocess.std,

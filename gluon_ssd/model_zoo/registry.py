@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Number
@@ -96,7 +97,7 @@ def list_models(kind: str | None = None) -> list[str]:
     ``kind`` is ``detector`` or ``backbone`` for the names of that kind only. Raises UserError for another.
     """
     if kind not in (None, "detector", "backbone"):
-        raise unknown("kind of model", str(kind), ("detector", "backbone"))
+        raise unknown("kind of model", kind, ("detector", "backbone"))
     return sorted(name for name, (row, _) in _MODELS.items() if kind in (None, row.kind))
 
 
@@ -206,7 +207,7 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
     wrong = [name for name in names if not isinstance(name, str) or not name.strip()]
     if wrong:
         raise UserError(f"class names must be text; {wrong[0]!r} is not")
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise UserError(f"class name {twice[0]!r} stands twice in classes")
     return names
@@ -217,7 +218,7 @@ def _find(name: str) -> tuple[ModelRow, Builder]:
     if prefix in _FINDERS:
         return _FINDERS[prefix](name)
     if not isinstance(name, str) or name not in _MODELS:
-        raise unknown("model", str(name), list_models())
+        raise unknown("model", name, list_models())
     return _MODELS[name]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..files import new_text_file
+from ..files import as_path, new_text_file
 from .shown import Shown
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Numbering:
         self.images: Sequence[int | None] = image_ids(paths)
         self.categories = list(detector.category_ids or category_ids(detector.classes))
         if annotation is not None:
-            self._take_from(Path(annotation).expanduser(), paths)
+            self._take_from(as_path(annotation), paths)
 
     def _take_from(self, annotation: Path, paths: Sequence[Path]) -> None:
         from ..data.coco_json import read_coco

@@ -12,6 +12,7 @@ from typing import Any, Callable
 import yaml
 
 from ..boxes import ltrb_to_xywh
+from ..data.images import image_suffixes
 from ..files import atomic_write, new_text_file
 from ..report.picture_file import write_picture
 from .shown import Shown
@@ -81,13 +82,18 @@ WRITERS: dict[str, Callable[[Shown, Path], None]] = {
 
 
 def _copy(shown: Shown, folder: Path) -> str:
-    """Puts the picture as it is into a folder, a frame of a video as JPEG; returns its name there."""
-    name = shown.name + (".jpg" if shown.frame is not None else shown.path.suffix)
-    if shown.frame is not None:
-        write_picture(shown.pixels, folder / name)
-    else:
-        with atomic_write(folder / name, durable=False) as temporary:
+    """Puts the picture as it is into a folder; returns its name there.
+
+    A frame of a video becomes a JPEG, and a file whose suffix is none of an image, which a data set would not
+    find, a PNG.
+    """
+    suffix = shown.path.suffix
+    if shown.frame is None and suffix.lower() in image_suffixes():
+        with atomic_write(folder / (shown.name + suffix), durable=False) as temporary:
             shutil.copyfile(shown.path, temporary)
+        return shown.name + suffix
+    name = shown.name + (".png" if shown.frame is None else ".jpg")
+    write_picture(shown.pixels, folder / name)
     return name
 
 

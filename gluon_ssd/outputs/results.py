@@ -74,7 +74,7 @@ class _Table:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = tempfile.TemporaryFile(  # noqa: SIM115 - see `close`
-            "w+", encoding="utf-8", newline="", dir=path.parent
+            "w+", encoding="utf-8", errors="backslashreplace", newline="", dir=path.parent
         )
         self._rows = csv.writer(self._file)
         self._rows.writerow(_COLUMNS)

@@ -15,10 +15,9 @@ from ..data.check.dataset import DatasetCheck, ModelGrids, SplitCheck, check_dat
 from ..data.check.findings import ERROR, NOTE, Finding, printable
 from ..data.check.sources import find_sources
 from ..data.coco import HOLD_OUT
-from ..data.images import as_path
 from ..data.preprocess import Preprocess
 from ..data.transforms import training_transform
-from ..files import absolute, atomic_write, make_folder
+from ..files import absolute, as_path, atomic_write, make_folder
 from ..model_zoo import model_row
 from ..model_zoo.registry import ModelRow, model_outline
 from ..runs import make_run_dir

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import as_path, atomic_write
 
 
 def write_picture(pixels: np.ndarray, path: str | Path) -> None:
@@ -16,7 +16,7 @@ def write_picture(pixels: np.ndarray, path: str | Path) -> None:
 
     Raises UserError when the file cannot be written or the suffix is not known.
     """
-    target = Path(path)
+    target = as_path(path)
     try:
         # By the suffix, which the temporary file does not have.
         kind = Image.registered_extensions()[target.suffix.lower()]

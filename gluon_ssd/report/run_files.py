@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from ..errors import UserError
-from ..files import refuse_device, similar
+from ..files import as_path, refuse_device, similar
 from ..recipe import Recipe
 from ..runs import RECIPE_FILE, RUN_FILE
 from ..values import refuse_expansion
@@ -64,7 +64,7 @@ def read_run(where: str | Path) -> RunFiles:
 
     Raises UserError where it is neither, or where a file in it cannot be read.
     """
-    folder = Path(where).expanduser()
+    folder = as_path(where)
     home = folder.absolute().parent
     if folder.is_file() and home.name == "checkpoints":
         # What `val` takes: the checkpoint of a run.
@@ -75,7 +75,7 @@ def read_run(where: str | Path) -> RunFiles:
     home = home_of(folder)
     of_run = (home / RECIPE_FILE).is_file()
     analysis = _json(home / "val" / ANALYSIS if of_run else home / ANALYSIS)
-    if analysis is not None and analysis["format"] != FORMAT:
+    if not isinstance(analysis, dict) or analysis.get("format") != FORMAT:
         analysis = None
     if not of_run and analysis is None:
         raise UserError(

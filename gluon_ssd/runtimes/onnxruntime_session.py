@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from ..files import as_utf8
 from ..machine import threads
 from .header import Header
 from .source import Source, name_of
@@ -27,7 +28,7 @@ class OnnxruntimeSession:
         options.intra_op_num_threads = threads()
         options.log_severity_level = _LOG_LEVEL
         providers = _providers(device, onnxruntime.get_available_providers())
-        content: Any = str(source) if isinstance(source, Path) else source
+        content: Any = as_utf8(source, "onnxruntime") if isinstance(source, Path) else source
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=providers)
         except Exception as error:  # its errors have no class of their own in common

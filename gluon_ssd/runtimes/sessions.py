@@ -38,10 +38,10 @@ def choose(runtime: str, path: Path) -> str:
 def check_choice(runtime: str, precision: str) -> None:
     """Raises UserError where there is no such runtime, or it does not compute in this precision."""
     if runtime not in RUNTIMES:
-        raise unknown("runtime", str(runtime), RUNTIMES)
+        raise unknown("runtime", runtime, RUNTIMES)
     known = sorted({name for names in PRECISIONS.values() for name in names}, reverse=True)
     if precision not in known:
-        raise unknown("precision", str(precision), known)
+        raise unknown("precision", precision, known)
 
 
 def check_precision(runtime: str, precision: str) -> None:

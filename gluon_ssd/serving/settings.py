@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from ..files import as_path
 from ..runtimes.choices import detector_options
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def read_token(settings: Settings) -> str | None:
     else:
         where = settings.token_file
         try:
-            token = Path(where).expanduser().read_text(encoding="utf-8")
+            token = as_path(where).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{where}: the token cannot be read ({error})") from None
     if token is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..files import atomic_write, refuse_device
+from ..files import as_path, atomic_write, refuse_device
 
 STATE = "state.json"
 # The kinds of files that hold weights, by their suffix.
@@ -52,7 +53,7 @@ def read_archive(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any
 
     Raises UserError for a file that is missing, damaged, or something else.
     """
-    path = Path(path)
+    path = as_path(path)
     try:
         refuse_device(path)
         with zipfile.ZipFile(path) as archive:
@@ -72,7 +73,8 @@ def read_archive(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any
         advice = "use another checkpoint of the run"
         # Files of weights alone are what some take for checkpoints.
         if KINDS.get(path.suffix.lower(), "checkpoint") != "checkpoint":
-            advice = f"make one of weights: gluon-ssd convert {path} {path.with_suffix('.ckpt')}"
+            names = shlex.join(map(str, (path, path.with_suffix(".ckpt"))))
+            advice = f"make one of weights: gluon-ssd convert {names}"
         raise UserError(f"{path}: not a checkpoint of this library, or damaged; {advice}") from None
     if not isinstance(state, dict):
         raise UserError(f"{path}: not a checkpoint of this library; its {STATE} is not an object")

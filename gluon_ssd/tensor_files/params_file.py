@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import as_path, atomic_write
 from .safe_pickle import Refused, short
 from .torch_pickle import BFLOAT16, ElementType, element_array
 from .torch_reader import readable
@@ -48,7 +48,7 @@ def read_params(path: str | Path) -> dict[str, np.ndarray]:
     bfloat16 becomes float32 of the same values; other types and shapes are those of the file. Raises
     UserError for a file that is damaged or whose arrays have no names.
     """
-    path = Path(path)
+    path = as_path(path)
     with readable(path, ".params file"):
         cursor = _Cursor(path.read_bytes())
         magic, _, count = cursor.numbers("Q", 3)
@@ -94,12 +94,13 @@ def write_params(arrays: Mapping[str, np.ndarray], path: str | Path) -> None:
     The file appears whole or not at all. Raises UserError for a type or a scalar that the format cannot hold,
     and when the file cannot be written.
     """
-    with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
+    with atomic_write(as_path(path)) as temporary, temporary.open("wb") as file:
         dump_params(arrays, file)
 
 
 def dump_params(arrays: Mapping[str, np.ndarray], file: IO[bytes]) -> None:
     """Writes as `write_params` does, into an open file. Raises OSError where the disk does not take it."""
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
     names = [name.encode("utf-8") for name in arrays]
     file.write(struct.pack("<QQQ", FILE_MAGIC, 0, len(arrays)))
     for name, array in arrays.items():

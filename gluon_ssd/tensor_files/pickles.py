@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files import atomic_write
+from ..files import as_path, atomic_write
 from . import numpy_pickle
 from .backbone_names import backbone_arrays
 from .numpy_pickle import NumpyArray
@@ -26,7 +26,7 @@ def read_pickle(path: str | Path) -> dict[str, np.ndarray]:
     The arrays are views of the bytes of the file and cannot be written to. Raises UserError for a file that
     is damaged or holds anything but arrays of numbers.
     """
-    path = Path(path)
+    path = as_path(path)
     with readable(path, "pickle of arrays"):
         value: Any = load_pickle(path.read_bytes(), numpy_pickle.ALLOWED)
         if not isinstance(value, dict):
@@ -51,6 +51,6 @@ def write_backbone_pickle(
     UserError when ``state`` is no such network or the file cannot be written.
     """
     arrays = backbone_arrays(state, stages)
-    with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
+    with atomic_write(as_path(path)) as temporary, temporary.open("wb") as file:
         pickle.dump(arrays, file, _PROTOCOL)
     return arrays

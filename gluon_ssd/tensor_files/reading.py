@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..files import as_path
 from .archive import STATE, read_archive
 from .backbone_names import gluoncv_to_torch
 from .norms import EPSILON, refit_norms
@@ -28,7 +29,7 @@ def kind_of(path: str | Path) -> str:
     It is ``torch``, ``pickle``, ``params``, ``safetensors`` or ``checkpoint``. Raises UserError when there is
     no such file, or it is none of these.
     """
-    path = Path(path)
+    path = as_path(path)
     with readable(path, "weight file"), path.open("rb") as file:
         start = file.read(512)
     if start.startswith(ZIP_START):
@@ -83,7 +84,7 @@ def read_weights(path: str | Path) -> tuple[str, dict[str, np.ndarray]]:
 
 
 def _read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
-    arrays, state = read_archive(Path(path))
+    arrays, state = read_archive(as_path(path))
     start = len(_PARAMETERS)
     arrays = {name[start:]: value for name, value in arrays.items() if name.startswith(_PARAMETERS)}
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError, import_problem
-from ..files import atomic_write
+from ..files import as_path, atomic_write
 from .safe_pickle import short
 from .torch_pickle import BFLOAT16, ElementType, element_array
 from .torch_reader import readable
@@ -48,7 +48,7 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
     UserError when the library is not installed, or the file is missing, damaged, or of a type that NumPy
     lacks.
     """
-    library, path = _library(), Path(path)
+    library, path = _library(), as_path(path)
     with readable(path, "safetensors file"):
         data = path.read_bytes()
     try:
@@ -80,5 +80,5 @@ def write_safetensors(arrays: Mapping[str, np.ndarray], path: str | Path) -> Non
         raise UserError(f"{path}: safetensors cannot hold these: {short(str(error))}") from None
     # If the library wrote the file, a full disk would raise an exception of its own, and nobody but the owner
     # could read the result.
-    with atomic_write(Path(path)) as temporary:
+    with atomic_write(as_path(path)) as temporary:
         temporary.write_bytes(content)

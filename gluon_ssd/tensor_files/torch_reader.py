@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Callable
 import numpy as np
 
 from ..errors import UserError
-from ..files import refuse_device
+from ..files import as_path, refuse_device
 from .safe_pickle import DAMAGE, NamedClass, Refused, load_pickle, short
 from .torch_pickle import (
     ALLOWED,
@@ -48,7 +48,7 @@ def read_torch(path: str | Path) -> dict[str, np.ndarray]:
     a storage share memory here as well. Raises UserError for a file that is missing, damaged, no checkpoint,
     or that holds anything but data.
     """
-    path = Path(path)
+    path = as_path(path)
     with readable(path, "PyTorch checkpoint"), path.open("rb") as file:
         start = file.read(512)
         file.seek(0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import as_path, atomic_write
 
 # PyTorch starts every storage at a multiple of this many bytes, so that files can be mapped into memory.
 _ALIGNMENT = 64
@@ -35,7 +35,7 @@ def write_torch(state: Mapping[str, np.ndarray], path: str | Path) -> None:
     that PyTorch does not have, and when the file cannot be written.
     """
     arrays = {name: _storable(name, value) for name, value in state.items()}
-    with atomic_write(Path(path)) as temporary, zipfile.ZipFile(
+    with atomic_write(as_path(path)) as temporary, zipfile.ZipFile(
         temporary, "w", zipfile.ZIP_STORED
     ) as archive:
         _add(archive, "data.pkl", _pickle(arrays))

@@ -123,7 +123,9 @@ def build_training(inputs: Inputs) -> Training:
     if resumed is None:
         # The epochs before a late first one count as trained, so that its warm-up is over.
         progress.step = progress.evaluated = (recipe.start_epoch - 1) * batches // recipe.accumulate
-    schedule = make_schedule(recipe, inputs.train_images, processes)
+    # The place in the run, in steps of the size that they have now; that of a resumed run may be another.
+    place = ((progress.epoch - 1) * batches + progress.batch) // recipe.accumulate
+    schedule = make_schedule(recipe, inputs.train_images, processes, place - progress.step)
     average = None
     if recipe.ema is not None:
         start = resumed.parameters if resumed is not None and resumed.trained else {}
@@ -208,10 +210,11 @@ def make_step(inputs: Inputs, net: Any) -> TrainStep:
     return step
 
 
-def make_schedule(recipe: Recipe, images: int, processes: int = 1) -> StepSchedule:
+def make_schedule(recipe: Recipe, images: int, processes: int = 1, shift: int = 0) -> StepSchedule:
     """Returns the learning rate of every step of a training whose epochs have ``images``.
 
-    Those are the images of all processes, as published, not only those that fill batches.
+    Those are the images of all processes, as published, not only those that fill batches. ``shift``: as in
+    `StepSchedule`.
     """
     warmup = recipe.warmup_steps
     if warmup is None:
@@ -220,8 +223,8 @@ def make_schedule(recipe: Recipe, images: int, processes: int = 1) -> StepSchedu
     lr, factor, start = recipe.effective_lr(processes), recipe.warmup_factor, recipe.warmup_start
     if recipe.lr_schedule == "cosine":
         steps = recipe.epochs * (images // recipe.global_batch(processes))
-        return CosineSchedule(lr, warmup, factor, warmup_start=start, total_steps=steps)
-    return StepSchedule(lr, warmup, factor, recipe.decay_epochs, recipe.decay_factor, start)
+        return CosineSchedule(lr, warmup, factor, warmup_start=start, total_steps=steps, shift=shift)
+    return StepSchedule(lr, warmup, factor, recipe.decay_epochs, recipe.decay_factor, start, shift)
 
 
 def _low_precision(inputs: Inputs) -> str:
@@ -278,10 +281,11 @@ def training_loader(inputs: Inputs, net: Any) -> EpochLoader:
     if resumed is None:
         return loader
     _share_position(resumed.progress, recipe, inputs.world.size)
-    if resumed.progress.batch > len(loader):
+    batches = len(loader) // recipe.accumulate * recipe.accumulate
+    if resumed.progress.batch > batches:
         raise UserError(
             f"{resumed.path}: stands at batch {resumed.progress.batch} of an epoch that now has "
-            f"{len(loader)}; {train_set.annotation} is not what it was trained on"
+            f"{batches}; {train_set.annotation} is not what it was trained on"
         )
     return loader
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -112,6 +113,46 @@ def _per_class(
         objects = counts.get(category, 0)
         rows.append(ClassScore(names[category], objects, ap, ap50, confidence.best(column)))
     return tuple(rows)
+
+
+def score_table(scores: Scores, most: int = 20) -> str:
+    """Returns the twelve numbers and the classes as text; of more than ``most`` the best and the worst."""
+    lines = [f"{scores.images} images evaluated, {scores.detections} detections"]
+    lines += [f"  {text}   {_number(scores.stats[name])}" for name, text in METRICS]
+    if min(scores.stats.values()) < 0:
+        lines.append("  -: not defined, because these images have no such object")
+    lines += _threshold_lines(scores)
+    # Without an object a class has no AP but NaN, which would leave the order to chance.
+    rows = sorted(scores.classes, key=lambda row: -row.ap if not math.isnan(row.ap) else 2)
+    known = [row for row in rows if row.objects]
+    half = most // 2
+    shown = known if len(known) <= most else known[:half] + known[-half:]
+    width = max([len(row.name) for row in shown] + [5])
+    if shown:
+        lines.append(f"  {'class':{width}}  objects      AP    AP50      F1  at score")
+    for number, row in enumerate(shown):
+        if len(known) > most and number == half:
+            lines.append(f"  ... {len(known) - most} more classes in per_class.csv")
+        best = f"{row.best.f1:6.4f}  {row.best.threshold:8.2f}" if row.best else f"{0:6.4f}  {'-':>8}"
+        lines.append(f"  {row.name:{width}}  {row.objects:7}  {row.ap:6.4f}  {row.ap50:6.4f}  {best}")
+    if len(known) < len(rows):
+        lines.append(f"  {len(rows) - len(known)} classes have no object in these images")
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    """Returns one of COCO's numbers; -1 is its word for one that is not defined."""
+    return f"{value:7.4f}" if value >= 0 else f"{'-':>7}"
+
+
+def _threshold_lines(scores: Scores) -> list[str]:
+    best = scores.best
+    if best is None:
+        return []
+    return [
+        f"  F1   IoU 0.50       best at score threshold {best.threshold:.2f}   {best.f1:7.4f}"
+        f"   (precision {best.precision:.4f}, recall {best.recall:.4f})"
+    ]
 
 
 def per_class_csv(classes: Sequence[ClassScore]) -> str:

@@ -97,6 +97,10 @@ class World:
 class HorovodWorld(World):
     """The processes that one launch has started, joined by Horovod."""
 
+    # Everything is made of sums. Horovod's broadcast, and its allgather before 0.26, read the name of an
+    # operation once more after they have queued it. Where the operation is over by then, on a busy machine,
+    # MXNet has freed the name, and the process crashes or takes memory without end.
+
     def __init__(self, hvd: Any, bn_group: int, process_sets: Sequence[Any]) -> None:
         self._hvd, self._bn_group, self._sets = hvd, bn_group, process_sets
         self.rank, self.size = hvd.rank(), hvd.size()
@@ -126,29 +130,30 @@ class HorovodWorld(World):
                 array[:] = summed
 
     def broadcast(self, arrays: Sequence[mx.nd.NDArray], names: Sequence[str]) -> None:
-        for array, name in zip(arrays, names):
-            self._hvd.broadcast_(array, root_rank=0, name=f"broadcast.{name}")
+        for array in arrays if not self.first else ():
+            # Added to rank 0's values, -0.0 changes none; 0.0 would turn -0.0 into 0.0.
+            array[:] = -mx.nd.zeros_like(array)
+        self.allreduce(arrays, [f"broadcast.{name}" for name in names])
 
     def gather(self, value: Any) -> list[Any]:
         data = np.frombuffer(pickle.dumps(value), np.uint8)
         # The ranks' values differ in length: their sizes tell where one ends and the next begins.
-        sizes = self._gather_array(np.array([len(data)], np.int32), "gather.size")
-        parts = np.split(self._gather_array(data, "gather.value"), np.cumsum(sizes)[:-1])
+        sizes = np.zeros(self.size, np.int64)
+        sizes[self.rank] = len(data)
+        ends = np.cumsum(self._sum(sizes, "gather.size"))
+        everything = np.zeros(ends[-1], np.uint8)
+        everything[ends[self.rank] - len(data) : ends[self.rank]] = data
+        parts = np.split(self._sum(everything, "gather.value"), ends[:-1])
         return [pickle.loads(part.tobytes()) for part in parts]
 
-    def _gather_array(self, array: np.ndarray, name: str) -> np.ndarray:
-        found: np.ndarray = self._hvd.allgather(mx.nd.array(array, dtype=array.dtype), name=name).asnumpy()
+    def _sum(self, array: np.ndarray, name: str) -> np.ndarray:
+        summed = mx.nd.array(array, dtype=array.dtype)
+        self.allreduce([summed], [name])
+        found: np.ndarray = summed.asnumpy()
         return found
 
     def share(self, value: Any) -> Any:
-        data = np.frombuffer(pickle.dumps(value if self.first else None), np.uint8)
-        size = mx.nd.array([len(data)], dtype=np.int32)
-        self._hvd.broadcast_(size, root_rank=0, name="share.size")
-        box = mx.nd.empty((int(size.asscalar()),), dtype=np.uint8)
-        if self.first:
-            box[:] = data
-        self._hvd.broadcast_(box, root_rank=0, name="share.value")
-        return pickle.loads(box.asnumpy().tobytes())
+        return self.gather(value if self.first else None)[0]
 
     def norm_group(self, size: int) -> Any:
         if size == 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any, Callable
 import numpy as np
 
 from ..boxes import ltrb_to_coco
-from ..data.coco import CocoDataset
+from ..data.coco import CocoDataset, make_truth
 from ..data.epochs import EpochLoader
 from ..data.opening import open_dataset
 from ..data.pipelines import InputSettings, make_loader
@@ -22,19 +21,21 @@ from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..data.transforms import EvalTransform
 from ..environment import provenance
 from ..errors import UserError, visible
-from ..files import atomic_write, make_folder
+from ..files import as_path, atomic_write, make_folder
 from ..locks import only_writer
 from ..predict import Detector, to_pixels
 from ..runtimes.choices import network_device
 from ..runtimes.sessions import is_model_file
 from ..weights.checkpoint import find_checkpoint, read_checkpoint
 from ..weights.loading import restore
-from .coco_eval import METRICS, Scores, per_class_csv, score
+from .coco_eval import Scores, per_class_csv, score, score_table
 from .distributed import World, connect
 from .run_folder import find_data
 
 Found = dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]
 ALONE = World()
+# Detections are scored as rows of float64, which hold integers up to this one without loss.
+_EXACT = 2**53
 
 # What a network is built with, whatever it was trained in, to compute in a precision.
 _PRECISIONS: dict[str, dict[str, Any]] = {
@@ -82,8 +83,20 @@ def score_detections(
 ) -> Scores:
     """Returns the scores of what `detect_all` has found on images of ``dataset``."""
     names = dict(zip(dataset.category_ids, dataset.classes))
+    truth = dataset.coco_gt()
+    if max(map(abs, truth.imgs)) > _EXACT:
+        truth, found = _numbered(truth, found)
     rows = coco_rows(found, dataset.category_ids)
-    return score(dataset.coco_gt(), rows, list(found), names, reference)
+    return score(truth, rows, list(found), names, reference)
+
+
+def _numbered(truth: Any, found: Found) -> tuple[Any, Found]:
+    """Returns both with other ids of the images, from 1 on and in the same order."""
+    number = {image_id: place for place, image_id in enumerate(sorted(truth.imgs), start=1)}
+    images = [{**row, "id": number[row["id"]]} for row in truth.dataset["images"]]
+    boxes = [{**row, "image_id": number[row["image_id"]]} for row in truth.dataset["annotations"]]
+    renumbered = {number[image_id]: result for image_id, result in found.items()}
+    return make_truth({**truth.dataset, "images": images, "annotations": boxes}), renumbered
 
 
 def detect_all(
@@ -166,43 +179,17 @@ def coco_rows(found: Found, category_ids: tuple[int, ...]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def score_table(scores: Scores, most: int = 20) -> str:
-    """Returns the twelve numbers and the classes as text; of more than ``most`` the best and the worst."""
-    lines = [f"{scores.images} images evaluated, {scores.detections} detections"]
-    lines += [f"  {text}   {_number(scores.stats[name])}" for name, text in METRICS]
-    if min(scores.stats.values()) < 0:
-        lines.append("  -: not defined, because these images have no such object")
-    lines += _threshold_lines(scores)
-    # Without an object a class has no AP but NaN, which would leave the order to chance.
-    rows = sorted(scores.classes, key=lambda row: -row.ap if not math.isnan(row.ap) else 2)
-    known = [row for row in rows if row.objects]
-    half = most // 2
-    shown = known if len(known) <= most else known[:half] + known[-half:]
-    width = max([len(row.name) for row in shown] + [5])
-    if shown:
-        lines.append(f"  {'class':{width}}  objects      AP    AP50      F1  at score")
-    for number, row in enumerate(shown):
-        if len(known) > most and number == half:
-            lines.append(f"  ... {len(known) - most} more classes in per_class.csv")
-        best = f"{row.best.f1:6.4f}  {row.best.threshold:8.2f}" if row.best else f"{0:6.4f}  {'-':>8}"
-        lines.append(f"  {row.name:{width}}  {row.objects:7}  {row.ap:6.4f}  {row.ap50:6.4f}  {best}")
-    if len(known) < len(rows):
-        lines.append(f"  {len(rows) - len(known)} classes have no object in these images")
-    return "\n".join(lines)
-
-
-def _number(value: float) -> str:
-    """Returns one of COCO's numbers; -1 is its word for one that is not defined."""
-    return f"{value:7.4f}" if value >= 0 else f"{'-':>7}"
-
-
-def _threshold_lines(scores: Scores) -> list[str]:
-    best = scores.best
-    if best is None:
-        return []
+def result_rows(found: Found, category_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Returns the detections as COCO's results files have them, rounded."""
     return [
-        f"  F1   IoU 0.50       best at score threshold {best.threshold:.2f}   {best.f1:7.4f}"
-        f"   (precision {best.precision:.4f}, recall {best.recall:.4f})"
+        {
+            "image_id": image_id,
+            "category_id": category_ids[class_id],
+            "bbox": [round(side, 3) for side in box],
+            "score": round(score, 5),
+        }
+        for image_id, (xyxy, scores, class_ids) in found.items()
+        for box, score, class_id in zip(ltrb_to_coco(xyxy).tolist(), scores.tolist(), class_ids.tolist())
     ]
 
 
@@ -228,15 +215,7 @@ def _write_files(
     from ..report.gallery import write_pictures
     from ..report.run_files import ANALYSIS
 
-    results = [
-        {
-            "image_id": int(row[0]),
-            "category_id": int(row[6]),
-            "bbox": [round(float(value), 3) for value in row[1:5]],
-            "score": round(float(row[5]), 5),
-        }
-        for row in coco_rows(evaluation.detections, dataset.category_ids)
-    ]
+    results = result_rows(evaluation.detections, dataset.category_ids)
     _write(folder / "detections.json", json.dumps(results))
     scores = evaluation.scores
     summary: dict[str, Any] = {"images": scores.images, "seconds": round(evaluation.seconds, 2)}
@@ -249,7 +228,7 @@ def _write_files(
 
 def _write(path: Path, text: str) -> None:
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _write_page(folder: Path) -> Path:
@@ -313,7 +292,7 @@ def validate(
         if settings.data_pipeline == "synthetic":
             return _time_synthetic(detector, limit or DEFAULT_IMAGES, batch_size, settings, world)
         dataset = _dataset_of(recipe, detector.classes, run, split, data, annotation, images, orientation)
-        folder = Path(output).expanduser() if output else run / ("val" if split == "val" else f"val-{split}")
+        folder = as_path(output) if output else run / ("val" if split == "val" else f"val-{split}")
         if world.first:
             make_folder(folder)
             print(visible("\n".join(dataset.lines)), end="\n" if dataset.lines else "")
@@ -337,10 +316,12 @@ def _opened(
     world: World,
 ) -> tuple[Detector, Mapping[str, Any], Path]:
     """Returns the detector of a checkpoint or exported file, its recipe, and the folder it belongs to."""
+    if precision == "fp16" and (is_model_file(where) or runtime not in ("auto", "mxnet")):
+        raise UserError("precision fp16: MXNet alone computes in it, and it runs no exported file")
     computes: dict[str, Any] = {"runtime": runtime, "device": device, "precision": precision or "fp32"}
     if is_model_file(where):
         detector = Detector(where, **_detection_settings({}, asked), **computes)
-        return detector, {}, Path(where).expanduser().parent
+        return detector, {}, as_path(where).parent
     path = find_checkpoint(where)
     saved = read_checkpoint(path)
     # The network is built for the precision, whatever it was trained in; the weights are cast.

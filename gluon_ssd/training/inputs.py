@@ -15,6 +15,7 @@ from ..data.published_sets import published_set
 from ..data.synthetic import DEFAULT_IMAGES, SyntheticDataset
 from ..device import pick_device
 from ..errors import UserError
+from ..files import as_path
 from ..model_zoo import model_row
 from ..recipe import Recipe
 from ..runs import checkpoint_path, refuse_running
@@ -82,7 +83,7 @@ def open_inputs(recipe: Recipe, world: World) -> Inputs:
         if resumed.progress.processes == world.size:
             resumed = resumed.of_rank(world.rank)
         # The data set may have moved since the run was started.
-        splits = ("train", "val") if _evaluates(recipe) else ("train",)
+        splits = ("train", "val") if recipe.evaluates else ("train",)
         run_dir = resumed.path.parent.parent
         recipe = recipe.override(find_data(recipe.to_dict(), resumed.recipe, run_dir, splits))
     converted: dict[Path, DataSet] = {}
@@ -93,6 +94,8 @@ def open_inputs(recipe: Recipe, world: World) -> Inputs:
     start_from = backbone = None
     if resumed is not None:
         _check_resumed(resumed, recipe, train_set)
+    elif recipe.start_epoch > recipe.epochs:
+        raise UserError(f"start_epoch is {recipe.start_epoch}, and the last epoch is {recipe.epochs}")
     elif recipe.weights and recipe.pretrained_backbone:
         raise UserError("--weights brings its backbone along; leave out --pretrained-backbone")
     elif recipe.weights:
@@ -108,7 +111,7 @@ def _run_so_far(recipe: Recipe) -> Checkpoint | None:
     """Returns what is resumed. Refuses early what `claim_folder` would refuse once everything is built."""
     if recipe.output is None:
         return None
-    run_dir = Path(recipe.output).expanduser()
+    run_dir = as_path(recipe.output)
     refuse_running(run_dir)
     if not recipe.resume:
         refuse_old_run(run_dir)
@@ -127,7 +130,7 @@ def _training_set(recipe: Recipe, converted: dict[Path, DataSet]) -> TrainSet:
 def _validation_set(
     recipe: Recipe, train_set: TrainSet, converted: dict[Path, DataSet]
 ) -> CocoDataset | None:
-    if isinstance(train_set, SyntheticDataset) or not _evaluates(recipe):
+    if isinstance(train_set, SyntheticDataset) or not recipe.evaluates:
         return None
     files, choice = (recipe.val_annotation, recipe.val_images), (train_set.classes, recipe.orientation)
     return open_dataset(recipe.data or ".", "val", *files, *choice, absent_ok=True, converted=converted)
@@ -138,10 +141,6 @@ def _target_applies(recipe: Recipe, val_set: CocoDataset | None) -> bool:
     if not recipe.published_target or recipe.mlperf_log or val_set is None:
         return True
     return published_set(val_set.classes, len(val_set)) is not None
-
-
-def _evaluates(recipe: Recipe) -> bool:
-    return any(recipe.evaluates_after(epoch) for epoch in range(1, recipe.epochs + 1))
 
 
 def _check_resumed(resumed: Checkpoint, recipe: Recipe, train_set: TrainSet) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import mxnet as mx
@@ -56,12 +57,10 @@ class Loop:
         self.callbacks.epoch_started(progress.epoch)
         self.meter = EpochMeter(training)
         with training.loader:
-            for data in training.loader:
+            for data in islice(training.loader, training.batches - progress.batch):
                 self._train_batch(data)
-                if progress.batch == training.batches or training.ends_early:
-                    break
                 # A gradient that is accumulated in part is no state that can be saved.
-                if progress.batch % recipe.accumulate == 0 and self.signals.asked():
+                if progress.batch % recipe.accumulate == 0 and (training.ends_early or self.signals.asked()):
                     break
         self._settle()
         epoch, lr = progress.epoch, training.schedule(progress.epoch, progress.step)

@@ -17,6 +17,8 @@ def plan_lines(recipe: Recipe, steps: int) -> list[str]:
 
 
 def _target_lines(recipe: Recipe) -> list[str]:
+    if recipe.target_map is not None and not recipe.evaluates:
+        return [f"warning: nothing is evaluated, so no mAP reaches {recipe.target_map:g} (target_map)"]
     if recipe.target_map is not None:
         return [f"ends early once the mAP reaches {recipe.target_map:g} (target_map)"]
     if recipe.published_target:

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from ..data.coco import named_path
 from ..errors import UserError
-from ..files import absolute, atomic_write, make_folder, remove_leftovers, similar
+from ..files import absolute, as_path, atomic_write, make_folder, remove_leftovers, similar
 from ..recipe import Recipe
 from ..runs import RECIPE_FILE, checkpoint_path, lock_run, make_run_dir
 from ..weights.pretrained import is_published
@@ -49,7 +49,7 @@ def claim_folder(recipe: Recipe, world: World, resumed: bool) -> RunFolder:
     """
     if not world.first:
         return RunFolder(world.share(None), None)
-    run_dir = Path(recipe.output).expanduser() if recipe.output else make_run_dir(recipe.model)
+    run_dir = as_path(recipe.output) if recipe.output else make_run_dir(recipe.model)
     make_folder(run_dir)
     folder = RunFolder(run_dir, lock_run(run_dir))
     try:

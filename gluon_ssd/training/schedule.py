@@ -15,8 +15,9 @@ class StepSchedule:
     from 1, has lr - (warmup_steps - i) * lr / (warmup_steps * 2**warmup_factor): with factor 0 a straight
     line from 0. With ``warmup_start``, step 1 has that share of lr instead, and what follows a straight
     line to lr at step warmup_steps + 1. ``decay_epochs``: epochs after which the rate is multiplied by
-    ``decay_factor``. Sources: NVIDIA's MLPerf v1.1 SSD; with ``warmup_start`` MLPerf's RetinaNet (0.001) and
-    DeepLearningExamples' SSD (0).
+    ``decay_factor``. ``shift``: what is added to a step, 0 but for a run that goes on with a batch of another
+    size, whose steps so far count as if they had been of the present size. Sources: NVIDIA's MLPerf v1.1 SSD;
+    with ``warmup_start`` MLPerf's RetinaNet (0.001) and DeepLearningExamples' SSD (0).
     """
 
     lr: float
@@ -25,11 +26,13 @@ class StepSchedule:
     decay_epochs: tuple[int, ...] = ()
     decay_factor: float = 0.1
     warmup_start: float | None = None
+    shift: int = 0
 
     def __call__(self, epoch: int, step: int) -> float:
         """Returns the rate of optimizer step ``step`` of the run, in epoch ``epoch``; both count from 1."""
-        rate = self.lr * self._share(epoch, step)
-        missing = self.warmup_steps - step
+        rate = self.lr * self._share(epoch, step + self.shift)
+        # Of the two ways to count steps the larger, so that a warm-up that is over stays so.
+        missing = self.warmup_steps - max(step, step + self.shift)
         if self.warmup_start is not None:
             if missing >= 0:
                 rate *= 1 - (1 - self.warmup_start) * (missing + 1) / self.warmup_steps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import threading
 import time
@@ -134,4 +135,4 @@ def way_on(run_dir: Path, saved: bool = False) -> str:
     if not checkpoint_path(run_dir).is_file():
         return "no checkpoint was written yet"
     start = "its state is saved; to go on" if saved else "to go on from the last checkpoint"
-    return f"{start}: gluon-ssd train --resume --output {run_dir}"
+    return f"{start}: gluon-ssd train --resume --output {shlex.quote(str(run_dir))}"

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..data.preprocess import Preprocess
 from ..errors import UserError
-from ..files import similar
+from ..files import as_path, similar
 from ..tensor_files.archive import read_archive, write_archive
 from ..version import __version__
 
@@ -174,7 +174,7 @@ def find_checkpoint(where: str | Path) -> Path:
     That is a checkpoint file, with or without its suffix, a run folder (its best checkpoint, or else its
     last), or ``RUN/best`` and ``RUN/last``. Raises UserError when there is no such file.
     """
-    where = Path(where).expanduser()
+    where = as_path(where)
     if where.is_dir():
         # A file RUN.ckpt beside the folder RUN is not what was named.
         candidates = [where / "checkpoints" / f"{name}{SUFFIX}" for name in ("best", "last")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..files import similar
+from ..files import as_path, similar
 from ..tensor_files.archive import KINDS
 from ..tensor_files.backbone_names import short_names, torch_names, torch_prefix
 from ..tensor_files.layout import all_to_layout, cut_padding
@@ -70,7 +71,7 @@ def convert_file(
     stages of a backbone that go into a pickle. Returns one line on what was written. Raises UserError when
     the file cannot be read or does not fit; what was at ``target`` then stays.
     """
-    path, to = _find(Path(source).expanduser()), Path(target).expanduser()
+    path, to = _find(as_path(source)), as_path(target)
     if to.suffix.lower() in (".onnx", ".xml"):
         raise UserError(f"{to}: convert is for weights; gluon-ssd export writes whole networks of this kind")
     if to.suffix.lower() not in KINDS:
@@ -132,7 +133,7 @@ def _write_network(net: Any, to: Path, target: str) -> tuple[int, str]:
             raise UserError(f"{wrong[0]} is not finite (NaN or infinity); no checkpoint is made of that")
         save_checkpoint(to, net)
         detects = model_row(net.model_name).kind == "detector"
-        note = f"; gluon-ssd predict photos/ --weights {to}" if detects else ""
+        note = f"; gluon-ssd predict photos/ --weights {shlex.quote(str(to))}" if detects else ""
         return len(net.collect_params().keys()), note
     state = _parameters(_with_usual_epsilon(net))
     write_params(state, to)

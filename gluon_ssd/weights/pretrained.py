@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import model_zoo
 from ..errors import UserError, unknown
+from ..files import as_path
 from ..model_zoo.gluoncv_backbone import PREFIX
 from ..model_zoo.registry import ModelRow, model_outline, model_row
 from ..model_zoo.transfer import TransferReport, fitting, transfer
@@ -120,7 +121,7 @@ def find_trained(
     row, names = model_row(model), tuple(classes)
     if _published(where, row.weights) is not None:
         return _find(row, where, names, backbone)
-    path = Path(where).expanduser()
+    path = as_path(where)
     return _read(row, path if path.is_file() else find_checkpoint(path), names, backbone)
 
 
@@ -168,14 +169,14 @@ def _file(published: str | None, choice: Choice, what: str) -> Path:
         return pull(published)
     if not isinstance(choice, (str, Path)) or not str(choice):
         raise UserError(f"{what} is {choice!r}; give True, False, the name of published weights or a file")
-    path = Path(choice).expanduser()
+    path = as_path(choice)
     if path.is_file():
         return path
     if path.is_dir():
         return find_checkpoint(path)
     if isinstance(choice, Path) or path.suffix.lower() in KINDS or len(path.parts) > 1:
         raise UserError(f"{path}: no such weight file")
-    raise unknown("weights", str(choice), WEIGHTS)
+    raise unknown("weights", choice, WEIGHTS)
 
 
 def _read(row: ModelRow, path: Path, classes: tuple[str, ...], backbone: str | None = None) -> Trained:

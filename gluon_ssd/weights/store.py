@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from ..errors import UserError, unknown
+from ..files import as_path
 from ..tensor_files.reading import kind_of
 from .download import Progress, fetch
 from .table import WEIGHTS, WeightFile
@@ -18,9 +19,14 @@ HOME, MIRROR = "GLUON_SSD_HOME", "GLUON_SSD_MIRROR"
 
 
 def store_dir() -> Path:
-    """Returns the folder of the store: ``GLUON_SSD_HOME/models``, by default ``~/.gluon_ssd/models``."""
-    home = os.environ.get(HOME)
-    return (Path(home).expanduser() if home else Path.home() / ".gluon_ssd") / "models"
+    """Returns the folder of the store: ``GLUON_SSD_HOME/models``, by default ``~/.gluon_ssd/models``.
+
+    Raises UserError where no home folder is known, as in a container with a user of any number.
+    """
+    home = as_path(os.environ.get(HOME) or "~/.gluon_ssd")
+    if str(home).startswith("~"):
+        raise UserError(f"{home}: there is no such home folder; set {HOME} to a folder for weights")
+    return home / "models"
 
 
 def weight_file(name: str) -> WeightFile:
@@ -69,7 +75,7 @@ def source_of(row: WeightFile) -> str:
         if not re.match("https?://[^/]", mirror):
             raise UserError(f"{MIRROR} is {mirror!r}; give a folder, or a URL of http or https")
         return f"{mirror.rstrip('/')}/{row.file}"
-    return str(Path(mirror).expanduser() / row.file)
+    return str(as_path(mirror) / row.file)
 
 
 def pull(name: str, progress: Progress | None = None) -> Path:

@@ -12,6 +12,7 @@ from small import TRAIN, files, refused
         (("--recipe", "gone.yaml"), ["gone.yaml: no such recipe file"]),
         (("--device", "gpu"), ["MXNet sees no GPU here"]),
         (("--accumulate", "99"), ["fewer than accumulate (99)"]),
+        (("--epochs", "2", "--start-epoch", "3"), ["start_epoch is 3, and the last epoch is 2"]),
         (("--weights", "gone.ckpt"), ["gone.ckpt: no such checkpoint"]),
         (("--val-annotation", "gone.json"), ["gone.json: an annotation file is expected here"]),
     ],

@@ -61,10 +61,10 @@ def test_what_was_measured_is_kept_when_a_later_source_fails(cli, monkeypatch, t
         return [Speed(question.source, question.runtime, "fp32", 1, 2.5, 3.0, 400.0, 1.25, 0.3)]
 
     monkeypatch.setattr("gluon_ssd.benchmark.measure", measure)
-    flags = ("--runtime", "mxnet", "--precision", "fp32", "--output", "speed.csv")
+    flags = ("--runtime", "mxnet", "--precision", "fp32", "--output", "new/speed.csv")
     done = cli("benchmark", "a", "b", "c", *flags)
     assert (done.status, done.err) == (2, "error: b: broken\n")
-    with (tmp_path / "speed.csv").open() as file:
+    with (tmp_path / "new/speed.csv").open() as file:
         assert [row["source"] for row in csv.DictReader(file)] == ["a"]
     assert done.out.count("\n| ") == 3
 

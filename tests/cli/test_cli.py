@@ -1,8 +1,12 @@
 """The framework of the command line, and `train` up to where the training begins."""
 
+import os
 import signal
+import subprocess
+import sys
 
 import pytest
+from places import REPOSITORY
 
 from gluon_ssd.cli import models
 from gluon_ssd.cli.main import VERBS, build_parser
@@ -87,6 +91,11 @@ def test_help_needs_no_heavy_package(python, arguments):
         ),
         (["val"], "the following arguments are required: CHECKPOINT"),
         (["models", "ssd_tiny", "--jsn"], "unknown flag '--jsn'"),
+        # As a path it would be the current folder.
+        (["val", "run", "--data", ""], "nothing is given behind --data; is a variable of the shell not set?"),
+        (["val", "run", "--data="], "nothing is given behind --data; "),
+        (["models", ""], "nothing is given behind models; "),
+        (["predict", "~nobody-of-this-name/a.jpg", "--weights", "x"], "a.jpg: no such file or folder"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(cli, arguments, message):
@@ -141,6 +150,36 @@ from gluon_ssd.__main__ import main
 sys.exit(main())
 """
     assert python(code) == (130, "", "interrupted\n")
+
+
+def test_a_current_folder_that_was_deleted_is_told(cli, failing_verb, monkeypatch):
+    failing_verb(FileNotFoundError(2, "No such file or directory"))
+    with pytest.raises(FileNotFoundError):
+        cli("models")
+
+    def gone():
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("os.getcwd", gone)
+    assert cli("models") == (2, "", "error: the current folder was deleted; change into one that is there\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the shell of Windows closes no streams")
+@pytest.mark.parametrize(
+    ("verb", "closing", "outcome"),
+    [
+        ("models", ">&-", (0, "", "")),
+        ("nosuch", "2>&-", (2, "", "")),
+        ("predict - --weights x", "<&-", (2, "", "error: -: standard input names no image; ")),
+    ],
+)
+def test_a_stream_that_is_closed_is_an_empty_one(tmp_path, verb, closing, outcome):
+    command = f"{sys.executable} -m gluon_ssd {verb} {closing}"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    status, out, err = outcome
+    assert (done.returncode, done.stdout) == (status, out) and done.stderr.startswith(err)
+    assert done.stderr.count("\n") == bool(err)
 
 
 def test_a_missing_package_is_one_line(cli, failing_verb):

@@ -7,6 +7,7 @@ import pytest
 from gluon_ssd import environment
 from gluon_ssd.cli import doctor
 from gluon_ssd.environment import ABSENT, BROKEN, OK, Fact, Piece
+from gluon_ssd.errors import UserError
 
 
 @pytest.fixture
@@ -138,6 +139,11 @@ def test_a_self_check_that_raises_is_reported(monkeypatch):
     monkeypatch.setattr(gluon_ssd.selfcheck, "run_selfcheck", explode)
     fact = doctor.self_check()
     assert (fact.status, fact.advice) == (BROKEN, "RuntimeError: no kernel for this processor")
+
+
+def test_a_model_that_there_is_not_says_nothing_about_the_machine():
+    with pytest.raises(UserError, match="unknown model 'nosuch'"):
+        doctor.self_check("nosuch")
 
 
 def test_the_gpu_checks_say_in_one_line_why_they_cannot_run(cli, monkeypatch, tmp_path):

@@ -1,11 +1,12 @@
 """Sources, names and results of `predict`; detection itself is tested with the detector."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gluon_ssd.cli.sources import expand_sources, output_names
+from gluon_ssd.cli.sources import expand_sources, output_names, result_names
 from gluon_ssd.data.coco_names import COCO_CLASSES
 from gluon_ssd.detections import Detections
 from gluon_ssd.errors import UserError
@@ -119,6 +120,11 @@ def test_no_detections(tmp_path):
 def test_names_that_come_twice_are_kept_apart(tmp_path):
     paths = [tmp_path / name for name in ("x/a.jpg", "y/a.jpg", "z/a.jpg", "b.JPG", "raw")]
     assert output_names(paths) == ["a.jpg", "a-2.jpg", "a-3.jpg", "b.JPG", "raw.png"]
+
+
+def test_frames_and_images_are_kept_apart():
+    images, videos = [Path("v_000007.jpg"), Path("w_7.jpg")], [Path("v.mp4"), Path("w.mp4"), Path("w_7.mp4")]
+    assert result_names(images, videos) == ["v_000007", "w_7", "v-2", "w", "w_7-2"]
 
 
 def test_names_that_macos_and_windows_take_for_one_are_kept_apart(tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shutil
 import sys
@@ -80,6 +81,21 @@ def test_a_video_that_cannot_be_written_ends_it_all(cli, small_run, clip, tmp_pa
     refused(done, f"out/videos/{clip.stem}.mp4: cannot be written: No space left on device")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_no_text(cli, small_run, shapes, clip, tmp_path):
+    """OpenCV would end the process by a segmentation fault."""
+    image, video = (tmp_path / os.fsdecode(b"a\xff" + suffix) for suffix in (b".jpg", b".mp4"))
+    shutil.copy(next((shapes / "val").iterdir()), image)
+    shutil.copy(clip, video)
+    kinds = ("--save", "json", "csv", "labelme")
+    result = cli("predict", image, video, "--weights", small_run, *kinds, "--output", "out", *LOW)
+    assert result.status == 2 and result.out.splitlines()[-1].startswith("1 images, ")
+    assert result.err.endswith(".mp4: OpenCV takes no name that is not UTF-8; rename it\n")
+    assert "a\\udcff.jpg," in (tmp_path / "out/detections.csv").read_text(encoding="utf-8")
+    (label,) = (tmp_path / "out/labelme").glob("*.json")
+    assert json.loads(label.read_text(encoding="utf-8"))["imagePath"] == image.name
+
+
 def test_damaged_videos_are_told_and_the_others_looked_at(cli, small_run, clip, tmp_path):
     (tmp_path / "bad.mp4").write_bytes(b"no video")
     result = cli("predict", "bad.mp4", clip, "--weights", small_run, *LOW)
@@ -149,6 +165,24 @@ def test_a_long_video_takes_no_more_memory_than_a_short_one(tmp_path):
     run.videos([tmp_path / "long.mp4"], ["long"])
     assert run.counts["frames"] == 100
     assert finder.most < 20
+
+
+@pytest.mark.parametrize(("last", "failed"), [(1.9, 0), (0.6, 1)])
+def test_a_video_of_a_rate_that_varies_is_whole_at_its_end(clip, tmp_path, monkeypatch, last, failed):
+    """A format without a number of frames has OpenCV guess 20 of 2 seconds."""
+
+    class Varying(Video):
+        def __init__(self, source):
+            super().__init__(source)
+            self.count = 20
+
+        def _seconds(self, number):
+            return last if number == 6 else 0.1 * number
+
+    monkeypatch.setattr("gluon_ssd.prediction.Video", Varying)
+    run = job(Finder(), tmp_path / "out")
+    run.videos([clip], ["clip"])
+    assert (run.counts["frames"], run.failed) == (7, failed)
 
 
 def test_what_is_found_until_ctrl_c_is_kept(clip, tmp_path):

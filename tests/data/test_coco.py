@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pytest
 
-from gluon_ssd.data import open_dataset
+from gluon_ssd.data import coco, open_dataset
 from gluon_ssd.errors import UserError
 
 
@@ -69,6 +69,24 @@ def test_crowd_is_kept_and_marked(coco_folder):
     assert record.crowd.tolist() == [True, False]
     boxes, labels = record.objects()
     assert boxes.tolist() == [[1, 1, 6, 6]] and labels.tolist() == [1]
+
+
+@pytest.mark.parametrize(("flag", "crowd"), [("0", False), ("1", True), ("false", False), (1, True)])
+def test_a_crowd_flag_may_be_text(coco_folder, flag, crowd):
+    folder = coco_folder(boxes=[(1, 1, 5, 5, 9, 9)])
+    path = folder / "annotations/train.json"
+    content = json.loads(path.read_text())
+    content["annotations"][0]["iscrowd"] = flag
+    path.write_text(json.dumps(content))
+    assert open_dataset(folder).records[0].crowd.tolist() == [crowd]
+
+
+def test_the_boxes_are_counted_once_and_not_for_each_class(coco_folder, monkeypatch):
+    calls = []
+    original = coco.unused_parents
+    monkeypatch.setattr(coco, "unused_parents", lambda file: calls.append(1) or original(file))
+    assert open_dataset(coco_folder()).classes == ("cat", "dog")
+    assert len(calls) == 1
 
 
 def test_classes_are_restricted_and_ordered(coco_folder):

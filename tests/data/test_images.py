@@ -62,8 +62,10 @@ def test_sixteen_bit_grey_png():
     assert decode_image(data, "x").tolist() == [[[128] * 3] * 2] * 3
 
 
-def test_alpha_is_dropped():
-    image = decode_image(encode(Image.new("RGBA", (2, 2), (9, 8, 7, 0)), "PNG"), "x")
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_alpha_is_dropped(kind):
+    """OpenCV multiplies the colours of a TIFF by its alpha, and so makes black of what is transparent."""
+    image = decode_image(encode(Image.new("RGBA", (2, 2), (9, 8, 7, 0)), kind), "x")
     assert image.tolist() == [[[9, 8, 7]] * 2] * 2
 
 
@@ -176,6 +178,14 @@ def test_resize_keeps_a_constant_and_the_same_size():
     image = picture(30, 20)
     np.testing.assert_array_equal(resize_image(image, (20, 30)), image)
     assert resize_image(image[:1, :1], (3, 2)).tolist() == [[image[0, 0].tolist()] * 2] * 3
+
+
+@pytest.mark.parametrize("shape", [(100, 3000), (1400, 299)])
+def test_one_side_is_antialiased_while_the_other_grows(shape):
+    """As of a panorama; OpenCV averages over areas only where both sides shrink."""
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(noise).resize((300, 300), Image.BILINEAR), np.float64)
+    assert np.sqrt(np.mean((resize_image(noise, (300, 300)) - expected) ** 2)) < 10
 
 
 @pytest.mark.parametrize("ratio", [0.5, 1.3, 1.6, 2.13, 3.3, 4.2, 7.0])

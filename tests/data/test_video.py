@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from contextlib import closing
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,6 +31,17 @@ def test_frames_come_back_in_order_with_their_times(tmp_path):
     assert [round(frame.pixels.mean() / 40) for frame in frames] == [0, 1, 2, 3, 4]
     assert frames[0].pixels.shape == (48, 64, 3)
     video.close()
+
+
+def test_frames_have_the_times_of_a_file_whose_rate_varies(tmp_path, monkeypatch):
+    video = Video(clip(tmp_path / "clip.mp4"))
+    told = iter([0.0, 100.0, 800.0, 900.0, 0.0])
+    capture = SimpleNamespace(
+        grab=video._capture.grab, retrieve=video._capture.retrieve, get=lambda key: next(told)
+    )
+    monkeypatch.setattr(video, "_capture", capture)
+    # The last one has no time of its own.
+    assert [frame.seconds for frame in video.frames()] == pytest.approx([0, 0.1, 0.8, 0.9, 0.4])
 
 
 def test_every_second_frame(tmp_path):

@@ -178,6 +178,16 @@ def test_without_a_runtime_it_says_so(tmp_path, monkeypatch):
         ("a.txt", {}, "the name of such a file ends in .onnx"),
         ("none/a.onnx", {}, "there is no folder"),
         ("a.onnx", {"input_size": (64, 64)}, "ssd_tiny takes inputs of (192, 192) alone; give no input size"),
+        ("a.onnx", {"input_size": 64}, "input_size must be height and width, each at least 32, got 64"),
+        ("a.onnx", {"batch": 0}, "batch must be at least 1, got 0"),
+        ("a.onnx", {"batch": "2"}, "batch must be an integer, got '2'"),
+        ("a.onnx", {"images": "a.jpg"}, "images must be a list of pictures, got 'a.jpg'"),
+        ("a.onnx", {"settings": {"score_threshold": 0.5}}, "score_threshold is for detections; "),
+        (
+            "a.onnx",
+            {"detections": True, "settings": {"score_threshold": 2}},
+            "score_threshold must be less than 1, got 2",
+        ),
     ],
 )
 def test_what_cannot_be(tmp_path, path, options, message):

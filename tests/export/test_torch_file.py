@@ -1,5 +1,6 @@
 """PyTorch modules: they need nothing but torch, and are traced and exported further."""
 
+import importlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +12,7 @@ from random_nets import network
 pytest.importorskip("onnx", reason='onnx is not installed: pip install "gluon_ssd[onnx]"')
 pytest.importorskip("torch", reason='torch is not installed: pip install "gluon_ssd[torch]"')
 
-from gluon_ssd import Detector
+from gluon_ssd import Detector, get_model
 from gluon_ssd.errors import UserError
 from gluon_ssd.export import proof, to_torch
 from gluon_ssd.export.proof import same_detections
@@ -69,6 +70,14 @@ def test_detections(tmp_path, name):
     rows = zip(class_ids, scores, boxes), zip(found["names"], found["scores"], found["boxes"] / 192)
     # Noise gives scores that are nearly equal: one of the last may be another.
     assert min(same_detections(*pair)[0] for pair in zip(*rows)) >= 19
+
+
+def test_classes_keep_their_names(tmp_path, monkeypatch):
+    """JSON has two escapes for a character like an emoji, which Python would take for two characters."""
+    names = ("\U0001f600", "it's \"b\" {c}", "\u00e9\\n")
+    to_torch(get_model("ssd_tiny", classes=names), tmp_path / "named.py", prove=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert tuple(importlib.import_module("named").CLASSES) == names
 
 
 def test_what_differs_is_not_written(tmp_path, monkeypatch):

@@ -71,6 +71,15 @@ def test_labels_are_a_data_set_of_the_pictures_as_they_are(photo, tmp_path, kind
     assert box.xywh == pytest.approx((8, 4, 32, 24), abs=0.01)
 
 
+@pytest.mark.parametrize("kind", ["yolo", "labelme"])
+@pytest.mark.parametrize("name", ["photo", "photo.png.part"])
+def test_a_picture_whose_name_is_no_images_gets_one_in_a_data_set(photo, tmp_path, kind, name):
+    write(tmp_path / "out", [kind], shown(photo.rename(tmp_path / name)))
+    (item,) = read_dataset(tmp_path / "out" / kind, kind).pictures()
+    assert item.file.suffix == ".png" and len(item.boxes) == 3
+    assert np.array_equal(np.asarray(Image.open(item.file)), picture(64, 48))
+
+
 def test_crops_go_by_class_and_a_box_without_a_pixel_has_none(photo, tmp_path):
     write(tmp_path, ["crops"], shown(photo))
     found = {str(path.relative_to(tmp_path)): Image.open(path).size for path in tmp_path.rglob("crops/*/*")}

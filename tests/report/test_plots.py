@@ -17,6 +17,7 @@ from gluon_ssd.model_zoo import list_models
 from gluon_ssd.report import confusion_matrix, plot_confusion, plot_metrics, plot_pr_curves
 from gluon_ssd.report.check_plots import plot_sizes
 from gluon_ssd.report.plots import read_metrics
+from gluon_ssd.report.speeds import plot_speeds
 
 pytestmark = pytest.mark.usefixtures("drawn_plots")
 
@@ -280,3 +281,8 @@ def test_the_title_of_the_sizes_fits_the_picture(drawn, tmp_path):
     title = figure.axes[0]._left_title
     assert name in title.get_text()
     assert title.get_window_extent().x1 <= figure.bbox.x1
+
+
+def test_speeds_of_a_file_whose_name_is_no_text(tmp_path):
+    plot_speeds(tmp_path / "speeds.png", ["a\udcff.onnx"], [3.0])
+    assert Image.open(tmp_path / "speeds.png").width > 400

@@ -134,6 +134,8 @@ def test_a_run_of_an_older_version_shows_what_it_has(small_run, tmp_path):
         (None, "", "nowhere: is no folder; name the folder of a run"),
         ("notes.txt", "", "nowhere: holds neither recipe.yaml nor report.json"),
         ("report.json", "{", "nowhere/report.json: cannot be read"),
+        ("report.json", "{}", "nowhere: holds neither recipe.yaml nor report.json"),
+        ("report.json", "[]", "nowhere: holds neither recipe.yaml nor report.json"),
         ("recipe.yaml", "a: [", "nowhere/recipe.yaml: cannot be read"),
         ("recipe.yaml", "[" * 5000, "nowhere/recipe.yaml: cannot be read"),
         ("recipe.yaml", "a", "nowhere/recipe.yaml: is no recipe"),

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -110,6 +111,16 @@ def test_what_a_file_cannot_give(exported, options, message):
     with pytest.raises(UserError) as caught:
         Detector(exported / "boxes.onnx", **{"runtime": "onnxruntime", **options})
     assert message in str(caught.value)
+
+
+def test_threads_share_a_detector(runtime, exported):
+    detector = Detector(exported / "boxes.onnx", runtime=runtime)
+    wanted = [detector(photo) for photo in PHOTOS]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(detector, PHOTOS * 8))
+    for got, expected in zip(found, wanted * 8):
+        np.testing.assert_array_equal(got.class_ids, expected.class_ids)
+        np.testing.assert_allclose(got.xyxy, expected.xyxy, rtol=0, atol=1e-3)
 
 
 def test_raw_outputs_are_refused(runtime, exported):

@@ -23,6 +23,13 @@ def voc_xml(*objects, name="a.jpg", size=(80, 60), extra=""):
     return f"<annotation><filename>{name}</filename>{sides}{extra}{''.join(rows)}</annotation>"
 
 
+def labelme(*shapes, path="a.jpg", **more):
+    """A file of LabelMe for a picture of 320 x 200 pixels."""
+    return json.dumps(
+        {"shapes": list(shapes), "imagePath": path, "imageWidth": 320, "imageHeight": 200, **more}
+    )
+
+
 def rows_of(root: Path, split: str) -> list[tuple[Any, ...]]:
     """(image's base name, class name, box, crowd) of every annotation of a COCO folder written here."""
     content = json.loads((root / "annotations" / f"instances_{split}.json").read_text())

@@ -18,6 +18,12 @@ def mx():
     return mxnet
 
 
+def test_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_params({"a": [1, 1]}, "~/a.params")
+    assert read_params("~/a.params")["a"].tolist() == [1, 1] and (tmp_path / "a.params").is_file()
+
+
 def test_reads_what_mxnet_wrote(mx, tmp_path):
     arrays = {f"arg:{name}": np.arange(6).reshape(2, 3).astype(name) for name in TYPES}
     arrays["aux:mean"] = np.ones(4, np.float32)

@@ -3,8 +3,11 @@ import csv
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
+from small import edit, write_set
 
+from gluon_ssd.data.opening import open_dataset
 from gluon_ssd.training.coco_eval import METRICS, ClassScore, per_class_csv, score
+from gluon_ssd.training.evaluate import result_rows, score_detections
 
 NAMES = {3: "cat", 7: "dog", 9: "bird"}
 
@@ -80,3 +83,22 @@ def test_any_name_of_a_class_fits_the_table_of_classes():
     rows = list(csv.DictReader(text.splitlines(keepends=True)))
     assert [row["class"] for row in rows] == names
     assert {row["objects"]: row["ap50"] for row in rows} == {"3": "0.50000"}
+
+
+@pytest.mark.parametrize("first", [1, 2**53, 1234567890123456789])
+@pytest.mark.parametrize("reference", [True, False])
+def test_ids_of_images_may_be_as_long_as_a_hash(tmp_path, first, reference):
+    """Rows of float64, in which detections are handed over, do not hold them."""
+    root = write_set(tmp_path / "set")
+
+    def lengthen(content):
+        for key, rows in (("id", content["images"]), ("image_id", content["annotations"])):
+            for row in rows:
+                row[key] += first
+
+    edit(root, "train", lengthen)
+    data = open_dataset(root)
+    scores, class_ids = np.array([0.9], np.float32), [record.classes for record in data.records]
+    found = {r.image_id: (r.boxes, scores, k) for r, k in zip(data.records, class_ids)}
+    assert score_detections(found, data, reference).map == 1
+    assert [row["image_id"] for row in result_rows(found, data.category_ids)] == list(found)

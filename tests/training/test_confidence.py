@@ -6,9 +6,8 @@ from pycocotools.coco import COCO
 
 from gluon_ssd.report.confidence_plot import plot_confidence
 from gluon_ssd.tensor_files.archive import read_archive, write_archive
-from gluon_ssd.training.coco_eval import score
+from gluon_ssd.training.coco_eval import score, score_table
 from gluon_ssd.training.confidence import THRESHOLDS, ConfidenceCurves
-from gluon_ssd.training.evaluate import score_table
 from gluon_ssd.weights.checkpoint import read_checkpoint
 
 NAMES = {1: "cat", 2: "dog", 3: "bird"}

@@ -35,6 +35,14 @@ def test_what_takes_no_effect_is_said(changes, line):
     assert plan_lines(recipe.override({"max_steps": 2}), 10) == []
 
 
+@pytest.mark.parametrize("never", [{"eval_every": 0}, {"eval_epochs": ()}])
+def test_a_target_that_nothing_is_compared_with(never):
+    fine = {"epochs": 3, "decay_epochs": (2,), "warmup_epochs": 1, "target_map": 0.5}
+    assert plan_lines(Recipe(**fine, **never), 10) == [
+        "warning: nothing is evaluated, so no mAP reaches 0.5 (target_map)"
+    ]
+
+
 def test_a_cosine_has_no_decays_to_warn_of():
     recipe = Recipe(epochs=3, decay_epochs=(44, 55), eval_every=1, lr_schedule="cosine")
     assert plan_lines(recipe, 10) == []

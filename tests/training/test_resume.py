@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from places import REPOSITORY
 
+from gluon_ssd import Callback
 from gluon_ssd.data.shapes import make_shapes
 from gluon_ssd.recipe import load_recipe
 from gluon_ssd.tensor_files.archive import read_archive
@@ -215,6 +217,52 @@ def test_steps_can_be_added(data, whole, tmp_path, steps):
     assert last[1]["progress"]["step"] == 6
     assert all(np.array_equal(last[0][name], array) for name, array in last_of_whole[0].items())
     assert metrics(run)[-1] == metrics(whole)[-1]
+
+
+@pytest.mark.once
+def test_a_cosine_goes_on_with_batches_of_another_size(data, tmp_path):
+    """Its steps so far were of the old size: counted as they are, the cosine would be over, and lr 0."""
+    settings = {"epochs": 4, "lr_schedule": "cosine", "warmup_steps": 0, "lr": 0.001, "eval_epochs": None}
+    settings.update(eval_every=0, save_every=0, checkpoint_steps=None)
+    run = tmp_path / "run"
+    assert train(data, run, **settings, batch_size=1, max_steps=14).steps == 14
+    train(data, run, **settings, batch_size=7, accumulate=1, resume=True)
+    # Two steps an epoch; what is written down of an epoch is the rate of its last step, here the 6th of 8.
+    rate = 0.001 * 7 / 32 * (1 + math.cos(math.pi * 5 / 8)) / 2
+    assert float(metrics(run)[2]["lr"]) == pytest.approx(rate, rel=1e-4)
+
+
+@pytest.mark.once
+def test_an_epoch_ends_where_it_resumes_at_its_last_batch(tmp_path):
+    """Images have gone meanwhile; of an odd number of batches one belongs to no update."""
+    data, run = make_shapes(tmp_path / "data", train=8, val=4, size=(96, 128)), tmp_path / "run"
+    settings = {"batch_size": 1, "eval_epochs": None, "eval_every": 0}
+    path = data / "annotations/instances_train.json"
+    content = json.loads(path.read_text())
+    filled = sorted({row["image_id"] for row in content["annotations"]})
+    assert train(data, run, **settings, epochs=1, max_steps=2).steps == 2
+    assert len(filled) >= 6
+    content["images"] = [row for row in content["images"] if row["id"] in filled[:5]]
+    content["annotations"] = [row for row in content["annotations"] if row["image_id"] in filled[:5]]
+    path.write_text(json.dumps(content))
+    assert train(data, run, **settings, resume=True).steps == 4
+
+
+class Reached(Callback):
+    """Says after the first batch that the target is reached, as scores of another process may at any time."""
+
+    def started(self, info):
+        self.progress = info.progress
+
+    def batch_ended(self, batch, values):
+        self.progress.best_map = 1.0
+
+
+def test_a_run_never_ends_between_two_batches_of_one_update(data, tmp_path):
+    recipe = {**SETTINGS, "data": str(data), "output": str(tmp_path / "run"), "target_map": 0.9}
+    run_training(load_recipe("ssd_tiny/smoke", recipe), True, [Reached()])
+    progress = read_checkpoint(tmp_path / "run/checkpoints/last.ckpt").progress
+    assert (progress.batch, progress.step) == (2, 1)
 
 
 def test_resuming_what_is_complete_changes_nothing(whole, cli):

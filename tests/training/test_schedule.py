@@ -1,3 +1,5 @@
+from math import cos, pi
+
 import pytest
 
 from gluon_ssd.recipe import Recipe
@@ -56,3 +58,18 @@ def test_a_cosine_ends_with_the_run():
     assert schedule(2, 11) == 0.1
     assert schedule(2, 21) == pytest.approx(0.05)
     assert 0 < schedule(3, 30) < 0.001
+
+
+def test_a_run_that_goes_on_with_larger_batches_keeps_its_place():
+    """After 4 of 8 epochs of 100 steps come epochs of 10: half of the cosine, and of a warm-up, is done."""
+    cosine = CosineSchedule(1.0, total_steps=80, shift=40 - 400)
+    assert cosine(5, 401) == pytest.approx(0.5)
+    assert cosine(8, 440) == pytest.approx((1 + cos(pi * 79 / 80)) / 2)
+    warm = StepSchedule(1.0, warmup_steps=80, shift=40 - 400)
+    # All 80 steps of it have been made, though they were of another size.
+    assert warm(5, 401) == 1
+
+
+def test_a_warm_up_that_is_over_does_not_begin_again_with_smaller_batches():
+    """Two epochs of 10 steps, one of them warm-up; the epochs after them have 100."""
+    assert StepSchedule(1.0, warmup_steps=100, shift=200 - 20)(3, 21) == 1

@@ -12,6 +12,7 @@ from places import REPOSITORY
 
 from gluon_ssd.errors import Interrupted
 from gluon_ssd.recipe import load_recipe
+from gluon_ssd.runs import checkpoint_path
 from gluon_ssd.tensor_files.archive import read_archive
 from gluon_ssd.training import stop_signals
 from gluon_ssd.training.callbacks import Callback
@@ -229,3 +230,10 @@ def test_scores_computed_aside_are_waited_for(shapes, tmp_path):
     )
     assert state["progress"] == other["progress"]
     assert [name for name in arrays if arrays[name].tobytes() != others[name].tobytes()] == []
+
+
+def test_the_command_to_go_on_with_can_be_copied(tmp_path):
+    folder = tmp_path / "my runs"
+    checkpoint_path(folder).parent.mkdir(parents=True)
+    checkpoint_path(folder).touch()
+    assert stop_signals.way_on(folder).endswith(f"gluon-ssd train --resume --output '{folder}'")

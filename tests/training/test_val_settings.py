@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from small import refused
 
 from gluon_ssd.tensor_files.archive import read_archive, write_archive
 from gluon_ssd.training.evaluate import validate
@@ -51,3 +52,11 @@ def test_float16_detects_what_float32_does_but_for_rounding(small_run, shapes, t
 def test_val_names_the_precisions(cli, small_run):
     done = cli("val", small_run, "--precision", "amp")
     assert done.status == 2 and "fp32" in done.err and done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("weights", "runtime"), [("run", "torch"), ("model.onnx", "auto")])
+def test_float16_is_of_mxnet_alone(cli, weights, runtime):
+    refused(
+        cli("val", weights, "--runtime", runtime, "--precision", "fp16"),
+        "precision fp16: MXNet alone computes in it, and it runs no exported file",
+    )

@@ -27,6 +27,8 @@ def judge_boxes(file: CocoFile, names: Sequence[str], findings: Findings) -> Non
     for doubt in misread(file):
         findings.add(ERROR if doubt.error else WARNING, doubt.text, [str(file.path)], doubt.cure)
     _, sized, inside, over = fit_boxes(file)
+    # Of a missing image whose size is not given nobody knows what is outside.
+    known = ((file.widths > 0) & (file.heights > 0))[file.image_index]
 
     def named(mask: np.ndarray) -> list[str]:
         return [_annotation(file, names, index) for index in np.flatnonzero(mask).tolist()]
@@ -37,7 +39,7 @@ def judge_boxes(file: CocoFile, names: Sequence[str], findings: Findings) -> Non
     findings.add(
         WARNING,
         "boxes outside the image",
-        named(sized & ~inside),
+        named(sized & ~inside & known),
         "dropped in training; 'bbox' is [x, y, width, height] in pixels",
     )
     findings.add(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..coco import make_records, unused_parents
+from ..coco import class_names, make_records
 from ..coco_json import CocoFile
 from ..images import is_image_name
 from ..orientation import is_ambiguous, turn_for
@@ -130,7 +130,7 @@ def check_dataset(
     scan = _Scan(sources, files, progress, workers, decode)
     # Training takes its classes from the first split, and the others are scored by them.
     first = next(iter(files.values()))
-    classes = tuple(name for name in first.names if name not in unused_parents(first))
+    classes = tuple(class_names(first))
     splits = {}
     for name, source in sources.items():
         locations = [scan.place(name, file_name) for file_name in files[name].file_names]
@@ -232,8 +232,9 @@ def _check_split(
     labels = np.concatenate([label for _, label in objects])
     counts = np.bincount(labels, minlength=len(classes))
     judge_classes(counts, classes, file.names, findings)
-    scales = [1 / np.array([record.width, record.height] * 2, np.float64) for record in records]
-    fractions = np.concatenate([boxes * scale for (boxes, _), scale in zip(objects, scales)])
+    # A missing image of which the annotations give no size has no boxes here.
+    sizes = np.maximum([(record.width, record.height) * 2 for record in records], 1.0)
+    fractions = np.concatenate([boxes / size for (boxes, _), size in zip(objects, sizes)])
     # The whole image is squeezed to the input, so each side scales by itself.
     sides = (fractions[:, 2:] - fractions[:, :2]) * target.input_size[::-1]
     overlaps = best_iou(fractions, target.grids)

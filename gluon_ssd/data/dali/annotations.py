@@ -10,35 +10,38 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import UserError
-from ..images import file_header
+from ...files import refuse_device
+from ..coco_json import is_text
+from ..images import is_for_all
 from ..records import Record
 
 
 def fits_reader(records: Sequence[Record]) -> bool:
     """Returns whether DALI's COCO reader can read these records.
 
-    They must be files, each listed once, of sizes that fit its int32.
+    They must be files, each listed once, with names in UTF-8 and of sizes that fit its int32.
     """
-    files = {record.path for record in records if record.packed is None}
+    files = {row.path for row in records if row.packed is None and is_text(str(row.path.absolute()))}
     limit = np.iinfo(np.int32).max
     return len(files) == len(records) and all(max(row.width, row.height) <= limit for row in records)
 
 
-def any_turned(records: Sequence[Record], workers: int) -> bool:
-    """Returns whether any picture has an EXIF orientation, which DALI's decoders may apply wrongly.
+def fits_decoders(records: Sequence[Record], workers: int) -> bool:
+    """Returns whether DALI's decoders can have the files as they are, see `is_for_all`.
 
     The header of every file is read. A file that cannot be read is left to the pipeline to report.
     """
 
-    def oriented(record: Record) -> bool:
+    def fits(record: Record) -> bool:
         try:
-            return file_header(record.path).orientation != 1
-        except UserError:
-            return False
+            refuse_device(record.path)
+            with open(record.path, "rb") as stream:
+                return is_for_all(stream)
+        except OSError:
+            return True
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        return any(pool.map(oriented, records, chunksize=64))
+        return all(pool.map(fits, records, chunksize=64))
 
 
 def write_annotations(path: Path, records: Sequence[Record], indices: np.ndarray) -> None:

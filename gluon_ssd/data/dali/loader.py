@@ -18,7 +18,7 @@ from ..record_files.dali_source import record_source
 from ..records import Record, Records
 from ..transforms import EvalTransform, SSDTrainTransform
 from ..workers import WorkerPool
-from .annotations import any_turned, fits_reader, write_annotations
+from .annotations import fits_decoders, fits_reader, write_annotations
 from .options import DaliOptions
 
 # The last word of this module's seeds, which keeps them apart from those of samples.py.
@@ -33,7 +33,8 @@ class DaliLoader(EpochLoader):
     The order of the images, the shards, and what is left out are those of the native loader, batch by batch.
     DALI's COCO reader is given the names of this rank's images in this epoch's order, and an annotation file
     made of the records (see `write_annotations`). What that reader cannot take, such as record files and
-    pictures that have to be turned by their EXIF orientation, comes from `record_source` in the same order.
+    pictures that have to be turned by their EXIF orientation, comes from `record_source` in the same order,
+    and so do formats that DALI does not know.
 
     The pipeline is built anew each epoch, in some hundredths of a second, from a seed of (seed, epoch, rank).
     So batches depend on the data set, ``seed``, epoch, ``shard`` and ``options.batch_multiplier`` alone, not
@@ -70,12 +71,11 @@ class DaliLoader(EpochLoader):
         self.prefetch = -(-prefetch // options.batch_multiplier)
         self._annotations: Path | None = None
         own = [self.records[index] for index in self._indices.tolist()]
-        if not fits_reader(own) or any_turned(own, options.workers):
+        if not fits_reader(own) or not fits_decoders(own, options.workers):
             if options.decoder == "cache":
                 raise UserError(
-                    "input_jpg_decode cache: DALI caches image files that are listed once and need no "
-                    "turning, "
-                    "not record files; use gpu"
+                    "input_jpg_decode cache: DALI caches image files that are listed once, need no turning "
+                    "and are no GIF, AVIF or HEIC, not record files; use gpu"
                 )
         else:
             self._folder = tempfile.TemporaryDirectory(prefix="gluon_ssd-dali-")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,10 @@ import numpy as np
 from ...errors import UserError
 from ...files import similar
 from ...folders import new_folder
+from ..coco_json import is_text
 from ..units import doubts
 from .model import DataSet, Options, Picture
-from .placing import Placer
+from .placing import RENAMED, Placer
 from .reading import choose_classes
 from .registry import Format, find_labels, get_format
 
@@ -29,6 +32,9 @@ def read_dataset(source: Path, source_format: str | None = None, options: Option
     home, name = (source, source_format) if source_format else find_labels(source)
     kind = get_format(name)
     data = choose_classes(kind.read(home, chosen), chosen.classes)
+    odd = next((name for name in data.classes if not is_text(name)), None)
+    if odd is not None:
+        raise UserError(f"{source}: the class {odd!r} is no text; rename it")
     if home != source:
         data.lines.insert(0, f"the labels were found in {home}")
     if not data.splits:
@@ -39,7 +45,9 @@ def read_dataset(source: Path, source_format: str | None = None, options: Option
         if split == "train" or len(data.splits) == 1:
             raise UserError(f"{source}: no image for the split '{split}'; complete it")
         data.lines.append(f"the split '{split}' has no image; it is left out")
-    splits = {split: pictures for split, pictures in data.splits.items() if pictures}
+    splits = {
+        split: _named_apart(pictures, data.notes) for split, pictures in data.splits.items() if pictures
+    }
     data = data._replace(splits=splits)
     data.lines.extend(_doubtful(source, data, kind, chosen))
     return data
@@ -100,6 +108,25 @@ def _doubtful(source: Path, data: DataSet, kind: Format, options: Options) -> li
     return [f"warning: {doubt}" for doubt in found]
 
 
+def _named_apart(pictures: list[Picture], notes: Counter[str]) -> list[Picture]:
+    """Returns the pictures of a split, each with a name of its own.
+
+    Where several have one name, from folders that the format takes for the beginning of all names, all are
+    called by their paths below the folder that they have in common. Raises UserError for an image that is
+    there twice.
+    """
+    if len({picture.name for picture in pictures}) == len(pictures):
+        return pictures
+    files = [os.path.abspath(picture.file) for picture in pictures]
+    repeated = [file for file, times in Counter(files).items() if times > 1]
+    if repeated:
+        raise UserError(f"{repeated[0]}: the labels have this image twice; leave out one of the two")
+    base = os.path.commonpath([os.path.dirname(file) for file in files])
+    names = [Path(os.path.relpath(file, base)).as_posix() for file in files]
+    notes[RENAMED] += sum(name != picture.name for name, picture in zip(names, pictures))
+    return [picture._replace(name=name) for name, picture in zip(names, pictures)]
+
+
 def hold_out(data: DataSet, share: float) -> DataSet:
     """Moves ``share`` of the training images, at least one, to a split val.
 
@@ -113,7 +140,8 @@ def hold_out(data: DataSet, share: float) -> DataSet:
     count = min(max(1, round(share * len(train))), len(train) - 1)
 
     def digest(picture: Picture) -> bytes:
-        return hashlib.sha256(picture.name.encode()).digest()
+        # By its bytes, which need not be UTF-8.
+        return hashlib.sha256(os.fsencode(picture.name)).digest()
 
     # Sorted by the hash, so that an image keeps its rank among the others whatever is added later.
     chosen = {picture.name for picture in sorted(train, key=digest)[:count]}

@@ -78,6 +78,8 @@ def _read(
     split: str, files: list[Path], root: Path, names: dict[str, int], options: Options, notes: Counter[str]
 ) -> list[Picture]:
     pictures = []
+    # A finder lists its folder once; one for each file would list a folder as often as it has files.
+    finders: dict[Path, Finder] = {}
     for path in counted(files, f"reading {split}", options.progress):
         loaded = load_json(path)
         content: Any = loaded if isinstance(loaded, dict) else {}
@@ -85,7 +87,7 @@ def _read(
         if not isinstance(shapes, list) or not isinstance(named, str):
             raise UserError(f"{path}: 'shapes' must be a list and 'imagePath' a name; is it LabelMe's?")
         # "imagePath" is relative to the JSON file, or an absolute path of the machine on which it was drawn.
-        found = Finder([path.parent], root).find(named)
+        found = finders.setdefault(path.parent, Finder([path.parent], root)).find(named)
         if found is None:
             missing(f"{path}: its image {named} is not there", options.skip_missing, notes)
             continue

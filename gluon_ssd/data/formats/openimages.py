@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ...errors import UserError
+from ..coco_json import is_text
 from ..finder import Finder
 from ..images import file_header
 from ..orientation import turned_box_back
@@ -264,6 +265,8 @@ def write_openimages(data: DataSet, place: Placer) -> None:
         ids, rows = [["ImageID"]], [_csv_header()]
         for picture in pictures:
             stem = stems[split, picture.name]
+            if not is_text(stem):
+                raise UserError(f"{picture.file}: a CSV in UTF-8 cannot hold such a name; rename the image")
             data.notes[RENAMED] += stem != PurePosixPath(picture.name).stem
             place.put(picture, f"{folder}/data/{stem}{PurePosixPath(picture.name).suffix}")
             ids.append([stem])

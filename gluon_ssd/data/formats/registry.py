@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -145,7 +146,8 @@ def _nothing_found(root: Path) -> str:
         return f"{root}: no labels found; it holds {held}; check the folder, or say --from"
     return (
         f"{root}: no labels found in a layout that is known; it holds {held}; the nearest format is {near} "
-        f"({_FORMATS[near].layout}), try: gluon-ssd convert-data {root} NEW --from {near}"
+        f"({_FORMATS[near].layout}), try: gluon-ssd convert-data {shlex.quote(str(root))} NEW "
+        f"--from {near}"
     )
 
 

@@ -80,6 +80,7 @@ class _Reader:
         self.names: dict[str, int] = {name: index for index, name in enumerate(known or [])}
         self.notes: Counter[str] = Counter()
         self._images: dict[Path, Images] = {}
+        self._finders: dict[Path, Finder] = {}
 
     def read(self, split: str, files: list[Path]) -> list[Picture]:
         pictures = []
@@ -128,7 +129,8 @@ class _Reader:
         name = self._images[folder].find(*(key for key in keys if key))
         if name is not None:
             return folder / name, name, False
-        found = Finder([folder], self._root).find(named or path.stem)
+        # Kept, because a finder walks through all images for the first name that is spelt differently.
+        found = self._finders.setdefault(folder, Finder([folder], self._root)).find(named or path.stem)
         return found and (found[0], found[0].name, True)
 
     def _picture(

@@ -10,8 +10,9 @@ from ...errors import UserError
 from .model import FLAGS_LOST, Box, DataSet, Picture
 from .placing import RENAMED, Placer, flat_names, new_text, write_lines
 
-# Control characters, which XML does not have in any spelling, and the mark at the beginning of a file.
-_NOT_XML = re.compile("[\x00-\x1f\ufffe\uffff]|^\ufeff")
+# Control characters and halves of characters, which XML does not have in any spelling, and the mark at the
+# beginning of a file. Bytes of a file's name that are not UTF-8 come as such halves.
+_NOT_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]|^\ufeff")
 ROUNDED = "boxes rounded to whole pixels"
 CROWD_AS_DIFFICULT = "crowd regions, marked difficult"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import UserError
-from ..finder import plain_leaf
+from ..finder import forms, plain_leaf, spellings
 from ..images import is_image_name
 from ..progress import counted
 from .model import KEYPOINTS, MASKS, NO_LABELS, RESPELLED, ROTATED, Options, Picture
@@ -101,7 +101,9 @@ class LabelReader:
             folder = next(iter(owner)).parent
             raise UserError(f"{where}: none of its {len(owner)} images has a label file in {folder}")
         # A label without an image is a sign of a lost or renamed image, so it does not pass in silence.
-        self._lonely(folders, set(found.values()), where)
+        for path in _lonely(folders, set(found.values())):
+            text = f"{path}: its image {path.stem}.* is not in {where}"
+            missing(text, self._options.skip_missing, self._notes)
         return pictures
 
     def _respelt(
@@ -111,23 +113,17 @@ class LabelReader:
         if len(found) == len(owner):
             return {}
         free: dict[str, list[Path]] = {}
-        for path in _label_files(folders):
-            if path not in owner:
-                free.setdefault(plain_leaf(path.stem), []).append(path)
-        pairs = {path: free.get(plain_leaf(path.stem), []) for path in owner if path not in found}
-        # Two candidates would be a guess, so such an image is taken to have no labels.
-        return {path: files[0] for path, files in pairs.items() if len(files) == 1}
-
-    def _lonely(self, folders: set[Path], used: set[Path], where: object) -> None:
-        """Counts or refuses label files whose image is missing."""
-        stems: dict[Path, set[str]] = {}
-        for path in _label_files(folders):
-            if path.parent not in stems:
-                stems[path.parent] = _image_stems(path.parent)
-            # Labels of images of other splits, which the same folder may hold, are not this one's business.
-            if path not in used and path.stem not in stems[path.parent]:
-                text = f"{path}: its image {path.stem}.* is not in {where}"
-                missing(text, self._options.skip_missing, self._notes)
+        for path in _lonely(folders, set(owner)):
+            for key in forms(plain_leaf(path.stem)):
+                free.setdefault(key, []).append(path)
+        pairs = {}
+        for path in owner.keys() - found.keys():
+            files = next((free[key] for key in spellings(plain_leaf(path.stem)) if key in free), [])
+            if len(files) == 1:
+                pairs[path] = files[0]
+        # Two candidates on either side would be a guess, so such an image is taken to have no labels.
+        taken = Counter(pairs.values())
+        return {path: file for path, file in pairs.items() if taken[file] == 1}
 
     def _picture(self, image: Named, path: Path | None, usual: Path) -> Picture:
         sheet = Sheet(image.file, image.name, self._options)
@@ -173,6 +169,14 @@ class LabelReader:
                     "--boxes cxcywh, xywh or xyxy)"
                 )
         return int(values[0]), values[1:]
+
+
+def _lonely(folders: set[Path], used: set[Path]) -> list[Path]:
+    """The label files that are not ``used`` and have no image of their name."""
+    stems = {folder: _image_stems(folder) for folder in folders}
+    # Labels of images of other splits, which the same folder may hold, are not this one's business.
+    found = (path for path in _label_files(folders) if path not in used)
+    return [path for path in found if path.stem not in stems[path.parent]]
 
 
 def _label_files(folders: Iterable[Path]) -> list[Path]:

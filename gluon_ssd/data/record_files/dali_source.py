@@ -20,9 +20,9 @@ def record_source(records: Sequence[Record], order: Sequence[int]) -> Any:
 
     The nodes are the encoded picture uint8 (bytes,); boxes float32 (n, 4), ltrb fractions of the picture;
     labels int32 (n,), the class from 0; and index int32 (1,) into ``records``. Crowd regions are left out.
-    Pictures with an EXIF orientation come as PNG without it, turned as their boxes want it. The last run is
-    filled up with the last record, and further runs repeat it. A picture that cannot be read raises UserError
-    where the pipeline runs.
+    Pictures with an EXIF orientation come as PNG without it, turned as their boxes want it, and GIF, AVIF and
+    HEIC as PNG. The last run is filled up with the last record, and further runs repeat it. A picture that
+    cannot be read raises UserError where the pipeline runs.
     """
     from nvidia.dali import fn, types
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Callable
 
 from ...errors import UserError, import_problem, unknown
+from ...files import as_path, as_utf8
 from ...folders import exchange, partial_folder
 from ...locks import only_writer
 from ..coco import CocoDataset
-from ..images import PathLike, as_path
+from ..images import PathLike
 from .manifest import (
     RECORDIO,
     SUFFIXES,
@@ -42,6 +43,8 @@ def check_output(output: PathLike, split: str, format: str = RECORDIO, overwrite
     except ImportError as error:
         raise import_problem(error) or error from None
     folder = as_path(output)
+    if format == RECORDIO:
+        as_utf8(folder, "MXNet")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; give a folder for the record files")
     there = _packed_files(folder, split)

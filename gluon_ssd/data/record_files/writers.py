@@ -6,6 +6,7 @@ regions marked. The picture is the end of the record.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -134,7 +135,7 @@ def tfrecord_features(item: Item) -> dict[str, Feature]:
     return {
         "image/height": [record.height],
         "image/width": [record.width],
-        "image/filename": [item.file_name.encode()],
+        "image/filename": [os.fsencode(item.file_name)],
         "image/source_id": [str(record.image_id).encode()],
         "image/format": [b"png" if item.picture.startswith(b"\x89PNG") else b"jpeg"],
         "image/object/bbox/xmin": left,

@@ -18,9 +18,12 @@ class BatchPicture(Callback):
 
     def started(self, info: RunInfo) -> None:
         self._net, self._path = info.net, info.run_dir / "train_batch.jpg"
+        # A run that goes on has its picture already.
+        self._wanted = not info.resumed
 
     def batch_started(self, batch: TrainBatch) -> None:
-        if batch.epoch == 1 and batch.number == 0:
+        if self._wanted:
+            self._wanted = False
             write_batch_picture(batch.data, self._net, self._path)
 
 

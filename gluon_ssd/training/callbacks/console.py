@@ -12,8 +12,8 @@ from ...console import Console, duration, memory_gib
 from ...machine import SHARED_ADVICE, OtherPrograms
 from ...recipe import Recipe
 from ..build import Training
+from ..coco_eval import score_table
 from ..distributed import World, mean_over_ranks
-from ..evaluate import score_table
 from ..inputs import Inputs
 from ..loss_scale import LossScale
 from ..plan import plan_lines

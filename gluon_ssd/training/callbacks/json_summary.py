@@ -6,11 +6,10 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...files import unwritable
+from ...files import as_path, unwritable
 from ...recipe import Recipe
 from .base import Callback, RunInfo, TrainBatch
 
@@ -24,7 +23,7 @@ class JsonSummary(Callback):
     """
 
     def __init__(self, path: str) -> None:
-        self._path = Path(path).expanduser()
+        self._path = as_path(path)
         if not self._path.parent.is_dir():
             raise UserError(
                 f"json_summary {self._path}: there is no folder {self._path.parent}; "

@@ -86,7 +86,8 @@ class MetricsFile:
         """Adds ``values`` to the row of ``epoch`` and writes the file. Raises UserError when it cannot."""
         row = self._rows.setdefault(epoch, dict.fromkeys(self.columns, ""))
         row["epoch"] = str(epoch)
-        row.update({name: f"{value:.6g}" for name, value in values.items()})
+        # A step is written with all of its digits, however many they are.
+        row.update({k: str(v) if isinstance(v, int) else f"{v:.6g}" for k, v in values.items()})
         with atomic_write(self.path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()

@@ -13,7 +13,7 @@ from typing import Any
 import mxnet as mx
 
 from ...errors import UserError
-from ...files import atomic_write, beside, unwritable
+from ...files import as_utf8, atomic_write, beside, unwritable
 from ...locks import held
 from .base import Callback, RunInfo, TrainBatch
 
@@ -73,6 +73,7 @@ class StepProfiler(Callback):
         # What was queued before is no part of these steps.
         mx.nd.waitall()
         if self._path is not None:
+            as_utf8(self._path, "MXNet")
             _WRITTEN.append(self._path)
             self._trace = beside(self._path, "tmp")
             mx.profiler.set_config(profile_all=True, filename=str(self._trace))

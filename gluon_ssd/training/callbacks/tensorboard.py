@@ -47,6 +47,7 @@ class TensorBoardLog(Callback):
             self._writer.file_writer.add_event(event, info.progress.step + 1)
         self._writer.add_text("recipe", f"```\n{info.recipe.to_yaml()}```", 0)
         self._shown = _time_of(self._samples)
+        self._first = not info.resumed
 
     def _open(self, folder: Path) -> None:
         """Begins a file in ``folder``, into which this thread writes.
@@ -82,7 +83,8 @@ class TensorBoardLog(Callback):
         return self._info.run_dir / "val" / "samples.jpg"
 
     def batch_started(self, batch: TrainBatch) -> None:
-        if batch.epoch == 1 and batch.number == 0:
+        if self._first:
+            self._first = False
             picture = batch_picture(batch.data, self._info.net)
             self._writer.add_image("train/batch", picture, batch.step, dataformats="HWC")
 
@@ -147,8 +149,8 @@ class TensorBoardLog(Callback):
 
 
 def _tag(name: str) -> str:
-    """Returns the name of a class in the letters that TensorBoard's tags may have."""
-    return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
+    """Returns the name of a class in the letters that TensorBoard's tags may have, those of any script."""
+    return re.sub(r"[^\w.-]", "_", name)
 
 
 def _time_of(path: Path) -> int:

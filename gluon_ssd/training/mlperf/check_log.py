@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...files import as_path
 from .log import LOG_FILE, RULES_KEY
 from .rules import INSTALL, all_rules, find_rules
 
@@ -41,7 +42,7 @@ def check_log(log: str | Path, rules: str | None = None) -> Verdict:
     else's the latest that has its benchmark and keys. Raises UserError for what is no MLPerf log, for unknown
     rules, and without mlperf-logging.
     """
-    path = Path(log).expanduser()
+    path = as_path(log)
     if path.is_dir():
         path = path / LOG_FILE
     lines = _read(path)

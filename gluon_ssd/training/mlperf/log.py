@@ -216,7 +216,7 @@ def settings(info: RunInfo, rules: Rules) -> dict[str, Any]:
 def _check(recipe: Recipe, rules: Rules) -> None:
     if recipe.target_map is None:
         raise UserError(f"mlperf_log needs the mAP that ends the run: --target-map {rules.target}")
-    if not any(recipe.evaluates_after(epoch) for epoch in range(1, recipe.epochs + 1)):
+    if not recipe.evaluates:
         raise UserError("mlperf_log needs evaluations, and the recipe has none: --eval-every 1")
     title = rules.facts.title
     if recipe.lr_schedule != "step":

@@ -56,6 +56,15 @@ def test_broken_files_are_errors(whole_check, tmp_path, decode):
     assert "4 kind(s) of error would harm a training" in outcome.out
 
 
+def test_of_a_missing_image_without_a_size_nothing_else_is_said(check, tmp_path, recwarn):
+    root = sound(tmp_path / "set")
+    edit(root, "train", lambda content: [row.pop("width") for row in content["images"]])
+    (root / "train/2.jpg").unlink()
+    _, found = check(root)
+    assert [what for split, what in found if found[split, what][0] != NOTE] == ["images missing"]
+    assert recwarn.list == []
+
+
 def test_files_are_named_as_one_can_open_them_from_here(cli, tmp_path, monkeypatch):
     root = sound(tmp_path / "sets" / "mine")
     (root / "train" / "1.jpg").write_bytes(b"")

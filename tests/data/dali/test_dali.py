@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 
 import mxnet as mx
 import numpy as np
 import pytest
+from PIL import Image, features
 
 pytest.importorskip("nvidia.dali")
 
@@ -222,6 +225,26 @@ def test_an_image_of_another_size_is_named(data):
     object.__setattr__(data.records[3], "width", 60)
     with pytest.raises(UserError, match=r"4\.jpg: the picture is 64x48 but its annotation says 60x48"):
         list(loader(data))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "AVIF"])
+def test_formats_that_only_pillow_reads_are_there_too(data, kind):
+    """Whatever their names say."""
+    if kind == "AVIF" and "avif" not in features.get_supported():
+        pytest.skip("Pillow has no AVIF here")
+    image = Image.open(data.records[1].path)
+    image.save(data.records[1].path, kind)
+    pair = [next(iter(each(data, EvalTransform(SMALL), 2))) for each in (NativeLoader, DaliLoader)]
+    assert np.abs(pair[0].images - pair[1].pictures()).mean() < 0.02
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are not UTF-8")
+def test_a_name_that_is_not_utf8(data):
+    strange = data.records[1].path.with_name("caf\udce9.jpg")
+    data.records[1].path.rename(strange)
+    data.records[1] = replace(data.records[1], path=strange)
+    pair = [next(iter(each(data, EvalTransform(SMALL), 2))) for each in (NativeLoader, DaliLoader)]
+    assert np.abs(pair[0].images - pair[1].pictures()).mean() < 0.02
 
 
 def test_a_file_listed_twice_is_two_images(data):

@@ -24,6 +24,12 @@ def image() -> Callable[..., Path]:
 
 
 @pytest.fixture
+def photo(image):
+    """Write a picture of 320 x 200 pixels."""
+    return lambda path: image(path, 320, 200)
+
+
+@pytest.fixture
 def voc(tmp_path, image) -> Path:
     """Train: a.jpg with a cat over all of it and a difficult dog; val: b.jpg with a cat of one pixel."""
     root = tmp_path / "voc"

@@ -67,15 +67,15 @@ def test_unknown_names_and_formats_that_are_only_read(cli, voc, tmp_path):
 
 def test_what_is_found_where_nothing_is_recognised(cli, image, tmp_path):
     for name in ("a", "b"):
-        image(tmp_path / "pile" / "deep" / "pictures" / f"{name}.jpg")
-        (tmp_path / "pile" / "deep" / "texts").mkdir(exist_ok=True)
-        (tmp_path / "pile" / "deep" / "texts" / f"{name}.xml").write_text(voc_xml(("cat", (1, 1, 2, 2))))
-    for verb in (("convert-data", "pile", "out"), ("check", "pile"), ("train", "--data", "pile")):
+        image(tmp_path / "a pile" / "deep" / "pictures" / f"{name}.jpg")
+        (tmp_path / "a pile" / "deep" / "texts").mkdir(exist_ok=True)
+        (tmp_path / "a pile" / "deep" / "texts" / f"{name}.xml").write_text(voc_xml(("cat", (1, 1, 2, 2))))
+    for verb in (("convert-data", "a pile", "out"), ("check", "a pile"), ("train", "--data", "a pile")):
         refused(
             cli(*verb),
-            "pile: no labels found in a layout that is known; it holds 2 images, 2 .xml files; the nearest",
+            "a pile: no labels found in a layout that is known; it holds 2 images, 2 .xml files; the nearest",
             "format is voc (Annotations/*.xml and JPEGImages/",
-            "try: gluon-ssd convert-data pile NEW --from voc",
+            "try: gluon-ssd convert-data 'a pile' NEW --from voc",
         )
 
 

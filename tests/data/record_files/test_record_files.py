@@ -12,6 +12,7 @@ from tf_message import example_message, needs_crc32c
 
 from gluon_ssd.data import EvalTransform, NativeLoader, Preprocess, SSDTrainTransform, open_dataset
 from gluon_ssd.data.record_files.prepare import prepare_records
+from gluon_ssd.data.record_files.writers import Item, tfrecord_features
 from gluon_ssd.errors import UserError
 
 FORMATS = ["recordio", pytest.param("tfrecord", marks=needs_crc32c)]
@@ -262,6 +263,7 @@ FULL_DISK = """
 import resource
 from gluon_ssd.data import open_dataset
 from gluon_ssd.data.record_files.prepare import prepare_records
+from gluon_ssd.data.record_files.writers import Item, tfrecord_features
 from gluon_ssd.errors import UserError
 # Files may not grow beyond this: a write fails as it does on a full disk.
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
@@ -314,3 +316,8 @@ def test_the_command_packs_both_splits_and_training_reads_them(cli, shapes, tmp_
         scores.append((tmp_path / f"val-{data.name}" / "detections.json").read_bytes())
         assert (tmp_path / f"val-{data.name}" / "samples.jpg").is_file()
     assert scores[0] == scores[1] and len(scores[0]) > 100
+
+
+def test_a_name_that_is_not_utf8_keeps_its_bytes(coco_folder):
+    item = Item(0, "caf\udce9.jpg", open_dataset(coco_folder()).records[0], b"", ("cat", "dog"))
+    assert tfrecord_features(item)["image/filename"] == [b"caf\xe9.jpg"]

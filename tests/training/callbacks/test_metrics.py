@@ -51,3 +51,9 @@ def test_an_old_file_stays_until_there_is_something_to_write(tmp_path):
 def test_a_folder_that_is_gone(tmp_path):
     with pytest.raises(UserError, match="metrics.csv: cannot be written: No such file"):
         MetricsFile(tmp_path / "gone" / "metrics.csv", LOSSES).write(1, {})
+
+
+def test_a_step_keeps_its_digits(tmp_path):
+    metrics = MetricsFile(tmp_path / "metrics.csv", LOSSES)
+    metrics.write(1, {"step": 1234567, "loss": 1.23456789})
+    assert [(row["step"], row["loss"]) for row in rows(tmp_path / "metrics.csv")] == [("1234567", "1.23457")]

@@ -71,3 +71,10 @@ def test_a_full_disk_is_told_once(monkeypatch, tmp_path, capfd, full_from):
         log.close()
     events.close()  # as Python does at its end
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_names_of_any_script_stay_apart():
+    pytest.importorskip("tensorboardX", reason='needs pip install "gluon_ssd[tensorboard]"')
+    from gluon_ssd.training.callbacks.tensorboard import _tag
+
+    assert [_tag(name) for name in ("\u732b", "\u72d7", "big cat")] == ["\u732b", "\u72d7", "big_cat"]
