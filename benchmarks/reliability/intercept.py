@@ -6,10 +6,13 @@ listener (seccomp) that asks. Linux on x86-64 alone, as root.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import fcntl
+import functools
 import importlib
+import json
 import os
 import select
 import signal
@@ -18,6 +21,8 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
@@ -25,6 +30,10 @@ from typing import Callable
 from calls import CALLS, Call, understood
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# What commands use and what may be there before a process forks; read once, when nobody has to be asked.
+MODULES = ("gluon_ssd.cli", "gluon_ssd.training.train", "gluon_ssd.prediction", "matplotlib.figure")
+MODULES += ("matplotlib.backends.backend_agg", "tensorboardX", "onnxruntime", "onnx.reference.ops", "hotcoco")
+MODULES += ("jinja2", "rich.table", "defusedxml.ElementTree", "gluon_ssd.export")
 # Seconds without a call after which a command is taken to hang.
 PATIENCE = 120
 
@@ -48,38 +57,80 @@ def attempt(command: str, folder: Path, decide: Decide) -> tuple[int, str]:
     """
     ours, theirs = socket.socketpair()
     (folder / "tmp").mkdir(exist_ok=True)
-    variables = {"TMPDIR": str(folder / "tmp"), "GLUON_SSD_HOME": str(folder)}
-    variables.update(PYTHONPATH=str(REPOSITORY), OMP_NUM_THREADS="1")
+    places = {"TMPDIR": str(folder / "tmp"), "GLUON_SSD_HOME": str(folder)}
+    request = {"words": command.split(), "folder": str(folder), "variables": {**os.environ, **places}}
     with tempfile.TemporaryFile() as printed, ours:
         with theirs:
-            process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno()), *command.split()],
-                stdin=subprocess.DEVNULL,
-                stdout=printed,
-                stderr=subprocess.STDOUT,
-                cwd=folder,
-                env={**os.environ, **variables},
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
+            files = [printed.fileno(), theirs.fileno()]
+            socket.send_fds(_server(), [json.dumps(request).encode()], files)
+        pid = int(_server().recv(100))
         with _descriptor(ours) as listener:
             ended = _answer(listener, f"{folder}{os.sep}", decide)
         if not ended:
-            os.killpg(process.pid, signal.SIGKILL)
-        status = process.wait()
+            os.killpg(pid, signal.SIGKILL)
+        status = int(_server().recv(100))
         printed.seek(0)
         return status if ended else -1, printed.read().decode(errors="replace")
 
 
-def _command(channel: int, words: list[str]) -> int:
-    """Runs a command in this process, with the kernel asking about its calls."""
-    # The modules that take the longest are read before, when nobody has to be asked.
-    from gluon_ssd.cli import main
+@functools.cache
+def _server() -> socket.socket:
+    """Returns the channel to a process that has the modules and runs each command in a child of its own."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        subprocess.Popen(
+            [sys.executable, __file__, str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+            pass_fds=[theirs.fileno()],
+        )
+    return ours
 
-    importlib.import_module("mxnet")
+
+def _serve(channel: int) -> int:
+    """Runs the commands that come through ``channel``, one after the other."""
+    for name in MODULES:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     with socket.socket(fileno=channel) as stream:
-        socket.send_fds(stream, [b" "], [_listener()])
-    return main(words)
+        while True:
+            text, files, _, _ = socket.recv_fds(stream, 1 << 17, 2)
+            if not text:
+                return 0
+            pid = os.fork()
+            if not pid:
+                _command(*files, **json.loads(text))
+            for file in files:
+                os.close(file)
+            stream.send(b"%d" % pid)
+            stream.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def _command(printed: int, channel: int, words: list[str], folder: str, variables: dict[str, str]) -> None:
+    """Runs a command in this process, with the kernel asking about its calls, and ends it."""
+    os.setsid()
+    os.chdir(folder)
+    os.dup2(printed, 1)
+    os.dup2(printed, 2)
+    os.environ.update(variables)
+    tempfile.tempdir = None
+    with socket.socket(fileno=channel) as stream:
+        listener = _listener()
+        socket.send_fds(stream, [b" "], [listener])
+        # Once nobody answers any more, the calls fail.
+        os.close(listener)
+    status = 1
+    try:
+        status = sys.modules["gluon_ssd.cli"].main(words)
+    except BaseException:
+        traceback.print_exc()
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # Python's own end takes apart all modules that this process shares with its parent, which takes a second.
+    os._exit(status)
 
 
 def _listener() -> int:
@@ -128,5 +179,6 @@ def _answer(listener: int, prefix: str, decide: Decide) -> bool:
             fcntl.ioctl(listener, _SEND, bytearray(answer))
     return False
 
+
 if __name__ == "__main__":
-    sys.exit(_command(int(sys.argv[1]), sys.argv[2:]))
+    sys.exit(_serve(int(sys.argv[1])))

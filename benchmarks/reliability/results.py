@@ -28,11 +28,13 @@ TITLES = {
         "A disk that is full, read-only or takes no more files",
         "Each command runs on disks of random sizes, on one that takes few more files, and on one that is "
         "read-only. It has room enough, or ends with status 2 and one line and leaves what was there before. "
-        "*A write fails*: the kernel is made to fail one file operation of the command (opening to write, "
-        "writing, fsync, renaming, making a folder or a link, also in MXNet's and FFmpeg's own code) with "
-        "an I/O error, or with a full disk from then on. *A file goes while it is read*: at a moment when "
-        "the command opens, reads or maps one of its files, that is deleted, cut to half, or has an I/O "
-        "error. "
+        "*A write fails*: the kernel is made to fail one kind of file operation of the command (opening to "
+        "write, writing, fsync, renaming, making a folder or a link, also in MXNet's and FFmpeg's own code) "
+        "on one kind of file (names that differ in numbers alone are one), at its first, its last and one "
+        "in the middle, with a disk that is full from then on and with an I/O error that comes once. *A file "
+        "goes while it is read*: where the command opens, reads or maps one of its files, that is deleted, "
+        "cut to half, or has an I/O error, at the same places. The last column tells how many of all these "
+        "places were tried. "
         "The command ends with status 2 and one line, or goes on without harm; every file that shows is "
         "whole, and a training is resumed.",
     ),

@@ -29,6 +29,7 @@ import signals  # noqa: E402
 
 import gluon_ssd  # noqa: E402, F401
 
+COUNT = "kills, files or tries in all (default: 60); of disk 99999 for every place where a write can fail"
 # What leads to a fault stays here, for whoever repairs it.
 FINDS = Path("/tmp/reliability-finds")
 MEMORY = Path("/dev/shm")
@@ -52,7 +53,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", nargs="?", choices=HARNESSES, help="default: all")
-    parser.add_argument("--count", type=int, default=60, help="kills, files or tries in all (default: 60)")
+    parser.add_argument("--count", type=int, default=60, help=COUNT)
     parser.add_argument("--minutes", type=int, default=15, help="of each long run (default: 15)")
     parser.add_argument("--seed", type=int, default=0)
     modules = [module for group in HARNESSES.values() for module in group]
@@ -98,7 +99,7 @@ def _measure(what: str, module: str, args: argparse.Namespace) -> int:
     names = ("jobs", "case", "finds", "signals", "pythons", "advisories")
     options = {name: getattr(args, name) for name in names if name in known}
     # In memory, because damaged files are written and read faster there than anything happens to them.
-    place = MEMORY if "finds" in known and MEMORY.is_dir() else None
+    place = MEMORY if ("finds" in known or what == "disk") and MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="reliability-", dir=place) as folder:
         for row in harness.measure(amount, args.seed, Path(folder).resolve(), **options):
             now = time.monotonic()

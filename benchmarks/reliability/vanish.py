@@ -1,7 +1,6 @@
 """Files that go, are cut short or cannot be read while a command reads them. Linux, as root.
 
-A moment is one at which a file is opened, read or mapped. One of each kind on each file comes first, in a
-random order, then the others.
+A moment is one at which a file is opened, read or mapped.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from pathlib import Path
 from calls import READING, Call
 from commands import TRAIN, Materials, materials, torn, wrong
 from intercept import attempt
+from moments import Moment, tried
 from results import Row
-from writes import chosen
 
 CASES: Mapping[str, str] = {
     "train": TRAIN,
@@ -48,7 +47,9 @@ def measure(count: int, seed: int, folder: Path, case: str = "") -> Iterator[Row
     cases = {name: command for name, command in CASES.items() if case in name}
     for place, (name, command) in enumerate(cases.items()):
         one = Case(name, command, folder / f"vanish{place}", made)
-        yield one.row(count // len(cases), random.Random(f"{seed} {name}"))
+        rng = random.Random(f"{seed} {name}")
+        about = f"{name}: a file goes while it is read"
+        yield tried(about, Taking, WAYS, one.run, one.wrong, count // len(cases), rng)
 
 
 class Case:
@@ -57,70 +58,50 @@ class Case:
     def __init__(self, name: str, command: str, home: Path, made: Materials) -> None:
         self._name, self._command, self._home, self._made = name, command, home, made
 
-    def row(self, count: int, rng: random.Random) -> Row:
-        whole = Taking(0, "")
-        status, text = self._run(whole)
-        case = f"{self._name}: a file goes while it is read"
-        if status:
-            return Row("disk", case, 0, 1, faults=[f"{self._name}: {text[-1500:]}"])
-        moments = chosen(whole.calls, count, rng)
-        faults: list[str] = []
-        told = 0
-        for moment in moments:
-            taking = Taking(moment, rng.choice(WAYS))
-            status, text = self._run(taking)
-            told += status != 0
-            where = f"{self._name}, {taking.way} at {taking.at}"
-            faults += [f"{where}: {fault}" for fault in self._wrong(status, text, taking)]
-        note = f"at {len(moments)} of {len(whole.calls)} moments; {told} told of, the others did no harm"
-        return Row("disk", case, len(moments), len(faults), note, faults=faults)
-
-    def _run(self, taking: Taking) -> tuple[int, str]:
+    def run(self, moment: Moment) -> tuple[int, str]:
         shutil.rmtree(self._home, ignore_errors=True)
         given = self._made.copied(self._home / "given")
         (self._home / "out").mkdir()
-        return attempt(given.words(self._command, self._home / "out"), self._home, taking)
+        return attempt(given.words(self._command, self._home / "out"), self._home, moment)
 
-    def _wrong(self, status: int, text: str, taking: Taking) -> Iterator[str]:
+    def wrong(self, status: int, text: str, moment: Moment) -> Iterator[str]:
         if status not in STATUSES.get(self._name, (0, 2)) or "Traceback" in text:
             yield f"status {status}: {text.strip()[-1500:]}"
         # Of pictures that cannot be read, each has its line.
         elif status == 2 and self._name != "predict":
             yield from wrong(self._name, status, text, (), self._home / "out")
-        if status and taking.at and Path(taking.at.path).name not in text:
+        # Of a file that is not there the message may be that its folder has no such files.
+        path = Path(moment.at.path) if moment.at else None
+        if status and path and path.name not in text and f"{path.parent}: " not in text:
             yield f"does not name the file: {text.strip()[-500:]}"
         # A picture that is copied is as whole as it was.
         if self._name != "convert-data":
             yield from torn(self._home / "out")
-        if self._name.startswith("train"):
-            given = self._made.copied(self._home / "given", but="run")
-            words = given.words(self._command, self._home / "out")
-            run = self._home / ("given/run" if "{run}" in self._command else "out/run")
-            checkpoint = run / "checkpoints" / "last.ckpt"
-            if taking.at is None or taking.at.path != str(checkpoint):
-                status, text = attempt(f"{words} --resume", self._home, Taking(0, ""))
-                if status:
-                    yield f"cannot be resumed: {text[-800:]}"
+        if status and self._name.startswith("train"):
+            yield from self._resumed(moment)
+
+    def _resumed(self, moment: Moment) -> Iterator[str]:
+        """Yields what a training says that cannot go on once its files are there again."""
+        given = self._made.copied(self._home / "given", but="run")
+        words = given.words(self._command, self._home / "out")
+        run = self._home / ("given/run" if "{run}" in self._command else "out/run")
+        if moment.at is None or run not in Path(moment.at.path).parents:
+            status, text = attempt(f"{words} --resume", self._home, Taking())
+            if status:
+                yield f"cannot be resumed: {text[-800:]}"
 
 
-class Taking:
-    """Counts the readings of files, and spoils one: the ``moment``-th, from 1; 0: none."""
-
-    def __init__(self, moment: int, way: str) -> None:
-        self._moment, self.way = moment, way
-        self.calls: list[Call] = []
-        self.at: Call | None = None
+class Taking(Moment):
+    """Spoils a file at the moment at which it is opened, read or mapped."""
 
     def __call__(self, call: Call) -> int:
         if call.name not in READING or "/given/" not in call.path or not os.path.isfile(call.path):
             return 0
-        self.calls.append(call)
-        if len(self.calls) != self._moment:
+        if not self.counted(call):
             return 0
-        self.at = call
         with contextlib.suppress(FileNotFoundError):
-            if self.way == "deleted":
+            if self.fault == "deleted":
                 os.unlink(call.path)
-            elif self.way == "cut short":
+            elif self.fault == "cut short":
                 os.truncate(call.path, os.path.getsize(call.path) // 2)
-        return errno.EIO if self.way == "broken" else 0
+        return errno.EIO if self.fault == "broken" else 0

@@ -183,6 +183,9 @@ def _interruptible() -> Iterator[None]:
 
 
 def _disk_problem(error: Exception) -> UserError | None:
+    # It was there when it was looked for, and has gone since.
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return UserError(f"{error.filename}: {error.strerror}")
     if isinstance(error, OSError) and error.errno in DISK_PROBLEMS:
         what = "cannot read or write" if error.errno in BROKEN else "cannot write"
         return UserError(f"{error.filename or what}: {error.strerror}")

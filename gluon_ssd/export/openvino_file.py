@@ -39,6 +39,8 @@ def _save(openvino: Any, model: Any, path: Path) -> None:
         try:
             openvino.save_model(model, str(folder / path.name), compress_to_fp16=False)
         except RuntimeError as error:
-            raise unwritable(path, error) from None
+            # It names the file in the temporary folder.
+            reason = str(error).replace(str(folder), str(path.parent))
+            raise unwritable(path, OSError(reason)) from None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..errors import UserError
 from ..files import atomic_write
 
 
@@ -49,7 +50,12 @@ def as_data(picture: np.ndarray) -> str:
 
 
 def file_as_data(path: Path) -> str | None:
-    """Returns a JPEG file as such a URL; None where there is none."""
+    """Returns a JPEG file as such a URL; None where none is. Raises UserError when it cannot be read."""
     if not path.is_file():
         return None
-    return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+    try:
+        return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None

@@ -128,4 +128,4 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); delete it, and run gluon-ssd val again") from None
+        raise UserError(f"{path}: cannot be read ({error}); delete it, and the report does without") from None

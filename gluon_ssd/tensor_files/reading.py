@@ -53,11 +53,12 @@ def _is_checkpoint(path: Path, start: bytes) -> bool:
     # A checkpoint that is cut off has lost the list of its members, but its first member still has this name.
     if start[30:].startswith(STATE.encode()):
         return True
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return STATE in archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError):
-        return False
+    with readable(path, "weight file"):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return STATE in archive.namelist()
+        except (zipfile.BadZipFile, NotImplementedError, ValueError):
+            return False
 
 
 def read_weights(path: str | Path) -> tuple[str, dict[str, np.ndarray]]:

@@ -141,13 +141,17 @@ def test_a_rank_is_hit_when_its_moment_has_come_so_often(module, monkeypatch, tm
     assert seen == [False, False, True, False]
 
 
-def test_one_moment_of_each_kind_comes_first(module):
-    writes, call = module("writes"), module("calls").Call
-    names = ("write", "write", "fsync", "write", "rename")
-    paths = ("a1.bin", "a2.bin", "a1.bin", "b.bin", "b.bin")
+def test_each_kind_fails_at_its_first_at_its_last_and_in_the_middle(module):
+    moments, call = module("moments"), module("calls").Call
+    names = ("write", "write", "fsync", "write", "rename", "write")
+    paths = ("a1.bin", "a2.bin", "a1.bin", "b.bin", "b.bin", "a3.bin")
     calls = [call(name, path) for name, path in zip(names, paths)]
-    assert writes.chosen(calls, 4, random.Random(0)) == [1, 3, 4, 5]
-    assert writes.chosen(calls, 9, random.Random(0)) == [1, 2, 3, 4, 5]
+    found = moments.chosen(calls, ("full", "broken"), random.Random(0))
+    assert len(found) == len(set(found)) == 12
+    for faults in (found[:4], found[4:8]):
+        assert {number for number, _ in faults} == {1, 3, 4, 5}
+        assert {fault for _, fault in faults} == {"full", "broken"}
+    assert [number for number, _ in found[8:]] == [6, 6, 2, 2]
 
 
 def test_files_that_are_not_whole_are_seen(module, tmp_path):

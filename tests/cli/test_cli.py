@@ -194,11 +194,12 @@ def test_a_missing_package_is_one_line(cli, failing_verb):
     [
         (PermissionError(13, "Permission denied", "/runs/a"), "error: /runs/a: Permission denied\n"),
         (OSError(28, "No space left on device"), "error: cannot write: No space left on device\n"),
+        (FileNotFoundError(2, "No such file", "/a.jpg"), "error: /a.jpg: No such file\n"),
         (OSError(5, "Input/output error", "/runs/a"), "error: /runs/a: Input/output error\n"),
         (OSError(5, "Input/output error"), "error: cannot read or write: Input/output error\n"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_one_line(cli, failing_verb, error, message):
+def test_a_place_that_cannot_be_written_or_is_gone_is_one_line(cli, failing_verb, error, message):
     failing_verb(error)
     assert cli("models") == (2, "", message)
 

@@ -47,3 +47,15 @@ def test_a_place_that_cannot_be_written(tmp_path):
     with pytest.raises(UserError, match="a.xml: cannot be written"):
         to_openvino(network("ssd_tiny"), tmp_path / "a.xml", prove=False)
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_what_openvino_says_of_a_full_disk_names_no_temporary_folder(tmp_path, monkeypatch):
+    import openvino
+
+    def full(model, path, compress_to_fp16):
+        raise RuntimeError(f"Can't open bin file: {path}")
+
+    monkeypatch.setattr(openvino, "save_model", full)
+    with pytest.raises(UserError, match="a.xml: cannot be written") as caught:
+        to_openvino(network("ssd_tiny"), tmp_path / "a.xml", prove=False)
+    assert f"Can't open bin file: {tmp_path}/a.xml" in str(caught.value)

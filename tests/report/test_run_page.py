@@ -4,10 +4,12 @@ import json
 import os
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from gluon_ssd.errors import UserError
+from gluon_ssd.report.pages import file_as_data
 from gluon_ssd.report.run_files import read_run
 from gluon_ssd.report.run_page import comparison_page, run_page, write_report
 
@@ -172,3 +174,19 @@ def test_a_record_of_other_content_is_named(small_run, tmp_path, content):
 
 def test_a_page_of_one_run_has_no_other_place(cli, small_run):
     assert cli("report", small_run, "--output", "here").status == 2
+
+
+@pytest.mark.parametrize("error", [None, OSError(5, "Input/output error")])
+def test_a_picture_that_goes_or_cannot_be_read(tmp_path, monkeypatch, error):
+    picture = tmp_path / "train_batch.jpg"
+    picture.touch()
+
+    def read(path):
+        raise error or FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    if error is None:
+        assert file_as_data(picture) is None
+        return
+    with pytest.raises(UserError, match="train_batch.jpg: cannot be read: Input/output error"):
+        file_as_data(picture)

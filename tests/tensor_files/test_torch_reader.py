@@ -10,6 +10,7 @@ from places import VECTORS
 
 from gluon_ssd.convert import read_torch
 from gluon_ssd.errors import UserError
+from gluon_ssd.tensor_files.reading import kind_of
 
 FOLDER = VECTORS / "torch"
 CASES = ["types", "views", "nested", "parameters", "training", "whole"]
@@ -191,3 +192,14 @@ def test_a_file_that_is_cut_short_while_it_is_read_ends_no_process(python, tmp_p
     )
     done = python(code)
     assert (done.status, done.out) == (0, "True\n"), done.err
+
+
+def test_a_file_that_goes_while_its_kind_is_found_out_is_told_of(tmp_path, monkeypatch):
+    path = Path(shutil.copy(FOLDER / "types.pth", tmp_path))
+
+    def gone(path):
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr(zipfile, "ZipFile", gone)
+    with pytest.raises(UserError, match=r"types.pth: no such file"):
+        kind_of(path)

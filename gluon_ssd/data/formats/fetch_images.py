@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import os
 import threading
@@ -14,8 +13,7 @@ from typing import Callable
 from urllib.parse import quote, urlsplit
 
 from ...errors import UserError
-from ...files import beside
-from ...locks import held
+from ...files import Unwritable, atomic_write
 from ...version import __version__
 
 _TRIES = 5
@@ -37,7 +35,8 @@ def fetch_images(
     is called with the number of files that are there.
 
     Returns how many files were fetched. Raises UserError, naming the first, where files cannot be had; the
-    others are fetched all the same, so that a second call goes on from there.
+    others are fetched all the same, so that a second call goes on from there. Where one cannot be written it
+    ends at once.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # One listing, instead of asking the disk for each of a million names.
@@ -52,6 +51,8 @@ def fetch_images(
                 try:
                     future.result()
                     done += 1
+                except Unwritable:
+                    raise
                 except UserError as error:
                     failed.append(error)
                 if progress is not None:
@@ -87,18 +88,12 @@ class _Fetcher:
         self.stop = threading.Event()
 
     def fetch(self, name: str) -> None:
-        """Fetches one file. Raises UserError where it cannot be had, OSError where it cannot be written."""
+        """Fetches one file. Raises UserError where it cannot be had, Unwritable where not written."""
         if self.stop.is_set():
             return
         body = self._ask(name)
-        part = beside(self._folder / name, "tmp")
-        try:
-            with held(part):
-                part.write_bytes(body)
-                os.replace(part, self._folder / name)
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink()
+        with atomic_write(self._folder / name, durable=False) as part:
+            part.write_bytes(body)
 
     def _ask(self, name: str) -> bytes:
         if self._url is None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,8 @@ from typing import Any
 import mxnet as mx
 
 from ...errors import UserError
-from ...files import as_utf8
+from ...files import as_utf8, atomic_write, beside, unwritable
+from ...locks import held
 from .base import Callback, RunInfo, TrainBatch
 
 FILE = "profile.json"
@@ -35,6 +39,7 @@ class StepProfiler(Callback):
                 "start another process"
             )
         self._steps, self._running, self._marked = steps, False, False
+        self._holding = contextlib.ExitStack()
 
     def started(self, info: RunInfo) -> None:
         self._path = None if info.rank else info.run_dir / FILE
@@ -58,21 +63,39 @@ class StepProfiler(Callback):
         """Writes what was recorded, if anything was."""
         if not self._running:
             return
+        self._running, self._steps = False, None
         mx.nd.waitall()
         self._end_range()
         if self._path is not None:
-            mx.profiler.set_state("stop")
-            mx.profiler.dump()
-        self._running, self._steps = False, None
+            self._write(self._path)
 
     def _start(self) -> None:
         # What was queued before is no part of these steps.
         mx.nd.waitall()
         if self._path is not None:
-            mx.profiler.set_config(profile_all=True, filename=as_utf8(self._path, "MXNet"))
-            mx.profiler.set_state("run")
+            as_utf8(self._path, "MXNet")
             _WRITTEN.append(self._path)
+            self._trace = beside(self._path, "tmp")
+            mx.profiler.set_config(profile_all=True, filename=str(self._trace))
+            try:
+                # Afterwards, because MXNet deletes what is there.
+                self._holding.enter_context(held(self._trace))
+            except OSError as error:
+                raise unwritable(self._path, error) from None
+            self._holding.callback(self._trace.unlink, missing_ok=True)
+            mx.profiler.set_state("run")
         self._running = True
+
+    def _write(self, path: Path) -> None:
+        mx.profiler.set_state("stop")
+        with self._holding, atomic_write(path, durable=False) as temporary:
+            mx.profiler.dump()
+            # MXNet writes every second, and does not tell of what it could not write.
+            try:
+                json.loads(self._trace.read_bytes())
+            except ValueError:
+                raise OSError("MXNet has written only a part of the trace") from None
+            os.replace(self._trace, temporary)
 
     def _end_range(self) -> None:
         if self._nvtx is not None and self._marked:

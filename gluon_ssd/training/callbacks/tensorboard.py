@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from ..coco_eval import Scores
 
 FOLDER = "tensorboard"
+# What is added is on the disk after so long, so that TensorBoard shows it.
+FLUSH_SECONDS = 120.0
 
 
 class TensorBoardLog(Callback):
@@ -30,17 +34,49 @@ class TensorBoardLog(Callback):
     def __init__(self) -> None:
         # Before data are read, so that a missing package is told at once.
         from tensorboardX import SummaryWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-        self._make = SummaryWriter
+        self._make, self._event, self._session = SummaryWriter, Event, SessionLog
         self._writer: Any = None
 
     def started(self, info: RunInfo) -> None:
         self._info, self._every = info, info.recipe.log_every
-        next_step = info.progress.step + 1 if info.resumed else None
-        self._writer = self._make(str(info.run_dir / FOLDER), purge_step=next_step)
+        self._open(info.run_dir / FOLDER)
+        if info.resumed:
+            event = self._event(session_log=self._session(status=self._session.START))
+            self._writer.file_writer.add_event(event, info.progress.step + 1)
         self._writer.add_text("recipe", f"```\n{info.recipe.to_yaml()}```", 0)
         self._shown = _time_of(self._samples)
         self._first = not info.resumed
+
+    def _open(self, folder: Path) -> None:
+        """Begins a file in ``folder``, into which this thread writes.
+
+        tensorboardX has a thread for that, with a queue. On a full disk the thread ends with a traceback, and
+        who then adds to the full queue waits for ever.
+        """
+        self._folder, self._flushed = folder, time.monotonic()
+        with self._told():
+            self._writer = self._make(str(folder))
+        self._writer.file_writer.event_writer.add_event = self._add
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise unwritable(self._folder, error) from None
+
+    def _add(self, event: Any) -> None:
+        with self._told():
+            self._writer.file_writer.event_writer._ev_writer.write_event(event)
+        if time.monotonic() > self._flushed + FLUSH_SECONDS:
+            self._flush()
+
+    def _flush(self) -> None:
+        with self._told():
+            self._writer.flush()
+        self._flushed = time.monotonic()
 
     @property
     def _samples(self) -> Path:
@@ -61,6 +97,7 @@ class TensorBoardLog(Callback):
         means = {f"epoch/{name}": value for name, value in values.items() if name != "step"}
         self._scalars({**means, "epoch/number": epoch}, self._info.progress.step)
         self._show_samples()
+        self._flush()
 
     def scored(self, epoch: int, scores: Scores) -> None:
         # With async_val the scores are of a step that has passed by now; this is the one of the evaluation.
@@ -82,11 +119,11 @@ class TensorBoardLog(Callback):
             return
         events = self._writer.file_writer.event_writer
         try:
-            self._writer.close()
-        except OSError as error:
+            with self._told():
+                self._writer.close()
+        finally:
             # At its end Python would try it again, and print a traceback.
             events._closed = True
-            raise unwritable(self._info.run_dir / FOLDER, error) from None
 
     def _scalars(self, values: Mapping[str, float], step: int) -> None:
         for name, value in values.items():
@@ -104,9 +141,9 @@ class TensorBoardLog(Callback):
 
     def _show_samples(self) -> None:
         """Adds predictions beside the truth, which the best evaluation so far has drawn after its scores."""
-        time = _time_of(self._samples)
-        if time != self._shown:
-            self._shown = time
+        drawn = _time_of(self._samples)
+        if drawn != self._shown:
+            self._shown = drawn
             step = self._info.progress.step
             self._writer.add_image("val/predictions", read_image(self._samples), step, dataformats="HWC")
 

@@ -1,6 +1,7 @@
 """MLPerf's subset of OpenImages: the COCO file against literal numbers, and fetching its images."""
 
 import json
+import os
 
 import pytest
 from label_files import CSV
@@ -160,6 +161,16 @@ def test_a_body_that_breaks_off_is_not_kept(server, tmp_path):
     with pytest.raises(UserError, match=r"0.jpg: IncompleteRead.*; run again to go on"):
         fetch_images(NAMES[:1], f"{server.url}/train", tmp_path / "out", 1, pause=0.001)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_full_disk_ends_it_with_the_name_of_the_file(server, tmp_path, monkeypatch):
+    def full(source, target):
+        raise OSError(28, "No space left on device", str(source))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(UserError, match=r"out/0.jpg: cannot be written: No space left on device"):
+        fetch_images(NAMES, f"{server.url}/train", tmp_path / "out", 1, pause=0.001)
+    assert list((tmp_path / "out").iterdir()) == [] and len(server.asked) < 10
 
 
 def test_what_the_server_does_not_have_is_named_and_the_rest_fetched(server, tmp_path):

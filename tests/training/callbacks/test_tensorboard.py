@@ -1,7 +1,6 @@
 """What TensorBoard itself reads from the files of a training."""
 
 import sys
-from types import SimpleNamespace
 
 import pytest
 
@@ -47,21 +46,31 @@ def test_without_the_package_nothing_starts(tmp_path, monkeypatch):
         train("ssd_tiny/smoke", data="none", output=tmp_path / "run", tensorboard=True)
 
 
-def test_a_full_disk_is_told_once(monkeypatch, tmp_path):
+@pytest.mark.parametrize("full_from", ["first", "last"])
+def test_a_full_disk_is_told_once(monkeypatch, tmp_path, capfd, full_from):
     pytest.importorskip("tensorboardX", reason='needs pip install "gluon_ssd[tensorboard]"')
     from gluon_ssd.training.callbacks.tensorboard import TensorBoardLog
 
     log = TensorBoardLog()
-    log._info, log._writer = SimpleNamespace(run_dir=tmp_path), log._make(str(tmp_path))
+    log._open(tmp_path)
     events = log._writer.file_writer.event_writer
+    file = events._ev_writer._py_recordio_writer
 
-    def full():
+    def full(*data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(events._ev_writer, "flush", full)
-    with pytest.raises(UserError, match="tensorboard: cannot be written: No space left on device"):
+    monkeypatch.setattr(file, "flush", full)
+    told = pytest.raises(UserError, match="cannot be written: No space left on device")
+    if full_from == "first":
+        monkeypatch.setattr(file, "write", full)
+        # More than the queue of tensorboardX takes, which nobody empties any more.
+        for step in range(30):
+            with told:
+                log._scalars({"train/loss": 1.0}, step)
+    with told:
         log.close()
     events.close()  # as Python does at its end
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_names_of_any_script_stay_apart():
