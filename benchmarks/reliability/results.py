@@ -88,8 +88,8 @@ TITLES = {
     "long": (
         "Left alone for long",
         "A training (with an evaluation and several checkpoints in every epoch), the prediction of a video "
-        "and a server under requests go on for some minutes each, and all that their processes take is "
-        "counted every other second; memory is what they have allocated, without the files that they map. "
+        "and a server under requests go on side by side, and all that their processes take is "
+        "counted again and again; memory is what they have allocated, without the files that they map. "
         "It is flat where the slope of the samples of the second half stays below 12 MB of memory, 2 MB "
         "of shared memory, and 4 open files, threads and temporary files an hour. The numbers in brackets "
         "are these slopes. `--minutes 180` does the same for three hours each.\n\n"

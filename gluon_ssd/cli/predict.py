@@ -139,8 +139,7 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace, sources: Sources) -> int:
     if args.annotation and sources.videos:
         raise UserError("--annotation: has ids of images; predict on videos without it")
-    if args.track:
-        _check_track(sources)
+    _check_video_flags(args, sources)
     if args.batch_size is None:
         args.batch_size = 1 if any(isinstance(video, int) for video in sources.videos) else 8
     detector = _open_detector(args, sources.lines)
@@ -154,7 +153,7 @@ def _predict(args: argparse.Namespace, sources: Sources, detector: Detector) -> 
     from ..prediction import Prediction
 
     # Before the output folder, which a user whose flag is wrong would have to remove.
-    window = _window(args, sources)
+    window = _window(args)
     numbering = Numbering(sources.paths, detector, args.annotation)
     output = as_path(args.output) if args.output else make_run_dir("predict")
     pictures = output_names(sources.paths)
@@ -182,13 +181,16 @@ def _predict(args: argparse.Namespace, sources: Sources, detector: Detector) -> 
     return 2 if job.failed or sources.failed else 0
 
 
-def _check_track(sources: Sources) -> None:
-    """Raises UserError where --track has nothing to follow, or cannot."""
-    from ..outputs.tracker import check_tracking
+def _check_video_flags(args: argparse.Namespace, sources: Sources) -> None:
+    """Raises UserError for a flag of videos where there is none, or where --track cannot be had."""
+    given = {"--every": args.every > 1, "--track": args.track, "--show": args.show}
+    wrong = [flag for flag, is_set in given.items() if is_set and not sources.videos]
+    if wrong:
+        raise UserError(f"{wrong[0]}: is for videos and cameras; name one, or leave it out")
+    if args.track:
+        from ..outputs.tracker import check_tracking
 
-    if not sources.videos:
-        raise UserError("--track: follows things from frame to frame; name a video or a camera")
-    check_tracking()
+        check_tracking()
 
 
 def _timing(detector: Detector, sources: Sources, count: int) -> str:
@@ -204,12 +206,10 @@ def _timing(detector: Detector, sources: Sources, count: int) -> str:
     return f"timing of an image, {len(images)} at a time: {each}"
 
 
-def _window(args: argparse.Namespace, sources: Sources) -> Any:
+def _window(args: argparse.Namespace) -> Any:
     """Returns the window that --show asks for; None without it."""
     if not args.show:
         return None
-    if not sources.videos:
-        raise UserError("--show: is for videos and cameras; annotated images are files in the output folder")
     from ..outputs.window import Window
 
     return Window("gluon-ssd predict")

@@ -108,8 +108,9 @@ def test_damaged_videos_are_told_and_the_others_looked_at(cli, small_run, clip, 
     [
         (["clip.mp4", "--annotation", "a.json"], "--annotation: has ids of images"),
         (["clip.mp4", "--show"], "--show: there is no display here"),
-        (["photo.png", "--track"], "--track: follows things from frame to frame"),
+        (["photo.png", "--track"], "--track: is for videos and cameras"),
         (["photo.png", "--show"], "--show: is for videos and cameras"),
+        (["photo.png", "--every", 3], "--every: is for videos and cameras"),
         (["camera:98"], "camera 98: cannot be opened"),
     ],
 )
