@@ -13,6 +13,12 @@ import numpy as np
 from mxnet.gluon import HybridBlock
 
 from .boxes import SSD_VARIANCES, decode_corners_in_graph, decode_in_graph
+from .nn.initializers import Values
+
+
+def _constant(block: HybridBlock, name: str, values: np.ndarray) -> Any:
+    """Returns a parameter of ``block`` that has these values and is not trained."""
+    return block.params.get(name, shape=values.shape, init=Values(values), grad_req="null")
 
 
 class SSDPostprocess(HybridBlock):
@@ -60,7 +66,7 @@ class SSDPostprocess(HybridBlock):
         self._per_class = per_class
         self._variances = tuple(variances)
         with self.name_scope():
-            self.anchors = self.params.get_constant("anchors", np.asarray(anchors, dtype=np.float32)[None])
+            self.anchors = _constant(self, "anchors", np.asarray(anchors, dtype=np.float32)[None])
 
     def hybrid_forward(self, F: Any, cls_preds: Any, box_preds: Any, anchors: Any) -> tuple[Any, Any, Any]:
         # Only the boxes of the chosen pairs are decoded.
@@ -133,8 +139,8 @@ class RetinaPostprocess(HybridBlock):
         self._max_detections = min(max_detections, total)
         scale = 1 / np.array(input_size[::-1], dtype=np.float32)
         with self.name_scope():
-            self.anchors = self.params.get_constant("anchors", np.asarray(anchors, dtype=np.float32)[None])
-            self.scale = self.params.get_constant("scale", scale.reshape(1, 1, 2))
+            self.anchors = _constant(self, "anchors", np.asarray(anchors, dtype=np.float32)[None])
+            self.scale = _constant(self, "scale", scale.reshape(1, 1, 2))
 
     def hybrid_forward(
         self, F: Any, cls_preds: Any, box_preds: Any, anchors: Any, scale: Any

@@ -5,7 +5,7 @@ from golden import load_golden, permutation, seeded
 
 from gluon_ssd.anchors import SSD300_COCO
 from gluon_ssd.boxes import decode, pairwise_iou
-from gluon_ssd.postprocess import SSDPostprocess
+from gluon_ssd.postprocess import RetinaPostprocess, SSDPostprocess
 
 ANCHORS = SSD300_COCO.xywh()
 
@@ -118,3 +118,17 @@ def test_nms_sees_the_best_candidates_of_all_classes():
     kept = all_scores[all_scores >= last - 1e-6]
     np.testing.assert_allclose(best_scores[best_scores > 0], kept, rtol=1e-5)
     assert 0 < len(kept) < (all_scores > 0).sum()
+
+
+def test_blocks_that_are_gone_leave_nothing_in_mxnet():
+    """Every evaluation makes one; MXNet's own constants would keep the anchors of each for ever."""
+
+    def initializers():
+        return set(mx.registry.get_registry(mx.init.Initializer))
+
+    before = initializers()
+    anchors = np.float32([[0.5, 0.5, 0.2, 0.2]])
+    for block in (SSDPostprocess(anchors, 1), RetinaPostprocess(anchors, [1], (8, 8), 1)):
+        block.initialize()
+        assert block.anchors.data().asnumpy().tolist() == anchors[None].tolist()
+    assert initializers() == before

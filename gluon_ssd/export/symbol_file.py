@@ -56,22 +56,10 @@ def _symbol(net: Any, options: Options) -> tuple[Any, dict[str, Any]]:
         outputs = block(*outputs)
         blocks.append(block)
     symbol = mx.sym.Group(list(outputs))
-    _name_no_addresses(symbol)
     kinds = dict.fromkeys(symbol.list_arguments(), "arg")
     kinds.update(dict.fromkeys(symbol.list_auxiliary_states(), "aux"))
     parameters = [item for block in blocks for item in block.collect_params().items()]
     return symbol, {f"{kinds[name]}:{name}": value.data() for name, value in parameters if name in kinds}
-
-
-def _name_no_addresses(symbol: Any) -> None:
-    """Gives constants, whose values are among the parameters, an initialiser that is known everywhere.
-
-    MXNet names theirs after its address in memory, so that no two files of one network would be equal.
-    """
-    inner = symbol.get_internals()
-    for name, attributes in symbol.attr_dict().items():
-        if attributes.get("__init__", "").startswith("Constant_"):
-            inner[name]._set_attr(__init__="zeros")
 
 
 def _prove(net: Any, files: list[Path], options: Options) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from mxnet import init, nd, random
 
 
@@ -46,6 +47,25 @@ class FusedHeadXavier(init.Initializer):
             _uniform(part, math.sqrt(6 / ((arr.shape[1] + channels) * field)))
             parts.append(part)
         arr[:] = nd.concat(*parts, dim=0)
+
+
+class Values(init.Initializer):
+    """Gives a parameter that is not trained its ``values``.
+
+    `gluon.Constant` does so by a class that it enters into MXNet's list of initialisers. Nothing leaves that
+    list, so that the values of every network that was ever built would stay in memory.
+    """
+
+    def __init__(self, values: np.ndarray) -> None:
+        super().__init__()
+        self._values = values
+
+    def dumps(self) -> str:
+        # A symbol keeps the initialiser of its variable as text; the values are in the file of parameters.
+        return str(init.Zero().dumps())
+
+    def _init_weight(self, name: str, arr: Any) -> None:
+        arr[:] = self._values
 
 
 class InLayout(init.Initializer):
