@@ -79,6 +79,9 @@ class _Reader:
         self._root, self._options, self._known, self._origin = root, options, known, origin
         self.names: dict[str, int] = {name: index for index, name in enumerate(known or [])}
         self.notes: Counter[str] = Counter()
+        # Found once: to look for them lists whole folders.
+        self._labels = label_folder(root)
+        self._folders: dict[Path, Path] = {}
         self._images: dict[Path, Images] = {}
         self._finders: dict[Path, Finder] = {}
 
@@ -87,7 +90,7 @@ class _Reader:
         owner: dict[Path, Path] = {}
         for path in counted(files, f"reading {split}", self._options.progress):
             root = _parse(path)
-            folder = voc_image_folder(path, self._root)
+            folder = self._folder_of(path)
             found = self._image_of(path, root, folder)
             if found is None:
                 what = root.findtext("filename") or path.stem
@@ -107,9 +110,15 @@ class _Reader:
     def _note_unlabelled(self, files: list[Path], pictures: list[Picture]) -> None:
         # Images of other splits may lie in a common folder, so that only a folder that holds its own XML
         # files shows which images have no label.
-        if files and voc_image_folder(files[0], self._root) == files[0].parent:
+        if files and self._folder_of(files[0]) == files[0].parent:
             beside = self._images[files[0].parent].names
             self.notes[NO_LABELS + ", left out"] += max(0, len(beside) - len(pictures))
+
+    def _folder_of(self, path: Path) -> Path:
+        """Where the image of an XML file is looked for first; the same for all XML files of a folder."""
+        if path.parent not in self._folders:
+            self._folders[path.parent] = voc_image_folder(path, self._root)
+        return self._folders[path.parent]
 
     def _image_of(self, path: Path, root: ElementTree.Element, folder: Path) -> tuple[Path, str, bool] | None:
         """The image's file, its name, and whether it is spelt differently; None where there is no image.
@@ -118,7 +127,7 @@ class _Reader:
         it.
         """
         named = (root.findtext("filename") or "").strip().replace("\\", "/")
-        labels = label_folder(self._root)
+        labels = self._labels
         inner = path.relative_to(labels) if labels and labels in path.parents else Path(path.name)
         stem, suffix = inner.with_suffix("").as_posix(), Path(named).suffix
         # From the most to the least exact: the folder and stem of the XML file first, then what <filename>
