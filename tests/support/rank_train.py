@@ -108,7 +108,8 @@ if detect().rank == int(rank):
     elif kind == "stops":
         after(TrainStep, "__call__", end_at(int(nth[0]), interrupt))
     elif kind == "lags":
-        before(HorovodWorld, "allreduce", end_at(int(nth[0]), lag))
+        lagging = end_at(int(nth[0]), lag)
+        before(HorovodWorld, "allreduce", lambda *args: args[2][0].startswith("gradient") and lagging(*args))
 elif kind == "stops":
     before(TrainStep, "__call__", end_at(int(nth[0]), lambda *args: time.sleep(60)))
 sys.exit(main(sys.argv[2:]))
