@@ -54,9 +54,10 @@ class Voc(Format):
 
     def read(self, root: Path, options: Options) -> DataSet:
         lines: list[str] = []
-        listed = class_file(root, label_folder(root) or root)
+        labels = label_folder(root)
+        listed = class_file(root, labels or root)
         known = read_classes(listed) if listed else None
-        reader = _Reader(root, options, known, self.origin(options))
+        reader = _Reader(root, labels, options, known, self.origin(options))
         splits = {}
         for split, files in find_parts(root, lines).items():
             with unneeded(split, lines):
@@ -75,12 +76,14 @@ class Voc(Format):
 class _Reader:
     """Reads the XML files of one split after another. Class indices are in the order of ``names``."""
 
-    def __init__(self, root: Path, options: Options, known: list[str] | None, origin: int) -> None:
-        self._root, self._options, self._known, self._origin = root, options, known, origin
+    def __init__(
+        self, root: Path, labels: Path | None, options: Options, known: list[str] | None, origin: int
+    ) -> None:
+        self._root, self._labels = root, labels
+        self._options, self._known, self._origin = options, known, origin
         self.names: dict[str, int] = {name: index for index, name in enumerate(known or [])}
         self.notes: Counter[str] = Counter()
-        # Found once: to look for them lists whole folders.
-        self._labels = label_folder(root)
+        # Each is looked for once, because that lists whole folders.
         self._folders: dict[Path, Path] = {}
         self._images: dict[Path, Images] = {}
         self._finders: dict[Path, Finder] = {}
