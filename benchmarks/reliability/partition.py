@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from processes import PATIENCE, Running
-from ranks import GONE, Ranks, error_line, launched, row, wait_for
+from ranks import GONE, Ranks, error_line, row, wait_for
 from results import Row
+from trainings import launched
 
 HOSTS = ("reliability-one", "reliability-two")
 ADDRESSES = ("10.213.9.1", "10.213.9.2")

@@ -16,6 +16,7 @@ from kills import FLAGS
 from processes import GRACE, PATIENCE, Running, start
 from results import REPOSITORY, Row
 from servers import free_port
+from trainings import launched
 
 from gluon_ssd.data.shapes import make_shapes
 
@@ -160,13 +161,6 @@ class Ranks:
                 yield f"resumed: {fault}"
         yield from differences(run, self.whole)
         shutil.rmtree(run, ignore_errors=True)
-
-
-def launched(rank: int, address: str, size: int, local: bool = True) -> dict[str, str]:
-    """Returns what Open MPI's launcher tells a rank, and where rank 0 is. ``local``: all on one host."""
-    values = {"RANK": rank, "SIZE": size, "LOCAL_RANK": rank * local, "LOCAL_SIZE": size if local else 1}
-    told = {f"OMPI_COMM_WORLD_{name}": str(value) for name, value in values.items()}
-    return {**told, "GLUON_SSD_RENDEZVOUS": address}
 
 
 def wait_for(condition: Callable[[], bool], running: Sequence[Running]) -> bool:

@@ -46,16 +46,14 @@ class Trainings:
         with socket.create_server(("127.0.0.1", 0)) as server:
             address = f"127.0.0.1:{server.getsockname()[1]}"
         return [
-            start(words, log.with_suffix(f".{rank}.log"), self._place(rank, address))
+            # One that is killed before it joins is missed sooner than by default.
+            start(
+                words,
+                log.with_suffix(f".{rank}.log"),
+                {**launched(rank, address, self._ranks), "HOROVOD_GLOO_TIMEOUT_SECONDS": "60"},
+            )
             for rank in range(self._ranks)
         ]
-
-    def _place(self, rank: int, address: str) -> dict[str, str]:
-        """Returns what Open MPI's launcher would tell a rank, and where the ranks meet."""
-        place = {"RANK": rank, "SIZE": self._ranks, "LOCAL_RANK": rank, "LOCAL_SIZE": self._ranks}
-        told = {f"OMPI_COMM_WORLD_{name}": str(number) for name, number in place.items()}
-        # One that is killed before it joins is missed sooner than by default.
-        return {**told, "GLUON_SSD_RENDEZVOUS": address, "HOROVOD_GLOO_TIMEOUT_SECONDS": "60"}
 
     def end(self, running: Sequence[Running]) -> str | None:
         """Waits for the end of all; returns what is wrong where one does not end well."""
@@ -106,3 +104,10 @@ def _await_claim(running: Running, run: Path, before: int = 0) -> None:
     log = run / "train.log"
     while running.process.poll() is None and (not log.exists() or log.stat().st_mtime_ns <= before):
         time.sleep(0.02)
+
+
+def launched(rank: int, address: str, size: int, local: bool = True) -> dict[str, str]:
+    """Returns what Open MPI's launcher tells a rank, and where rank 0 is. ``local``: all on one host."""
+    values = {"RANK": rank, "SIZE": size, "LOCAL_RANK": rank * local, "LOCAL_SIZE": size if local else 1}
+    told = {f"OMPI_COMM_WORLD_{name}": str(value) for name, value in values.items()}
+    return {**told, "GLUON_SSD_RENDEZVOUS": address}
