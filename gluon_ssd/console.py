@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from .errors import visible
-from .files import unwritable
+from .files import writing
 from .machine import in_notebook
 
 
@@ -118,11 +118,9 @@ class Console:
         if self._file is None or self._file.closed:
             return
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        try:
+        with writing(self._file.name):
             self._file.write("".join(f"{stamp} {line}\n" for line in text.split("\n")))
             self._file.flush()
-        except OSError as error:
-            raise unwritable(self._file.name, error) from None
 
 
 class _Bar:
@@ -155,8 +153,6 @@ class _Bar:
 
 
 def _open(log: Path) -> IO[str]:
-    try:
+    with writing(log):
         # The name of a file may hold bytes that are no text.
         return open(log, "a", encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise unwritable(log, error) from None

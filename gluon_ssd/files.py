@@ -54,6 +54,15 @@ def unwritable(path: Path | str, error: BaseException | None, advice: str = "") 
 
 
 @contextlib.contextmanager
+def writing(path: Path | str, advice: str = "") -> Iterator[None]:
+    """Raises UserError, see `unwritable`, for what the system refuses inside the block."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error, advice) from None
+
+
+@contextlib.contextmanager
 def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path that becomes ``path`` when the block ends well, and is deleted otherwise.
 
@@ -112,17 +121,22 @@ def as_path(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(path))
 
 
+def is_text(value: str) -> bool:
+    """Returns whether a string can be written.
+
+    JSON may hold halves of characters (surrogates), and names of files may have bytes that are not UTF-8.
+    """
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
 def as_utf8(path: Path, reader: str) -> str:
     """Returns a path as text for ``reader``, a library that takes UTF-8 alone and may crash on anything else.
 
     Raises UserError for a path with bytes that are not UTF-8, as old archives and cameras have them.
     """
-    text = str(path)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise UserError(f"{path}: {reader} takes no name that is not UTF-8; rename it") from None
-    return text
+    if not is_text(str(path)):
+        raise UserError(f"{path}: {reader} takes no name that is not UTF-8; rename it")
+    return str(path)
 
 
 def absolute(path: str | Path) -> Path:
@@ -134,12 +148,10 @@ def absolute(path: str | Path) -> Path:
 
 def make_folder(folder: Path) -> None:
     """Makes ``folder`` unless it is there. Raises UserError when it cannot be written into."""
-    try:
+    with writing(folder, "choose another --output"):
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise unwritable(folder, error, "choose another --output") from None
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
@@ -157,10 +169,8 @@ def _text_file(path: Path) -> IO[str]:
 @contextlib.contextmanager
 def new_text_file(path: Path) -> Iterator[IO[str]]:
     """Opens a text file (UTF-8, Unix line ends) for `atomic_write`, and makes its folder if need be."""
-    try:
+    with writing(path, UNTOUCHED):
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(path, error, UNTOUCHED) from None
     with atomic_write(path) as temporary, _text_file(temporary) as stream:
         yield stream
 

@@ -14,6 +14,7 @@ from typing import Any, Callable
 import numpy as np
 
 from ..errors import UserError
+from ..files import is_text
 from .attributes import enclosing, is_set, rotation_of
 from .choices import ORIENTATIONS
 
@@ -291,14 +292,6 @@ def _strings(rows: list[Any], key: str, section: str, path: Path) -> list[str]:
         if type(value) is not str or not value:
             raise UserError(f"{path}: {section}[{index}] has {key} {value!r}; it must be a name")
     return values
-
-
-def is_text(value: str) -> bool:
-    """Returns whether a string can be written.
-
-    JSON may hold halves of characters (surrogates), and names of files may have bytes that are not UTF-8.
-    """
-    return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _refuse_duplicates(ids: np.ndarray, section: str, path: Path) -> None:

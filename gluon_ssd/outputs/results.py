@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from ..files import make_folder, new_text_file, unwritable
+from ..files import make_folder, new_text_file, writing
 from .coco import CocoRows, Numbering
 from .files import WRITERS, finish_yolo
 from .shown import Shown
@@ -41,7 +40,7 @@ class Results:
     def add(self, shown: Shown, image_id: int | None) -> None:
         """Adds the picture to the files of all; in order, from one thread."""
         self.count += len(shown.found)
-        with self._written():
+        with writing(self.folder):
             if self._coco is not None:
                 self._coco.add(shown, image_id)
             if self._table is not None:
@@ -49,20 +48,12 @@ class Results:
 
     def close(self) -> None:
         """Completes the files of all pictures."""
-        with self._written():
+        with writing(self.folder):
             if "yolo" in self.kinds:
                 finish_yolo(self.folder, self._classes)
             for table in (self._coco, self._table):
                 if table is not None:
                     table.close()
-
-    @contextlib.contextmanager
-    def _written(self) -> Iterator[None]:
-        """Names the folder where the disk is full, since the files in which rows wait have no name."""
-        try:
-            yield
-        except OSError as error:
-            raise unwritable(self.folder, error) from None
 
 
 class _Table:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 from ...errors import UserError
-from ..coco_json import SECTIONS, CocoFile, Row, is_text, load_json, parse_coco, section
+from ...files import is_text
+from ..coco_json import SECTIONS, CocoFile, Row, load_json, parse_coco, section
 from .findings import ERROR, Findings
 
 _REFUSED = "training refuses the file; {}"

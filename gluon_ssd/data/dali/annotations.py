@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...files import refuse_device
-from ..coco_json import is_text
+from ...files import is_text, refuse_device
 from ..images import is_for_all
 from ..records import Record
 

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
-from ...files import similar
+from ...files import is_text, similar
 from ...folders import new_folder
-from ..coco_json import is_text
 from ..units import doubts
 from .model import DataSet, Options, Picture
 from .placing import RENAMED, Placer

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ...errors import UserError
-from ..coco_json import is_text
+from ...files import is_text
 from ..finder import Finder
 from ..images import file_header
 from ..orientation import turned_box_back

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ...errors import UserError
-from ...files import as_path, unwritable
+from ...files import as_path, writing
 from ...recipe import Recipe
 from .base import Callback, RunInfo, TrainBatch
 
@@ -61,11 +61,8 @@ class JsonSummary(Callback):
             "step": step,
             "data": data,
         }
-        try:
-            with open(self._path, mode, encoding="utf-8") as file:
-                file.write(f"DLLL {json.dumps(line)}\n")
-        except OSError as error:
-            raise unwritable(self._path, error) from None
+        with writing(self._path), open(self._path, mode, encoding="utf-8") as file:
+            file.write(f"DLLL {json.dumps(line)}\n")
 
 
 def parameters(recipe: Recipe) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import mxnet as mx
 
 from ...errors import UserError
-from ...files import as_utf8, atomic_write, beside, unwritable
+from ...files import as_utf8, atomic_write, beside, writing
 from ...locks import held
 from .base import Callback, RunInfo, TrainBatch
 
@@ -77,11 +77,9 @@ class StepProfiler(Callback):
             _WRITTEN.append(self._path)
             self._trace = beside(self._path, "tmp")
             mx.profiler.set_config(profile_all=True, filename=str(self._trace))
-            try:
+            with writing(self._path):
                 # Afterwards, because MXNet deletes what is there.
                 self._holding.enter_context(held(self._trace))
-            except OSError as error:
-                raise unwritable(self._path, error) from None
             self._holding.callback(self._trace.unlink, missing_ok=True)
             mx.profiler.set_state("run")
         self._running = True

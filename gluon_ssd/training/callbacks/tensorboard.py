@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...data.images import read_image
-from ...files import unwritable
+from ...files import writing
 from .base import Callback, RunInfo, TrainBatch
 from .batch_picture import batch_picture
 
@@ -56,25 +55,18 @@ class TensorBoardLog(Callback):
         who then adds to the full queue waits for ever.
         """
         self._folder, self._flushed = folder, time.monotonic()
-        with self._told():
+        with writing(self._folder):
             self._writer = self._make(str(folder))
         self._writer.file_writer.event_writer.add_event = self._add
 
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise unwritable(self._folder, error) from None
-
     def _add(self, event: Any) -> None:
-        with self._told():
+        with writing(self._folder):
             self._writer.file_writer.event_writer._ev_writer.write_event(event)
         if time.monotonic() > self._flushed + FLUSH_SECONDS:
             self._flush()
 
     def _flush(self) -> None:
-        with self._told():
+        with writing(self._folder):
             self._writer.flush()
         self._flushed = time.monotonic()
 
@@ -119,7 +111,7 @@ class TensorBoardLog(Callback):
             return
         events = self._writer.file_writer.event_writer
         try:
-            with self._told():
+            with writing(self._folder):
                 self._writer.close()
         finally:
             # At its end Python would try it again, and print a traceback.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...files import unwritable
+from ...files import unwritable, writing
 from ...recipe import Recipe
 from ..callbacks import Callback, RunInfo
 from .rules import INSTALL, Rules, rules_for
@@ -130,10 +130,8 @@ class MlperfLog(Callback):
             self._block = None
 
     def _open(self, path: Path, mode: str) -> None:
-        try:
+        with writing(path):
             self._file = _File(path, mode, encoding="utf-8")
-        except OSError as error:
-            raise unwritable(path, error) from None
         # Of its own: the logger of the package is one for the whole process, and prints.
         logger = logging.Logger("gluon_ssd.mlperf", logging.INFO)
         logger.addHandler(self._file)
